@@ -1,0 +1,50 @@
+# The two commands of the README are `make demo` and `make test`; everything else serves them.
+# Nothing but python3 (3.10 or newer) and make is needed: each target makes the environment that it uses.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow lint format check clean help lock
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(PIP) --editable '.[torch,dev]'
+	@touch $@
+
+demo: $(VENV)/.base  ## compile ResNet-50, load-test 4 candidates, write the report (no torch needed)
+	$(BIN)/python -m benchmarks.demo runs/demo
+
+test: $(VENV)/.dev  ## run the tests but the slow tier
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(VENV)/.dev  ## run the slow tier: real models, whole road
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev  ## format, lint, strict types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## write the formatting that lint asks for
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: lint test  ## what CI runs
+
+clean:           ## remove the environment and the runs
+	rm -rf $(VENV) runs
+
+lock:            ## renew constraints.txt (needs uv); torch is named once, its CUDA packages are left to pip
+	uv pip compile pyproject.toml --universal --python-version 3.10 --all-extras --upgrade \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt
+	sed -i -E '/^(nvidia-|cuda-|triton=)/d; /^torch=/d' constraints.txt
+	echo 'torch==2.13.0' >> constraints.txt

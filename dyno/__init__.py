@@ -1,0 +1,1 @@
+"""What every room shares: errors, records, units, host facts, child processes and the `dyno` command."""

@@ -1,0 +1,81 @@
+"""Every error a user can act on; the command prints it without a traceback and exits with its code.
+
+DynoError               exit code 2
+├── ConfigError         a value in a file, flag or environment variable is wrong
+├── ModelError          the source model can't be read, or has no fixed signature
+├── CompileError        a pipeline stage failed; has .stage, .target, .operators
+│   └── ParityError     the compiled model's outputs differ from the source model's
+├── ArtifactError       an artifact is damaged, of a newer schema, or made for another machine
+├── RequestError        one request can't be served; has .status, the HTTP status
+├── ServerError         a model server died, or never became ready
+├── LoadTestError       the endpoint could not be measured
+└── OutputError         a result could not be written (full disk, read-only folder)
+
+Anything else that escapes is a bug in this code: let it trace back.
+A message says what was found, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class DynoError(Exception):
+    """Base of all errors that a user can act on."""
+
+    exit_code = 2
+
+
+class ConfigError(DynoError):
+    """A value in a file, flag or environment variable is wrong."""
+
+
+class ModelError(DynoError):
+    """The source model can't be read, or has no fixed signature."""
+
+
+class CompileError(DynoError):
+    """A pipeline stage failed."""
+
+    def __init__(self, message: str, *, stage: str, target: str, operators: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.target = target
+        self.operators = operators
+
+
+class ParityError(CompileError):
+    """The compiled model's outputs differ from the source model's by more than the tolerance."""
+
+
+class ArtifactError(DynoError):
+    """An artifact is damaged, of a newer schema, or made for another machine."""
+
+
+class RequestError(DynoError):
+    """One request can't be served; `status` is the HTTP status to answer with."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ServerError(DynoError):
+    """A model server died, or never became ready; the message carries its last lines."""
+
+
+class LoadTestError(DynoError):
+    """The endpoint could not be measured."""
+
+
+class OutputError(DynoError):
+    """A result could not be written."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> str:
+    """Word a message for a name that is not known, with the nearest names that are."""
+    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    nearest = f"; nearest: {', '.join(near)}" if near else ""
+    tail = f" ({hint})" if hint else ""
+    return f"unknown {kind} {name!r}{nearest}{tail}"

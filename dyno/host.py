@@ -1,0 +1,111 @@
+"""Facts of the machine that numbers are taken on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dyno.records import HostFacts
+from dyno.units import BYTES_PER_GIB
+
+SPEED_FEATURES = (
+    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"),
+    *("avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"),
+    *("asimd", "asimddp", "asimdhp", "sve", "sve2", "bf16", "i8mm"),
+)
+MEASURED_PACKAGES = ("apache-tvm", "apache-tvm-ffi", "onnxruntime", "onnx", "torch", "numpy", "locust", "modeldyno")
+_EC2_TYPE = re.compile(r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")
+
+
+@lru_cache(maxsize=1)
+def host_facts() -> HostFacts:
+    """Read the facts of this machine (Linux in full; elsewhere what the standard library knows)."""
+    info = cpu_info(_read("/proc/cpuinfo"))
+    return HostFacts(
+        cpu_model=info.get("model name") or platform.processor() or "unknown",
+        architecture=platform.machine(),
+        logical_cores=os.cpu_count() or 1,
+        usable_cores=len(usable_cores()),
+        threads_per_core=_threads_per_core(info),
+        cpu_features=cpu_features(info),
+        memory_gib=round(_memory_bytes() / BYTES_PER_GIB, 1),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        instance_type=_instance_type(),
+        gpus=gpus(),
+        packages={name: found for name in MEASURED_PACKAGES if (found := _version(name))},
+    )
+
+
+def usable_cores() -> tuple[int, ...]:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def cpu_info(text: str) -> dict[str, str]:
+    """First processor of a /proc/cpuinfo text, as a mapping."""
+    first = text.split("\n\n", 1)[0]
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def cpu_features(info: Mapping[str, str]) -> tuple[str, ...]:
+    """Vector extensions that change a model's speed, in a fixed order."""
+    present = set((info.get("flags") or info.get("Features") or "").split())
+    return tuple(name for name in SPEED_FEATURES if name in present)
+
+
+def gpus() -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs, as nvidia-smi tells; empty where there is none."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],  # noqa: S607 - found on PATH by design
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+
+
+def _threads_per_core(info: Mapping[str, str]) -> int:
+    siblings, cores = info.get("siblings"), info.get("cpu cores")
+    if siblings and cores and int(cores):
+        return max(1, int(siblings) // int(cores))
+    return 1
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _instance_type() -> str | None:
+    """Nitro machines name their type in the DMI table; no request to the metadata service is made."""
+    if "Amazon" not in _read("/sys/devices/virtual/dmi/id/sys_vendor"):
+        return None
+    name = _read("/sys/devices/virtual/dmi/id/product_name").strip()
+    return name if _EC2_TYPE.match(name) else None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

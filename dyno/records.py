@@ -1,0 +1,297 @@
+"""The records that rooms exchange as files. Each file that stands alone carries a `schema_version`.
+
+LoadResult      what one load test measured (`dyno load`)
+Trial           one candidate: its shape, its load tests, or why it failed (`dyno recommend`)
+Recommendation  the ranking made from a run's trials
+
+Names carry their unit. An Estimate is never shown without its interval.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dyno.errors import ConfigError
+from dyno.files import write_text
+
+Fidelity = Literal["measured", "emulated", "projected"]
+PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
+
+
+class Record(BaseModel):
+    """Frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+R = TypeVar("R", bound=Record)
+
+
+class TensorSpec(Record):
+    """One input or output of a model."""
+
+    name: str
+    dtype: str = Field(description="numpy's name, e.g. float32")
+    shape: tuple[int | None, ...] = Field(description="None where any size goes")
+
+
+class HostFacts(Record):
+    """The machine that a number was taken on."""
+
+    cpu_model: str
+    architecture: str = Field(description="x86_64 or aarch64, as the kernel says")
+    logical_cores: int
+    usable_cores: int = Field(description="cores that this process may run on (affinity)")
+    threads_per_core: int
+    cpu_features: tuple[str, ...] = Field(description="vector extensions that change a model's speed")
+    memory_gib: float
+    kernel: str
+    python: str
+    instance_type: str | None = Field(description="the EC2 type the machine says it is, if it says so")
+    gpus: tuple[str, ...] = ()
+    packages: dict[str, str] = Field(default_factory=dict, description="versions that change a number")
+
+
+class Estimate(Record):
+    """A measured value with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+    method: str = Field(description="how the interval was made")
+
+
+class Percentile(Record):
+    """One latency percentile; `ms` is None when the samples are too few to state it."""
+
+    percentile: float = Field(description="0 to 100")
+    ms: float | None
+    low_ms: float | None = Field(description="lower end of the 95 % confidence interval")
+    high_ms: float | None = Field(description="upper end; None when no sample is high enough to bound it")
+
+
+class LoadSpec(Record):
+    """What was sent: a closed loop of `users`, or an open loop at `rate_rps`; never both."""
+
+    url: str
+    users: int | None = Field(default=None, description="closed loop: users who wait for each answer")
+    rate_rps: float | None = Field(default=None, description="open loop: arrivals a second")
+    arrival: Literal["constant", "poisson"] = Field(default="poisson", description="open loop only")
+    warmup_s: float = Field(default=2.0, ge=0)
+    duration_s: float = Field(default=10.0, gt=0)
+    timeout_s: float = Field(default=30.0, gt=0, description="a request that takes longer is an error")
+    seed: int = 0
+    content_type: str = "application/x-npy"
+    payload_bytes: int = Field(default=0, description="size of one request body")
+
+
+class ResourceUsage(Record):
+    """CPU and memory of a process and its children over the measured window."""
+
+    cpu_cores_mean: float = Field(description="cores kept busy on average, e.g. 1.7")
+    memory_mib_max: float = Field(description="highest resident set of the process tree")
+    samples: int
+
+
+class ErrorGroup(Record):
+    """Requests that failed alike."""
+
+    status: int | None = Field(description="HTTP status; None when no answer came")
+    message: str = Field(description="the first such answer, shortened")
+    count: int
+
+
+class TimelinePoint(Record):
+    """One second of the run, warm-up included (`warmup` says so)."""
+
+    second: int
+    requests: int
+    errors: int
+    p50_ms: float | None
+    p99_ms: float | None
+    warmup: bool
+
+
+class LoadResult(Record):
+    """What one load test measured; percentiles rest on `samples` successful requests."""
+
+    schema_version: Literal[1] = 1
+    started_at: str = Field(description="ISO 8601, UTC")
+    spec: LoadSpec
+    window_s: float = Field(description="length of the measured window, warm-up left out")
+    samples: int = Field(description="successful requests in the window")
+    errors: int
+    error_rate: float = Field(description="errors / (samples + errors)")
+    error_groups: tuple[ErrorGroup, ...] = ()
+    throughput_rps: Estimate = Field(description="successful requests a second")
+    mean_ms: float | None
+    min_ms: float | None
+    max_ms: float | None
+    percentiles: tuple[Percentile, ...]
+    lateness_p99_ms: float | None = Field(
+        default=None, description="open loop: how late the generator itself sent, 99th percentile"
+    )
+    histogram: str = Field(description="HDR histogram of latency in microseconds, V2 compressed, base64")
+    timeline: tuple[TimelinePoint, ...] = ()
+    server: ResourceUsage | None = Field(description="None when the server is on another host")
+    generator: ResourceUsage
+    host: HostFacts
+    warnings: tuple[str, ...] = Field(default=(), description="what taints these numbers, in words")
+
+    def percentile_ms(self, percentile: float) -> float | None:
+        """Latency at `percentile` (one of PERCENTILES), or None when the samples are too few."""
+        for entry in self.percentiles:
+            if entry.percentile == percentile:
+                return entry.ms
+        raise KeyError(percentile)
+
+
+class InstanceType(Record):
+    """One row of the instance catalogue."""
+
+    instance_type: str
+    family: str = Field(description="the part before the dot, e.g. c7i")
+    architecture: Literal["x86_64", "arm64"]
+    vcpus: int = Field(gt=0)
+    cores: int | None = Field(description="physical cores; None where not published")
+    memory_gib: float = Field(gt=0)
+    cpu_model: str | None
+    coremark_per_s: float | None = Field(description="CoreMark iterations a second over all threads")
+    gpu: str | None
+    gpu_count: int = 0
+    usd_per_hour: float = Field(ge=0, description="on-demand, Linux, us-east-1 unless overridden")
+    price_date: str = Field(description="ISO date the price was published")
+    price_source: str
+
+
+class ServerSettings(Record):
+    """How the model server of a candidate is run."""
+
+    threads: int = Field(gt=0, description="threads inside one inference")
+    workers: int = Field(default=1, gt=0, description="inferences that may run side by side")
+
+
+class Candidate(Record):
+    """One configuration to measure."""
+
+    backend: Literal["onnxruntime", "compiled"]
+    instance_type: str
+    settings: ServerSettings
+
+    @property
+    def key(self) -> str:
+        """A name that is unique in a run and safe as a file name."""
+        return f"{self.instance_type}_{self.backend}_t{self.settings.threads}_w{self.settings.workers}"
+
+
+class Trial(Record):
+    """One candidate, measured or failed. `points` has one load test per load level, in order."""
+
+    schema_version: Literal[1] = 1
+    candidate: Candidate
+    instance: InstanceType
+    fidelity: Fidelity
+    started_at: str
+    seconds: float = Field(description="wall clock of the whole trial")
+    startup_s: float | None = Field(description="process start to first successful /ping")
+    points: tuple[LoadResult, ...] = ()
+    failure: str | None = Field(default=None, description="why there is no complete measurement")
+    server_log_tail: str = Field(default="", description="last lines of the server, kept when it failed")
+    notes: tuple[str, ...] = Field(default=(), description="what the emulation leaves out, in words")
+
+
+class Limits(Record):
+    """What a configuration must meet; None is no limit."""
+
+    p50_ms: float | None = Field(default=None, gt=0)
+    p95_ms: float | None = Field(default=None, gt=0)
+    p99_ms: float | None = Field(default=None, gt=0)
+    error_rate: float | None = Field(default=0.01, ge=0, le=1)
+    throughput_rps: float | None = Field(default=None, gt=0, description="the least that is enough")
+    usd_per_hour: float | None = Field(default=None, gt=0)
+
+
+class Row(Record):
+    """One line of a recommendation: a candidate at its best load level."""
+
+    rank: int | None = Field(description="1 is best; None in `rejected`")
+    tied_with_best: bool = Field(
+        default=False, description="its cost interval overlaps the best one's: no winner"
+    )
+    instance_type: str
+    backend: str
+    settings: ServerSettings
+    users: int | None = Field(description="load level the row was taken at")
+    rate_rps: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    p99_low_ms: float | None
+    p99_high_ms: float | None
+    throughput_rps: float | None
+    throughput_low_rps: float | None
+    throughput_high_rps: float | None
+    error_rate: float | None
+    usd_per_hour: float
+    usd_per_million: float | None
+    usd_per_million_low: float | None
+    usd_per_million_high: float | None
+    cpu_utilization: float | None = Field(description="share of the instance's vCPUs, 0 to 1")
+    memory_mib: float | None
+    fidelity: Fidelity
+    samples: int
+    trial: str = Field(description="key of the trial record")
+    reasons: tuple[str, ...] = Field(default=(), description="why it is rejected")
+    warnings: tuple[str, ...] = ()
+
+
+class CompileSummary(Record):
+    """What the report says about the compiled model."""
+
+    target: str
+    seconds: float
+    max_abs: float
+    max_rel: float
+    cosine: float
+
+
+class Recommendation(Record):
+    """The ranking of a run."""
+
+    schema_version: Literal[1] = 1
+    model: str = Field(description="the model file's name")
+    model_digest: str = Field(description="BLAKE2b of the model file(s)")
+    created_at: str
+    objective: Literal["usd_per_million"] = "usd_per_million"
+    limits: Limits
+    host: HostFacts
+    compiled: CompileSummary | None = None
+    ranking: tuple[Row, ...]
+    rejected: tuple[Row, ...]
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record as JSON, whole or not at all."""
+    write_text(path, record.model_dump_json(indent=2) + "\n")
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """Read a record.
+
+    Raises:
+        ConfigError: the file is missing, is no JSON, or does not follow the schema of `kind`.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ConfigError(f"{path} is no valid {kind.__name__}: {where}: {first['msg']}") from error

@@ -1,0 +1,1 @@
+"""Loads a compiled artifact and runs it, without a compiler."""

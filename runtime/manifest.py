@@ -1,0 +1,115 @@
+"""What an artifact folder says of itself: `manifest.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from dyno.errors import ArtifactError
+from dyno.records import Record, TensorSpec
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+LIBRARY_NAME = "model.so"
+
+
+class TargetFacts(Record):
+    """What the code was made for."""
+
+    name: str = Field(description="preset name, or what `host` became")
+    kind: str = Field(description="llvm or cuda")
+    triple: str = Field(description="LLVM target triple, e.g. x86_64-linux-gnu")
+    cpu: str = Field(description="LLVM processor name, e.g. znver4")
+    features: tuple[str, ...] = Field(
+        default=(), description="CPU features, in the kernel's words, that the code may use: the host must have them"
+    )
+    threads_hint: int | None = None
+
+
+class Parity(Record):
+    """How far one output is from the source model's, on seeded random input."""
+
+    output: str
+    max_abs: float
+    max_rel: float = Field(description="max |a - b| / max |b|: relative to the largest expected value")
+    cosine: float = Field(description="cosine similarity of the flattened outputs")
+
+
+class ParityReport(Record):
+    """The parity check, its reference and its tolerance."""
+
+    reference: str = Field(description="what ran the source model, e.g. onnxruntime 1.31.1")
+    seed: int
+    tolerance_max_rel: float
+    outputs: tuple[Parity, ...]
+
+
+class StageTime(Record):
+    """Wall clock of one named pipeline stage."""
+
+    stage: str
+    seconds: float
+
+
+class Manifest(Record):
+    """`manifest.json` of an artifact folder."""
+
+    schema_version: int = SCHEMA_VERSION
+    created_at: str
+    model: str = Field(description="file name (or class name) of the source model")
+    source_digest: str = Field(description="BLAKE2b-256 over the source model's files")
+    frontend: str = Field(description="onnx or torch.export")
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    target: TargetFacts
+    precision: str = "float32"
+    options: dict[str, str] = Field(default_factory=dict, description="every option as it was resolved")
+    toolchain: dict[str, str] = Field(description="versions of what made it")
+    stages: tuple[StageTime, ...]
+    parity: ParityReport | None
+    library_digest: str = Field(description="BLAKE2b-256 of model.so")
+    library_bytes: int
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read an artifact's manifest.
+
+    Raises:
+        ArtifactError: `folder` is no artifact, its manifest is damaged, or a newer version made it.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"{folder} is no artifact: cannot read {MANIFEST_NAME} ({error.strerror}); `dyno compile` makes one"
+        ) from error
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        raise ArtifactError(_explain(path, data, error)) from error
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise ArtifactError(_newer(path, manifest.schema_version))
+    return manifest
+
+
+def _explain(path: Path, data: bytes, error: ValidationError) -> str:
+    import json
+
+    try:
+        found = json.loads(data).get("schema_version")
+    except (ValueError, AttributeError):
+        found = None
+    if isinstance(found, int) and found > SCHEMA_VERSION:
+        return _newer(path, found)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the document"
+    return f"{path} is damaged: {where}: {first['msg']}; compile the model again"
+
+
+def _newer(path: Path, found: int) -> str:
+    return (
+        f"{path} has schema_version {found}, this modeldyno reads {SCHEMA_VERSION}: "
+        "update modeldyno, or compile the model again"
+    )
