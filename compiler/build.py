@@ -1,0 +1,159 @@
+"""From a model to an artifact folder: front end, stages, link, parity, manifest; whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from compiler.options import Options
+from compiler.pipeline import OnStage, run_stages
+from compiler.source import Shapes, Source
+from compiler.targets import CompileTarget, resolve_target, runs_here
+from compiler.verify import check_parity
+from dyno.clock import utc_now
+from dyno.errors import CompileError, ConfigError, OutputError
+from dyno.files import mapped_output_errors, staged_folder, write_text
+from dyno.host import host_facts
+from runtime.artifact import digest_file
+from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, Manifest, ParityReport, StageTime, TargetFacts
+from runtime.session import Session
+
+TOOLCHAIN = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "torch", "numpy", "modeldyno")
+
+
+def compile_source(
+    source: Source, output: Path, target: CompileTarget, options: Options, on_stage: OnStage | None = None
+) -> Manifest:
+    """Compile a source model into the artifact folder `output`, replacing what stood there.
+
+    Raises:
+        CompileError: a stage failed, or the linker is missing. ParityError: the outputs differ.
+        OutputError: the folder can't be written.
+    """
+    check_output(output)
+    built = run_stages(source, target, on_stage=on_stage, dump_dir=options.dump_dir)
+    with staged_folder(output) as stage:
+        times = list(built.stages)
+        library = stage / LIBRARY_NAME
+        times.append(_timed("link", lambda: _link(built.executable, library, target), on_stage))
+        manifest = _manifest(source, target, options, times, library)
+        _write(stage, manifest)
+        if options.verify and runs_here(target, host_facts()):
+            reports: list[ParityReport] = []
+            times.append(_timed("verify", lambda: reports.append(_verify(source, stage, options, target)), on_stage))
+            manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
+            _write(stage, manifest)
+    return manifest
+
+
+def compile_model(
+    model: Any,
+    output: Path,
+    *,
+    target: str = "host",
+    shapes: Shapes | None = None,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    on_stage: OnStage | None = None,
+) -> Manifest:
+    """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
+
+    `shapes` fixes input shapes that the file leaves open, by input name. `on_stage` is called with each stage's
+    name as it begins.
+
+    Raises:
+        ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
+        CompileError, ParityError: compiling failed, or the outputs differ from the source model's.
+        OutputError: `output` can't be written.
+    """
+    resolved = resolve_target(target, host_facts())
+    check_output(output)
+    if on_stage:
+        on_stage("read")
+    source = _read(model, shapes or {}, example_inputs, example_kwargs)
+    return compile_source(source, output, resolved, options or Options(), on_stage)
+
+
+def check_output(output: Path) -> None:
+    """Refuse a folder that can't be the artifact, before any work is done.
+
+    Raises:
+        OutputError: it is a file, its parent can't be written, or it holds something that is no artifact.
+    """
+    if output.is_file():
+        raise OutputError(f"{output} is a file; the output of a compile is a folder")
+    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST_NAME).exists():
+        raise OutputError(f"{output} holds files and is no artifact: choose an empty or new folder")
+    with mapped_output_errors(output), staged_folder(output.parent / f".{output.name}.probe") as probe:
+        probe.joinpath("probe").write_text("")
+    shutil.rmtree(output.parent / f".{output.name}.probe", ignore_errors=True)
+
+
+def _read(model: Any, shapes: Shapes, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> Source:
+    if isinstance(model, str | Path):
+        from compiler.frontends.dispatch import read_model
+
+        return read_model(Path(model), shapes)
+    if args is None:
+        raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
+    from compiler.frontends.torch_module import read_module
+
+    return read_module(model, args, kwargs)
+
+
+def _link(executable: Any, library: Path, target: CompileTarget) -> None:
+    """Write the shared library with the system's C++ compiler."""
+    try:
+        executable.export_library(str(library))
+    except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
+        text = str(error).strip()
+        if "No space left" in text:
+            raise OutputError(f"cannot write {library}: No space left on device") from error
+        needed = "TVM needs gcc or clang on PATH to link the artifact (`dyno doctor` checks)"
+        detail = text.splitlines()[-1] if text else type(error).__name__
+        raise CompileError(f"linking failed: {detail}; {needed}", stage="link", target=target.name) from error
+
+
+def _timed(name: str, work: Any, on_stage: OnStage | None) -> StageTime:
+    if on_stage:
+        on_stage(name)
+    began = time.perf_counter()
+    work()
+    return StageTime(stage=name, seconds=round(time.perf_counter() - began, 4))
+
+
+def _verify(source: Source, folder: Path, options: Options, target: CompileTarget) -> ParityReport:
+    session = Session.load(folder, threads=1)
+    return check_parity(source, session, seed=options.seed, tolerance=options.tolerance, target=target.name)
+
+
+def _manifest(
+    source: Source, target: CompileTarget, options: Options, times: list[StageTime], library: Path
+) -> Manifest:
+    packages = host_facts().packages
+    return Manifest(
+        created_at=utc_now(),
+        model=source.name,
+        source_digest=source.digest,
+        frontend=source.frontend,
+        inputs=source.inputs,
+        outputs=source.outputs,
+        target=TargetFacts(
+            name=target.name, kind=target.kind, triple=target.triple, cpu=target.cpu, features=target.features
+        ),
+        options=options.as_text(),
+        toolchain={name: packages[name] for name in TOOLCHAIN if name in packages},
+        stages=tuple(times),
+        parity=None,
+        library_digest=digest_file(library),
+        library_bytes=library.stat().st_size,
+    )
+
+
+def _write(folder: Path, manifest: Manifest) -> None:
+    write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")

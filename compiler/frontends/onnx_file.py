@@ -1,0 +1,187 @@
+"""ONNX files: checked, given fixed shapes, and simplified by ONNX Runtime's own standard-operator rewrites."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper, shape_inference
+
+from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
+from dyno.errors import ModelError
+from dyno.records import TensorSpec
+
+PROTOBUF_LIMIT_BYTES = 1 << 31
+
+
+def read_onnx(path: Path, shapes: Shapes) -> Source:
+    """Read an ONNX file, external data included.
+
+    Raises:
+        ModelError: missing, empty, truncated, no ONNX, an operator or opset that is not known, no fixed shape.
+        ConfigError: `shapes` does not fit the model's inputs.
+    """
+    check_model_file(path)
+    model = _load(path)
+    _check_operators(path, model)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    free = [value for value in model.graph.input if value.name not in weights]
+    fixed = fix_shapes({value.name: _declared(path, value) for value in free}, shapes)
+    for value in free:
+        _set_shape(value, fixed[value.name])
+    simple = _simplify(path, model)
+    inputs = tuple(TensorSpec(name=v.name, dtype=_dtype(path, v), shape=fixed[v.name]) for v in free)
+    return Source(
+        name=path.name,
+        frontend="onnx",
+        digest=digest_files([path, *_external_files(path, model)]),
+        inputs=inputs,
+        outputs=tuple(_output_spec(path, value) for value in simple.graph.output),
+        import_relax=lambda: _import(simple, fixed),
+        reference=_reference(path, model),
+        reference_name=f"onnxruntime {onnxruntime.__version__}",
+    )
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: its external data is missing: {error}") from error
+    except Exception as error:
+        # protobuf raises DecodeError, onnx.checker.ValidationError for bad external data; neither says "ONNX".
+        raise ModelError(f"{path} is no readable ONNX file (truncated, or another format): {error}") from error
+    if not model.graph.node:
+        raise ModelError(f"{path} is no ONNX model: it has no operators")
+    return model
+
+
+def _check_operators(path: Path, model: onnx.ModelProto) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    local = {(function.domain, function.name) for function in model.functions}
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    version = opsets.get("", opsets.get("ai.onnx", newest))
+    if version > newest:
+        raise ModelError(
+            f"{path} uses ONNX opset {version}; the onnx package here knows up to {newest}: "
+            "update the onnx package, or export with an older opset"
+        )
+    for node in model.graph.node:
+        if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type):
+            raise ModelError(
+                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r}, which ONNX does not have"
+            )
+        if node.domain not in ("", "ai.onnx", "com.microsoft", "ai.onnx.ml") and (node.domain, node.op_type) not in local:
+            raise ModelError(
+                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r} of the unknown domain "
+                f"{node.domain!r}"
+            )
+
+
+def _declared(path: Path, value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    if value.type.WhichOneof("value") != "tensor_type":
+        raise ModelError(f"{path}: input {value.name!r} is no tensor; only tensors are supported")
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        raise ModelError(f"{path}: input {value.name!r} has no rank; export the model with a shape for it")
+    return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim)
+
+
+def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
+    for dim, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
+        dim.dim_value = size
+
+
+def _dtype(path: Path, value: onnx.ValueInfoProto) -> str:
+    try:
+        return str(np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)).name)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path}: {value.name!r} has an element type that is not supported") from error
+
+
+def _output_spec(path: Path, value: onnx.ValueInfoProto) -> TensorSpec:
+    shape = tuple(
+        dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim
+    )
+    return TensorSpec(name=value.name, dtype=_dtype(path, value), shape=shape)
+
+
+def _simplify(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold constants and shapes with the inputs now fixed; what comes out holds standard operators only."""
+    del model.graph.value_info[:]
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
+        target = Path(folder) / "simple.onnx"
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(target)
+        options.log_severity_level = 4
+        # Weights stay in a file of their own beside the graph: protobuf can't hold 2 GiB.
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "simple.data")
+        options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+        _session(path, _as_input(model, Path(folder)), options)
+        simple = onnx.load(target)
+    _sum_to_add(simple)
+    return shape_inference.infer_shapes(simple, data_prop=True) if simple.ByteSize() < PROTOBUF_LIMIT_BYTES else simple
+
+
+def _as_input(model: onnx.ModelProto, folder: Path) -> bytes | str:
+    if model.ByteSize() < PROTOBUF_LIMIT_BYTES:
+        return model.SerializeToString()
+    onnx.save(model, folder / "fixed.onnx", save_as_external_data=True, location="fixed.data")
+    return str(folder / "fixed.onnx")
+
+
+def _session(path: Path, model: bytes | str, options: Any) -> Any:
+    """Make a session; ONNX Runtime's errors become ours here and nowhere else."""
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        text = str(error).replace("\n", " ")
+        raise ModelError(f"{path}: ONNX Runtime can't load the model: {text}") from error
+
+
+def _sum_to_add(model: onnx.ModelProto) -> None:
+    """Sum of two becomes Add: TVM's front end stacks Sum's inputs in memory first."""
+    for node in model.graph.node:
+        if node.op_type == "Sum" and len(node.input) == 2:
+            node.op_type = "Add"
+
+
+def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
+    from tvm.relax.frontend.onnx import from_onnx
+
+    return from_onnx(model, shape_dict={name: list(shape) for name, shape in shapes.items()})
+
+
+def _reference(path: Path, model: onnx.ModelProto) -> Callable[[dict[str, Array]], dict[str, Array]]:
+    def run(feeds: dict[str, Array]) -> dict[str, Array]:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
+            session = _session(path, _as_input(model, Path(folder)), options)
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, feeds), strict=True))
+
+    return run
+
+
+def _external_files(path: Path, model: onnx.ModelProto) -> list[Path]:
+    """Name the files that the model's weights lie in, sorted; the loaded model no longer knows them."""
+    bare = onnx.load(path, load_external_data=False)
+    names = {
+        entry.value
+        for tensor in bare.graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [path.parent / name for name in sorted(names)]
+
+

@@ -1,0 +1,167 @@
+"""PyTorch: an nn.Module with example inputs, or a torch.export program (`.pt2`). Imports torch only when called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from compiler.frontends.pt2_archive import check_pt2
+from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes, random_feeds
+from dyno.errors import ModelError
+from dyno.records import TensorSpec
+
+
+def read_pt2(path: Path, shapes: Shapes) -> Source:
+    """Read a program saved by `torch.export.save`.
+
+    Raises:
+        ModelError: missing, empty, damaged, torch is not installed, or an input has no fixed shape.
+        ConfigError: `shapes` does not fit the program's inputs.
+    """
+    check_model_file(path)
+    check_pt2(path)
+    torch = _torch()
+    try:
+        program = torch.export.load(path)
+    except Exception as error:
+        # torch raises many kinds here (zip, JSON, KeyError, RuntimeError); none of them says what the file is.
+        raise ModelError(f"{path} is no readable torch.export program (.pt2): {_first_line(error)}") from error
+    return _source(program, path.name, digest_files([path]), shapes)
+
+
+def read_module(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Source:
+    """Export an nn.Module with example inputs; their shapes are the compiled ones.
+
+    Raises:
+        ModelError: torch can't export the module.
+    """
+    torch = _torch()
+    try:
+        with torch.no_grad():
+            program = torch.export.export(module.eval(), tuple(args), dict(kwargs or {}))
+    except Exception as error:
+        # torch.export has no error base of its own.
+        raise ModelError(f"torch.export can't export {type(module).__name__}: {_first_line(error)}") from error
+    return _source(program, type(module).__name__, _digest_state(program), {})
+
+
+def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
+    program = _with_fixed_shapes(program, shapes)
+    inputs = tuple(
+        TensorSpec(name=key, dtype=_dtype(key, value), shape=tuple(int(size) for size in value.shape))
+        for key, value in _tensor_inputs(program).items()
+    )
+    reference = _reference(program)
+    outputs = tuple(
+        TensorSpec(name=key, dtype=str(value.dtype), shape=value.shape)
+        for key, value in reference(random_feeds(inputs, 0)).items()
+    )
+    return Source(
+        name=name,
+        frontend="torch.export",
+        digest=digest,
+        inputs=inputs,
+        outputs=outputs,
+        import_relax=lambda: _import(program),
+        reference=reference,
+        reference_name=f"torch {_torch().__version__}",
+    )
+
+
+def _with_fixed_shapes(program: Any, shapes: Shapes) -> Any:
+    tensors = _tensor_inputs(program)
+    declared = {
+        key: tuple(size if isinstance(size, int) else None for size in value.shape) for key, value in tensors.items()
+    }
+    fixed = fix_shapes(declared, shapes)
+    if all(size is not None for shape in declared.values() for size in shape):
+        return program
+    torch = _torch()
+    examples = {key: torch.zeros(fixed[key], dtype=value.dtype) for key, value in tensors.items()}
+    args, kwargs = _arguments(program, examples)
+    return torch.export.export(program.module(), args, kwargs)
+
+
+def _tensor_inputs(program: Any) -> dict[str, Any]:
+    """Name the user's tensor inputs in order, each with its fake tensor (shape and dtype)."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    found: dict[str, Any] = {}
+    for name in program.graph_signature.user_inputs:
+        value = nodes[name].meta.get("val") if isinstance(name, str) and name in nodes else None
+        if value is not None and hasattr(value, "dtype"):
+            found[name] = value
+        elif value is not None:
+            raise ModelError(f"input {name!r} is no tensor ({value!r}); export the model with it as a constant")
+    return found
+
+
+def _arguments(program: Any, feeds: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Lay named tensors out as the program's own (args, kwargs)."""
+    from torch.utils import _pytree as pytree  # torch.export's own calling convention has no public home
+
+    flat = [feeds.get(name) if isinstance(name, str) else name for name in program.graph_signature.user_inputs]
+    args, kwargs = pytree.tree_unflatten(flat, program.call_spec.in_spec)
+    return args, kwargs
+
+
+def _reference(program: Any) -> Callable[[dict[str, Array]], dict[str, Array]]:
+    torch = _torch()
+
+    def run(feeds: dict[str, Array]) -> dict[str, Array]:
+        args, kwargs = _arguments(program, {name: torch.from_numpy(array) for name, array in feeds.items()})
+        with torch.no_grad():
+            result = program.module()(*args, **kwargs)
+        return {name: tensor.numpy() for name, tensor in _named_outputs(result)}
+
+    return run
+
+
+def _named_outputs(result: Any) -> list[tuple[str, Any]]:
+    """Name outputs by their place in what the module returns: a key, a field, or output_N."""
+    from torch.utils import _pytree as pytree
+
+    leaves, _ = pytree.tree_flatten_with_path(result)
+    tensors = [(path, leaf) for path, leaf in leaves if hasattr(leaf, "numpy")]
+    return [(_path_name(path, index), leaf) for index, (path, leaf) in enumerate(tensors)]
+
+
+def _path_name(path: Sequence[Any], index: int) -> str:
+    keys = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", "")))) for key in path]
+    named = [key for key in keys if key and not key.isdigit()]
+    return "_".join(keys) if named else f"output_{index}"
+
+
+def _import(program: Any) -> Any:
+    from tvm.relax.frontend.torch import from_exported_program
+
+    return from_exported_program(program, unwrap_unit_return_tuple=True)
+
+
+def _dtype(name: str, value: Any) -> str:
+    text = str(value.dtype).removeprefix("torch.")
+    if text in ("bfloat16", "complex64", "complex128"):
+        raise ModelError(f"input {name!r} has dtype {text}, which is not supported; export with float32 inputs")
+    return text
+
+
+def _digest_state(program: Any) -> str:
+    """Digest of a module that has no file: its graph and its weights."""
+    state = hashlib.blake2b(str(program.graph).encode(), digest_size=32)
+    for name, tensor in sorted(program.state_dict.items()):
+        state.update(name.encode())
+        state.update(tensor.detach().contiguous().numpy().tobytes())
+    return state.hexdigest()
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise ModelError("PyTorch models need torch: install the extra, `pip install modeldyno[torch]`") from error
+    return torch
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

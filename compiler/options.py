@@ -1,0 +1,28 @@
+"""What the user may choose of a compile, resolved."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+DEFAULT_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of one compile.
+
+    tolerance: largest accepted max |a - b| / max |b| over an output, against the source model.
+    seed: of the random inputs that parity is checked on.
+    verify: False skips the parity check, and the manifest says so.
+    dump_dir: where each stage's module is written as a numbered text file; None writes nothing.
+    """
+
+    tolerance: float = DEFAULT_TOLERANCE
+    seed: int = 0
+    verify: bool = True
+    dump_dir: Path | None = None
+
+    def as_text(self) -> dict[str, str]:
+        """What goes into the manifest: every choice that can change the artifact."""
+        return {key: str(value) for key, value in asdict(self).items() if key != "dump_dir"}

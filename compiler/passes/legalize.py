@@ -1,0 +1,125 @@
+"""From operators to kernels: our own where time goes, TVM's for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from compiler.passes.fold import constant
+from compiler.passes.rewrite import shape_of
+from compiler.schedules import kernels
+from compiler.schedules.machine import Machine
+
+# TVM's number for "sums, then takes element-wise work into its tile": what FuseOps goes by.
+OUT_FUSABLE = 4
+
+
+def legalize(mod: Any, machine: Machine) -> Any:
+    """Give each operator a tensor program; operators that answer none of our rules get TVM's own."""
+    mine = {
+        "relax.nn.conv2d": _first(_conv2d, _depthwise, machine=machine),
+        "relax.matmul": _first(_dense, _batch_matmul, machine=machine),
+    }
+    return relax.transform.LegalizeOps(mine, enable_warning=False)(mod)
+
+
+def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Callable[[Any, Any], Any]:
+    def legalize_call(builder: Any, call: Any) -> Any:
+        for rule in rules:
+            answer = rule(builder, call, machine)
+            if answer is not None:
+                return answer
+        # What no rule answers stays an operator; the second LegalizeOps gives it TVM's kernel.
+        return call
+
+    return legalize_call
+
+
+def _conv2d(builder: Any, call: Any, machine: Machine) -> Any:
+    attrs, weight = call.attrs, constant(call.args[1])
+    if weight is None or not _is_nhwc(attrs) or int(attrs.groups) != 1 or not _is_float(call):
+        return None
+    channels, width = weight.shape[0], (shape_of(call) or (0, 0, 0))[2]
+    columns = machine.column_tile(channels)
+    packed = kernels.pack_conv_weight(weight, columns)
+    return builder.call_te(
+        kernels.conv2d,
+        call.args[0],
+        relax.const(packed),
+        **_geometry(attrs),
+        channels=channels,
+        rows=machine.row_tile(width, columns),
+        primfunc_name_hint="conv2d",
+        primfunc_attrs={"op_pattern": OUT_FUSABLE},
+    )
+
+
+def _depthwise(builder: Any, call: Any, machine: Machine) -> Any:
+    attrs, weight = call.attrs, constant(call.args[1])
+    data, out = shape_of(call.args[0]), shape_of(call)
+    if weight is None or data is None or out is None or not _is_nhwc(attrs) or not _is_float(call):
+        return None
+    channels = data[3]
+    if not int(attrs.groups) == channels == weight.shape[0] or channels % machine.lanes:
+        return None
+    columns = machine.lanes * 2 if channels % (machine.lanes * 2) == 0 else machine.lanes
+    return builder.call_te(
+        kernels.depthwise_conv2d,
+        call.args[0],
+        relax.const(np.ascontiguousarray(weight[..., 0].transpose(1, 2, 0))),
+        **_geometry(attrs),
+        rows=machine.row_tile(out[2], columns),
+        columns=columns,
+        primfunc_name_hint="depthwise_conv2d",
+        primfunc_attrs={"op_pattern": OUT_FUSABLE},
+    )
+
+
+def _dense(builder: Any, call: Any, machine: Machine) -> Any:
+    weight, data = constant(call.args[1]), shape_of(call.args[0])
+    if weight is None or weight.ndim != 2 or data is None or len(data) < 2 or not _is_float(call):
+        return None
+    width = weight.shape[1]
+    columns = machine.column_tile(width)
+    return builder.call_te(
+        kernels.dense,
+        call.args[0],
+        relax.const(kernels.pack_matrix(weight, columns)),
+        width=width,
+        rows=machine.row_tile(data[-2], columns),
+        primfunc_name_hint="dense",
+        primfunc_attrs={"op_pattern": OUT_FUSABLE},
+    )
+
+
+def _batch_matmul(builder: Any, call: Any, machine: Machine) -> Any:
+    left, right = shape_of(call.args[0]), shape_of(call.args[1])
+    if left is None or right is None or len(left) != len(right) or len(left) < 3 or not _is_float(call):
+        return None
+    if left[:-2] != right[:-2] or right[-1] % machine.lanes:
+        return None
+    columns = machine.lanes * 2 if right[-1] % (machine.lanes * 2) == 0 else machine.lanes
+    return builder.call_te(
+        kernels.batch_matmul,
+        call.args[0],
+        call.args[1],
+        rows=machine.row_tile(left[-2], columns),
+        columns=columns,
+        primfunc_name_hint="batch_matmul",
+        primfunc_attrs={"op_pattern": OUT_FUSABLE},
+    )
+
+
+def _geometry(attrs: Any) -> dict[str, list[int]]:
+    return {name: [int(size) for size in getattr(attrs, name)] for name in ("strides", "padding", "dilation")}
+
+
+def _is_nhwc(attrs: Any) -> bool:
+    return (str(attrs.data_layout), str(attrs.kernel_layout)) == ("NHWC", "OHWI")
+
+
+def _is_float(call: Any) -> bool:
+    return str(call.ty.dtype) == "float32"

@@ -1,0 +1,91 @@
+"""Rebuilding a model's main function binding by binding: what all graph passes here stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tvm
+from tvm import relax
+
+# Called with the builder, the bound variable and its value (arguments already new); gives the value to bind.
+Handler = Callable[[Any, Any, Any], Any]
+
+
+def rewrite(mod: Any, handler: Handler) -> Any:
+    """Return `mod` with each binding of `main` replaced by what `handler` gives for it.
+
+    `main` must be straight-line dataflow, as front ends give for models of fixed shape; any other function is
+    returned unchanged, since a pass that does not apply is no error.
+    """
+    func = mod["main"]
+    if not _is_straight_line(func):
+        return mod
+    builder = relax.BlockBuilder()
+    known: dict[Any, Any] = {}
+    with builder.function("main", func.params, attrs=dict(func.attrs) if func.attrs else None):
+        with builder.dataflow():
+            for block in func.body.blocks:
+                for binding in block.bindings:
+                    value = handler(builder, binding.var, substitute(binding.value, known))
+                    known[binding.var] = value if is_leaf(value) else builder.emit(value)
+            result = builder.emit_output(substitute(func.body.body, known))
+        builder.emit_func_output(result)
+    out = builder.finalize()
+    for name, other in mod.functions_items():
+        if name.name_hint != "main":
+            out[name] = other
+    return clean(out)
+
+
+def clean(mod: Any) -> Any:
+    """Drop bindings that nothing reads, and copies."""
+    passes = [relax.transform.CanonicalizeBindings(), relax.transform.DeadCodeElimination(["main"])]
+    return tvm.transform.Sequential(passes)(mod)
+
+
+def substitute(expr: Any, known: dict[Any, Any]) -> Any:
+    """Replace variables by what is known of them."""
+    if isinstance(expr, relax.Var):
+        return known.get(expr, expr)
+    if isinstance(expr, relax.Call):
+        args = [substitute(arg, known) for arg in expr.args]
+        return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
+    if isinstance(expr, relax.Tuple):
+        return relax.Tuple([substitute(field, known) for field in expr.fields])
+    if isinstance(expr, relax.TupleGetItem):
+        whole = substitute(expr.tuple_value, known)
+        return whole.fields[expr.index] if isinstance(whole, relax.Tuple) else relax.TupleGetItem(whole, expr.index)
+    return expr
+
+
+def is_leaf(expr: Any) -> bool:
+    """Whether an expression stands for itself and needs no binding."""
+    return isinstance(expr, relax.Var | tvm.ir.GenericConst | relax.Tuple)
+
+
+def op_name(expr: Any) -> str:
+    """Return the operator's name of a call (`relax.nn.conv2d`), or an empty string."""
+    if isinstance(expr, relax.Call) and isinstance(expr.op, tvm.ir.Op):
+        name: str = expr.op.name
+        return name
+    return ""
+
+
+def shape_of(expr: Any) -> tuple[int, ...] | None:
+    """Fixed shape of a tensor expression; None for tuples, unknown and symbolic shapes."""
+    ty = getattr(expr, "ty", None)
+    shape = getattr(ty, "shape", None)
+    if shape is None or not hasattr(shape, "values"):
+        return None
+    try:
+        return tuple(int(dim) for dim in shape.values)
+    except TypeError:
+        return None
+
+
+def _is_straight_line(func: Any) -> bool:
+    if not isinstance(func.body, relax.SeqExpr):
+        return False
+    bindings = [binding for block in func.body.blocks for binding in block.bindings]
+    return all(isinstance(binding, relax.VarBinding) and not isinstance(binding.value, relax.If) for binding in bindings)

@@ -1,0 +1,153 @@
+"""The order of the stages: one flat list of (name, stage); no stage calls the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compiler.source import Source
+from compiler.targets import CompileTarget
+from dyno.errors import CompileError, DynoError
+from dyno.files import write_text
+from runtime.manifest import StageTime
+
+Stage = Callable[[Any, Source, CompileTarget], Any]
+OnStage = Callable[[str], None]
+
+
+def _import(_module: Any, source: Source, _target: CompileTarget) -> Any:
+    return source.import_relax()
+
+
+def _canonicalize(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.rewrite import clean
+
+    return clean(module)
+
+
+def _fold_batch_norm(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.fold import fold_batch_norm
+
+    return fold_batch_norm(module)
+
+
+def _decompose(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from tvm import relax
+
+    return relax.transform.DecomposeOpsForInference()(module)
+
+
+def _fold(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.fold import fold
+
+    return fold(module)
+
+
+def _channels_last(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.layout import channels_last
+
+    return channels_last(module)
+
+
+def _legalize(module: Any, _source: Source, target: CompileTarget) -> Any:
+    from compiler.passes.legalize import legalize
+
+    return legalize(module, target.machine)
+
+
+def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    import tvm
+    from tvm import relax
+
+    passes = [relax.transform.AnnotateTIROpPattern(), relax.transform.FuseOps(), relax.transform.FuseTIR()]
+    return tvm.transform.Sequential([*passes, relax.transform.DeadCodeElimination(["main"])])(module)
+
+
+def _schedule(module: Any, _source: Source, target: CompileTarget) -> Any:
+    from compiler.schedules.apply import schedule_all
+
+    return schedule_all(module, target.machine)
+
+
+def _generate(module: Any, _source: Source, target: CompileTarget) -> Any:
+    from tvm import relax
+
+    return relax.build(module, target.tvm_target())
+
+
+STAGES: tuple[tuple[str, Stage], ...] = (
+    ("import", _import),
+    ("canonicalize", _canonicalize),
+    ("fold_batch_norm", _fold_batch_norm),
+    ("decompose", _decompose),
+    ("fold", _fold),
+    ("channels_last", _channels_last),
+    ("fold_layout", _fold),
+    ("legalize", _legalize),
+    ("fuse", _fuse),
+    ("schedule", _schedule),
+    ("generate", _generate),
+)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the stages made: TVM's executable, and the seconds that each stage took."""
+
+    executable: Any
+    stages: tuple[StageTime, ...]
+
+
+def run_stages(
+    source: Source, target: CompileTarget, *, on_stage: OnStage | None = None, dump_dir: Path | None = None
+) -> Built:
+    """Run all stages in order.
+
+    Raises:
+        CompileError: a stage failed; names the stage and, where TVM names one, the operator.
+    """
+    module: Any = None
+    times = []
+    with target.tvm_target():
+        for number, (name, stage) in enumerate(STAGES):
+            if on_stage:
+                on_stage(name)
+            began = time.perf_counter()
+            module = _run_stage(name, stage, module, source, target)
+            times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
+            if dump_dir and hasattr(module, "script"):
+                write_text(dump_dir / f"{number:02d}_{name}.py", module.script())
+    return Built(module, tuple(times))
+
+
+def _run_stage(name: str, stage: Stage, module: Any, source: Source, target: CompileTarget) -> Any:
+    try:
+        return stage(module, source, target)
+    except DynoError:
+        raise
+    except Exception as error:
+        # TVM and its front ends raise many kinds of errors: this is the one border where they become ours.
+        reason = _reason(error)
+        raise CompileError(
+            f"{source.name}: stage {name!r} failed for target {target.name}: {reason}. "
+            "`--dump-dir DIR` writes the module after each stage",
+            stage=name,
+            target=target.name,
+            operators=_operators(reason),
+        ) from error
+
+
+def _reason(error: BaseException, limit: int = 400) -> str:
+    """First telling lines of an error: TVM's carry the whole program behind them."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:3]) or type(error).__name__
+    return text if len(text) <= limit else text[:limit] + " …"
+
+
+def _operators(reason: str) -> tuple[str, ...]:
+    import re
+
+    return tuple(dict.fromkeys(re.findall(r"\b(?:relax\.[\w.]+|[A-Z]\w+)(?= is not supported|\b not implemented)", reason)))

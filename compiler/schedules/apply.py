@@ -1,0 +1,34 @@
+"""Applying the rules: the first that answers wins; the last always does, or TVM's own order stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm import tirx
+
+from compiler.schedules.generic import per_block
+from compiler.schedules.machine import Machine
+from compiler.schedules.tile import register_tile
+
+Rule = Callable[[Any, Machine], Any]
+RULES: tuple[Rule, ...] = (register_tile, per_block)
+
+
+def schedule_all(mod: Any, machine: Machine) -> Any:
+    """Schedule every tensor program of the module."""
+    scheduled = {}
+    for name, func in mod.functions_items():
+        if isinstance(func, tirx.PrimFunc) and "tirx.is_scheduled" not in (func.attrs or {}):
+            scheduled[name] = _schedule(func, machine)
+    for name, func in scheduled.items():
+        mod[name] = func
+    return mod
+
+
+def _schedule(func: Any, machine: Machine) -> Any:
+    for rule in RULES:
+        answer = rule(func, machine)
+        if answer is not None:
+            return answer.with_attrs(dict(func.attrs)) if func.attrs else answer
+    return func

@@ -1,0 +1,119 @@
+"""Steps that several schedule rules take."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tvm import s_tir
+from tvm.s_tir import ScheduleError
+
+# Below this many inner steps a loop is not worth waking a thread for (a launch costs several microseconds).
+PARALLEL_STEPS = 16_384
+_SPATIAL, _REDUCTION = 0, 2
+
+
+def root_blocks(sch: Any) -> list[Any]:
+    """Blocks of the function, in order, without the root."""
+    return list(sch.get_child_blocks(sch.get_sblock("root")))
+
+
+def iteration_kinds(sch: Any, block: Any) -> list[int]:
+    """Kind of each of the block's axes: 0 spatial, 2 reduction."""
+    return [int(axis.iter_type) for axis in sch.get(block).iter_vars]
+
+
+def is_spatial(sch: Any, block: Any) -> bool:
+    """Whether the block computes each of its elements once, without a sum."""
+    return all(kind == _SPATIAL for kind in iteration_kinds(sch, block))
+
+
+def is_reduction(sch: Any, block: Any) -> bool:
+    """Whether the block's axes are spatial ones followed by at least one reduction, and it starts from an init."""
+    kinds = iteration_kinds(sch, block)
+    count = kinds.count(_REDUCTION)
+    return bool(count) and kinds == [_SPATIAL] * (len(kinds) - count) + [_REDUCTION] * count and bool(sch.get(block).init)
+
+
+def extent(sch: Any, loop: Any) -> int:
+    """Fixed trip count of a loop."""
+    return int(sch.get(loop).extent)
+
+
+def try_inline(sch: Any, block: Any) -> bool:
+    """Compute the block where it is read; False when it can't be."""
+    try:
+        sch.compute_inline(block)
+    except ScheduleError:
+        return False
+    return True
+
+
+def spread(sch: Any, loops: list[Any], *, steps_inside: int) -> Any:
+    """Fuse `loops` and share them among the cores, when there is work enough to share."""
+    fused = sch.fuse(*loops) if len(loops) > 1 else loops[0]
+    trips = extent(sch, fused)
+    if trips > 1 and trips * steps_inside >= PARALLEL_STEPS:
+        sch.parallel(fused)
+    return fused
+
+
+def vectorize_columns(sch: Any, column: Any, lanes: int) -> Any:
+    """Split a loop into whole vectors, unrolled; one ragged vector loop where it does not divide."""
+    size = extent(sch, column)
+    if size % lanes:
+        width = math.gcd(size, lanes)
+        if width > 1:
+            _, column = sch.split(column, [None, width])
+            sch.vectorize(column)
+        return column
+    vectors, lane = sch.split(column, [None, lanes])
+    sch.vectorize(lane)
+    return vectors
+
+
+def schedule_spatial(sch: Any, block: Any, lanes: int) -> None:
+    """Element-wise work on its own: vectors inside, the rest shared among the cores."""
+    loops = sch.get_loops(block)
+    if not loops:
+        return
+    fused = sch.fuse(*loops) if _is_flat(sch, block) and len(loops) > 1 else None
+    column = fused if fused is not None else loops[-1]
+    size = extent(sch, column)
+    if size % lanes == 0:
+        outer, lane = sch.split(column, [None, lanes])
+        sch.vectorize(lane)
+        heads = [outer] if fused is not None else [*loops[:-1], outer]
+        steps = lanes
+    else:
+        heads, steps = ([fused], 1) if fused is not None else (loops[:-1] or [column], size)
+    _spread_chunks(sch, heads, steps)
+
+
+def _spread_chunks(sch: Any, heads: list[Any], steps: int) -> None:
+    fused = sch.fuse(*heads) if len(heads) > 1 else heads[0]
+    trips = extent(sch, fused)
+    if trips * steps < PARALLEL_STEPS:
+        return
+    # A chunk of 64 trips keeps the loop inside a thread long enough for the compiler to see a plain loop.
+    outer, _ = sch.split(fused, [None, 64])
+    sch.parallel(outer)
+
+
+def _is_flat(sch: Any, block: Any) -> bool:
+    """Whether every buffer is read and written at the block's own axes, so that its loops are one long loop."""
+    node = sch.get(block)
+    axes = [axis.var for axis in node.iter_vars]
+    return all(_reads_axes(region, axes) for region in [*node.reads, *node.writes])
+
+
+def _reads_axes(region: Any, axes: list[Any]) -> bool:
+    ranges = list(region.region)
+    if len(ranges) != len(axes):
+        return False
+    return all(rng.min.same_as(axis) for rng, axis in zip(ranges, axes, strict=True))
+
+
+def new_schedule(func: Any) -> Any:
+    """Schedule over one function."""
+    return s_tir.Schedule(func)

@@ -1,0 +1,159 @@
+"""TE definitions of the operators that take most of a model's time, with their weights packed at compile time.
+
+Every kernel sums into tiles of rows × columns. Its block carries the annotation TILE (rows, columns), which is
+what the tile rule answers to. Where a size is no multiple of the tile, the kernel computes the padded size and a
+crop stage follows, which the rule inlines into whatever reads it: no tile is ever ragged in its inner loops.
+The schedule and its figures follow "Optimizing CNN Model Inference on CPUs" (Liu et al., USENIX ATC 2019).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+from tvm import te, tirx
+
+TILE = "dyno.tile"  # block annotation: [rows, columns] of the register tile
+
+Array = npt.NDArray[Any]
+
+
+def pack_conv_weight(weight: Array, columns: int) -> Array:
+    """Pack OHWI weights to [O/columns, KH, KW, I, columns], zeros beyond the last output channel."""
+    out, height, width, depth = weight.shape
+    padded = np.zeros((round_up(out, columns), height, width, depth), weight.dtype)
+    padded[:out] = weight
+    blocks = padded.reshape(-1, columns, height, width, depth)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 3, 4, 1))
+
+
+def pack_matrix(weight: Array, columns: int) -> Array:
+    """Pack a [K, N] matrix to [N/columns, K, columns], zeros beyond the last column."""
+    depth, width = weight.shape
+    padded = np.zeros((depth, round_up(width, columns)), weight.dtype)
+    padded[:, :width] = weight
+    return np.ascontiguousarray(padded.reshape(depth, -1, columns).transpose(1, 0, 2))
+
+
+def conv2d(data: Any, packed: Any, *, strides: list[int], padding: list[int], dilation: list[int], channels: int, rows: int) -> Any:
+    """Convolution over NHWC data; `packed` as from pack_conv_weight; `padding` is (top, left, bottom, right)."""
+    batch, height, width, depth = (int(size) for size in data.shape)
+    blocks, kernel_h, kernel_w, _, columns = (int(size) for size in packed.shape)
+    out_h = (height + padding[0] + padding[2] - dilation[0] * (kernel_h - 1) - 1) // strides[0] + 1
+    out_w = (width + padding[1] + padding[3] - dilation[1] * (kernel_w - 1) - 1) // strides[1] + 1
+    wide = round_up(out_w, rows)
+    right = max(0, (wide - 1) * strides[1] + dilation[1] * (kernel_w - 1) + 1 - width - padding[1])
+    source = pad_hw(data, (padding[0], padding[1], padding[2], right))
+    ic = te.reduce_axis((0, depth), "ic")
+    kh = te.reduce_axis((0, kernel_h), "kh")
+    kw = te.reduce_axis((0, kernel_w), "kw")
+    summed = te.compute(
+        (batch, out_h, wide, blocks * columns),
+        lambda n, h, w, o: te.sum(
+            source[n, h * strides[0] + kh * dilation[0], w * strides[1] + kw * dilation[1], ic]
+            * packed[o // columns, kh, kw, ic, o % columns],
+            axis=[kh, kw, ic],
+        ),
+        name="conv2d",
+        attrs={TILE: [rows, columns]},
+    )
+    return crop(summed, (batch, out_h, out_w, channels))
+
+
+def depthwise_conv2d(data: Any, weight: Any, *, strides: list[int], padding: list[int], dilation: list[int], rows: int, columns: int) -> Any:
+    """Depthwise convolution over NHWC data, one filter a channel; `weight` is [KH, KW, C]."""
+    batch, height, width, depth = (int(size) for size in data.shape)
+    kernel_h, kernel_w, _ = (int(size) for size in weight.shape)
+    out_h = (height + padding[0] + padding[2] - dilation[0] * (kernel_h - 1) - 1) // strides[0] + 1
+    out_w = (width + padding[1] + padding[3] - dilation[1] * (kernel_w - 1) - 1) // strides[1] + 1
+    wide = round_up(out_w, rows)
+    right = max(0, (wide - 1) * strides[1] + dilation[1] * (kernel_w - 1) + 1 - width - padding[1])
+    source = pad_hw(data, (padding[0], padding[1], padding[2], right))
+    kh = te.reduce_axis((0, kernel_h), "kh")
+    kw = te.reduce_axis((0, kernel_w), "kw")
+    summed = te.compute(
+        (batch, out_h, wide, depth),
+        lambda n, h, w, c: te.sum(
+            source[n, h * strides[0] + kh * dilation[0], w * strides[1] + kw * dilation[1], c] * weight[kh, kw, c],
+            axis=[kh, kw],
+        ),
+        name="depthwise_conv2d",
+        attrs={TILE: [rows, columns]},
+    )
+    return crop(summed, (batch, out_h, out_w, depth))
+
+
+def dense(data: Any, packed: Any, *, width: int, rows: int) -> Any:
+    """Matrix product [..., M, K] × [K, N]; `packed` as from pack_matrix, `width` is N."""
+    *lead, height, depth = (int(size) for size in data.shape)
+    blocks, _, columns = (int(size) for size in packed.shape)
+    tall = round_up(height, rows)
+    source = pad_rows(data, tall)
+    k = te.reduce_axis((0, depth), "k")
+    summed = te.compute(
+        (*lead, tall, blocks * columns),
+        lambda *axes: te.sum(
+            source[(*axes[:-1], k)] * packed[axes[-1] // columns, k, axes[-1] % columns],
+            axis=[k],
+        ),
+        name="dense",
+        attrs={TILE: [rows, columns]},
+    )
+    return crop(summed, (*lead, height, width))
+
+
+def batch_matmul(left: Any, right: Any, *, rows: int, columns: int) -> Any:
+    """Matrix products [..., M, K] × [..., K, N] of equal leading sizes; N must be a multiple of `columns`."""
+    *lead, height, depth = (int(size) for size in left.shape)
+    width = int(right.shape[-1])
+    tall = round_up(height, rows)
+    source = pad_rows(left, tall)
+    k = te.reduce_axis((0, depth), "k")
+    summed = te.compute(
+        (*lead, tall, width),
+        lambda *axes: te.sum(source[(*axes[:-1], k)] * right[(*axes[:-2], k, axes[-1])], axis=[k]),
+        name="batch_matmul",
+        attrs={TILE: [rows, columns]},
+    )
+    return crop(summed, (*lead, height, width))
+
+
+def round_up(size: int, tile: int) -> int:
+    """Smallest multiple of `tile` that is not below `size`."""
+    return math.ceil(size / tile) * tile
+
+
+def crop(data: Any, shape: tuple[int, ...]) -> Any:
+    """Cut the padding off; nothing at all when there is none."""
+    if tuple(int(size) for size in data.shape) == shape:
+        return data
+    return te.compute(shape, lambda *axes: data[axes], name="crop")
+
+
+def pad_hw(data: Any, padding: tuple[int, int, int, int]) -> Any:
+    """Pad the two spatial axes of NHWC data with zeros: (top, left, bottom, right)."""
+    if not any(padding):
+        return data
+    batch, height, width, depth = (int(size) for size in data.shape)
+    top, left, bottom, right = padding
+
+    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+        inside = tvm.tirx.all(h >= top, h < top + height, w >= left, w < left + width)
+        return tirx.if_then_else(inside, data[n, h - top, w - left, c], tirx.const(0, data.dtype))
+
+    return te.compute((batch, height + top + bottom, width + left + right, depth), element, name="pad")
+
+
+def pad_rows(data: Any, rows: int) -> Any:
+    """Pad the last axis but one with zeros up to `rows`."""
+    *lead, height, depth = (int(size) for size in data.shape)
+    if height == rows:
+        return data
+
+    def element(*axes: Any) -> Any:
+        return tirx.if_then_else(axes[-2] < height, data[axes], tirx.const(0, data.dtype))
+
+    return te.compute((*lead, rows, depth), element, name="pad")

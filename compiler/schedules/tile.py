@@ -1,0 +1,109 @@
+"""The register-tile rule: sums of a tile of rows × columns stay in registers while the reduction runs.
+
+Loop order: batch, column tiles, outer rows and row tiles, shared among the cores; then the whole reduction; then
+the tile, its rows unrolled and its columns in vectors. The element-wise tail that follows (bias, activation,
+residual) is computed on the tile before it is written.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from compiler.schedules.common import (
+    extent,
+    is_spatial,
+    iteration_kinds,
+    new_schedule,
+    root_blocks,
+    schedule_spatial,
+    spread,
+    try_inline,
+)
+from compiler.schedules.kernels import TILE
+from compiler.schedules.machine import Machine
+
+# Reductions up to this many steps are unrolled whole: the 3 × 3 of a filter, the 3 channels of an image.
+UNROLL_STEPS = 9
+
+
+def register_tile(func: Any, machine: Machine) -> Any:
+    """Schedule a function around its one block that carries TILE; None when there is no such block."""
+    sch = new_schedule(func)
+    tiled = [block for block in root_blocks(sch) if TILE in sch.get(block).annotations]
+    if len(tiled) != 1:
+        return None
+    main = tiled[0]
+    rows, columns = (int(size) for size in sch.get(main).annotations[TILE])
+    padding = [block for block in sch.get_producers(main) if is_spatial(sch, block)]
+    tail = _element_wise_tail(sch, main, padding)
+    if tail is None:
+        return None
+    row_outer, trips = _tile_output(sch, tail, rows, columns, machine)
+    sch.compute_at(main, row_outer, preserve_unit_loops=True)
+    steps, first_sum = _order_tile(sch, main, machine)
+    spread(sch, trips, steps_inside=steps)
+    # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
+    sch.decompose_reduction(main, first_sum)
+    for block in padding:
+        schedule_spatial(sch, block, machine.lanes)
+    return sch.mod["main"]
+
+
+def _element_wise_tail(sch: Any, main: Any, padding: list[Any]) -> Any:
+    """Inline all that follows `main` into the last block and return it; None when it isn't element-wise."""
+    main_name = sch.get(main).name_hint
+    kept = {main_name, *(sch.get(block).name_hint for block in padding)}
+    followers = [block for block in root_blocks(sch) if sch.get(block).name_hint not in kept]
+    if not followers:
+        tail = sch.cache_write(main, 0, "local")
+        return tail
+    *inner, tail = followers
+    if not all(is_spatial(sch, block) for block in followers) or not all(try_inline(sch, block) for block in inner):
+        return None
+    written = [len(region.region) for region in sch.get(tail).writes]
+    if written != [iteration_kinds(sch, main).count(0)] or len(sch.get_loops(tail)) != written[0]:
+        return None
+    sch.set_scope(main, 0, "local")
+    return tail
+
+
+def _tile_output(sch: Any, tail: Any, rows: int, columns: int, machine: Machine) -> tuple[Any, list[Any]]:
+    """Tile the loops of the tail; give the loop that a tile is computed at, and all loops outside a tile."""
+    *outer, row, column = sch.get_loops(tail)
+    row_outer, row_inner = sch.split(row, [None, rows])
+    column_outer, column_inner = sch.split(column, [None, columns])
+    lead, spatial = outer[:1] if len(outer) > 1 else [], outer[1:] if len(outer) > 1 else outer
+    trips = [*lead, column_outer, *spatial, row_outer]
+    sch.reorder(*trips, row_inner, column_inner)
+    _vectorize(sch, row_inner, column_inner, machine)
+    return row_outer, trips
+
+
+def _order_tile(sch: Any, main: Any, machine: Machine) -> tuple[int, Any]:
+    """Order the loops of one tile; give its number of multiply-adds and its outermost reduction loop."""
+    kinds = iteration_kinds(sch, main)
+    loops = sch.get_loops(main)[-len(kinds) :]
+    steps = math.prod(extent(sch, loop) for loop in loops)
+    *unit, row, column = loops[: kinds.count(0)]
+    reductions = loops[kinds.count(0) :]
+    sch.reorder(*unit, *reductions, row, column)
+    _vectorize(sch, row, column, machine)
+    _unroll_short(sch, reductions)
+    return steps, reductions[0]
+
+
+def _unroll_short(sch: Any, reductions: list[Any]) -> None:
+    steps = 1
+    for loop in reversed(reductions):
+        steps *= extent(sch, loop)
+        if steps > UNROLL_STEPS:
+            return
+        sch.unroll(loop)
+
+
+def _vectorize(sch: Any, row: Any, column: Any, machine: Machine) -> None:
+    sch.unroll(row)
+    vectors, lane = sch.split(column, [None, machine.lanes])
+    sch.unroll(vectors)
+    sch.vectorize(lane)

@@ -1,0 +1,115 @@
+"""The source model as the pipeline sees it, whichever front end read it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dyno.errors import ConfigError, ModelError
+from dyno.records import TensorSpec
+
+Array = npt.NDArray[Any]
+Shapes = dict[str, tuple[int, ...]]
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model with fixed shapes, ready to be imported.
+
+    `reference` runs the source model itself on named inputs: what the artifact is checked against.
+    """
+
+    name: str
+    frontend: str
+    digest: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    import_relax: Callable[[], Any]
+    reference: Callable[[dict[str, Array]], dict[str, Array]]
+    reference_name: str
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """BLAKE2b-256 over the contents of files, in the order given."""
+    state = hashlib.blake2b(digest_size=32)
+    for path in paths:
+        with path.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                state.update(chunk)
+    return state.hexdigest()
+
+
+def check_model_file(path: Path) -> None:
+    """Say what is wrong with a path before any heavy library looks at it.
+
+    Raises:
+        ModelError: missing, a folder, or empty.
+    """
+    if not path.exists():
+        raise ModelError(f"model not found: {path}")
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; expected an .onnx or .pt2 file")
+    if path.stat().st_size == 0:
+        raise ModelError(f"{path} is empty (0 bytes)")
+
+
+def fix_shapes(declared: dict[str, tuple[int | None, ...]], given: Shapes) -> Shapes:
+    """Combine the model's declared input shapes with those the user gave.
+
+    Raises:
+        ConfigError: a shape for an unknown input, of another rank, or against a fixed dimension.
+        ModelError: an input has no fixed shape and the user gave none.
+    """
+    unknown = sorted(given.keys() - declared.keys())
+    if unknown:
+        known = ", ".join(declared)
+        raise ConfigError(f"--shape {unknown[0]}: the model has no such input; its inputs are: {known}")
+    return {name: _fix_shape(name, shape, given.get(name)) for name, shape in declared.items()}
+
+
+def _fix_shape(name: str, declared: tuple[int | None, ...], given: tuple[int, ...] | None) -> tuple[int, ...]:
+    shown = show_shape(declared)
+    if given is None:
+        if any(size is None for size in declared):
+            example = ",".join("1" if size is None else str(size) for size in declared)
+            raise ModelError(
+                f"input {name!r} has no fixed shape ({shown}): give one, e.g. --shape '{name}={example}'"
+            )
+        return tuple(size for size in declared if size is not None)
+    if len(given) != len(declared):
+        raise ConfigError(
+            f"--shape {name}={','.join(map(str, given))} has {len(given)} dimensions, the model's input has "
+            f"{len(declared)} ({shown})"
+        )
+    for size, wanted in zip(declared, given, strict=True):
+        if size is not None and size != wanted:
+            raise ConfigError(f"--shape {name}={','.join(map(str, given))} goes against the model's {shown}")
+    return given
+
+
+def show_shape(shape: Iterable[int | None]) -> str:
+    """Word a shape; `?` where any size goes."""
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def random_feeds(inputs: tuple[TensorSpec, ...], seed: int) -> dict[str, Array]:
+    """Seeded inputs: floats normal(0, 1), integers 0 or 1 (valid as ids, masks and segments), booleans True."""
+    rng = np.random.default_rng(seed)
+    feeds: dict[str, Array] = {}
+    for spec in inputs:
+        shape = tuple(size or 1 for size in spec.shape)
+        dtype = np.dtype(spec.dtype)
+        if dtype.kind == "f":
+            feeds[spec.name] = rng.standard_normal(shape).astype(dtype)
+        elif dtype.kind == "b":
+            feeds[spec.name] = np.ones(shape, dtype)
+        else:
+            feeds[spec.name] = rng.integers(0, 2, shape).astype(dtype)
+    return feeds

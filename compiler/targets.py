@@ -1,0 +1,129 @@
+"""Compilation targets: frozen presets with their facts, and what `host` is here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from compiler.schedules.machine import Machine
+from dyno.errors import ConfigError, unknown_name
+from dyno.records import HostFacts
+
+_V2 = ("sse4_2",)
+_V3 = (*_V2, "avx", "avx2", "fma", "f16c")
+_V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+_VNNI = (*_V4, "avx512_vnni")
+_SPR = (*_VNNI, "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
+
+
+@dataclass(frozen=True)
+class CompileTarget:
+    """One thing to compile for. `features` are the kernel's names for what the code may use."""
+
+    name: str
+    kind: str  # llvm or cuda
+    triple: str
+    cpu: str  # LLVM's name of the processor; sm_XX for cuda
+    features: tuple[str, ...]
+    machine: Machine
+    note: str
+    attributes: tuple[str, ...] = ()  # LLVM attributes beyond those of `cpu`, e.g. -amx-tile
+
+    @property
+    def architecture(self) -> str:
+        """x86_64 or aarch64, as the kernel says; empty for a GPU."""
+        return self.triple.split("-", 1)[0] if self.kind == "llvm" else ""
+
+    def tvm_target(self) -> Any:
+        """Return TVM's own object for this target."""
+        import tvm
+
+        description: dict[str, Any] = {"kind": self.kind, "mtriple": self.triple, "mcpu": self.cpu}
+        if self.attributes:
+            description["mattr"] = list(self.attributes)
+        return tvm.target.Target(description)
+
+
+def _x86(name: str, cpu: str, features: tuple[str, ...], lanes: int, note: str) -> CompileTarget:
+    registers = 32 if lanes == 16 else 16
+    return CompileTarget(name, "llvm", "x86_64-linux-gnu", cpu, features, Machine(lanes, registers), note)
+
+
+def _arm(name: str, features: tuple[str, ...], note: str) -> CompileTarget:
+    return CompileTarget(name, "llvm", "aarch64-linux-gnu", name, ("asimd", *features), Machine(4, 32), note)
+
+
+TARGETS: dict[str, CompileTarget] = {
+    target.name: target
+    for target in (
+        _x86("x86-64-v2", "x86-64-v2", _V2, 4, "any x86-64 of the last fifteen years; SSE, slow"),
+        _x86("x86-64-v3", "x86-64-v3", _V3, 8, "AVX2: Haswell and Zen onwards"),
+        _x86("x86-64-v4", "x86-64-v4", _V4, 16, "AVX-512: Skylake servers and Zen 4 onwards"),
+        _x86("haswell", "haswell", _V3, 8, "Intel 2013: m4, c4"),
+        _x86("skylake-avx512", "skylake-avx512", _V4, 16, "Intel 2017: m5, c5"),
+        _x86("cascadelake", "cascadelake", _VNNI, 16, "Intel 2019: m5, c5, newer ones"),
+        _x86("icelake-server", "icelake-server", _VNNI, 16, "Intel 2021: m6i, c6i"),
+        _x86("sapphirerapids", "sapphirerapids", _SPR, 16, "Intel 2023: m7i, c7i"),
+        _x86("znver3", "znver3", _V3, 8, "AMD 2020: m6a, c6a"),
+        _x86("znver4", "znver4", (*_VNNI, "avx512_bf16"), 16, "AMD 2022: m7a, c7a"),
+        _x86("znver5", "znver5", (*_VNNI, "avx512_bf16", "avx_vnni"), 16, "AMD 2024: m8a, c8a"),
+        _arm("neoverse-n1", ("asimddp",), "AWS Graviton 2: m6g, c6g, t4g"),
+        _arm("neoverse-v1", ("asimddp", "sve", "bf16", "i8mm"), "AWS Graviton 3: m7g, c7g"),
+        _arm("neoverse-v2", ("asimddp", "sve2", "bf16", "i8mm"), "AWS Graviton 4: m8g, c8g"),
+        _arm("cortex-a72", (), "Raspberry Pi 4, AWS a1"),
+        _arm("cortex-a76", ("asimddp",), "Raspberry Pi 5"),
+    )
+}
+
+
+def resolve_target(name: str, host: HostFacts) -> CompileTarget:
+    """Give the target of that name; `host` is the processor of this machine.
+
+    Raises:
+        ConfigError: no such target; the message names the nearest.
+    """
+    if name == "host":
+        return host_target(host)
+    if name not in TARGETS:
+        raise ConfigError(unknown_name("target", name, ["host", *TARGETS], hint="`dyno targets` lists them"))
+    return TARGETS[name]
+
+
+def host_target(host: HostFacts) -> CompileTarget:
+    """Build the target for this machine: LLVM's name for its processor, and the widest vectors it has."""
+    features = set(host.cpu_features)
+    if host.architecture in ("aarch64", "arm64"):
+        base = "neoverse-n1" if "asimddp" in features else "cortex-a72"
+    else:
+        levels = [("x86-64-v4", _V4), ("x86-64-v3", _V3), ("x86-64-v2", _V2)]
+        base = next((name for name, needed in levels if features.issuperset(needed)), "x86-64-v2")
+    target = TARGETS[base]
+    cpu = _llvm_host_cpu(host, target)
+    return replace(target, name=f"host ({cpu})", cpu=cpu, note="this machine")
+
+
+def _llvm_host_cpu(host: HostFacts, fallback: CompileTarget) -> str:
+    """Name the processor as LLVM does, but only when this machine has all that LLVM assumes of that name.
+
+    A virtual machine may hide features (AMX, say) of the processor that it runs on.
+    """
+    detected = _detect_llvm_cpu()
+    preset = TARGETS.get(detected)
+    if preset is not None and set(preset.features) <= set(host.cpu_features):
+        return detected
+    return fallback.cpu
+
+
+def _detect_llvm_cpu() -> str:
+    import tvm
+
+    try:
+        return str(tvm.get_global_func("target.llvm_get_system_cpu")())
+    except (ValueError, AttributeError):
+        return ""
+
+
+def runs_here(target: CompileTarget, host: HostFacts) -> bool:
+    """Whether this machine has all the features that the target's code may use."""
+    same = target.architecture == host.architecture.replace("arm64", "aarch64")
+    return same and set(target.features) <= set(host.cpu_features)

@@ -1,0 +1,65 @@
+"""Parity: the artifact's outputs against the source model's, on the same seeded random input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from compiler.source import Array, Source, random_feeds
+from dyno.errors import ParityError
+from runtime.manifest import Parity, ParityReport
+from runtime.session import Session
+
+
+def check_parity(source: Source, session: Session, *, seed: int, tolerance: float, target: str) -> ParityReport:
+    """Compare every output and give the figures.
+
+    Raises:
+        ParityError: an output is further off than `tolerance`, not finite where the source's is, or of another shape.
+    """
+    feeds = random_feeds(source.inputs, seed)
+    expected = source.reference(feeds)
+    found = session.run(feeds)
+    pairs = zip(expected.items(), found.values(), strict=True)
+    report = ParityReport(
+        reference=source.reference_name,
+        seed=seed,
+        tolerance_max_rel=tolerance,
+        outputs=tuple(compare(name, wanted, got) for (name, wanted), got in pairs),
+    )
+    worst = max(report.outputs, key=lambda output: output.max_rel)
+    # Not "worst > tolerance": a NaN compares false with everything and must fail too.
+    if not worst.max_rel <= tolerance:
+        raise ParityError(
+            f"{source.name}: output {worst.output!r} differs from {report.reference} by {worst.max_rel:.2e} of its "
+            f"largest value (tolerance {tolerance:.0e}, cosine {worst.cosine:.6f}); the artifact is not kept. "
+            "A larger tolerance can be set with --tolerance",
+            stage="verify",
+            target=target,
+        )
+    return report
+
+
+def compare(name: str, expected: Array, found: Array) -> Parity:
+    """Give max |a - b|, the same relative to max |b|, and the cosine, over one output; inf when shapes differ."""
+    if expected.shape != found.shape:
+        return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
+    a, b = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+    if a.size == 0 or np.array_equal(a, b, equal_nan=True):
+        return Parity(output=name, max_abs=0.0, max_rel=0.0, cosine=1.0)
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
+    max_abs = float(np.abs(a - b).max())
+    largest = float(np.abs(b).max())
+    return Parity(
+        output=name,
+        max_abs=max_abs,
+        max_rel=max_abs / largest if largest else float("inf"),
+        cosine=_cosine(a, b),
+    )
+
+
+def _cosine(a: Any, b: Any) -> float:
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm else 0.0

@@ -1,0 +1,67 @@
+"""The artifact folder: found, checked, and fit for this machine before any of its code is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from dyno.errors import ArtifactError
+from dyno.records import HostFacts
+from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
+
+CHUNK = 1 << 20
+
+
+def digest_file(path: Path) -> str:
+    """BLAKE2b-256 of a file, as hexadecimal text."""
+    state = hashlib.blake2b(digest_size=32)
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            state.update(chunk)
+    return state.hexdigest()
+
+
+def open_artifact(folder: Path, host: HostFacts) -> Manifest:
+    """Read the manifest and check that the library is whole and that `host` can run it.
+
+    Raises:
+        ArtifactError: missing, damaged, of a newer schema, or made for another processor.
+    """
+    manifest = read_manifest(folder)
+    _check_host(folder, manifest, host)
+    _check_library(folder, manifest)
+    return manifest
+
+
+def _check_host(folder: Path, manifest: Manifest, host: HostFacts) -> None:
+    target = manifest.target
+    made_for = target.triple.split("-", 1)[0]
+    here = host.architecture.replace("arm64", "aarch64")
+    if target.kind == "llvm" and made_for != here:
+        raise ArtifactError(f"{folder} was compiled for {made_for} ({target.name}); this machine is {here}")
+    missing = missing_features(target.features, host.cpu_features)
+    if missing:
+        raise ArtifactError(
+            f"{folder} was compiled for {target.name} and needs CPU features that this machine lacks: "
+            f"{', '.join(missing)}. Compile it again with --target host"
+        )
+
+
+def missing_features(needed: Iterable[str], present: Iterable[str]) -> tuple[str, ...]:
+    """Features of the code that the processor does not have, in the code's order."""
+    have = set(present)
+    return tuple(name for name in needed if name not in have)
+
+
+def _check_library(folder: Path, manifest: Manifest) -> None:
+    library = folder / LIBRARY_NAME
+    if not library.is_file():
+        raise ArtifactError(f"{folder} is damaged: {LIBRARY_NAME} is missing; compile the model again")
+    size = library.stat().st_size
+    if size != manifest.library_bytes:
+        raise ArtifactError(
+            f"{library} is damaged: {size} bytes, the manifest says {manifest.library_bytes}; copy or compile it again"
+        )
+    if digest_file(library) != manifest.library_digest:
+        raise ArtifactError(f"{library} is damaged: its digest is not the manifest's; copy or compile it again")
