@@ -46,6 +46,12 @@ def _fold(module: Any, _source: Source, _target: CompileTarget) -> Any:
     return fold(module)
 
 
+def _fold_padding(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.pad import fold_padding
+
+    return fold_padding(module)
+
+
 def _channels_last(module: Any, _source: Source, _target: CompileTarget) -> Any:
     from compiler.passes.layout import channels_last
 
@@ -84,6 +90,7 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("fold_batch_norm", _fold_batch_norm),
     ("decompose", _decompose),
     ("fold", _fold),
+    ("fold_padding", _fold_padding),
     ("channels_last", _channels_last),
     ("fold_layout", _fold),
     ("legalize", _legalize),

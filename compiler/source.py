@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from dyno.errors import ConfigError, ModelError
@@ -97,19 +96,3 @@ def _fix_shape(name: str, declared: tuple[int | None, ...], given: tuple[int, ..
 def show_shape(shape: Iterable[int | None]) -> str:
     """Word a shape; `?` where any size goes."""
     return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
-
-
-def random_feeds(inputs: tuple[TensorSpec, ...], seed: int) -> dict[str, Array]:
-    """Seeded inputs: floats normal(0, 1), integers 0 or 1 (valid as ids, masks and segments), booleans True."""
-    rng = np.random.default_rng(seed)
-    feeds: dict[str, Array] = {}
-    for spec in inputs:
-        shape = tuple(size or 1 for size in spec.shape)
-        dtype = np.dtype(spec.dtype)
-        if dtype.kind == "f":
-            feeds[spec.name] = rng.standard_normal(shape).astype(dtype)
-        elif dtype.kind == "b":
-            feeds[spec.name] = np.ones(shape, dtype)
-        else:
-            feeds[spec.name] = rng.integers(0, 2, shape).astype(dtype)
-    return feeds

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from compiler.source import Array, Source, random_feeds
+from compiler.source import Array, Source
 from dyno.errors import ParityError
+from runtime.feeds import random_feeds
 from runtime.manifest import Parity, ParityReport
 from runtime.session import Session
 

@@ -16,8 +16,10 @@ from typing import Any
 from dyno.errors import ModelError
 
 JSON_LIMIT_BYTES = 512 << 20
-_ARITHMETIC = re.compile(r"[\w\s+\-*/%(),.<>=&|~]*")
-_NAME_LOOKUP = re.compile(r"__|\.\s*[A-Za-z_]")
+# As torch writes them: Add(Symbol('s77', integer=True), Integer(2)), or plain s77 + 2.
+_ARITHMETIC = re.compile(r"(?:[\w\s+\-*/%(),.<>=&|~]|'\w*')*")
+# What has no place in such text: dunder names, attributes, and calls of anything but sympy's (capital) classes.
+_SUSPECT = re.compile(r"__|\.\s*[A-Za-z_]|(?<!\w)[^\W\dA-Z]\w*\s*\(|\)\s*\(")
 
 
 def check_pt2(path: Path) -> None:
@@ -68,7 +70,7 @@ def _check_document(path: Path, name: str, document: Any) -> None:
 
 
 def _is_arithmetic(text: Any) -> bool:
-    return isinstance(text, str) and bool(_ARITHMETIC.fullmatch(text)) and not _NAME_LOOKUP.search(text)
+    return isinstance(text, str) and bool(_ARITHMETIC.fullmatch(text)) and not _SUSPECT.search(text)
 
 
 def _entries(value: Any) -> Iterator[tuple[str, Any]]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from compiler.frontends.pt2_archive import check_pt2
-from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes, random_feeds
+from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ModelError
 from dyno.records import TensorSpec
+from runtime.feeds import random_feeds
 
 
 def read_pt2(path: Path, shapes: Shapes) -> Source:

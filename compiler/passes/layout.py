@@ -45,7 +45,11 @@ class _Twins:
 
     def __init__(self) -> None:
         self.of: dict[Any, Any] = {}
-        self.rules: dict[str, Callable[[Any, Any], Any]] = {"relax.nn.conv2d": self._conv2d, "relax.concat": self._concat}
+        self.rules: dict[str, Callable[[Any, Any], Any]] = {
+            "relax.nn.conv2d": self._conv2d,
+            "relax.concat": self._concat,
+            "relax.nn.pad": self._pad,
+        }
         self.rules |= dict.fromkeys(_UNARY, self._unary) | dict.fromkeys(_BINARY, self._binary)
         self.rules |= dict.fromkeys(_POOLS, self._pool) | dict.fromkeys(_REDUCTIONS, self._reduction)
 
@@ -140,6 +144,16 @@ class _Twins:
         if any(twin is None for twin in twins):
             return None
         return relax.op.concat(twins, axis=TO_LAST.index(int(call.attrs.axis) % 4))
+
+    def _pad(self, builder: Any, call: Any) -> Any:
+        widths = [int(width) for width in call.attrs.pad_width]
+        if len(widths) != 8:
+            return None
+        pairs = [widths[2 * axis : 2 * axis + 2] for axis in TO_LAST]
+        # A padding stands before a convolution in all that matters: transposing its input is the cheaper side.
+        data = self._make(builder, call.args[0])
+        last = [width for pair in pairs for width in pair]
+        return relax.op.nn.pad(data, last, str(call.attrs.pad_mode), float(call.attrs.pad_value))
 
     def _known(self, expr: Any) -> Any:
         return self.of.get(expr) if isinstance(expr, relax.Var) else None

@@ -10,6 +10,7 @@ from tvm import relax
 
 from compiler.passes.fold import constant
 from compiler.passes.rewrite import shape_of
+from compiler.passes.fast_math import FAST_MATH
 from compiler.schedules import kernels
 from compiler.schedules.machine import Machine
 
@@ -22,6 +23,7 @@ def legalize(mod: Any, machine: Machine) -> Any:
     mine = {
         "relax.nn.conv2d": _first(_conv2d, _depthwise, machine=machine),
         "relax.matmul": _first(_dense, _batch_matmul, machine=machine),
+        **FAST_MATH,
     }
     return relax.transform.LegalizeOps(mine, enable_warning=False)(mod)
 
@@ -99,9 +101,10 @@ def _batch_matmul(builder: Any, call: Any, machine: Machine) -> Any:
     left, right = shape_of(call.args[0]), shape_of(call.args[1])
     if left is None or right is None or len(left) != len(right) or len(left) < 3 or not _is_float(call):
         return None
-    if left[:-2] != right[:-2] or right[-1] % machine.lanes:
+    if left[:-2] != right[:-2]:
         return None
-    columns = machine.lanes * 2 if right[-1] % (machine.lanes * 2) == 0 else machine.lanes
+    # One vector too many costs less than half the tile's reuse: 2 vectors unless the second would be all padding.
+    columns = machine.lanes * 2 if -right[-1] % (machine.lanes * 2) < machine.lanes else machine.lanes
     return builder.call_te(
         kernels.batch_matmul,
         call.args[0],

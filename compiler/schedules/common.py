@@ -104,10 +104,11 @@ def _is_flat(sch: Any, block: Any) -> bool:
     """Whether every buffer is read and written at the block's own axes, so that its loops are one long loop."""
     node = sch.get(block)
     axes = [axis.var for axis in node.iter_vars]
-    return all(_reads_axes(region, axes) for region in [*node.reads, *node.writes])
+    return all(reads_axes(region, axes) for region in [*node.reads, *node.writes])
 
 
-def _reads_axes(region: Any, axes: list[Any]) -> bool:
+def reads_axes(region: Any, axes: list[Any]) -> bool:
+    """Whether a region is the one element at the block's own axes, in their order."""
     ranges = list(region.region)
     if len(ranges) != len(axes):
         return False

@@ -91,7 +91,7 @@ def dense(data: Any, packed: Any, *, width: int, rows: int) -> Any:
     *lead, height, depth = (int(size) for size in data.shape)
     blocks, _, columns = (int(size) for size in packed.shape)
     tall = round_up(height, rows)
-    source = pad_rows(data, tall)
+    source = pad_end(data, (tall, depth))
     k = te.reduce_axis((0, depth), "k")
     summed = te.compute(
         (*lead, tall, blocks * columns),
@@ -106,15 +106,15 @@ def dense(data: Any, packed: Any, *, width: int, rows: int) -> Any:
 
 
 def batch_matmul(left: Any, right: Any, *, rows: int, columns: int) -> Any:
-    """Matrix products [..., M, K] × [..., K, N] of equal leading sizes; N must be a multiple of `columns`."""
+    """Matrix products [..., M, K] × [..., K, N] of equal leading sizes."""
     *lead, height, depth = (int(size) for size in left.shape)
     width = int(right.shape[-1])
-    tall = round_up(height, rows)
-    source = pad_rows(left, tall)
+    tall, wide = round_up(height, rows), round_up(width, columns)
+    source, weights = pad_end(left, (tall, depth)), pad_end(right, (depth, wide))
     k = te.reduce_axis((0, depth), "k")
     summed = te.compute(
-        (*lead, tall, width),
-        lambda *axes: te.sum(source[(*axes[:-1], k)] * right[(*axes[:-2], k, axes[-1])], axis=[k]),
+        (*lead, tall, wide),
+        lambda *axes: te.sum(source[(*axes[:-1], k)] * weights[(*axes[:-2], k, axes[-1])], axis=[k]),
         name="batch_matmul",
         attrs={TILE: [rows, columns]},
     )
@@ -147,13 +147,14 @@ def pad_hw(data: Any, padding: tuple[int, int, int, int]) -> Any:
     return te.compute((batch, height + top + bottom, width + left + right, depth), element, name="pad")
 
 
-def pad_rows(data: Any, rows: int) -> Any:
-    """Pad the last axis but one with zeros up to `rows`."""
-    *lead, height, depth = (int(size) for size in data.shape)
-    if height == rows:
+def pad_end(data: Any, sizes: tuple[int, int]) -> Any:
+    """Pad the last two axes with zeros at their end, up to `sizes`."""
+    *lead, height, width = (int(size) for size in data.shape)
+    if (height, width) == sizes:
         return data
 
     def element(*axes: Any) -> Any:
-        return tirx.if_then_else(axes[-2] < height, data[axes], tirx.const(0, data.dtype))
+        checks = [axis < size for axis, size, goal in zip(axes[-2:], (height, width), sizes, strict=True) if goal != size]
+        return tirx.if_then_else(tvm.tirx.all(*checks), data[axes], tirx.const(0, data.dtype))
 
-    return te.compute((*lead, rows, depth), element, name="pad")
+    return te.compute((*lead, *sizes), element, name="pad")

@@ -15,6 +15,7 @@ from compiler.schedules.common import (
     is_spatial,
     iteration_kinds,
     new_schedule,
+    reads_axes,
     root_blocks,
     schedule_spatial,
     spread,
@@ -36,36 +37,59 @@ def register_tile(func: Any, machine: Machine) -> Any:
     main = tiled[0]
     rows, columns = (int(size) for size in sch.get(main).annotations[TILE])
     padding = [block for block in sch.get_producers(main) if is_spatial(sch, block)]
-    tail = _element_wise_tail(sch, main, padding)
-    if tail is None:
+    found = _element_wise_tail(sch, main, padding)
+    if found is None:
         return None
+    tail, rest = found
     row_outer, trips = _tile_output(sch, tail, rows, columns, machine)
     sch.compute_at(main, row_outer, preserve_unit_loops=True)
     steps, first_sum = _order_tile(sch, main, machine)
     spread(sch, trips, steps_inside=steps)
     # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
     sch.decompose_reduction(main, first_sum)
-    for block in padding:
+    for block in (*padding, *rest):
         schedule_spatial(sch, block, machine.lanes)
     return sch.mod["main"]
 
 
-def _element_wise_tail(sch: Any, main: Any, padding: list[Any]) -> Any:
-    """Inline all that follows `main` into the last block and return it; None when it isn't element-wise."""
-    main_name = sch.get(main).name_hint
-    kept = {main_name, *(sch.get(block).name_hint for block in padding)}
+def _element_wise_tail(sch: Any, main: Any, padding: list[Any]) -> tuple[Any, list[Any]] | None:
+    """Inline what follows `main` element by element into one block, the tail.
+
+    Gives the tail and the blocks behind it (a padding, a transpose), which stay stages of their own; None when
+    one of those reads something else of the chain, so that it can't stay in registers.
+    """
+    kept = {sch.get(block).name_hint for block in (main, *padding)}
     followers = [block for block in root_blocks(sch) if sch.get(block).name_hint not in kept]
-    if not followers:
-        tail = sch.cache_write(main, 0, "local")
-        return tail
-    *inner, tail = followers
-    if not all(is_spatial(sch, block) for block in followers) or not all(try_inline(sch, block) for block in inner):
+    chain = [sch.get(main).writes[0].source]
+    inlined, rest = [], []
+    for block in followers:
+        if not rest and _reads_in_place(sch, block, chain):
+            inlined.append(block)
+            chain.append(sch.get(block).writes[0].source)
+        else:
+            rest.append(block)
+    if not inlined:
+        return (sch.cache_write(main, 0, "local"), rest)
+    if any(_reads(sch, block, source) for block in rest for source in chain[:-1]):
         return None
-    written = [len(region.region) for region in sch.get(tail).writes]
-    if written != [iteration_kinds(sch, main).count(0)] or len(sch.get_loops(tail)) != written[0]:
+    *inner, tail = inlined
+    if not all(try_inline(sch, block) for block in inner):
         return None
     sch.set_scope(main, 0, "local")
-    return tail
+    return tail, rest
+
+
+def _reads_in_place(sch: Any, block: Any, chain: list[Any]) -> bool:
+    """Whether an element-wise block reads the chain at its own place only, and reads it at all."""
+    if not is_spatial(sch, block):
+        return False
+    axes = [axis.var for axis in sch.get(block).iter_vars]
+    regions = [region for region in sch.get(block).reads if any(region.source.same_as(source) for source in chain)]
+    return bool(regions) and all(reads_axes(region, axes) for region in regions)
+
+
+def _reads(sch: Any, block: Any, source: Any) -> bool:
+    return any(region.source.same_as(source) for region in sch.get(block).reads)
 
 
 def _tile_output(sch: Any, tail: Any, rows: int, columns: int, machine: Machine) -> tuple[Any, list[Any]]:

@@ -1,0 +1,150 @@
+"""`dyno compile` and `dyno targets`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from dyno import console
+from dyno.errors import ConfigError
+
+
+@click.command("compile")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Artifact folder to write.")
+@click.option("--target", default="host", show_default=True, help="What to compile for; `dyno targets` lists them.")
+@click.option(
+    "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224", help="Shape of an input that the model leaves open."
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=1e-4,
+    show_default=True,
+    help="Largest accepted difference from the source model, relative to each output's largest value.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the inputs that parity is checked on.")
+@click.option("--no-verify", is_flag=True, help="Skip the parity check; the manifest then has none.")
+@click.option("--dump-dir", type=click.Path(path_type=Path), help="Write the module after each stage into this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def compile_command(
+    model: Path,
+    output: Path,
+    target: str,
+    shapes: tuple[str, ...],
+    tolerance: float,
+    seed: int,
+    no_verify: bool,
+    dump_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Compile an ONNX or torch.export model into an artifact folder.
+
+    MODEL is an .onnx file (external data beside it is read too) or a .pt2 file of torch.export.save. The outputs
+    are checked against the source model's on seeded random input: if they differ, there is no artifact.
+    """
+    parsed = parse_shapes(shapes)
+    from compiler.options import Options
+    from compiler.source import check_model_file
+
+    check_model_file(model)
+    from compiler.build import compile_model
+    from compiler.targets import resolve_target
+    from dyno.host import host_facts
+
+    console.say(f"target: {resolve_target(target, host_facts()).name}")
+    began = time.perf_counter()
+    manifest = compile_model(
+        model,
+        output,
+        target=target,
+        shapes=parsed,
+        options=Options(tolerance=tolerance, seed=seed, verify=not no_verify, dump_dir=dump_dir),
+        on_stage=lambda name: console.say(f"{time.perf_counter() - began:7.1f}s  {name}"),
+    )
+    if as_json:
+        click.echo(manifest.model_dump_json(indent=2))
+        return
+    _show(manifest, output, time.perf_counter() - began)
+
+
+@click.command("targets")
+@click.argument("pattern", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def targets_command(pattern: str | None, as_json: bool) -> None:
+    """List the compilation targets.
+
+    PATTERN narrows the list, e.g. 'znver*'.
+    """
+    from fnmatch import fnmatch
+
+    from compiler.targets import TARGETS, runs_here
+    from dyno.host import host_facts
+
+    host = host_facts()
+    found = [target for name, target in TARGETS.items() if fnmatch(name, pattern or "*")]
+    rows = [
+        {
+            "target": target.name,
+            "architecture": target.architecture,
+            "vector_bits": target.machine.lanes * 32,
+            "runs_here": runs_here(target, host),
+            "note": target.note,
+            "features": list(target.features),
+        }
+        for target in found
+    ]
+    if as_json:
+        console.print_json(rows)
+        return
+    if not rows:
+        raise ConfigError(f"no target matches {pattern!r}; the targets are: host, {', '.join(TARGETS)}")
+    console.print_table(
+        ("target", "architecture", "vectors", "runs here", "what it is"),
+        [
+            (str(r["target"]), str(r["architecture"]), f"{r['vector_bits']} bit", "yes" if r["runs_here"] else "no", str(r["note"]))
+            for r in rows
+        ],
+        right=("vectors",),
+    )
+    console.say("`--target host` takes what this machine has. All are built here; those that run here are checked too.")
+
+
+def parse_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Turn `name=1,3,224,224` texts into shapes by input name.
+
+    Raises:
+        ConfigError: a text has no name, or a size that is no positive whole number.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, sign, sizes = text.rpartition("=")
+        try:
+            shape = tuple(int(size) for size in sizes.split(",")) if sizes else ()
+        except ValueError:
+            shape = (0,)
+        if not sign or not name or any(size < 1 for size in shape):
+            raise ConfigError(f"--shape {text}: expected NAME=SIZE,SIZE,… with positive whole sizes")
+        if name in shapes:
+            raise ConfigError(f"--shape {name} is given twice")
+        shapes[name] = shape
+    return shapes
+
+
+def _show(manifest: object, output: Path, seconds: float) -> None:
+    from dyno.units import BYTES_PER_MIB, short_duration
+    from runtime.manifest import Manifest
+
+    assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives nothing else
+    size = manifest.library_bytes / BYTES_PER_MIB
+    click.echo(f"compiled {manifest.model} for {manifest.target.name} in {short_duration(seconds)}: {output} ({size:.1f} MiB)")
+    if manifest.parity is None:
+        click.echo("parity: not checked (this machine can't run the target's code, or --no-verify)")
+        return
+    for row in manifest.parity.outputs:
+        click.echo(
+            f"parity of {row.output} with {manifest.parity.reference}: max abs {row.max_abs:.1e}, "
+            f"max rel {row.max_rel:.1e}, cosine {row.cosine:.7f}"
+        )

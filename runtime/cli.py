@@ -1,0 +1,49 @@
+"""`dyno run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dyno import console
+
+
+@click.command("run")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="[NAME=]FILE.npy",
+    help="One input; the name may be left out when the model has one. Without any: seeded random input.",
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the outputs, one .npy each.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads inside one inference [default: usable cores].")
+@click.option("--repeat", type=click.IntRange(min=1), default=20, show_default=True, help="Steady inferences to time.")
+@click.option("--seed", default=0, show_default=True, help="Seed of random input.")
+@click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
+def run_command(
+    artifact: Path,
+    inputs: tuple[str, ...],
+    output: Path | None,
+    threads: int | None,
+    repeat: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Run one inference of an artifact and save its outputs.
+
+    The times of loading, of the first inference and of steady inference are told apart.
+    """
+    from runtime.inference import load_inputs, run_once, save_outputs
+
+    result = run_once(artifact, lambda specs: load_inputs(specs, inputs, seed=seed), threads=threads, repeat=repeat)
+    saved = save_outputs(result.outputs, output) if output else []
+    if as_json:
+        console.print_json({**result.times(), "outputs": [str(path) for path in saved]})
+        return
+    for line in result.lines():
+        click.echo(line)
+    for path in saved:
+        click.echo(f"wrote {path}")
