@@ -20,7 +20,8 @@ $(VENV)/.dev: $(VENV)/.base
 	@touch $@
 
 demo: $(VENV)/.base  ## compile ResNet-50, load-test 4 candidates, write the report (no torch needed)
-	$(BIN)/python -m benchmarks.demo runs/demo
+	$(BIN)/python -m benchmarks.zoo.light resnet50 runs/resnet50.onnx
+	$(BIN)/dyno recommend runs/resnet50.onnx --job benchmarks/demo.yaml --output runs/demo
 
 test: $(VENV)/.dev  ## run the tests but the slow tier
 	$(BIN)/python -m pytest -m 'not slow'
