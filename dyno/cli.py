@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ from dyno.errors import DynoError, unknown_name
 
 GROUP = "modeldyno.commands"
 EXIT_INTERRUPTED = 130
+PARENT_VARIABLE = "DYNO_PARENT_PID"
 
 # One line each, here, so that `dyno --help` imports no room at all; a test holds them equal to the commands.
 SUMMARIES = {
@@ -33,12 +35,12 @@ class Commands(click.Group):
     def _points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=GROUP)}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Main road first, in the order of SUMMARIES; then whatever else is installed."""
         names = self._points()
         return [name for name in SUMMARIES if name in names] + sorted(names.keys() - SUMMARIES.keys())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - same
         """Import one subcommand."""
         point = self._points().get(cmd_name)
         if point is None:
@@ -53,6 +55,15 @@ class Commands(click.Group):
         if args and not args[0].startswith("-") and args[0] not in self._points():
             ctx.fail(unknown_name("command", args[0], self.list_commands(ctx), hint="see dyno --help"))
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """End quietly when the reader (`| head`) has gone; click would exit 1, which means "no" here."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Keep the interpreter from flushing into the closed pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the summaries without importing the commands."""
@@ -71,6 +82,10 @@ def dyno() -> None:
 
 def main() -> None:
     """Run the command; print an error that the user can act on as one message."""
+    if PARENT_VARIABLE in os.environ:  # started by dyno.procs, which is not imported for anything else
+        from dyno.procs import end_with_parent
+
+        end_with_parent()
     try:
         code = dyno.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -82,10 +97,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except DynoError as error:
         _leave(f"error: {error}", error.exit_code)
-    except BrokenPipeError:
-        # The reader (`| head`) has gone: end quietly, and keep the interpreter from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -21,17 +21,12 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """Print a table; the columns named in `right` are set flush right. Never truncates a cell."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
-    widths = [len(column) for column in columns]
-    for row in rows:
-        table.add_row(*row)
-        widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
-    console = Console(highlight=False)
-    wide = sum(widths) + 3 * len(widths)
-    Console(highlight=False, width=max(console.width, wide)).print(table)
+    cells = [[cell.replace("\n", " ") for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    for row in cells:
+        placed = (
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(columns, row, widths, strict=True)
+        )
+        click.echo("  ".join(placed).rstrip())

@@ -19,7 +19,16 @@ SPEED_FEATURES = (
     *("avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "asimdhp", "sve", "sve2", "bf16", "i8mm"),
 )
-MEASURED_PACKAGES = ("apache-tvm", "apache-tvm-ffi", "onnxruntime", "onnx", "torch", "numpy", "locust", "modeldyno")
+MEASURED_PACKAGES = (
+    "apache-tvm",
+    "apache-tvm-ffi",
+    "onnxruntime",
+    "onnx",
+    "torch",
+    "numpy",
+    "locust",
+    "modeldyno",
+)
 _EC2_TYPE = re.compile(r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")
 
 

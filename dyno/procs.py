@@ -86,7 +86,7 @@ def python_module(module: str, *args: str) -> list[str]:
 
 
 def end_with_parent(number: int = signal.SIGTERM) -> None:
-    """Ask the kernel to signal this process when the parent that `start`ed it is gone (Linux; else nothing)."""
+    """Ask the kernel to signal this process when the parent that `start`ed it is gone (Linux only)."""
     parent = os.environ.pop(PARENT_VARIABLE, None)
     if parent is None or not sys.platform.startswith("linux"):
         return

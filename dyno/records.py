@@ -157,13 +157,15 @@ class InstanceType(Record):
     architecture: Literal["x86_64", "arm64"]
     vcpus: int = Field(gt=0)
     cores: int | None = Field(description="physical cores; None where not published")
-    memory_gib: float = Field(gt=0)
+    memory_gib: float = Field(gt=0, allow_inf_nan=False)
     cpu_model: str | None
     coremark_per_s: float | None = Field(description="CoreMark iterations a second over all threads")
     gpu: str | None
     gpu_count: int = 0
-    usd_per_hour: float = Field(ge=0, description="on-demand, Linux, us-east-1 unless overridden")
-    price_date: str = Field(description="ISO date the price was published")
+    usd_per_hour: float = Field(
+        ge=0, allow_inf_nan=False, description="on-demand, Linux, us-east-1 unless overridden"
+    )
+    price_date: str = Field(description="ISO date, or only the year, the price was published")
     price_source: str
 
 
@@ -271,6 +273,7 @@ class Recommendation(Record):
     compiled: CompileSummary | None = None
     ranking: tuple[Row, ...]
     rejected: tuple[Row, ...]
+    notes: tuple[str, ...] = Field(default=(), description="what else to know of this run, in words")
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]

@@ -1,0 +1,101 @@
+"""`dyno instances`: list what the instance catalogue has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dyno.console import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dyno.records import InstanceType
+
+NO_MATCH = 1
+COLUMNS = ("instance type", "arch", "vCPUs", "cores", "GiB", "USD/h", "CoreMark/s", "CPU", "GPU")
+NUMBERS = ("vCPUs", "cores", "GiB", "USD/h", "CoreMark/s")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("instances", short_help="List the instance types of the catalogue.")
+@click.argument("names", metavar="[NAME_OR_GLOB]...", nargs=-1)
+@click.option(
+    "--arch", "architecture", type=click.Choice(["x86_64", "arm64"]), help="Only this CPU architecture."
+)
+@click.option("--min-vcpus", type=click.IntRange(min=1), metavar="N", help="At least N vCPUs.")
+@click.option("--max-vcpus", type=click.IntRange(min=1), metavar="N", help="At most N vCPUs.")
+@click.option("--min-memory-gib", type=click.FloatRange(min=0), metavar="N", help="At least N GiB of memory.")
+@click.option("--max-usd-per-hour", type=click.FloatRange(min=0), metavar="X", help="At most X USD an hour.")
+@click.option("--gpu/--no-gpu", default=None, help="Only types with a GPU, or only types without one.")
+@click.option("--family", metavar="F", help="Only this family, e.g. c7i or ml.g5.")
+@click.option(
+    "--sort",
+    type=click.Choice(["usd_per_hour", "vcpus", "memory_gib", "coremark_per_usd"]),
+    default="usd_per_hour",
+    show_default=True,
+    help="Lowest first; of coremark_per_usd (CoreMark iterations that one USD buys) the highest.",
+)
+@click.option(
+    "--catalog", type=_FILE, metavar="FILE", help="CSV or YAML with more, or other, instance types."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show the first N.  [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def instances_command(
+    *,
+    names: tuple[str, ...],
+    sort: Any,
+    catalog: Path | None,
+    limit: int | None,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
+    """List the instance types of the catalogue.
+
+    NAME_OR_GLOB is a name (c7g.xlarge) or a quoted pattern ('c7*.xlarge'); without one, all are listed.
+    Prices are on-demand, Linux, us-east-1. Exit code 1: no instance type matches.
+    """
+    from recommender.catalog import load_catalog, match_instances
+    from recommender.filters import InstanceFilter, select_instances
+
+    known = load_catalog(catalog)
+    named = match_instances(known, names) if names else known.values()
+    found = select_instances(named, InstanceFilter(**wanted), sort)
+    if as_json:
+        print_json([instance.model_dump() for instance in found[:limit]])
+    elif found:
+        _print(found[:limit], len(found))
+    if not found:
+        say(f"no instance type matches (of {len(known)} in the catalogue)")
+        click.get_current_context().exit(NO_MATCH)
+
+
+def _print(instances: Sequence[InstanceType], matching: int) -> None:
+    print_table(COLUMNS, map(_cells, instances), right=NUMBERS)
+    shown = f"{len(instances)} of {matching}" if len(instances) < matching else f"{matching}"
+    click.echo(
+        f"Shown: {shown}. Catalogue prices are on-demand, Linux, us-east-1, without storage and traffic:"
+    )
+    for source, date in dict.fromkeys((each.price_source, each.price_date) for each in instances):
+        click.echo(f"  {source}; {date}")
+    click.echo(
+        "GiB is what the operating system sees. CoreMark is an integer benchmark, no measure of a model."
+    )
+
+
+def _cells(instance: InstanceType) -> tuple[str, ...]:
+    gpu = f"{instance.gpu_count} x {instance.gpu}" if instance.gpu else "-"
+    coremark = "-" if instance.coremark_per_s is None else f"{instance.coremark_per_s:.0f}"
+    return (
+        instance.instance_type,
+        instance.architecture,
+        str(instance.vcpus),
+        "-" if instance.cores is None else str(instance.cores),
+        f"{instance.memory_gib:g}",
+        f"{instance.usd_per_hour:.4f}",
+        coremark,
+        instance.cpu_model or "-",
+        gpu,
+    )

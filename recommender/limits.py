@@ -1,0 +1,90 @@
+"""Judge a load test against the limits: what it misses, by how much, and where that is not certain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dyno.records import Limits, LoadResult, Percentile, Trial
+
+INFINITE = float("inf")
+
+
+class Miss(NamedTuple):
+    """A limit that is not met; `factor` 2.0 is twice the limit, infinite where nobody can say."""
+
+    reason: str
+    factor: float
+
+
+def misses(point: LoadResult, trial: Trial, limits: Limits) -> Iterator[Miss]:
+    """Every limit that `point` does not meet."""
+    at = _level(point)
+    if point.samples == 0 or point.throughput_rps.value <= 0:
+        yield Miss(f"no request succeeded {at}", INFINITE)
+    for percentile, limit_ms in _latency_limits(limits).items():
+        yield from _latency_misses(point, percentile, limit_ms)
+    rate, least_rps, price = point.throughput_rps.value, limits.throughput_rps, trial.instance.usd_per_hour
+    if limits.error_rate is not None and point.error_rate > limits.error_rate:
+        reason = f"error rate {point.error_rate:.2%} > {limits.error_rate:.2%} {at}"
+        yield Miss(reason, _ratio(point.error_rate, limits.error_rate))
+    if least_rps is not None and rate < least_rps:
+        yield Miss(f"throughput {rate:.1f} rps < {least_rps:g} rps {at}", _ratio(least_rps, rate))
+    if limits.usd_per_hour is not None and price > limits.usd_per_hour:
+        yield Miss(
+            f"price {price:g} USD/h > {limits.usd_per_hour:g} USD/h", _ratio(price, limits.usd_per_hour)
+        )
+
+
+def _latency_misses(point: LoadResult, percentile: float, limit_ms: float) -> Iterator[Miss]:
+    found_ms = point.percentile_ms(percentile)
+    if found_ms is None:
+        reason = f"p{percentile:g} not stated: {point.samples} samples are too few {_level(point)}"
+        yield Miss(reason, INFINITE)
+    elif found_ms > limit_ms:
+        reason = f"p{percentile:g} {found_ms:.1f} ms > {limit_ms:g} ms {_level(point)}"
+        yield Miss(reason, found_ms / limit_ms)
+
+
+def doubts(point: LoadResult, limits: Limits) -> Iterator[str]:
+    """Warn where a 95 % interval holds the limit, so that a second run may be judged the other way."""
+    for entry in point.percentiles:
+        limit_ms = _latency_limits(limits).get(entry.percentile)
+        if limit_ms is not None and entry.ms is not None and _straddles(entry, limit_ms):
+            low, high = _bound(entry.low_ms), _bound(entry.high_ms)
+            yield (
+                f"p{entry.percentile:g} is {entry.ms:.1f} ms, 95 % interval {low} to {high} ms: "
+                f"whether it meets {limit_ms:g} ms is not certain"
+            )
+    rate, least_rps = point.throughput_rps, limits.throughput_rps
+    if least_rps is not None and rate.low < least_rps <= rate.high:
+        yield (
+            f"throughput is {rate.value:.1f} rps, 95 % interval {rate.low:.1f} to {rate.high:.1f} rps: "
+            f"whether it reaches {least_rps:g} rps is not certain"
+        )
+
+
+def _straddles(entry: Percentile, limit_ms: float) -> bool:
+    low_ms = 0.0 if entry.low_ms is None else entry.low_ms
+    high_ms = INFINITE if entry.high_ms is None else entry.high_ms
+    return low_ms <= limit_ms < high_ms
+
+
+def _bound(ms: float | None) -> str:
+    return "unknown" if ms is None else f"{ms:.1f}"
+
+
+def _latency_limits(limits: Limits) -> dict[float, float]:
+    by_percentile = {50.0: limits.p50_ms, 95.0: limits.p95_ms, 99.0: limits.p99_ms}
+    return {percentile: ms for percentile, ms in by_percentile.items() if ms is not None}
+
+
+def _ratio(larger: float, smaller: float) -> float:
+    return larger / smaller if smaller > 0 else INFINITE
+
+
+def _level(point: LoadResult) -> str:
+    spec = point.spec
+    if spec.users is not None:
+        return f"at {spec.users} user{'' if spec.users == 1 else 's'}"
+    return f"at {spec.rate_rps:g} requests/s" if spec.rate_rps is not None else "at an unknown load"

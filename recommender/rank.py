@@ -1,0 +1,135 @@
+"""Rank the trials of a run: limits decide who takes part, cost per million requests decides the order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dyno.records import Limits, LoadResult, Row, Trial
+from recommender.cost import Cost, cost_per_million, price_caveat
+from recommender.limits import INFINITE, Miss, doubts, misses
+
+
+def rank(trials: Sequence[Trial], limits: Limits) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Return (ranking, rejected); every trial is in one of them, at one of its load levels.
+
+    A trial stands at its best point: of the load levels that meet all limits, the one with the lowest cost
+    per million requests. One that meets them at no level is rejected with the reasons of the level that comes
+    nearest. Order: cost, then p99, then instance type, backend, settings.
+
+    A percentile is judged by its value; where its 95 % interval straddles the limit, the row has a warning.
+    """
+    rows = [_row(trial, limits) for trial in trials]
+    ranking = sorted((row for row in rows if not row.reasons), key=_order)
+    rejected = sorted((row for row in rows if row.reasons), key=_name)
+    return _numbered(ranking), tuple(rejected)
+
+
+def _row(trial: Trial, limits: Limits) -> Row:
+    if trial.failure is not None:
+        return _empty_row(trial, trial.failure)
+    if not trial.points:
+        return _empty_row(trial, "no load test was recorded")
+    judged = [(point, list(misses(point, trial, limits))) for point in trial.points]
+    meeting = [point for point, missed in judged if not missed]
+    if meeting:
+        return _measured_row(trial, max(meeting, key=_goodness), limits, ())
+    point, missed = min(judged, key=lambda pair: _distance(pair[1]))
+    return _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
+
+
+def _goodness(point: LoadResult) -> tuple[float, float]:
+    """One trial has one price, so its cheapest point is its fastest; ties go to the lower p99."""
+    p99_ms = point.percentile_ms(99.0)
+    return point.throughput_rps.value, -INFINITE if p99_ms is None else -p99_ms
+
+
+def _distance(missed: Sequence[Miss]) -> tuple[float, int]:
+    """Nearest is the point whose worst limit is missed by the least; then the one with fewer misses."""
+    return max(miss.factor for miss in missed), len(missed)
+
+
+def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tuple[str, ...]) -> Row:
+    latency = {entry.percentile: entry for entry in point.percentiles}
+    p99, cost = latency[99.0], _cost(trial, point)
+    caveat = price_caveat(trial.instance)
+    return _empty_row(trial).model_copy(
+        update={
+            "users": point.spec.users,
+            "rate_rps": point.spec.rate_rps,
+            "p50_ms": latency[50.0].ms,
+            "p95_ms": latency[95.0].ms,
+            "p99_ms": p99.ms,
+            "p99_low_ms": p99.low_ms,
+            "p99_high_ms": p99.high_ms,
+            "throughput_rps": point.throughput_rps.value,
+            "throughput_low_rps": point.throughput_rps.low,
+            "throughput_high_rps": point.throughput_rps.high,
+            "error_rate": point.error_rate,
+            "usd_per_million": cost.usd_per_million if cost else None,
+            "usd_per_million_low": cost.low if cost else None,
+            "usd_per_million_high": cost.high if cost else None,
+            "cpu_utilization": _cpu_utilization(trial, point),
+            "memory_mib": point.server.memory_mib_max if point.server else None,
+            "samples": point.samples,
+            "reasons": reasons,
+            "warnings": (*point.warnings, *doubts(point, limits), *([caveat] if caveat else [])),
+        }
+    )
+
+
+def _cost(trial: Trial, point: LoadResult) -> Cost | None:
+    if point.throughput_rps.value <= 0:
+        return None
+    return cost_per_million(trial.instance.usd_per_hour, point.throughput_rps)
+
+
+def _cpu_utilization(trial: Trial, point: LoadResult) -> float | None:
+    """Not clipped: above 1 the server got more CPU than the instance has, and the row should show it."""
+    return point.server.cpu_cores_mean / trial.instance.vcpus if point.server else None
+
+
+def _empty_row(trial: Trial, *reasons: str) -> Row:
+    """Name the candidate; no number is known."""
+    unknown = {name: None for name, field in Row.model_fields.items() if field.is_required()}
+    return Row.model_validate(
+        {
+            **unknown,
+            "instance_type": trial.candidate.instance_type,
+            "backend": trial.candidate.backend,
+            "settings": trial.candidate.settings,
+            "usd_per_hour": trial.instance.usd_per_hour,
+            "fidelity": trial.fidelity,
+            "samples": 0,
+            "trial": trial.candidate.key,
+            "reasons": reasons,
+        }
+    )
+
+
+def _order(row: Row) -> tuple[float, float, tuple[str, str, int, int]]:
+    cost = INFINITE if row.usd_per_million is None else row.usd_per_million
+    return cost, INFINITE if row.p99_ms is None else row.p99_ms, _name(row)
+
+
+def _name(row: Row) -> tuple[str, str, int, int]:
+    return row.instance_type, row.backend, row.settings.threads, row.settings.workers
+
+
+def _numbered(ranking: Sequence[Row]) -> tuple[Row, ...]:
+    """Give ranks, and mark the rows whose cost interval meets the best one's (and the best one itself)."""
+    tied = [number > 0 and _overlap(ranking[0], row) for number, row in enumerate(ranking)]
+    if any(tied):
+        tied[0] = True
+    return tuple(
+        row.model_copy(update={"rank": number, "tied_with_best": tie})
+        for number, (row, tie) in enumerate(zip(ranking, tied, strict=True), start=1)
+    )
+
+
+def _overlap(one: Row, other: Row) -> bool:
+    return _ends(one)[0] <= _ends(other)[1] and _ends(other)[0] <= _ends(one)[1]
+
+
+def _ends(row: Row) -> tuple[float, float]:
+    low, high = row.usd_per_million_low, row.usd_per_million_high
+    return (0.0 if low is None else low), (INFINITE if high is None else high)
