@@ -229,13 +229,19 @@ def test_the_exit_code_is_1_only_when_something_is_missing(
     }
 
 
-def test_the_command_finds_no_linker_on_an_empty_path_and_imports_no_heavy_package(tmp_path: Path) -> None:
+def test_the_command_misses_a_named_linker_that_is_not_there_and_imports_no_heavy_package(
+    tmp_path: Path,
+) -> None:
     code = (
         "import sys; from dyno.doctor import doctor_command\n"
         "try: doctor_command(['--json'])\n"
         "finally: print({'tvm', 'torch', 'onnxruntime', 'locust'} & set(sys.modules), file=sys.stderr)"
     )
-    environment = {"PATH": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {
+        "PATH": str(tmp_path),
+        "CXX": "no-such-compiler",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert (done.returncode, done.stderr) == (1, "set()\n")
