@@ -1,8 +1,8 @@
 """The graphs that ship inside the `onnx` package, given seeded weights.
 
-Their weights are constant fills made by ConstantOfShape nodes: real shapes, no content. Here they become random
-ones with the statistics of trained weights: He-normal filters, BatchNorm with running statistics away from 0 and 1
-(which would fold to nothing), and a classifier small enough that the softmax is not one-hot.
+Their weights are constant fills made by ConstantOfShape nodes: real shapes, no content. Here they become
+random ones with the statistics of trained weights: He-normal filters, BatchNorm with running statistics away
+from 0 and 1 (which would fold to nothing), and a classifier small enough that the softmax is not one-hot.
 
     python -m benchmarks.zoo.light resnet50 resnet50.onnx
 """
@@ -35,7 +35,9 @@ def light_model(name: str, seed: int = 0) -> onnx.ModelProto:
     fills = [node for node in graph.node if node.op_type == "ConstantOfShape"]
     roles = _roles(graph)
     weights = [
-        numpy_helper.from_array(_weight(rng, roles.get(node.output[0], ""), shapes[node.input[0]].tolist()), node.output[0])
+        numpy_helper.from_array(
+            _weight(rng, roles.get(node.output[0], ""), shapes[node.input[0]].tolist()), node.output[0]
+        )
         for node in fills
     ]
     filled = {node.input[0] for node in fills}
