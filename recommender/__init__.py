@@ -1,0 +1,1 @@
+"""Measure candidate configurations of a model one after another and rank them by cost."""

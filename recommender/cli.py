@@ -1,0 +1,85 @@
+"""`dyno recommend`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dyno.console import say
+
+if TYPE_CHECKING:
+    from recommender.job import Job
+
+EXIT_NONE_MEETS_LIMITS = 1
+EXIT_INTERRUPTED = 130
+
+
+@click.command("recommend", short_help="Measure a model's candidate configurations and rank them.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--job",
+    "job_file",
+    type=click.Path(path_type=Path),
+    help="YAML file: candidates, load, limits. Left out: a few small instance types at 1, 2 and 4 users.",
+)
+@click.option(
+    "--output",
+    "run_dir",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Run folder; one of an interrupted run is gone on with.",
+)
+@click.option("--retry-failed", is_flag=True, help="Measure again what failed earlier in this run folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print recommendation.json instead of tables.")
+def recommend_command(
+    model: Path, job_file: Path | None, run_dir: Path, retry_failed: bool, as_json: bool
+) -> int:
+    """Measure a model's candidate configurations and rank them.
+
+    MODEL is an .onnx or torch.export .pt2 file. Each candidate is a backend (ONNX Runtime; compiled) on an
+    instance type with server settings: its server is started in the shape of that type on this machine,
+    loaded, and recorded. Those that meet the limits are ranked by cost per million requests. A run that was
+    interrupted goes on when the same command is given again.
+
+    Exit code 1: no candidate meets the limits.
+    """
+    from recommender.progress import shown_progress
+    from recommender.run import recommend
+    from recommender.summary import print_summary
+
+    job = _job(job_file)
+    with _interruptible(run_dir), shown_progress() as on_event:
+        found = recommend(model, job, run_dir, on_event=on_event, retry_failed=retry_failed)
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+    else:
+        print_summary(found, run_dir)
+    return 0 if found.ranking else EXIT_NONE_MEETS_LIMITS
+
+
+def _job(path: Path | None) -> Job:
+    from recommender.job import Job, load_job
+
+    return load_job(path) if path is not None else Job()
+
+
+@contextmanager
+def _interruptible(run_dir: Path) -> Iterator[None]:
+    """Ctrl-C and SIGTERM take down what was started, then say how to go on."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = len(list((run_dir / "trials").glob("*.json")))
+        say(
+            f"interrupted: all that was started is stopped; {kept} finished trials are kept in {run_dir}; "
+            "the same command goes on from there"
+        )
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

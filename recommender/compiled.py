@@ -1,0 +1,95 @@
+"""Compile the model into the run folder, in a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dyno.errors import ArtifactError
+from dyno.files import mapped_output_errors
+from dyno.procs import python_module, start
+from dyno.records import CompileSummary
+from recommender.job import Compile
+from runtime.manifest import Manifest, read_manifest
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An artifact, or why there is none."""
+
+    manifest: Manifest | None
+    reused: bool = False
+    failure: str | None = None
+    log_tail: str = ""
+
+
+def existing_artifact(folder: Path, source_digest: str) -> Manifest | None:
+    """Return the manifest of an artifact that was made from this very model; None when there is none."""
+    try:
+        manifest = read_manifest(folder)
+    except ArtifactError:
+        return None
+    return manifest if manifest.source_digest == source_digest else None
+
+
+def compile_apart(model: Path, folder: Path, options: Compile, log: Path) -> Compiled:
+    """Compile `model` into `folder`, which is replaced only by a whole artifact.
+
+    In a child process: a compiler that crashes does not end the run, its memory is given back before anything
+    is measured, and it can be interrupted at any moment.
+    """
+    with _workplace(folder) as work:
+        command = _command(model, work / "artifact", options)
+        with start(command, log=log, env={"TMPDIR": str(work)}) as child:
+            code = child.process.wait()
+            tail = child.log_tail()
+        if code != 0:
+            return Compiled(None, failure=f"compilation failed: {_reason(code, tail)}", log_tail=tail)
+        shutil.rmtree(folder, ignore_errors=True)
+        with mapped_output_errors(folder):
+            (work / "artifact").rename(folder)
+    return Compiled(read_manifest(folder))
+
+
+def summary(manifest: Manifest) -> CompileSummary | None:
+    """Return what the report says of an artifact; None when its outputs were not compared."""
+    if manifest.parity is None:
+        return None
+    outputs = manifest.parity.outputs
+    return CompileSummary(
+        target=manifest.target.name,
+        seconds=round(sum(stage.seconds for stage in manifest.stages), 3),
+        max_abs=max(each.max_abs for each in outputs),
+        max_rel=max(each.max_rel for each in outputs),
+        cosine=min(each.cosine for each in outputs),
+    )
+
+
+@contextmanager
+def _workplace(folder: Path) -> Iterator[Path]:
+    """Everything that the compiler writes lies in one folder, so that nothing of a killed one stays."""
+    work = folder.with_name(f".{folder.name}.work")
+    shutil.rmtree(work, ignore_errors=True)
+    with mapped_output_errors(work):
+        work.mkdir()
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _command(model: Path, output: Path, options: Compile) -> list[str]:
+    shapes = [f"--shape={name}={','.join(map(str, shape))}" for name, shape in options.shapes.items()]
+    target = ("--target", options.target)
+    return python_module("dyno", "compile", str(model), *target, "--output", str(output), *shapes)
+
+
+def _reason(code: int, tail: str) -> str:
+    if code < 0:
+        return f"the compiler was killed by signal {-code}"
+    lines = [line for line in tail.splitlines() if line.strip()]
+    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (told or lines or [f"exit status {code}"])[-1]

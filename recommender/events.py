@@ -1,0 +1,70 @@
+"""What `recommend` tells while it works, in this order; whoever shows it decides how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dyno.records import LoadSpec, Trial
+from loadgen.progress import LoadProgress
+from recommender.job import Load
+from recommender.plan import PlannedTrial
+from runtime.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class RunPlanned:
+    """All checks have passed; nothing has been started."""
+
+    kept: tuple[Trial, ...]
+    """Finished earlier in the same folder; not measured again."""
+    refused: tuple[tuple[PlannedTrial, str], ...]
+    """What cannot run here, and why."""
+    to_measure: tuple[PlannedTrial, ...]
+    """In the order of measuring."""
+    load: Load
+    seconds: float
+    """About how long the measuring takes, compilation not counted."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CompileStarted:
+    """The model is being compiled."""
+
+    target: str
+
+
+@dataclass(frozen=True)
+class CompileEnded:
+    """The artifact is there (`reused`: from an earlier run), or why it is not."""
+
+    manifest: Manifest | None
+    reused: bool
+    failure: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A candidate's server is being started."""
+
+    planned: PlannedTrial
+
+
+@dataclass(frozen=True)
+class TrialLoaded:
+    """Some of a trial's load has been sent."""
+
+    planned: PlannedTrial
+    spec: LoadSpec
+    progress: LoadProgress
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial is on disk."""
+
+    trial: Trial
+
+
+Event = RunPlanned | CompileStarted | CompileEnded | TrialStarted | TrialLoaded | TrialEnded

@@ -1,0 +1,132 @@
+"""What `dyno recommend` is asked to do: `job.yaml`. Every field has a default, so an empty job works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dyno.errors import ConfigError
+from dyno.records import Limits, LoadSpec, Record
+from recommender.yaml_lines import load_yaml_record
+
+Backend = Literal["onnxruntime", "compiled"]
+Count = Annotated[int, Field(gt=0, le=1024)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+DEFAULT_USERS = (1, 2, 4)
+
+
+class CandidateSpace(Record):
+    """The configurations to measure: every combination of these lists."""
+
+    backends: tuple[Backend, ...] = Field(
+        default=("onnxruntime", "compiled"),
+        min_length=1,
+        description="onnxruntime is the uncompiled baseline: it is measured even when not named",
+    )
+    instance_types: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="names or globs of the catalogue (`dyno instances`); left out: a few small ones",
+    )
+    threads: tuple[Count | Literal["auto"], ...] = Field(
+        default=("auto",),
+        min_length=1,
+        description="threads inside one inference; auto: the instance's vCPUs, shared out to the workers",
+    )
+    workers: tuple[Count, ...] = Field(
+        default=(1,), min_length=1, description="inferences that may run side by side in one server"
+    )
+
+
+class Load(Record):
+    """The load that each candidate gets: one load test per level of `users` or of `rate_rps`."""
+
+    users: tuple[Count, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="closed loop: numbers of users who wait for each answer; 1, 2, 4 when no rate is given",
+    )
+    rate_rps: tuple[Rate, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="open loop: requests a second, sent whether or not answers come",
+    )
+    arrival: Literal["constant", "poisson"] = Field(
+        default="poisson", description="open loop only: how the sends are spaced"
+    )
+    warmup_s: float = Field(
+        default=2.0, ge=0, le=3600, allow_inf_nan=False, description="seconds of load that are not counted"
+    )
+    duration_s: Seconds = Field(default=10.0, description="seconds of load that are counted")
+    timeout_s: Seconds = Field(default=30.0, description="seconds after which a request is an error")
+
+    @model_validator(mode="after")
+    def _users_or_rates(self) -> Load:
+        if self.users is not None and self.rate_rps is not None:
+            raise ValueError("users (closed loop) and rate_rps (open loop) exclude each other: give one")
+        return self
+
+    def specs(self, url: str, seed: int) -> tuple[LoadSpec, ...]:
+        """Return one LoadSpec for `url` per load level, in the order given."""
+        common = LoadSpec(url=url, seed=seed, **self.model_dump(exclude={"users", "rate_rps"}))
+        return tuple(common.model_copy(update=level) for level in self.levels())
+
+    def levels(self) -> tuple[dict[str, float], ...]:
+        """Each level as the fields of a LoadSpec: `users` or `rate_rps`."""
+        if self.rate_rps is not None:
+            return tuple({"rate_rps": rate} for rate in self.rate_rps)
+        return tuple({"users": users} for users in self.users or DEFAULT_USERS)
+
+    def seconds(self) -> float:
+        """Seconds of load of one candidate, warm-up included."""
+        return len(self.levels()) * (self.warmup_s + self.duration_s)
+
+
+class Compile(Record):
+    """How the model is compiled."""
+
+    target: str = Field(default="host", description="a name of `dyno targets`, or host")
+    shapes: dict[str, tuple[Annotated[int, Field(gt=0)], ...]] = Field(
+        default_factory=dict, description="input name to its fixed shape, where the model leaves it open"
+    )
+
+
+class Server(Record):
+    """How the model servers are started."""
+
+    startup_timeout_s: Seconds = Field(
+        default=120.0, description="seconds from process start to ready; longer is a failure"
+    )
+
+
+class Job(Record):
+    """Everything that a run is asked to do."""
+
+    candidates: CandidateSpace = CandidateSpace()
+    load: Load = Load()
+    limits: Limits = Limits()
+    compile: Compile = Compile()
+    catalog: Path | None = Field(
+        default=None, description="CSV with more, or other, instance types; relative to the job file"
+    )
+    server: Server = Server()
+    seed: int = Field(default=0, ge=0, description="of the input data, the arrivals and the order of trials")
+
+
+def load_job(path: Path) -> Job:
+    """Read a job file; a relative `catalog` is taken from the job file's folder.
+
+    Raises:
+        ConfigError: with file, line and path of every problem; an unknown key with the nearest known one.
+    """
+    job = load_yaml_record(path, Job)
+    if job.catalog is None:
+        return job
+    catalog = (path.parent / job.catalog).resolve()
+    if not catalog.is_file():
+        raise ConfigError(f"{path}: catalog: there is no file {catalog}")
+    return job.model_copy(update={"catalog": catalog})

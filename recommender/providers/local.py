@@ -1,0 +1,209 @@
+"""This machine, cut down to the shape of an instance type: cores by affinity, memory by a control group."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dyno.cgroups import MemoryCgroup, memory_cgroup, oom_killed
+from dyno.errors import ServerError
+from dyno.host import host_facts, usable_cores
+from dyno.procs import Child, python_module, start
+from dyno.records import Candidate, Fidelity, HostFacts, InstanceType
+from dyno.units import BYTES_PER_GIB
+from recommender.providers import Launch
+
+POLL_S = 0.05
+PING_TIMEOUT_S = 2.0
+ARCHITECTURES = {"aarch64": "arm64", "AMD64": "x86_64"}  # the kernel's word: the catalogue's word
+
+
+@dataclass(frozen=True)
+class LocalEndpoint:
+    """A server process on this machine."""
+
+    url: str
+    startup_s: float
+    generator_cpus: tuple[int, ...] | None
+    notes: tuple[str, ...]
+    process: ServerProcess
+
+    @property
+    def server_pid(self) -> int:
+        """Process id of the server."""
+        return self.process.child.pid
+
+    def death(self) -> str | None:
+        """Say why the server is gone, or return None while it lives."""
+        return self.process.death()
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A server, its memory cap, and the shape that it has to keep to."""
+
+    child: Child
+    group: MemoryCgroup | None
+    instance: InstanceType
+
+    def death(self) -> str | None:
+        """Say why the server is gone, or return None while it lives."""
+        if self.group is not None and oom_killed(self.group):
+            return f"killed: exceeded the {self.instance.memory_gib:g} GiB of {self.instance.instance_type}"
+        code = self.child.returncode()
+        if code is None:
+            return None
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
+        last = self.child.log_tail(1).strip()
+        return f"the server {how}" + (f"; its last line: {last}" if last else "")
+
+
+@dataclass(frozen=True)
+class LocalProvider:
+    """Emulates instance types on this machine; `measured` when this machine is that very type."""
+
+    host: HostFacts = field(default_factory=host_facts)
+    cores: tuple[int, ...] = field(default_factory=usable_cores)
+
+    def refusal(self, instance: InstanceType) -> str | None:
+        """Say why this instance type cannot run here, or return None; starts nothing."""
+        architecture = catalog_architecture(self.host)
+        if instance.architecture != architecture:
+            return f"{instance.architecture} cannot be emulated on {architecture}"
+        if instance.gpu is not None:
+            return f"needs a GPU ({instance.gpu}), which is not emulated"
+        if instance.vcpus > len(self.cores):
+            have = f"{len(self.cores)} usable core{'s' if len(self.cores) > 1 else ''}"
+            return f"needs {instance.vcpus} vCPUs, this host has {have}"
+        return None
+
+    def fidelity(self, instance: InstanceType) -> Fidelity:
+        """How near the numbers taken here are to that instance type; `ml.X` is the machine X."""
+        same = self.host.instance_type == instance.instance_type.removeprefix("ml.")
+        return "measured" if same else "emulated"
+
+    def split(self, instance: InstanceType) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+        """Cores for the server, and what is left for the load generator (None: nothing, it shares)."""
+        return self.cores[: instance.vcpus], self.cores[instance.vcpus :] or None
+
+    @contextmanager
+    def launch(self, order: Launch) -> Iterator[LocalEndpoint]:
+        """Start a server, wait until it is ready, and take all of it down on leaving.
+
+        Raises:
+            ServerError: it died or never got ready; its output is in `order.log`.
+        """
+        server_cpus, generator_cpus = self.split(order.instance)
+        port_file = order.log.with_suffix(".port")
+        with ExitStack() as stack:
+            group = stack.enter_context(memory_cgroup(round(order.instance.memory_gib * BYTES_PER_GIB)))
+            stack.callback(port_file.unlink, missing_ok=True)
+            port_file.unlink(missing_ok=True)
+            began = time.monotonic()
+            args = _serve_command(order.model, order.candidate, server_cpus, port_file)
+            child = stack.enter_context(start(args, log=order.log))
+            if group is not None and not _moved(child, group):
+                group = None
+            process = ServerProcess(child, group, order.instance)
+            url = _wait_ready(process, port_file, began + order.startup_timeout_s)
+            notes = self.notes(order.instance, capped=group is not None)
+            yield LocalEndpoint(url, time.monotonic() - began, generator_cpus, notes, process)
+
+    def notes(self, instance: InstanceType, *, capped: bool) -> tuple[str, ...]:
+        """Say how the emulation differs from the real instance type."""
+        if self.fidelity(instance) == "measured":
+            return tuple(self._shape_notes(instance, capped))
+        general = (
+            f"emulated on {self.host.cpu_model}: this CPU's clock, caches, memory bandwidth and vector "
+            f"extensions, not those of {instance.instance_type}'s {instance.cpu_model or 'CPU'}; "
+            "loopback instead of a network"
+        )
+        return (general, *self._smt_notes(instance), *self._shape_notes(instance, capped))
+
+    def _smt_notes(self, instance: InstanceType) -> Iterator[str]:
+        if instance.cores is None:
+            yield f"the threads per core of {instance.instance_type} are not published"
+            return
+        theirs, ours = instance.vcpus // instance.cores, self.host.threads_per_core
+        if theirs > ours:
+            yield (
+                f"{instance.instance_type} has {theirs} vCPUs on one core, here each is a core of its own: "
+                "the real type is slower per vCPU"
+            )
+        elif theirs < ours:
+            yield (
+                f"each vCPU of {instance.instance_type} is a core of its own, here {ours} share one: "
+                "the real type is faster per vCPU"
+            )
+
+    def _shape_notes(self, instance: InstanceType, capped: bool) -> Iterator[str]:
+        if not capped:
+            yield f"this system allows no memory cap: the {instance.memory_gib:g} GiB were not enforced"
+        if instance.memory_gib > self.host.memory_gib:
+            yield (
+                f"this host has {self.host.memory_gib:g} GiB of memory, less than the "
+                f"{instance.memory_gib:g} GiB of {instance.instance_type}"
+            )
+        if self.split(instance)[1] is None:
+            yield "the load generator shared the server's cores: the numbers look worse than they are"
+
+
+def catalog_architecture(host: HostFacts) -> str:
+    """The host's architecture in the catalogue's words: x86_64 or arm64."""
+    return ARCHITECTURES.get(host.architecture, host.architecture)
+
+
+def _moved(child: Child, group: MemoryCgroup) -> bool:
+    """A group may be made and yet take no process: then there is no cap, and the notes say so."""
+    try:
+        group.add(child.pid)
+    except ServerError:
+        return False
+    return True
+
+
+def _serve_command(model: Path, candidate: Candidate, cpus: tuple[int, ...], port_file: Path) -> list[str]:
+    settings = candidate.settings
+    return python_module(
+        "dyno",
+        *("serve", str(model)),
+        *("--port", "0", "--port-file", str(port_file)),
+        *("--threads", str(settings.threads), "--workers", str(settings.workers)),
+        *("--cpus", ",".join(map(str, cpus))),
+    )
+
+
+def _wait_ready(process: ServerProcess, port_file: Path, deadline: float) -> str:
+    """Return the URL for requests once /ping answers 200."""
+    while True:
+        if reason := process.death():
+            raise ServerError(f"never got ready: {reason}")
+        port = _read_port(port_file)
+        if port is not None and _ping(port):
+            return f"http://127.0.0.1:{port}/invocations"
+        if time.monotonic() > deadline:
+            state = "no answer to /ping" if port is not None else "no port opened"
+            raise ServerError(f"not ready in time (server.startup_timeout_s): {state}")
+        time.sleep(POLL_S)
+
+
+def _read_port(port_file: Path) -> int | None:
+    with suppress(OSError, ValueError):
+        return int(port_file.read_text())
+    return None
+
+
+def _ping(port: int) -> bool:
+    # Not urllib: a proxy set in the environment would be asked for 127.0.0.1 as well.
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PING_TIMEOUT_S)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

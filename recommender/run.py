@@ -1,0 +1,184 @@
+"""The whole of `dyno recommend` as one function."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dyno.clock import utc_now
+from dyno.host import host_facts
+from dyno.records import Recommendation, Trial, write_record
+from loadgen.payload import payload_for
+from recommender.compiled import Compiled, compile_apart, existing_artifact, summary
+from recommender.events import (
+    CompileEnded,
+    CompileStarted,
+    Event,
+    RunPlanned,
+    TrialEnded,
+    TrialLoaded,
+    TrialStarted,
+)
+from recommender.job import Job
+from recommender.plan import PlannedTrial, estimate_s, plan_trials
+from recommender.providers import Provider
+from recommender.providers.local import LocalProvider
+from recommender.rank import rank
+from recommender.source import BASELINE, SourceModel, inspect_model
+from recommender.store import Store, open_store, run_file
+from recommender.trial import Workload, failed_trial, run_trial
+from reports.page import write_report
+
+OnEvent = Callable[[Event], None]
+
+
+def recommend(
+    model: Path,
+    job: Job,
+    run_dir: Path,
+    *,
+    on_event: OnEvent | None = None,
+    retry_failed: bool = False,
+    provider: Provider | None = None,
+) -> Recommendation:
+    """Measure the job's candidates for `model` one after another, rank them, and write it all to `run_dir`.
+
+    Each trial is on disk as soon as it is measured; called again, finished trials are kept, failed ones too
+    unless `retry_failed`. A candidate that fails does not end the run. Whatever was started is gone on
+    return, also when interrupted. Call it from a thread that lives as long as the run.
+
+    Raises:
+        ConfigError, ModelError: the input is wrong, or `run_dir` holds another run; nothing was started.
+        OutputError: `run_dir` can't be written.
+    """
+    source = inspect_model(model, job)
+    planned = plan_trials(job, source.backends, host_facts())
+    payload = payload_for(source.inputs, job.seed)
+    workload = Workload(job.load, payload, job.seed, job.server.startup_timeout_s)
+    run = run_file(model.name, source.digest, job)
+    with open_store(run_dir, run) as store:
+        listener = on_event or _ignore
+        work = _Run(source, workload, job, store, provider or LocalProvider(), listener, retry_failed)
+        return work.execute(planned)
+
+
+def _ignore(_: Event) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run at work."""
+
+    source: SourceModel
+    workload: Workload
+    job: Job
+    store: Store
+    provider: Provider
+    tell: OnEvent
+    retry_failed: bool
+
+    def execute(self, planned: Sequence[PlannedTrial]) -> Recommendation:
+        """Measure what is not kept, rank all, write the results."""
+        self._announce(planned)
+        compiled = self._compile(planned)
+        trials = [self._kept(each) or self._measure(each, compiled) for each in planned]
+        ranking, rejected = rank(trials, self.job.limits)
+        manifest = compiled.manifest or existing_artifact(self.store.artifact, self.source.digest)
+        recommendation = Recommendation(
+            model=self.source.path.name,
+            model_digest=self.source.digest,
+            created_at=utc_now(),
+            limits=self.job.limits,
+            host=host_facts(),
+            compiled=summary(manifest) if manifest else None,
+            ranking=ranking,
+            rejected=rejected,
+            notes=self._notes(compiled),
+        )
+        write_record(self.store.folder / "recommendation.json", recommendation)
+        write_report(self.store.folder)
+        return recommendation
+
+    def _announce(self, planned: Sequence[PlannedTrial]) -> None:
+        open_ = [each for each in planned if self._kept(each) is None]
+        refusals = [(each, self.provider.refusal(each.instance)) for each in open_]
+        to_measure = tuple(each for each, refusal in refusals if refusal is None)
+        self.tell(
+            RunPlanned(
+                kept=tuple(trial for each in planned if (trial := self._kept(each))),
+                refused=tuple((each, refusal) for each, refusal in refusals if refusal is not None),
+                to_measure=to_measure,
+                load=self.job.load,
+                seconds=estimate_s(self.job, len(to_measure)),
+                notes=self._notes(None),
+            )
+        )
+
+    def _kept(self, planned: PlannedTrial) -> Trial | None:
+        trial = self.store.finished(planned.candidate, planned.instance)
+        return None if trial is not None and trial.failure and self.retry_failed else trial
+
+    def _startable(self, planned: PlannedTrial) -> bool:
+        return self._kept(planned) is None and self.provider.refusal(planned.instance) is None
+
+    def _compile(self, planned: Sequence[PlannedTrial]) -> Compiled:
+        """Compile once, and only when a trial needs it."""
+        if not any(each.candidate.backend == "compiled" and self._startable(each) for each in planned):
+            return Compiled(None)
+        began = time.monotonic()
+        compiled = self._artifact()
+        if compiled.manifest is not None:
+            self.store.use_library(compiled.manifest.library_digest)
+        seconds = time.monotonic() - began
+        self.tell(CompileEnded(compiled.manifest, compiled.reused, compiled.failure, seconds))
+        return compiled
+
+    def _artifact(self) -> Compiled:
+        found = existing_artifact(self.store.artifact, self.source.digest)
+        if found is not None:
+            return Compiled(found, reused=True)
+        options = self.job.compile
+        self.tell(CompileStarted(options.target))
+        return compile_apart(self.source.path, self.store.artifact, options, self.store.log("compile"))
+
+    def _measure(self, planned: PlannedTrial, compiled: Compiled) -> Trial:
+        trial = self._not_startable(planned, compiled) or self._run(planned)
+        self.store.save(trial)
+        self.tell(TrialEnded(trial))
+        return trial
+
+    def _not_startable(self, planned: PlannedTrial, compiled: Compiled) -> Trial | None:
+        fidelity = self.provider.fidelity(planned.instance)
+        if refusal := self.provider.refusal(planned.instance):
+            return failed_trial(planned, fidelity, refusal)
+        if planned.candidate.backend == "compiled" and compiled.failure:
+            return failed_trial(planned, fidelity, compiled.failure, compiled.log_tail)
+        return None
+
+    def _run(self, planned: PlannedTrial) -> Trial:
+        self.tell(TrialStarted(planned))
+        served = self.store.artifact if planned.candidate.backend == "compiled" else self.source.path
+        return run_trial(
+            planned,
+            served,
+            self.workload,
+            provider=self.provider,
+            log=self.store.log(planned.candidate.key),
+            on_load=lambda spec, progress: self.tell(TrialLoaded(planned, spec, progress)),
+        )
+
+    def _notes(self, compiled: Compiled | None) -> tuple[str, ...]:
+        notes = [f"Trials ran one after another in an order shuffled by seed {self.job.seed}."]
+        if BASELINE not in self.source.backends:
+            notes.append(
+                "There is no uncompiled baseline: ONNX Runtime cannot run torch.export files. "
+                "Export the model to ONNX to compare with it."
+            )
+        elif BASELINE not in self.job.candidates.backends:
+            notes.append("onnxruntime was not asked for: it is measured too, as the uncompiled baseline.")
+        if compiled is not None and compiled.failure:
+            notes.append(f"No compiled candidate was measured: {compiled.failure}")
+        return tuple(notes)

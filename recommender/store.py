@@ -1,0 +1,176 @@
+"""The run folder: what was asked, and each trial as soon as it is measured, so that a killed run can go on.
+
+RUN_DIR/job.json               what the trials were measured with (RunFile)
+RUN_DIR/trials/KEY.json        one Trial
+RUN_DIR/artifact/              the compiled model
+RUN_DIR/logs/KEY.log           the output of that trial's server
+RUN_DIR/recommendation.json    the ranking
+RUN_DIR/report.html
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from dyno.errors import ConfigError
+from dyno.files import mapped_output_errors
+from dyno.host import host_facts
+from dyno.records import Candidate, InstanceType, Record, Trial, read_record, write_record
+from recommender.job import Job
+
+LOCK_NAME = ".lock"
+PACKAGES = ("modeldyno", "onnxruntime", "apache-tvm", "locust")
+
+
+class RunFile(Record):
+    """`job.json`: the job, and what else changes a measurement. A run folder has one."""
+
+    schema_version: Literal[1] = 1
+    model: str = Field(description="the model file's name")
+    model_digest: str = Field(description="BLAKE2b of the model file(s)")
+    job: Job
+    cpu_model: str
+    usable_cores: int
+    packages: dict[str, str] = Field(description="versions of what serves and what loads")
+    library_digest: str | None = Field(default=None, description="the compiled model that was measured")
+
+    def fixed(self) -> dict[str, object]:
+        """What trials that are compared must have in common; candidates, limits and prices may change."""
+        same = self.model_dump(include={"model_digest", "cpu_model", "usable_cores", "packages"})
+        return {**same, "load": self.job.load, "compile": self.job.compile, "seed": self.job.seed}
+
+
+def run_file(model: str, model_digest: str, job: Job) -> RunFile:
+    """Describe a run of this job on this machine as it is now."""
+    host = host_facts()
+    return RunFile(
+        model=model,
+        model_digest=model_digest,
+        job=job,
+        cpu_model=host.cpu_model,
+        usable_cores=host.usable_cores,
+        packages={name: host.packages[name] for name in PACKAGES if name in host.packages},
+    )
+
+
+class Store:
+    """A run folder that is ours alone; made by `open_store`."""
+
+    def __init__(self, folder: Path, run: RunFile) -> None:
+        self.folder = folder
+        self.artifact = folder / "artifact"
+        self.run = run
+
+    def log(self, name: str) -> Path:
+        """Where a child's output goes."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def save(self, trial: Trial) -> None:
+        """Keep a trial, whole or not at all.
+
+        Raises:
+            OutputError: the folder can't be written.
+        """
+        write_record(self._path(trial.candidate), trial)
+
+    def finished(self, candidate: Candidate, instance: InstanceType) -> Trial | None:
+        """Return the kept trial of this candidate, at the instance type's present price.
+
+        None when there is none, or when the instance type has another shape by now.
+
+        Raises:
+            ConfigError: the trial's file is damaged.
+        """
+        path = self._path(candidate)
+        if not path.exists():
+            return None
+        trial = read_record(path, Trial)
+        if trial.instance == instance:
+            return trial
+        if _shape(trial.instance) != _shape(instance):
+            return None
+        repriced = trial.model_copy(update={"instance": instance})
+        self.save(repriced)
+        return repriced
+
+    def use_library(self, digest: str) -> None:
+        """Note which compiled model is measured; trials of another one are dropped."""
+        if self.run.library_digest == digest:
+            return
+        for path in sorted((self.folder / "trials").glob("*.json")):
+            if read_record(path, Trial).candidate.backend == "compiled":
+                path.unlink()
+        self.run = self.run.model_copy(update={"library_digest": digest})
+        write_record(self.folder / "job.json", self.run)
+
+    def _path(self, candidate: Candidate) -> Path:
+        return self.folder / "trials" / f"{candidate.key}.json"
+
+
+def check_folder(folder: Path, run: RunFile) -> RunFile:
+    """Refuse a folder whose trials would not compare with this run's; writes nothing.
+
+    Returns `run`, with the compiled model that the folder's trials were measured with.
+
+    Raises:
+        ConfigError: it holds something else, or a run of another model, load, compilation or machine.
+    """
+    earlier = _read_run(folder)
+    if earlier is None:
+        return run
+    before, now = earlier.fixed(), run.fixed()
+    for name in before:
+        if before[name] != now[name]:
+            raise ConfigError(
+                f"{folder} holds trials measured with another {name.replace('_', ' ')} "
+                f"({_short(before[name])}; now {_short(now[name])}), which do not compare with new ones: "
+                f"give another --output, or delete {folder}"
+            )
+    return run.model_copy(update={"library_digest": earlier.library_digest})
+
+
+@contextmanager
+def open_store(folder: Path, run: RunFile) -> Iterator[Store]:
+    """Make the run folder, or go on with it, and keep other runs out of it meanwhile.
+
+    Raises:
+        ConfigError: see `check_folder`; or another run works in it right now.
+        OutputError: the folder can't be written.
+    """
+    check_folder(folder, run)
+    with mapped_output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_NAME).open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel drops it when this process dies
+        except OSError as error:
+            raise ConfigError(f"another dyno recommend works in {folder}: wait, or choose another") from error
+        run = check_folder(folder, run)
+        write_record(folder / "job.json", run)
+        yield Store(folder, run)
+
+
+def _read_run(folder: Path) -> RunFile | None:
+    path = folder / "job.json"
+    if path.exists():
+        return read_record(path, RunFile)
+    if folder.is_dir() and any(entry.name != LOCK_NAME for entry in folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty and holds no run of dyno recommend; give another --output")
+    return None
+
+
+def _shape(instance: InstanceType) -> tuple[object, ...]:
+    """What of an instance type changes a measurement; its price does not."""
+    return (instance.architecture, instance.vcpus, instance.cores, instance.memory_gib, instance.gpu)
+
+
+def _short(value: object) -> str:
+    text = value.model_dump_json(exclude_defaults=True) if isinstance(value, Record) else str(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dyno.errors import ConfigError
+from dyno.host import host_facts
+from recommender.job import Job
+from recommender.plan import estimate_s, instance_types, plan_trials
+
+HOST = host_facts().model_copy(update={"architecture": "x86_64", "usable_cores": 2})
+
+
+def job(**candidates: object) -> Job:
+    return Job.model_validate({"candidates": candidates})
+
+
+def names(found: Job, cores: int = 2, architecture: str = "x86_64") -> list[str]:
+    host = HOST.model_copy(update={"architecture": architecture, "usable_cores": cores})
+    return [each.instance_type for each in instance_types(found, host)]
+
+
+def test_every_combination_is_planned_once() -> None:
+    space = job(instance_types=["c7a.medium", "c7a.*dium", "c7a.large"], threads=[1, "auto"], workers=[1])
+    keys = [each.candidate.key for each in plan_trials(space, ("onnxruntime", "compiled"), HOST)]
+    # auto is 1 on the medium, which is there already
+    assert sorted(keys) == [
+        "c7a.large_compiled_t1_w1",
+        "c7a.large_compiled_t2_w1",
+        "c7a.large_onnxruntime_t1_w1",
+        "c7a.large_onnxruntime_t2_w1",
+        "c7a.medium_compiled_t1_w1",
+        "c7a.medium_onnxruntime_t1_w1",
+    ]
+
+
+def test_workers_share_the_vcpus_of_the_instance() -> None:
+    space = job(instance_types=["c7a.xlarge"], workers=[1, 2, 3, 8])
+    settings = [each.candidate.settings for each in plan_trials(space, ("onnxruntime",), HOST)]
+    assert sorted((each.workers, each.threads) for each in settings) == [(1, 4), (2, 2), (3, 1), (8, 1)]
+
+
+def test_the_order_is_shuffled_by_the_seed() -> None:
+    def order(seed: int) -> list[str]:
+        space = {"instance_types": ["c7?.large", "m7?.large", "c7?.xlarge"]}
+        shuffled = Job.model_validate({"candidates": space, "seed": seed})
+        return [each.candidate.key for each in plan_trials(shuffled, ("compiled",), HOST)]
+
+    assert order(0) == order(0)
+    assert order(0) != order(1)
+    assert sorted(order(0)) == sorted(order(1))
+    assert order(0) != sorted(order(0))
+
+
+def test_without_names_a_few_types_that_fit_this_host_are_taken() -> None:
+    assert names(Job(), cores=1) == ["c7a.medium"]
+    assert names(Job(), cores=2) == ["c7a.medium", "c7a.large", "c7i.large"]
+    assert names(Job(), cores=64, architecture="aarch64") == ["c7g.medium", "c7g.large", "c7g.xlarge"]
+
+
+def test_named_types_stay_even_where_this_host_is_too_small() -> None:
+    assert names(job(instance_types=["c7a.4xlarge"])) == ["c7a.4xlarge"]
+
+
+@pytest.mark.parametrize("name", ["c7a.lage", "c7a.lage*"])
+def test_an_unknown_type_is_told_with_the_nearest_names(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"unknown instance type .*nearest: .*c7a\.large"):
+        names(job(instance_types=[name]))
+
+
+def test_the_users_own_types_are_candidates_too(tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text("instance_type,architecture,vcpus,memory_gib,usd_per_hour\nmine.small,x86_64,1,2,0.01\n")
+    own = Job.model_validate({"candidates": {"instance_types": ["mine.*"]}, "catalog": table})
+    assert names(own) == ["mine.small"]
+
+
+def test_the_estimate_counts_each_load_level_of_each_trial() -> None:
+    load = {"users": [1, 2, 4], "warmup_s": 2, "duration_s": 10}
+    three_levels = Job.model_validate({"load": load})
+    assert estimate_s(three_levels, 4) == 4 * (1 + 3 * (2 + 10 + 2))

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from loadgen.progress import LoadProgress
+from recommender.events import RunPlanned, TrialEnded, TrialLoaded, TrialStarted
+from recommender.job import Job
+from recommender.progress import Display
+from recommender.trial import failed_trial
+from tests.recommender.tiny import instance, planned
+
+ONE, TWO = planned(instance("test.one")), planned(instance("test.two"))
+LOAD = Job().load
+
+
+@dataclass
+class Recorded:
+    """A screen that remembers."""
+
+    lines: list[str] = field(default_factory=list)
+    shown: list[tuple[str, float, float]] = field(default_factory=list)
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def update(self, text: str, completed_s: float, total_s: float) -> None:
+        self.shown.append((text, completed_s, total_s))
+
+
+def test_the_bar_counts_ended_trials_in_full_and_the_running_one_by_the_clock() -> None:
+    screen, now = Recorded(), [100.0]
+    display = Display(screen, clock=lambda: now[0])
+    spec = LOAD.specs("http://127.0.0.1:1", seed=0)[1]
+    progress = LoadProgress(3.0, 12.0, False, 30, 2, 10.0, 5.0, None)
+    display.show(RunPlanned((), (), (ONE, TWO), LOAD, 80.0, ()))
+    display.show(TrialStarted(ONE))
+    now[0] = 130.0
+    display.show(TrialLoaded(ONE, spec, progress))
+    now[0] = 200.0  # slower than estimated: it does not eat the other trial's share
+    display.show(TrialLoaded(ONE, spec, progress))
+    display.show(TrialEnded(failed_trial(ONE, "emulated", "a reason")))
+    display.show(TrialStarted(TWO))
+    assert screen.shown == [
+        ("[1/2] test.one onnxruntime 1x1: starting its server", 0.0, 80.0),
+        ("[1/2] test.one onnxruntime 1x1: 2 users, 10 requests/s, 2 errors", 30.0, 80.0),
+        ("[1/2] test.one onnxruntime 1x1: 2 users, 10 requests/s, 2 errors", 40.0, 80.0),
+        ("[2/2] test.two onnxruntime 1x1: starting its server", 40.0, 80.0),
+    ]
+    assert screen.lines[-1] == "[1/2] test.one onnxruntime 1x1: failed: a reason"
+
+
+def test_the_plan_says_what_is_measured_kept_and_refused() -> None:
+    screen = Recorded()
+    kept = failed_trial(ONE, "emulated", "a reason")
+    Display(screen).show(RunPlanned((kept,), ((ONE, "no such cores"),), (TWO,), LOAD, 65.0, ("A note.",)))
+    assert screen.lines == [
+        "to measure: 1 (threads x workers): test.two onnxruntime 1x1",
+        "load: 1, 2, 4 users (closed loop), each 2 s warm-up + 10 s",
+        "kept from before: 1, of them 1 failed (--retry-failed tries those again)",
+        "cannot run here: test.one onnxruntime 1x1: no such cores",
+        "A note.",
+        "this takes about 1m05s, compilation not counted",
+    ]
+
+
+def test_a_refused_trial_has_no_number() -> None:
+    screen = Recorded()
+    Display(screen).show(TrialEnded(failed_trial(ONE, "emulated", "no such cores")))
+    assert screen.lines == ["test.one onnxruntime 1x1: failed: no such cores"]

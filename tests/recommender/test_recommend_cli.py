@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from dyno.cli import main
+from tests.recommender.tiny import SMALLEST, processes_naming, write_model
+
+JOB = {
+    "candidates": {"backends": ["onnxruntime"], "instance_types": [SMALLEST], "workers": [1, 2]},
+    "load": {"users": [1], "warmup_s": 0.2, "duration_s": 1.0},
+}
+WAIT_S = 40.0
+
+
+def write_job(folder: Path, **changed: object) -> Path:
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump({**JOB, **changed}))
+    return path
+
+
+def command(folder: Path, *extra: str) -> list[str]:
+    model, job, output = folder / "m.onnx", folder / "job.yaml", folder / "run"
+    return ["recommend", str(model), "--job", str(job), "--output", str(output), *extra]
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in a process of its own, which may be killed. Its Ctrl-C works even where ours is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dyno", *command(folder)],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def trials(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "run" / "trials").glob("*.json")}
+
+
+def ran(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["dyno", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_a_killed_run_leaves_nothing_running_and_goes_on_with_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path / "m.onnx")
+    write_job(tmp_path)
+    with started(tmp_path) as process:
+        # The second trial is under load: its server and its load generator live.
+        wait_for(lambda: len(trials(tmp_path)) == 1 and len(descendants(process)) >= 2)
+        children = descendants(process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert psutil.wait_procs(children, timeout=15)[1] == []
+    assert not processes_naming(tmp_path)
+    first = trials(tmp_path)
+    assert len(first) == 1
+
+    assert ran(monkeypatch, *command(tmp_path)) == 0
+    told = capsys.readouterr()
+    assert "kept from before: 1" in told.err
+    assert "to measure: 1" in told.err
+    assert first.items() < trials(tmp_path).items()
+    assert len(trials(tmp_path)) == 2
+    assert str(tmp_path / "run" / "report.html") in told.out
+
+    # Nothing is left to measure; only the limits are new, and nobody meets them.
+    write_job(tmp_path, limits={"p50_ms": 1e-6})
+    assert ran(monkeypatch, *command(tmp_path)) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("No candidate meets the limits.")
+    assert "ms > 1e-06 ms at 1 user" in told.out
+
+    assert ran(monkeypatch, *command(tmp_path, "--json")) == 1
+    assert json.loads(capsys.readouterr().out) == json.loads(
+        (tmp_path / "run/recommendation.json").read_text()
+    )
+    assert not processes_naming(tmp_path / "run")
+
+
+def test_a_run_killed_while_it_compiles_leaves_nothing_running(tmp_path: Path) -> None:
+    write_model(tmp_path / "m.onnx")
+    write_job(tmp_path, candidates={"backends": ["compiled"], "instance_types": [SMALLEST]})
+    with started(tmp_path) as process:
+        wait_for(lambda: any("compile" in child.cmdline() for child in descendants(process)))
+        children = descendants(process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert psutil.wait_procs(children, timeout=15)[1] == []
+    assert not processes_naming(tmp_path)
+    assert not list(tmp_path.glob("run/**/manifest.json"))  # it was stopped, it did not just come to its end
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_stops_its_children_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
+    write_model(tmp_path / "m.onnx")
+    write_job(tmp_path)
+    with started(tmp_path) as process:
+        wait_for(lambda: len(descendants(process)) >= 2)
+        children = descendants(process)
+        process.send_signal(number)
+        told = process.communicate(timeout=WAIT_S)[1].decode()
+        assert process.returncode == 130
+        assert [child for child in children if child.is_running()] == []
+    assert told.endswith(
+        f"interrupted: all that was started is stopped; 0 finished trials are kept in {tmp_path / 'run'}; "
+        "the same command goes on from there\n"
+    )
+    assert not processes_naming(tmp_path)
+
+
+def broken_job(folder: Path) -> list[str]:
+    (folder / "job.yaml").write_text("seed: 1\nload:\n  user: [1]\n")
+    return command(folder)
+
+
+def unknown_type(folder: Path) -> list[str]:
+    write_job(folder, candidates={"instance_types": ["c7a.medum"]})
+    return command(folder)
+
+
+def no_model(folder: Path) -> list[str]:
+    (folder / "m.onnx").unlink()
+    return command(folder)
+
+
+def empty_model(folder: Path) -> list[str]:
+    (folder / "m.onnx").write_bytes(b"")
+    return command(folder)
+
+
+def cut_model(folder: Path) -> list[str]:
+    path = folder / "m.onnx"
+    path.write_bytes(path.read_bytes()[:-20])
+    return command(folder)
+
+
+def unknown_operator(folder: Path) -> list[str]:
+    write_model(folder / "m.onnx", operator="Frobnicate")
+    return command(folder)
+
+
+def open_size(folder: Path) -> list[str]:
+    write_model(folder / "m.onnx", open_size=True)
+    return command(folder)
+
+
+def wrong_shape_name(folder: Path) -> list[str]:
+    write_job(folder, compile={"shapes": {"z": [1, 8]}})
+    return command(folder)
+
+
+def output_below_a_file(folder: Path) -> list[str]:
+    (folder / "run").write_text("a file")
+    return [*command(folder)[:-1], str(folder / "run" / "deeper")]
+
+
+def output_in_use(folder: Path) -> list[str]:
+    (folder / "run").mkdir()
+    (folder / "run" / "notes.txt").touch()
+    return command(folder)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (broken_job, "job.yaml:3: load.user: unknown key 'user'; nearest: users"),
+        (unknown_type, "unknown instance type 'c7a.medum'; nearest: c7a.medium"),
+        (no_model, "m.onnx"),
+        (empty_model, "is empty"),
+        (cut_model, "m.onnx"),
+        (unknown_operator, "'Frobnicate'"),
+        (open_size, "input 'x' has no fixed shape"),
+        (wrong_shape_name, "no such input"),
+        (output_below_a_file, "cannot write"),
+        (output_in_use, "holds no run of dyno recommend"),
+    ],
+)
+def test_bad_input_is_one_message_and_leaves_nothing_behind(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    prepare: Callable[[Path], list[str]],
+    said: str,
+) -> None:
+    write_model(tmp_path / "m.onnx")
+    write_job(tmp_path)
+    arguments = prepare(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert ran(monkeypatch, *arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert said in told.err
+    assert len(told.err.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before

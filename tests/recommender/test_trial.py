@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dyno.records import Fidelity, InstanceType, LoadSpec, TensorSpec
+from loadgen.payload import payload_for
+from loadgen.progress import LoadProgress
+from recommender.job import Load
+from recommender.providers import Endpoint, Launch
+from recommender.providers.local import LocalProvider
+from recommender.trial import Workload, run_trial
+from tests.recommender.tiny import SIZE, instance, planned, processes_naming, write_model
+
+INPUT = TensorSpec(name="x", dtype="float32", shape=(1, SIZE))
+
+
+def workload(users: tuple[int, ...] = (1,), size: int = SIZE, timeout_s: float = 60.0) -> Workload:
+    payload = payload_for((INPUT.model_copy(update={"shape": (1, size)}),), seed=0)
+    load = Load(users=users, warmup_s=0.2, duration_s=1.0)
+    return Workload(load, payload, seed=0, startup_timeout_s=timeout_s)
+
+
+@dataclass
+class Remembering:
+    """The local provider, and the endpoint that it gave last."""
+
+    endpoint: Endpoint | None = None
+    local: LocalProvider = field(default_factory=LocalProvider)
+
+    def refusal(self, instance: InstanceType) -> str | None:
+        return self.local.refusal(instance)
+
+    def fidelity(self, instance: InstanceType) -> Fidelity:
+        return self.local.fidelity(instance)
+
+    @contextmanager
+    def launch(self, order: Launch) -> Iterator[Endpoint]:
+        with self.local.launch(order) as endpoint:
+            self.endpoint = endpoint
+            yield endpoint
+
+
+def test_a_trial_has_its_load_test_and_leaves_nothing_running(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m.onnx")
+    progress: list[LoadProgress] = []
+    trial = run_trial(
+        planned(instance()),
+        model,
+        workload(),
+        provider=LocalProvider(),
+        log=tmp_path / "log",
+        on_load=lambda _, now: progress.append(now),
+    )
+    assert trial.failure is None
+    (point,) = trial.points
+    assert point.spec.users == 1
+    assert point.samples > 0
+    assert point.errors == 0
+    assert point.server is not None
+    assert progress
+    assert trial.startup_s is not None
+    assert trial.startup_s < trial.seconds
+    assert trial.server_log_tail == ""
+    assert not processes_naming(tmp_path)
+
+
+def test_a_server_that_dies_while_loaded_makes_a_failed_trial_that_says_so(tmp_path: Path) -> None:
+    model, provider = write_model(tmp_path / "m.onnx"), Remembering()
+
+    def kill(spec: LoadSpec, _: LoadProgress) -> None:
+        if spec.users == 2:
+            assert provider.endpoint is not None
+            assert provider.endpoint.server_pid is not None
+            os.kill(provider.endpoint.server_pid, signal.SIGKILL)
+
+    trial = run_trial(
+        planned(instance()), model, workload((1, 2)), provider=provider, log=tmp_path / "log", on_load=kill
+    )
+    assert trial.failure is not None
+    assert trial.failure.startswith("the server was killed by signal 9")
+    assert trial.failure.endswith("(while loaded with 2 users)")
+    assert [point.spec.users for point in trial.points] == [1]  # what was measured before stays
+    assert "serving http://127.0.0.1" in trial.server_log_tail
+    assert not processes_naming(tmp_path)
+
+
+def test_a_server_that_never_starts_makes_a_failed_trial_with_its_last_lines(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_text("no model")
+    trial = run_trial(planned(instance()), broken, workload(), provider=LocalProvider(), log=tmp_path / "log")
+    assert trial.failure is not None
+    assert trial.failure.startswith("never got ready: the server ended with exit status 2")
+    assert "broken.onnx" in trial.server_log_tail
+    assert (trial.points, trial.startup_s) == ((), None)
+
+
+def test_requests_that_all_fail_make_a_failed_trial_with_the_first_answer(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m.onnx")
+    trial = run_trial(
+        planned(instance()),
+        model,
+        workload(size=SIZE + 1),
+        provider=LocalProvider(),
+        log=tmp_path / "log",
+    )
+    assert trial.failure is not None
+    assert trial.failure.startswith("not measured with 1 user: no request to ")
+    assert "HTTP 4" in trial.failure
