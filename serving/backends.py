@@ -1,0 +1,116 @@
+"""What can be served: an artifact folder or an `.onnx` file, behind one small interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from dyno.errors import ArtifactError, ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from runtime.session import Session
+
+    from dyno.records import TensorSpec
+
+Kind = Literal["artifact", "onnx"]
+_MANIFEST = "manifest.json"
+_ZIP_MAGIC = b"PK\x03\x04"
+
+
+class Backend(Protocol):
+    """A loaded model. Used by one thread at a time unless `load` says otherwise."""
+
+    @property
+    def name(self) -> str:
+        """`onnxruntime` or `compiled`, the word that candidates use."""
+
+    @property
+    def platform(self) -> str:
+        """The platform string of the Open Inference Protocol."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs in the model's order."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Outputs in the model's order."""
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run one inference on arrays that follow `inputs`.
+
+        Raises:
+            RequestError: the model refuses these values.
+        """
+
+
+class ArtifactBackend:
+    """A compiled artifact."""
+
+    name = "compiled"
+    platform = "modeldyno_artifact"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.inputs = session.inputs
+        self.outputs = session.outputs
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run one inference."""
+        return self._session.run(feeds)
+
+
+def model_kind(path: Path) -> Kind:
+    """Say what `path` holds from a look at the file system; imports nothing heavy.
+
+    Raises:
+        ModelError: nothing is there, or the file can't be an ONNX model.
+        ArtifactError: a folder that is no artifact.
+    """
+    if path.is_dir():
+        if not (path / _MANIFEST).is_file():
+            raise ArtifactError(f"{path} is no artifact: it has no {_MANIFEST}; `dyno compile` makes one")
+        return "artifact"
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(len(_ZIP_MAGIC))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
+    if not head:
+        raise ModelError(f"{path} is empty: expected an ONNX model or an artifact folder")
+    if head == _ZIP_MAGIC:
+        raise ModelError(f"{path} is a zip file (torch.export?), no ONNX model: `dyno compile` it first")
+    return "onnx"
+
+
+def load_backend(path: Path, threads: int) -> Backend:
+    """Load a model to run with `threads` threads inside one inference.
+
+    Raises:
+        ModelError: the file is no ONNX model that ONNX Runtime can run.
+        ArtifactError: the artifact is damaged or made for another machine.
+    """
+    if model_kind(path) == "artifact":
+        from runtime.session import Session
+
+        return ArtifactBackend(Session.load(path, threads))
+    from serving.ort import OrtBackend
+
+    return OrtBackend(path, threads)
+
+
+def loader(path: Path, threads: int) -> Callable[[], Backend]:
+    """Return what gives each worker thread its backend.
+
+    A backend each, so that W workers of T threads are W x T threads. ONNX Runtime with one thread runs in the
+    calling thread and may be called from many, so there all workers share one copy of the weights.
+
+    Raises:
+        ModelError, ArtifactError: as `load_backend`, now or when the result is called.
+    """
+    if model_kind(path) == "onnx" and threads == 1:
+        shared = load_backend(path, threads)
+        return lambda: shared
+    return lambda: load_backend(path, threads)

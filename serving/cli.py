@@ -1,0 +1,95 @@
+"""`dyno serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dyno.errors import ConfigError
+
+
+def _cores(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(sorted({int(part) for part in value.split(",")}))
+    except ValueError as error:
+        raise ConfigError(f"--cpus {value}: expected core numbers with commas, e.g. 0,1") from error
+
+
+@click.command("serve")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="TCP port; 0 takes a free one.",
+)
+@click.option(
+    "--port-file",
+    type=click.Path(path_type=Path),
+    help="File that gets the port number once the server listens (default: none).",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Threads inside one inference (default: usable cores divided by workers).",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Inferences that may run side by side.",
+)
+@click.option("--cpus", callback=_cores, help="Cores to stay on, e.g. 0,1 (default: all usable ones).")
+@click.option(
+    "--max-body-mib",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Largest request body, in MiB; the unpacked size too.",
+)
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(0),
+    default=256,
+    show_default=True,
+    help="Requests that may wait for a worker; one more is answered 503.",
+)
+def serve_command(
+    *,
+    path: Path,
+    host: str,
+    port: int,
+    port_file: Path | None,
+    threads: int | None,
+    workers: int,
+    cpus: tuple[int, ...] | None,
+    max_body_mib: int,
+    max_waiting: int,
+) -> None:
+    """Serve an artifact or an ONNX model over HTTP.
+
+    PATH is an artifact folder, or an .onnx file, which runs in ONNX Runtime. GET /ping answers 200 once the
+    model is ready; POST /invocations takes JSON, x-npy, x-npz or raw bytes. SIGTERM and Ctrl-C answer what
+    was accepted, then end.
+    """
+    from serving.server import ServeSettings, serve
+
+    serve(
+        ServeSettings(
+            path=path,
+            host=host,
+            port=port,
+            port_file=port_file,
+            threads=threads,
+            workers=workers,
+            cpus=cpus,
+            max_body_mib=max_body_mib,
+            max_waiting=max_waiting,
+        )
+    )

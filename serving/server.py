@@ -1,0 +1,211 @@
+"""One model server process: bind, load, warm up, listen, and on SIGTERM finish what was accepted."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import logging
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from dyno.console import say
+from dyno.errors import ConfigError, ModelError
+from dyno.files import write_text
+from dyno.host import usable_cores
+from dyno.units import BYTES_PER_MIB
+from serving.backends import loader, model_kind
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dyno.records import TensorSpec
+    from serving.pool import WorkerPool
+
+_BACKLOG = 2048
+_M_TRIM_THRESHOLD = -1  # names and numbers of glibc's malloc.h
+_M_MMAP_THRESHOLD = -3
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """How to serve one model; the flags of `dyno serve`."""
+
+    path: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    port_file: Path | None = None
+    threads: int | None = None
+    workers: int = 1
+    cpus: tuple[int, ...] | None = None
+    max_body_mib: int = 64
+    max_waiting: int = 256
+
+
+def serve(settings: ServeSettings) -> None:
+    """Serve a model until SIGTERM or SIGINT. Call it from the main thread of a process of its own.
+
+    Raises:
+        ConfigError: the address can't be listened on, or this machine has no such cores.
+        ModelError, ArtifactError: the model can't be loaded, or fails its first inference.
+        OutputError: the port file can't be written.
+    """
+    model_kind(settings.path)  # what can be told fast is told first
+    pin(settings.cpus)
+    with bind(settings.host, settings.port) as listener:
+        threads = settings.threads or max(1, len(usable_cores()) // settings.workers)
+        pool = _load(settings, threads)
+        try:
+            warm_up(settings.path, pool)
+            _keep_freed_memory()
+            _run(settings, threads, pool, listener)
+        finally:
+            pool.close()
+
+
+def pin(cpus: tuple[int, ...] | None) -> None:
+    """Keep this process, and the threads it will start, on these cores.
+
+    Raises:
+        ConfigError: there are no such cores here, or the system can't pin.
+    """
+    if cpus is None:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise ConfigError("--cpus works on Linux only: this system can't pin a process to cores")
+    usable = usable_cores()
+    if not cpus or set(cpus) - set(usable):
+        raise ConfigError(f"--cpus {_words(cpus)}: the usable cores are {_words(usable)}")
+    os.sched_setaffinity(0, cpus)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the address without listening yet: until the model is ready a client is refused, not kept waiting.
+
+    Raises:
+        ConfigError: it is taken, not allowed, or not of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"--host {host} is no address of this machine: {error}") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        with _mapped_address_errors(host, port):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except ConfigError:
+        listener.close()
+        raise
+    return listener
+
+
+def warm_up(path: Path, pool: WorkerPool) -> None:
+    """Run one inference on zeros in every worker; free sizes are 1.
+
+    A model with free sizes may need others than 1: that is said and no error.
+
+    Raises:
+        ModelError: a model of fixed shape fails.
+    """
+    started_s = perf_counter()
+    try:
+        pool.run_on_each(lambda backend: backend.run(zeros(backend.inputs)))
+    except Exception as error:  # a backend may raise anything, and none of it is a bug here
+        message = f"{path} fails its first inference, on zeros: {error}"
+        if all(None not in spec.shape for spec in pool.backends[0].inputs):
+            raise ModelError(message) from error
+        say(f"no warm-up: {message}")
+        return
+    say(f"first inference in {(perf_counter() - started_s) * 1000:.1f} ms")
+
+
+def zeros(inputs: Iterable[TensorSpec]) -> dict[str, np.ndarray]:
+    """Make an input of zeros; free sizes become 1."""
+    import numpy as np
+
+    return {
+        spec.name: np.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
+        for spec in inputs
+    }
+
+
+def _load(settings: ServeSettings, threads: int) -> WorkerPool:
+    from serving.pool import WorkerPool
+
+    say(
+        f"loading {settings.path} with workers: {settings.workers}, threads in each: {threads}, "
+        f"cores: {_words(usable_cores())}"
+    )
+    started_s = perf_counter()
+    pool = WorkerPool(loader(settings.path, threads), settings.workers)
+    say(f"loaded with backend {pool.backends[0].name} in {perf_counter() - started_s:.2f} s")
+    return pool
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep some freed memory, to use again.
+
+    Else every request body past 128 KiB is mapped and unmapped several times: page faults took a third of the
+    time of a 600 KB request. Called after loading, so that what loading frees still goes back to the system.
+    """
+    with suppress(AttributeError, OSError):  # no glibc
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 * BYTES_PER_MIB)  # the highest that it takes
+        libc.mallopt(_M_TRIM_THRESHOLD, 64 * BYTES_PER_MIB)
+
+
+def _run(settings: ServeSettings, threads: int, pool: WorkerPool, listener: socket.socket) -> None:
+    from serving.app import App
+    from serving.drain import DrainingServer
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    facts = {
+        "model": settings.path.name,
+        "backend": pool.backends[0].name,
+        "threads": str(threads),
+        "workers": str(settings.workers),
+    }
+    app = App(
+        pool,
+        facts,
+        max_body_bytes=settings.max_body_mib * BYTES_PER_MIB,
+        max_waiting=settings.max_waiting,
+    )
+    server = DrainingServer(app)
+    server.handle_signals()
+    _listen(settings, listener)
+    server.run(sockets=[listener])
+    say("stopped")
+
+
+def _listen(settings: ServeSettings, listener: socket.socket) -> None:
+    with _mapped_address_errors(settings.host, settings.port):
+        listener.listen(_BACKLOG)
+    port = listener.getsockname()[1]
+    if settings.port_file is not None:
+        write_text(settings.port_file, f"{port}\n")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    say(f"serving http://{host}:{port} (POST /invocations; GET /ping, /metrics, /v2/models/model)")
+
+
+@contextmanager
+def _mapped_address_errors(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"port {port} on {host} is taken: stop what listens there, or take another with --port "
+                "(--port 0 finds a free one)"
+            ) from error
+        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+def _words(cores: tuple[int, ...]) -> str:
+    return ",".join(map(str, cores)) or "none"

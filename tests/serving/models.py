@@ -1,0 +1,115 @@
+"""Small ONNX models, each made for what its test needs to see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+FLOAT, INT8, INT64 = TensorProto.FLOAT, TensorProto.INT8, TensorProto.INT64
+BOOL, STRING = TensorProto.BOOL, TensorProto.STRING
+WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3) / 8  # eighths: every sum below is exact
+
+
+def save(
+    path: Path,
+    nodes: Sequence[Any],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    weights: dict[str, np.ndarray] | None = None,
+    *,
+    opset: int = 17,
+    ir_version: int = 8,
+    external: bool = False,
+) -> Path:
+    tensors = [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, tensors)
+    domains = {"": opset, **{node.domain: 1 for node in nodes if node.domain}}
+    opsets = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=ir_version)
+    onnx.save(
+        model,
+        path,
+        save_as_external_data=external,
+        location=f"{path.stem}.data" if external else None,
+        size_threshold=0,
+    )
+    return path
+
+
+def tensor(name: str, kind: int, shape: Sequence[int | str]) -> Any:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def matmul(path: Path, *, external: bool = False) -> Path:
+    """y = x @ WEIGHTS, any number of rows."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    x, y = tensor("x", FLOAT, ["N", 4]), tensor("y", FLOAT, ["N", 3])
+    return save(path, nodes, [x], [y], {"w": WEIGHTS}, external=external)
+
+
+def pair(path: Path) -> Path:
+    """total = a + sum(ids); over = (total > 0) and keep: several inputs, outputs and dtypes."""
+    nodes = [
+        helper.make_node("ReduceSum", ["ids"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["shift"], to=FLOAT),
+        helper.make_node("Add", ["a", "shift"], ["total"]),
+        helper.make_node("Greater", ["total", "zero"], ["positive"]),
+        helper.make_node("And", ["positive", "keep"], ["over"]),
+    ]
+    inputs = [tensor("a", FLOAT, [2, 3]), tensor("ids", INT64, ["N"]), tensor("keep", BOOL, [])]
+    outputs = [tensor("total", FLOAT, [2, 3]), tensor("over", BOOL, [2, 3])]
+    return save(path, nodes, inputs, outputs, {"zero": np.zeros((), np.float32)})
+
+
+def picky(path: Path) -> Path:
+    """y = sqrt(x) in rows of 8: NaN for negative numbers; fails while it runs for an odd number of rows."""
+    nodes = [helper.make_node("Sqrt", ["x"], ["root"]), helper.make_node("Reshape", ["root", "rows"], ["y"])]
+    x, y = tensor("x", FLOAT, ["N", 4]), tensor("y", FLOAT, ["M", 8])
+    return save(path, nodes, [x], [y], {"rows": np.array([-1, 8], np.int64)})
+
+
+def busy(path: Path) -> Path:
+    """Multiply a 128 x 128 matrix `n` times: the request says how long it takes."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["go_on_out"]),
+            helper.make_node("MatMul", ["state", "w"], ["state_out"]),
+        ],
+        "body",
+        [tensor("i", INT64, []), tensor("go_on", BOOL, []), tensor("state", FLOAT, [128, 128])],
+        [tensor("go_on_out", BOOL, []), tensor("state_out", FLOAT, [128, 128])],
+    )
+    nodes = [
+        helper.make_node("Loop", ["n", "", "start"], ["end"], body=body),
+        helper.make_node("ReduceSum", ["end"], ["y"], keepdims=0),
+    ]
+    weights = {"w": np.eye(128, dtype=np.float32), "start": np.eye(128, dtype=np.float32)}
+    return save(path, nodes, [tensor("n", INT64, [])], [tensor("y", FLOAT, [])], weights)
+
+
+def gather(path: Path) -> Path:
+    """y = [0, 1/8, 2/8][ids]."""
+    nodes = [helper.make_node("Gather", ["table", "ids"], ["y"])]
+    return save(
+        path, nodes, [tensor("ids", INT64, ["N"])], [tensor("y", FLOAT, ["N"])], {"table": WEIGHTS[0]}
+    )
+
+
+def relu(
+    path: Path,
+    *,
+    operator: str = "Relu",
+    domain: str = "",
+    kind: int = FLOAT,
+    opset: int = 17,
+    ir_version: int = 8,
+) -> Path:
+    """y = relu(x), or whatever is asked for instead."""
+    nodes = [helper.make_node(operator, ["x"], ["y"], domain=domain)]
+    x, y = tensor("x", kind, [1, 4]), tensor("y", kind, [1, 4])
+    return save(path, nodes, [x], [y], opset=opset, ir_version=ir_version)
