@@ -1,0 +1,86 @@
+"""A run folder, read: the recommendation and the trials it was made from."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dyno.errors import ConfigError
+from dyno.records import LoadResult, R, Recommendation, Row, Trial, read_record
+
+RECOMMENDATION_NAME = "recommendation.json"
+TRIALS_NAME = "trials"
+SCHEMA_VERSION = 1
+MOST_RECORD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Run:
+    """The records of one run; `trials` by the candidate's key."""
+
+    recommendation: Recommendation
+    trials: dict[str, Trial]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Every row: the ranked ones in order, then the rejected ones."""
+        return self.recommendation.ranking + self.recommendation.rejected
+
+    def points(self, row: Row) -> tuple[LoadResult, ...]:
+        """Return all load tests of the row's candidate, in order."""
+        trial = self.trials.get(row.trial)
+        return trial.points if trial else ()
+
+    def level(self, row: Row) -> LoadResult | None:
+        """Return the load test that the row was taken from, if its record is there."""
+        for point in self.points(row):
+            if (point.spec.users, point.spec.rate_rps) == (row.users, row.rate_rps):
+                return point
+        return None
+
+
+def read_run(run_dir: Path) -> Run:
+    """Read a run folder of `dyno recommend`.
+
+    Raises:
+        ConfigError: `run_dir` is no run folder, or a record in it is damaged or of a newer schema.
+    """
+    path = run_dir / RECOMMENDATION_NAME
+    if not path.is_file():
+        raise ConfigError(_no_run(run_dir))
+    recommendation = _read(path, Recommendation)
+    trials = [_read(file, Trial) for file in sorted((run_dir / TRIALS_NAME).glob("*.json"))]
+    return Run(recommendation, {trial.candidate.key: trial for trial in trials})
+
+
+def _no_run(run_dir: Path) -> str:
+    if not run_dir.exists():
+        return f"there is no folder {run_dir}; name the --output folder of a `dyno recommend`"
+    unfinished = " (its trials are there: run `dyno recommend` again to finish it)"
+    hint = unfinished if (run_dir / TRIALS_NAME).is_dir() else ""
+    return f"{run_dir} is no run folder: it has no {RECOMMENDATION_NAME}{hint}; `dyno recommend` makes one"
+
+
+def _read(path: Path, kind: type[R]) -> R:
+    if path.stat().st_size > MOST_RECORD_BYTES:
+        raise ConfigError(f"{path} is larger than {MOST_RECORD_BYTES // 2**20} MiB: no record is")
+    try:
+        return read_record(path, kind)
+    except ConfigError as error:
+        found = _schema_version(path)
+        if found is not None and found > SCHEMA_VERSION:
+            raise ConfigError(
+                f"{path} has schema_version {found}, this modeldyno reads {SCHEMA_VERSION}: update modeldyno"
+            ) from error
+        raise ConfigError(
+            f"{error}; the record is damaged: run `dyno recommend` again to renew it"
+        ) from error
+
+
+def _schema_version(path: Path) -> int | None:
+    with suppress(OSError, ValueError, RecursionError, AttributeError):
+        found = json.loads(path.read_bytes()).get("schema_version")
+        return found if isinstance(found, int) else None
+    return None

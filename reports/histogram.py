@@ -1,0 +1,52 @@
+"""A latency distribution, read from the HDR histogram that a load test saved."""
+
+from __future__ import annotations
+
+import zlib
+
+from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLengthException
+from hdrh.histogram import HdrHistogram
+
+from dyno.errors import ConfigError
+from dyno.records import LoadResult
+from dyno.units import US_PER_MS
+
+# Beyond this, fewer requests than these decide where the curve goes.
+FEWEST_ABOVE = 5
+_DAMAGED = (
+    *(HdrCookieException, HdrHistogramSettingsException, HdrLengthException),
+    *(ValueError, IndexError, zlib.error),
+)
+
+
+def quantiles(result: LoadResult) -> tuple[tuple[float, float], ...]:
+    """Return (share of requests at most this slow, milliseconds), one pair per filled histogram cell.
+
+    Ends where fewer than FEWEST_ABOVE requests are slower; empty when there are no samples.
+
+    Raises:
+        ConfigError: the histogram cannot be decoded.
+    """
+    if not result.samples or not result.histogram:
+        return ()
+    cells = _cells(result.histogram)
+    total = sum(count for _, count in cells)
+    pairs, seen = [], 0
+    for value_us, count in cells:
+        seen += count
+        if total - seen < FEWEST_ABOVE:
+            break
+        pairs.append((seen / total, value_us / US_PER_MS))
+    return tuple(pairs)
+
+
+def _cells(encoded: str) -> list[tuple[int, int]]:
+    try:
+        histogram = HdrHistogram.decode(encoded)
+        recorded = histogram.get_recorded_iterator()
+        return [(cell.value_iterated_to, cell.count_added_in_this_iter_step) for cell in recorded]
+    except _DAMAGED as error:
+        raise ConfigError(
+            f"a load test's histogram cannot be decoded ({type(error).__name__}): "
+            "its trial record is damaged, run `dyno recommend` again to renew it"
+        ) from error

@@ -1,0 +1,70 @@
+"""What is drawn: a series per measured candidate with its tag, colour and line style; a bar per cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dyno.records import LoadResult, Row
+from reports import words
+from reports.compare import BASELINE
+from reports.folder import Run
+
+# The palette has six colours that stay apart for colour-blind readers; the others are drawn in grey.
+COLOURED = 6
+
+
+@dataclass(frozen=True)
+class Series:
+    """One candidate in the charts."""
+
+    tag: str
+    name: str
+    colour: int
+    dashed: bool
+    rejected: bool
+    points: tuple[LoadResult, ...]
+    level: LoadResult
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of the cost chart, in dollars per million requests."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    text: str
+    colour: int
+    best: bool
+    baseline: bool
+
+
+def tags(run: Run) -> tuple[tuple[str, Row], ...]:
+    """Give every row a short tag: its rank, or R1, R2, ... for the rejected ones."""
+    ranked = [(str(row.rank or number), row) for number, row in enumerate(run.recommendation.ranking, 1)]
+    rejected = [(f"R{number}", row) for number, row in enumerate(run.recommendation.rejected, 1)]
+    return (*ranked, *rejected)
+
+
+def all_series(run: Run) -> tuple[Series, ...]:
+    """Return the candidates that have a measured point, ranked ones first; the first six get a colour."""
+    found: list[Series] = []
+    for tag, row in tags(run):
+        points = tuple(point for point in run.points(row) if point.samples)
+        if not points:
+            continue
+        level = run.level(row)
+        colour = len(found) + 1 if len(found) < COLOURED else 0
+        found.append(
+            Series(
+                tag=tag,
+                name=words.configuration(row),
+                colour=colour,
+                dashed=row.backend == BASELINE,
+                rejected=row.rank is None,
+                points=points,
+                level=level if level is not None and level.samples else points[-1],
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,177 @@
+"""What the page shows, as plain data: pure functions from a run's records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dyno.records import HostFacts, Row
+from dyno.units import short_duration
+from reports import remarks, words
+from reports.answer import Answer, answer, cost
+from reports.compare import BASELINE
+from reports.digits import MISSING, TIMES, count
+from reports.folder import Run
+from reports.remarks import Remark
+from reports.series import Bar, Series, all_series, tags
+from reports.tables import Level, Line, Rejected, levels, lines, rejected
+
+MOST_BARS = 16
+
+
+@dataclass(frozen=True)
+class Price:
+    """Where an instance type's price and shape come from."""
+
+    instance_type: str
+    shape: str
+    cpu_model: str
+    usd_per_hour: str
+    date: str
+    source: str
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything on the page but the drawings."""
+
+    model: str
+    digest: str
+    made_at: str
+    host_line: str
+    answer: Answer
+    limits: tuple[str, ...]
+    ranking: tuple[Line, ...]
+    rejected: tuple[Rejected, ...]
+    series: tuple[Series, ...]
+    warnings: tuple[Remark, ...]
+    emulation: tuple[Remark, ...]
+    notes: tuple[str, ...]
+    rps_methods: tuple[str, ...]
+    worked_example: str
+    prices: tuple[Price, ...]
+    compiled: tuple[tuple[str, str], ...]
+    host: tuple[tuple[str, str], ...]
+    packages: tuple[tuple[str, str], ...]
+    levels: tuple[Level, ...]
+    most_bars: int = MOST_BARS
+
+
+def view(run: Run) -> View:
+    """Build the page's content."""
+    found = run.recommendation
+    series = all_series(run)
+    every = lines(run, series)
+    return View(
+        model=found.model,
+        digest=found.model_digest,
+        made_at=words.moment(found.created_at),
+        host_line=_host_line(found.host),
+        answer=answer(run),
+        limits=words.limits(found.limits),
+        ranking=every[: len(found.ranking)],
+        rejected=rejected(run, every),
+        series=series,
+        warnings=remarks.warnings(run),
+        emulation=remarks.notes(run),
+        notes=tuple(words.log_text(note) for note in found.notes),
+        rps_methods=_rps_methods(run),
+        worked_example=_worked_example(run),
+        prices=_prices(run),
+        compiled=_compiled(run),
+        host=_host(found.host),
+        packages=tuple(sorted(found.host.packages.items())),
+        levels=levels(run),
+    )
+
+
+def bars(run: Run) -> tuple[Bar, ...]:
+    """Return the cost chart's bars: the ranked rows, or where there are none the rejected ones by cost."""
+    priced = [(tag, row) for tag, row in tags(run) if row.usd_per_million is not None]
+    pairs = [(tag, row) for tag, row in priced if row.rank]
+    if not run.recommendation.ranking:
+        pairs = sorted(priced, key=lambda pair: pair[1].usd_per_million or 0.0)
+    alone = not any(row.tied_with_best for _, row in pairs[1:])
+    colours = {one.tag: one.colour for one in all_series(run)}
+    return tuple(_bar(tag, row, colours.get(tag, 0), alone) for tag, row in pairs[:MOST_BARS])
+
+
+def _bar(tag: str, row: Row, colour: int, alone: bool) -> Bar:
+    with_best = row.rank == 1 or row.tied_with_best
+    number = cost(row)
+    interval = f" ({number.interval})" if number.interval else ""
+    return Bar(
+        label=f"{tag} · {words.configuration(row)}",
+        value=row.usd_per_million if row.usd_per_million is not None else float("nan"),
+        low=row.usd_per_million_low,
+        high=row.usd_per_million_high,
+        text=f"{number.text}{interval}" + (" tie" if with_best and not alone else ""),
+        colour=colour,
+        best=row.rank == 1,
+        baseline=row.backend == BASELINE,
+    )
+
+
+def _rps_methods(run: Run) -> tuple[str, ...]:
+    found = {point.throughput_rps.method for trial in run.trials.values() for point in trial.points}
+    return tuple(sorted(found))
+
+
+def _worked_example(run: Run) -> str:
+    """Work the best row's cost by hand; empty when there is none."""
+    for row in run.recommendation.ranking[:1]:
+        if row.throughput_rps and row.usd_per_million is not None:
+            below = f"({row.throughput_rps:.4g} {TIMES} 3600)"
+            return f"${row.usd_per_hour:g} / {below} {TIMES} 1,000,000 = ${row.usd_per_million:.4g}"
+    return ""
+
+
+def _prices(run: Run) -> tuple[Price, ...]:
+    instances = {trial.instance.instance_type: trial.instance for trial in run.trials.values()}
+    return tuple(
+        Price(
+            instance_type=one.instance_type,
+            shape=f"{count(one.vcpus, 'vCPU')}, {one.memory_gib:g} GiB, {one.architecture}",
+            cpu_model=one.cpu_model or MISSING,
+            usd_per_hour=words.price(one.usd_per_hour),
+            date=one.price_date,
+            source=one.price_source,
+        )
+        for _, one in sorted(instances.items())
+    )
+
+
+def _compiled(run: Run) -> tuple[tuple[str, str], ...]:
+    facts = run.recommendation.compiled
+    if facts is None:
+        return ()
+    return (
+        ("target", facts.target),
+        ("compile time", short_duration(facts.seconds)),
+        ("largest absolute difference", f"{facts.max_abs:.3g}"),
+        ("largest relative difference", f"{facts.max_rel:.3g} (of the largest expected value)"),
+        ("cosine similarity", f"{facts.cosine:.7f}"),
+    )
+
+
+def _host_line(host: HostFacts) -> str:
+    cores = f"{host.usable_cores} of {count(host.logical_cores, 'core')} usable"
+    where = f"{host.instance_type}, " if host.instance_type else ""
+    return f"{where}{host.cpu_model}, {cores}, {host.memory_gib:g} GiB"
+
+
+def _host(host: HostFacts) -> tuple[tuple[str, str], ...]:
+    return (
+        ("processor", host.cpu_model),
+        ("architecture", host.architecture),
+        (
+            "logical cores",
+            f"{host.logical_cores} ({host.usable_cores} usable)",
+        ),
+        ("hardware threads a core", str(host.threads_per_core)),
+        ("vector extensions", ", ".join(host.cpu_features) or "none known"),
+        ("memory", f"{host.memory_gib:g} GiB"),
+        ("GPUs", ", ".join(host.gpus) or "none"),
+        ("instance type", host.instance_type or "not a known cloud machine"),
+        ("kernel", host.kernel),
+        ("Python", host.python),
+    )

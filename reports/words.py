@@ -1,0 +1,85 @@
+"""Names of configurations, loads and fidelities as the page words them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime, timezone
+
+from dyno.records import Fidelity, Limits, Row, ServerSettings
+from reports.digits import TIMES, count, plain
+
+BACKENDS = {"onnxruntime": "ONNX Runtime", "compiled": "compiled"}
+WITH_BACKEND = {"onnxruntime": "ONNX Runtime", "compiled": "the compiled artifact"}
+FIDELITY: dict[Fidelity, str] = {
+    "measured": "measured on that instance type",
+    "emulated": "emulated on this host",
+    "projected": "projected by a model and not measured",
+}
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+def backend(name: str) -> str:
+    """Name a backend."""
+    return BACKENDS.get(name, name)
+
+
+def settings(found: ServerSettings) -> str:
+    """Name server settings in full."""
+    return f"{count(found.threads, 'thread')} {TIMES} {count(found.workers, 'worker')}"
+
+
+def settings_short(found: ServerSettings) -> str:
+    """Name server settings by two numbers: threads times workers."""
+    return f"{found.threads} {TIMES} {found.workers}"
+
+
+def load(users: int | None, rate_rps: float | None) -> str:
+    """Name a load level; empty when there was none."""
+    if users is not None:
+        return count(users, "user")
+    return f"{plain(rate_rps)} req/s" if rate_rps is not None else ""
+
+
+def configuration(row: Row) -> str:
+    """Name a row's configuration on one line."""
+    return f"{row.instance_type} · {backend(row.backend)} · {settings_short(row.settings)}"
+
+
+def limits(found: Limits) -> tuple[str, ...]:
+    """Word each limit that is set."""
+    latency = (("p50", found.p50_ms), ("p95", found.p95_ms), ("p99", found.p99_ms))
+    texts = [f"{name} at most {value:g} ms" for name, value in latency if value is not None]
+    if found.error_rate is not None:
+        texts.append(f"errors at most {100 * found.error_rate:g} %")
+    if found.throughput_rps is not None:
+        texts.append(f"throughput at least {found.throughput_rps:g} req/s")
+    if found.usd_per_hour is not None:
+        texts.append(f"price at most {price(found.usd_per_hour)} an hour")
+    return tuple(texts)
+
+
+def price(usd: float) -> str:
+    """Word a price list's number, which has no error: all its digits, at least the cents."""
+    text = f"{usd:,.5f}".rstrip("0")
+    return "$" + text + "0" * (2 - len(text.split(".")[1]))
+
+
+def moment(stamp: str) -> str:
+    """Word an ISO 8601 time for a person; what is none stays as it is."""
+    try:
+        parsed = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
+    except ValueError:
+        return stamp
+    if parsed.tzinfo is None:
+        return f"{parsed.day} {parsed:%B %Y, %H:%M}"
+    parsed = parsed.astimezone(timezone.utc)
+    return f"{parsed.day} {parsed:%B %Y, %H:%M} UTC"
+
+
+def log_text(text: str) -> str:
+    """Take terminal colours and control characters out of a server's log."""
+    clean = _ESCAPES.sub("", text)
+    return "".join(char for char in clean if char in "\n\t" or unicodedata.category(char)[0] != "C").strip(
+        "\n"
+    )

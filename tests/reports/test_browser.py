@@ -1,0 +1,50 @@
+"""The page in a real browser: nothing in its console."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dyno.procs import start
+from reports.page import write_report
+from tests.reports.sample import GOLDEN
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH: the console check needs one")
+SWITCHES = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--v=0"),
+)
+
+
+def _console(page: Path, folder: Path) -> list[str]:
+    """Open `page`, return what its console says. The browser and its children are gone on return."""
+    assert BROWSER is not None
+    log = folder / "browser.log"
+    args = [BROWSER, *SWITCHES, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()]
+    with start(args, log=log) as browser:
+        try:
+            code = browser.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the browser did not end: {browser.log_tail()}")
+    text = log.read_text(errors="replace")
+    assert code == 0, text[-2000:]
+    assert "</html>" in text  # it did read the page
+    return [line for line in text.splitlines() if "CONSOLE" in line]
+
+
+@needs_browser
+def test_the_report_opens_without_a_word_in_the_console(tmp_path: Path) -> None:
+    run_dir = shutil.copytree(GOLDEN, tmp_path / "run")
+    assert _console(write_report(run_dir), tmp_path) == []
+
+
+@needs_browser
+def test_the_check_would_see_an_error(tmp_path: Path) -> None:
+    report = write_report(GOLDEN, tmp_path / "report.html")
+    broken = report.read_text().replace("<main>", "<main><img src='https://127.0.0.1:1/x.png'>", 1)
+    report.write_text(broken)
+    assert any("Content Security Policy" in line for line in _console(report, tmp_path))
