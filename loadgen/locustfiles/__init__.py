@@ -1,0 +1,1 @@
+"""What runs inside Locust. Importing a module of this folder loads gevent, so nothing outside it does."""

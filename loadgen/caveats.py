@@ -1,0 +1,129 @@
+"""What taints the numbers of a load test, in words; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dyno.records import LoadSpec, Percentile
+from loadgen.intervals import CORRELATION_99, fewest_samples
+from loadgen.recording import Recording
+from loadgen.summary import Summary
+from loadgen.usage import WindowUsage
+
+MOST_GENERATOR_CORES = 0.8
+MOST_STOLEN = 0.01
+MOST_LAG_MS = 5.0
+MOST_LAG_SHARE = 0.1
+LEAST_OF_RATE = 0.95
+FEWEST_ARRIVALS = 50
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What is known about a run besides its requests."""
+
+    usage: WindowUsage | None
+    shared_cores: int
+    """Cores that both the server and the generator may use."""
+    server_unseen: bool
+    """The server is on this machine, but its process was not found."""
+    logical_cores: int
+
+
+def caveats(spec: LoadSpec, recording: Recording, summary: Summary, around: Circumstances) -> tuple[str, ...]:
+    """Everything that a reader of the numbers must know."""
+    return (
+        *_of_the_loop(spec),
+        *_of_the_samples(recording, summary),
+        *_of_the_schedule(spec, recording, summary),
+        *_of_the_machine(around),
+    )
+
+
+def _of_the_loop(spec: LoadSpec) -> Iterator[str]:
+    if spec.users is not None:
+        yield (
+            "latency under a closed loop hides queueing: users wait when the server is slow; "
+            "use --rate for the latency at a given traffic"
+        )
+
+
+def _of_the_samples(recording: Recording, summary: Summary) -> Iterator[str]:
+    missing = [entry for entry in summary.percentiles if entry.ms is None and entry.percentile < 99.5]
+    if missing:
+        needs = ", ".join(_need(entry) for entry in missing)
+        yield f"few samples: {summary.samples} do not state {needs}; measure longer"
+    if summary.errors:
+        yield (
+            f"{summary.errors} of {summary.samples + summary.errors} requests failed; "
+            "percentiles are those of the successful ones only"
+        )
+    if recording.lost:
+        yield f"{recording.lost} requests got lost in an overwhelmed generator and count nowhere"
+    if summary.correlation > CORRELATION_99:
+        yield (
+            f"throughput drifted (correlation of neighbouring slices {summary.correlation:.2f}): "
+            "its interval is too narrow; measure longer"
+        )
+
+
+def _need(entry: Percentile) -> str:
+    return f"p{entry.percentile:g} (needs {fewest_samples(entry.percentile / 100)})"
+
+
+def _of_the_schedule(spec: LoadSpec, recording: Recording, summary: Summary) -> Iterator[str]:
+    if spec.rate_rps is None:
+        return
+    answered = summary.completed + summary.errors
+    if recording.arrivals >= FEWEST_ARRIVALS and answered < LEAST_OF_RATE * recording.arrivals:
+        yield (
+            f"answers did not keep up: {recording.arrivals} requests were due in the window, {answered} were "
+            "answered; a queue grew, so latency depends on how long the test ran"
+        )
+    if recording.held_back:
+        yield (
+            f"all {recording.users} connections were busy for {recording.held_back} of {recording.arrivals} "
+            "requests, which waited in the generator; the wait is part of their latency"
+        )
+    yield from _of_the_lag(summary)
+
+
+def _of_the_lag(summary: Summary) -> Iterator[str]:
+    lag_ms, p50_ms = summary.lateness_p99_ms, _median(summary)
+    if lag_ms is None:
+        return
+    if lag_ms > MOST_LAG_MS or (p50_ms is not None and lag_ms > MOST_LAG_SHARE * p50_ms):
+        beside = f" beside a median latency of {p50_ms:.3g} ms" if p50_ms is not None else ""
+        yield (
+            f"the generator sent late: 99th percentile {lag_ms:.3g} ms{beside}; "
+            "that delay is part of the latency; give it a core of its own"
+        )
+
+
+def _of_the_machine(around: Circumstances) -> Iterator[str]:
+    if around.shared_cores:
+        yield (
+            f"server and load generator share {around.shared_cores} of {around.logical_cores} cores: "
+            "they take time from each other; pin them apart with --cpus"
+        )
+    if around.server_unseen:
+        yield "the server's process was not found, its CPU and memory are unknown; name it with --server-pid"
+    usage = around.usage
+    if usage is None:
+        yield "CPU and memory could not be read over the window"
+        return
+    generator = usage.groups.get("generator")
+    if generator is not None and generator.cpu_cores_mean > MOST_GENERATOR_CORES:
+        yield (
+            f"the load generator used {generator.cpu_cores_mean:.2f} of the one core it can use: "
+            "it, not the server, may set these numbers"
+        )
+    if usage.other_cores > max(0.2, 0.1 * around.logical_cores):
+        yield f"the host was busy with other work: {usage.other_cores:.1f} of {around.logical_cores} cores"
+    if usage.stolen_share > MOST_STOLEN:
+        yield f"the hypervisor took {usage.stolen_share:.1%} of the CPU time for other machines (steal)"
+
+
+def _median(summary: Summary) -> float | None:
+    return next(entry.ms for entry in summary.percentiles if entry.percentile == 50.0)

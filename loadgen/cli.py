@@ -1,0 +1,172 @@
+"""`dyno load`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from dyno.console import say
+from dyno.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dyno.records import LoadResult, LoadSpec
+    from loadgen.payload import Payload
+
+
+class _Seconds(click.FloatRange):
+    """A finite number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+def _cores(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    from dyno.host import usable_cores
+
+    try:
+        cores = tuple(sorted({int(part) for part in value.split(",")}))
+    except ValueError as error:
+        raise ConfigError(f"--cpus {value}: expected core numbers with commas, e.g. 0,1") from error
+    if not set(cores) <= set(usable_cores()):
+        usable = ",".join(map(str, usable_cores()))
+        raise ConfigError(f"--cpus {value}: this process may use the cores {usable} only")
+    return cores
+
+
+@click.command("load")
+@click.argument("url")
+@click.option(
+    "--users",
+    type=click.IntRange(1, 10_000),
+    help="Closed loop: users who wait for each answer (default: 1).",
+)
+@click.option(
+    "--rate",
+    "rate_rps",
+    type=_Seconds(min=0, min_open=True),
+    help="Open loop: arrivals a second, whether or not answers come.",
+)
+@click.option(
+    "--arrival",
+    type=click.Choice(["poisson", "constant"]),
+    default="poisson",
+    show_default=True,
+    help="Open loop: random or even gaps between arrivals.",
+)
+@click.option(
+    "--warmup", "warmup_s", type=_Seconds(min=0), default=2.0, show_default=True, help="Seconds not counted."
+)
+@click.option(
+    "--duration",
+    "duration_s",
+    type=_Seconds(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds measured, after the warm-up.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=_Seconds(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds after which a request counts as failed.",
+)
+@click.option(
+    "--payload",
+    "payload_path",
+    type=click.Path(path_type=Path),
+    help="Request body (default: random tensors for the inputs that the server declares).",
+)
+@click.option("--content-type", help="Content type of --payload (default: by the file's ending).")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the random tensors and of the Poisson arrivals.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Write the LoadResult to this JSON file.")
+@click.option(
+    "--server-pid",
+    type=click.IntRange(1),
+    help="Process to read CPU and memory of, with its children (default: the local one that listens).",
+)
+@click.option(
+    "--cpus", callback=_cores, help="Cores the load generator stays on, e.g. 0,1 (default: all usable ones)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the LoadResult as JSON.")
+def load_command(
+    *,
+    url: str,
+    users: int | None,
+    rate_rps: float | None,
+    arrival: Literal["poisson", "constant"],
+    warmup_s: float,
+    duration_s: float,
+    timeout_s: float,
+    payload_path: Path | None,
+    content_type: str | None,
+    seed: int,
+    output: Path | None,
+    server_pid: int | None,
+    cpus: tuple[int, ...] | None,
+    as_json: bool,
+) -> None:
+    """Load-test an endpoint with Locust and write a LoadResult.
+
+    URL is a running endpoint, e.g. http://127.0.0.1:8080; without a path it gets /invocations. The default is
+    a closed loop with one user; --rate makes it an open loop, where latency counts from the scheduled send.
+    """
+    if users is not None and rate_rps is not None:
+        raise click.UsageError("--users makes a closed loop, --rate an open one: give one of them.")
+    if content_type is not None and payload_path is None:
+        raise click.UsageError("--content-type needs --payload.")
+    from dyno.records import LoadSpec, write_record
+    from loadgen.display import live_progress
+    from loadgen.endpoint import endpoint_url
+    from loadgen.run import run_load
+
+    spec = LoadSpec(
+        url=endpoint_url(url),
+        users=users if rate_rps is not None else users or 1,
+        rate_rps=rate_rps,
+        arrival=arrival,
+        warmup_s=warmup_s,
+        duration_s=duration_s,
+        timeout_s=timeout_s,
+        seed=seed,
+    )
+    payload = _payload(spec, payload_path, content_type)
+    with live_progress() as show:
+        result = run_load(spec, payload, server_pid=server_pid, cpus=cpus, on_progress=show)
+    _print(result, as_json=as_json)
+    if output is not None:
+        write_record(output, result)
+        say(f"wrote {output}")
+
+
+def _payload(spec: LoadSpec, path: Path | None, content_type: str | None) -> Payload:
+    from loadgen.payload import payload_from_file
+    from loadgen.signature import payload_from_server
+
+    if path is not None:
+        return payload_from_file(path, content_type)
+    return payload_from_server(spec.url, spec.seed)
+
+
+def _print(result: LoadResult, *, as_json: bool) -> None:
+    from loadgen.display import print_result
+
+    if as_json:
+        click.echo(result.model_dump_json(indent=2))
+    else:
+        print_result(result)

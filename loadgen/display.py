@@ -1,0 +1,133 @@
+"""What a person sees of a load test: its progress on stderr, its result on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from dyno.console import print_table, say
+from dyno.units import short_duration
+
+if TYPE_CHECKING:
+    from dyno.records import LoadResult, LoadSpec, Percentile, ResourceUsage
+    from loadgen.progress import LoadProgress
+
+PLAIN_LINES = 20
+"""At most about so many lines of progress where stderr is no terminal."""
+
+
+@contextmanager
+def live_progress() -> Iterator[Callable[[LoadProgress], None]]:
+    """Yield what to call with each report: a line kept up to date on a terminal, plain lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield _PlainLines().show
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[numbers]}"),
+    )
+    # Drawn when there is news only: a clock of its own would take time from what is measured.
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bars:
+        bar = bars.add_task("starting", total=None, numbers="")
+
+        def show(state: LoadProgress) -> None:
+            done = min(state.elapsed_s, state.total_s)
+            bars.update(bar, completed=done, total=state.total_s, description=phase(state))
+            bars.update(bar, numbers=numbers(state), refresh=True)
+
+        yield show
+
+
+class _PlainLines:
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def show(self, state: LoadProgress) -> None:
+        if state.elapsed_s >= self._next_s:
+            self._next_s = state.elapsed_s + state.total_s / PLAIN_LINES
+            say(f"{phase(state)}: {numbers(state)}")
+
+
+def phase(state: LoadProgress) -> str:
+    """Word where a load test is."""
+    if state.warmup:
+        return "warming up"
+    return "measuring" if state.seconds_left > 0 else "finishing"
+
+
+def numbers(state: LoadProgress) -> str:
+    """Word the last second of a load test, and the time left."""
+    return (
+        f"{state.rate_rps:.1f} req/s, p50 {_ms(state.p50_ms)}, p99 {_ms(state.p99_ms)}, "
+        f"{state.errors} errors, {short_duration(state.seconds_left)} left"
+    )
+
+
+def print_result(result: LoadResult) -> None:
+    """Print a result: percentiles with intervals, throughput, errors, usage and every warning."""
+    click.echo(headline(result.spec))
+    rows = [_row(entry, result.samples) for entry in result.percentiles]
+    right = ("latency", "95 % interval", "samples")
+    print_table(("percentile", *right), rows, right=right)
+    for line in _lines(result):
+        click.echo(line)
+
+
+def headline(spec: LoadSpec) -> str:
+    """Word what was sent."""
+    if spec.users is not None:
+        load = f"closed loop, {spec.users} user{'s' if spec.users != 1 else ''}"
+    else:
+        load = f"open loop, {spec.rate_rps:g} req/s ({spec.arrival})"
+    return (
+        f"{spec.url}: {load}, {spec.duration_s:g} s after {spec.warmup_s:g} s of warm-up, "
+        f"{spec.payload_bytes} bytes of {spec.content_type} a request"
+    )
+
+
+def _row(entry: Percentile, samples: int) -> tuple[str, str, str, str]:
+    name = f"p{entry.percentile:g}"
+    if entry.ms is None:
+        from loadgen.intervals import fewest_samples
+
+        return name, "-", f"needs {fewest_samples(entry.percentile / 100)} samples", str(samples)
+    high = "unbounded" if entry.high_ms is None else _ms(entry.high_ms)
+    low = "0 ms" if entry.low_ms is None else _ms(entry.low_ms)
+    return name, _ms(entry.ms), f"{low} to {high}", str(samples)
+
+
+def _lines(result: LoadResult) -> Iterator[str]:
+    rate = result.throughput_rps
+    yield f"throughput  {rate.value:.4g} req/s (95 %: {rate.low:.4g} to {rate.high:.4g})"
+    yield f"latency     mean {_ms(result.mean_ms)}, min {_ms(result.min_ms)}, max {_ms(result.max_ms)}"
+    yield f"errors      {result.errors} of {result.samples + result.errors} ({result.error_rate:.2%})"
+    for group in result.error_groups:
+        status = f"HTTP {group.status}" if group.status is not None else "no answer"
+        yield f"            {group.count} x {status}: {group.message}"
+    if result.lateness_p99_ms is not None:
+        yield f"sent late   p99 {_ms(result.lateness_p99_ms)} (by the generator itself; part of the latency)"
+    yield f"server      {_usage(result.server)}"
+    yield f"generator   {_usage(result.generator)}"
+    for warning in result.warnings:
+        yield f"warning: {warning}"
+
+
+def _usage(usage: ResourceUsage | None) -> str:
+    if usage is None:
+        return "not on this machine, or not found"
+    return f"{usage.cpu_cores_mean:.2f} cores busy, {usage.memory_mib_max:.0f} MiB at most"
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "-"
+    digits = 3 if value < 10 else 2 if value < 100 else 1
+    return f"{value:.{digits}f} ms"

@@ -1,0 +1,114 @@
+"""The course of one planned load test inside Locust: its clock, its schedule, its reports and its end."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from dyno.units import US_PER_MS
+from loadgen.arrivals import arrivals
+from loadgen.locustfiles.sender import NS_PER_S, headers_for, now_ns, sleep_until
+from loadgen.payload import Payload
+from loadgen.plan import START_LEAD_S, Plan
+from loadgen.progress import Finished, LoadProgress, Started, append_event
+from loadgen.recording import FailureKind, Recorder, save_recording
+
+GIVE_UP_AFTER = 100
+"""Failures without one success: the endpoint can't be measured."""
+PAUSE_AFTER_BROKEN_S = 0.05
+"""Before a user goes on when no answer came at all, so that a dead server is not hammered."""
+LEAD_NS = int(START_LEAD_S * NS_PER_S)
+
+
+class Run:
+    """One load test; all its users share it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.spec = plan, plan.spec
+        self.payload = Payload(plan.payload_file.read_bytes(), plan.spec.content_type)
+        self.headers = headers_for(self.payload)
+        self.recorder = Recorder(plan.spec.warmup_s, plan.spec.duration_s)
+        self.timeout_ns = int(plan.spec.timeout_s * NS_PER_S)
+        self.total_s = plan.spec.warmup_s + plan.spec.duration_s
+        self._due_s = self._schedule()
+        self._last_due_ns = 0
+        self._started, self._given_up = Event(), Event()
+        self._reported_ns = self._reported_successes = 0
+
+    def wait_for_start(self) -> None:
+        """Return when the test starts."""
+        self._started.wait()
+        sleep_until(self.recorder.start_ns)
+
+    def take_arrival(self) -> int:
+        """When the next arrival that nobody has taken is due, as a perf_counter time."""
+        self._last_due_ns = self.recorder.start_ns + int(next(self._due_s) * NS_PER_S)
+        return self._last_due_ns
+
+    def finish(self, start_ns: int, ended_ns: int, failure: FailureKind | None, lag_ns: int = 0) -> None:
+        """Record a request that has ended."""
+        if failure is None:
+            self.recorder.succeed(start_ns, ended_ns, lag_ns)
+            return
+        self.recorder.fail(start_ns, ended_ns, failure)
+        if self.recorder.errors >= GIVE_UP_AFTER and not self.recorder.successes:
+            self._given_up.set()
+        if failure.status is None and failure.kind != "unsent":
+            gevent.sleep(PAUSE_AFTER_BROKEN_S)
+
+    def control(self, environment: Any) -> None:
+        """Start the clock, report each second, end when the last request of the window has ended."""
+        self._begin()
+        end_ns = self.recorder.start_ns + int(self.total_s * NS_PER_S)
+        while now_ns() < end_ns and not self._given_up.is_set():
+            self._given_up.wait(min(1.0, max(0.0, (end_ns - now_ns()) / NS_PER_S)))
+            self._report()
+        last_ns = end_ns + self.timeout_ns + NS_PER_S
+        while self._unfinished(end_ns) and now_ns() < last_ns and not self._given_up.is_set():
+            gevent.sleep(0.02)
+        self._save(end_ns, environment.runner.user_count)
+        environment.runner.quit()
+
+    def _begin(self) -> None:
+        gc.collect()
+        gc.freeze()  # what lives now lives on: collections during the test need not look at it
+        append_event(self.plan.progress_file, Started(time.monotonic_ns() + LEAD_NS))
+        self.recorder.start_ns = self._reported_ns = now_ns() + LEAD_NS
+        self._started.set()
+        sleep_until(self.recorder.start_ns)
+
+    def _unfinished(self, end_ns: int) -> bool:
+        to_come = self.spec.rate_rps is not None and self._last_due_ns < end_ns
+        return to_come or self.recorder.in_flight > 0
+
+    def _save(self, end_ns: int, users: int) -> None:
+        while self.spec.rate_rps is not None and self._last_due_ns < end_ns:
+            self.recorder.miss(self.take_arrival())
+        save_recording(self.plan.recording_file, self.recorder.recording(users))
+        append_event(self.plan.progress_file, Finished())
+
+    def _report(self) -> None:
+        now, successes = now_ns(), self.recorder.successes
+        elapsed_s = (now - self.recorder.start_ns) / NS_PER_S
+        fresh = sorted(self.recorder.latency_us[self._reported_successes :])
+        progress = LoadProgress(
+            elapsed_s=elapsed_s,
+            total_s=self.total_s,
+            warmup=elapsed_s <= self.spec.warmup_s,
+            requests=successes + self.recorder.errors,
+            errors=self.recorder.errors,
+            rate_rps=len(fresh) * NS_PER_S / max(1, now - self._reported_ns),
+            p50_ms=fresh[len(fresh) // 2] / US_PER_MS if fresh else None,
+            p99_ms=fresh[len(fresh) * 99 // 100] / US_PER_MS if fresh else None,
+        )
+        self._reported_ns, self._reported_successes = now, successes
+        append_event(self.plan.progress_file, progress)
+
+    def _schedule(self) -> Iterator[float]:
+        rate_rps = self.spec.rate_rps
+        return iter(()) if rate_rps is None else arrivals(self.spec.arrival, rate_rps, self.spec.seed)

@@ -1,0 +1,174 @@
+"""POST /invocations again and again: the locustfile of a load test.
+
+Two ways to run it. `loadgen.run.run_load` starts it with a plan in DYNO_LOAD_PLAN: the users time and
+record every request themselves (what counts, and where, is said in loadgen.recording) and end the run.
+Started by hand,
+
+    locust -f loadgen/locustfiles/invocations.py --host http://127.0.0.1:8080
+
+it is an ordinary locustfile with Locust's own web page, users and statistics. The body then comes from the
+file named by DYNO_LOAD_PAYLOAD (its content type from the ending, or from DYNO_LOAD_CONTENT_TYPE), or is
+made for the model's inputs as the server declares them.
+
+Open loop: a free user takes the next arrival of the shared schedule, sleeps until it is due and sends at
+once; so some users are always asleep ahead of time. When few are, the pool grows, up to 512
+connections; beyond that, arrivals wait for a free one, and the wait counts in their latency.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import events, task
+from locust.exception import StopUser
+
+from dyno.errors import DynoError
+from dyno.procs import end_with_parent
+from loadgen.endpoint import INVOCATIONS, endpoint_url
+from loadgen.locustfiles.control import Run
+from loadgen.locustfiles.sender import NS_PER_S, Sender, headers_for, now_ns, sleep_until
+from loadgen.payload import Payload, payload_for, payload_from_file
+from loadgen.plan import SPARE_USERS, Plan, plan_from_environment
+from loadgen.recording import FailureKind
+from loadgen.signature import fetch_signature
+
+UNSENT = FailureKind(None, "unsent", "not sent: no connection was free within the timeout")
+
+
+def _clean_up(folder: str, parent: int) -> None:
+    if os.getppid() != parent:  # it was killed, so it does not do it
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepare_process(plan: Plan) -> Run:
+    """Make this process what the plan asks for, whatever the user's environment says to Locust."""
+    atexit.register(_clean_up, plan.folder, os.getppid())
+    end_with_parent()
+    for name in [name for name in os.environ if name.startswith("LOCUST_")]:
+        del os.environ[name]
+    os.chdir(plan.folder)
+    if plan.cpus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, plan.cpus)
+    return Run(plan)
+
+
+PLAN = plan_from_environment()
+RUN = _prepare_process(PLAN) if PLAN else None
+
+
+class PlannedUser(Sender):
+    """Part of a planned run."""
+
+    abstract = True
+    timeout_s = PLAN.spec.timeout_s if PLAN else Sender.timeout_s
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        assert RUN is not None  # noqa: S101 - only planned runs have such users
+        self.course = RUN
+
+    def on_start(self) -> None:
+        """Wait until all are there."""
+        self.course.wait_for_start()
+
+
+class ClosedLoopUser(PlannedUser):
+    """Sends, waits for the answer, sends again."""
+
+    abstract = PLAN is None or PLAN.spec.users is None
+
+    @task
+    def invoke(self) -> None:
+        """One request."""
+        course, start_ns = self.course, now_ns()
+        course.recorder.begin(start_ns)
+        end_by_ns = start_ns + course.timeout_ns
+        ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
+        course.finish(start_ns, ended_ns, failure)
+
+
+class OpenLoopUser(PlannedUser):
+    """Sends what is due, whether or not earlier answers have come."""
+
+    abstract = PLAN is None or PLAN.spec.rate_rps is None
+    asleep = 0
+    """Users that hold an arrival and wait for it."""
+    coming = 0
+    """Users that are being started."""
+
+    @task
+    def invoke(self) -> None:
+        """One arrival."""
+        course = self.course
+        due_ns, free_ns = course.take_arrival(), now_ns()
+        held_back = free_ns > due_ns and self.environment.runner.user_count >= course.plan.pool
+        course.recorder.arrive(due_ns, held_back=held_back)
+        course.recorder.begin(due_ns)
+        self._sleep_until_due(due_ns)
+        sent_ns, end_by_ns = now_ns(), due_ns + course.timeout_ns
+        if sent_ns >= end_by_ns:
+            course.finish(due_ns, sent_ns, UNSENT)
+            return
+        ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
+        course.finish(due_ns, ended_ns, failure, lag_ns=sent_ns - (free_ns if held_back else due_ns))
+
+    def _sleep_until_due(self, due_ns: int) -> None:
+        OpenLoopUser.asleep += 1
+        sleep_until(due_ns)
+        OpenLoopUser.asleep -= 1
+        room = self.course.plan.pool - self.environment.runner.user_count - self.coming
+        missing = SPARE_USERS - self.asleep - self.coming
+        if missing > 0 and room > 0:
+            OpenLoopUser.coming += min(missing, room)
+            gevent.spawn(self._grow, min(missing, room))  # runs once this user waits for its answer
+
+    def _grow(self, users: int) -> None:
+        self.environment.runner.spawn_users({OpenLoopUser.__name__: users})
+        OpenLoopUser.coming -= users
+
+
+class PlainUser(Sender):
+    """An ordinary Locust user, for runs started by hand."""
+
+    abstract = PLAN is not None
+    payload: Payload | None = None
+
+    def on_start(self) -> None:
+        """Find out what to send."""
+        try:
+            PlainUser.payload = PlainUser.payload or _payload_by_hand(str(self.host))
+        except DynoError as error:
+            self.environment.process_exit_code = error.exit_code
+            logging.getLogger(__name__).error("%s", error)
+            self.environment.runner.quit()
+            raise StopUser from error
+
+    @task
+    def invoke(self) -> None:
+        """One request."""
+        assert self.payload is not None  # noqa: S101 - set by on_start
+        end_by_ns = now_ns() + int(self.timeout_s * NS_PER_S)
+        self.send(INVOCATIONS, self.payload, headers_for(self.payload), end_by_ns)
+
+
+def _payload_by_hand(host: str) -> Payload:
+    path = os.environ.get("DYNO_LOAD_PAYLOAD")
+    if path:
+        return payload_from_file(Path(path), os.environ.get("DYNO_LOAD_CONTENT_TYPE"))
+    return payload_for(fetch_signature(endpoint_url(host.rstrip("/") + INVOCATIONS)), seed=0)
+
+
+if RUN is not None:
+    course = RUN
+
+    @events.init.add_listener
+    def _when_ready(environment: Any, **_: Any) -> None:
+        @environment.events.spawning_complete.add_listener
+        def _control(**_: Any) -> None:
+            gevent.spawn(course.control, environment)

@@ -1,0 +1,63 @@
+"""What `run_load` hands to its Locust child: one JSON file, named by an environment variable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+
+from dyno.files import write_bytes
+from dyno.records import LoadSpec, Record, read_record, write_record
+from loadgen.payload import Payload
+
+PLAN_VARIABLE = "DYNO_LOAD_PLAN"
+LOCUSTFILE = Path(__file__).parent / "locustfiles" / "invocations.py"
+MAX_POOL = 512
+SPARE_USERS = 8
+"""Open loop: users that should be asleep ahead of time; also how many there are at first."""
+START_LEAD_S = 0.5
+"""The start is announced this long before it, so that CPU readings begin with the window."""
+
+
+class Plan(Record):
+    """One load test and the folder in which parent and child meet."""
+
+    spec: LoadSpec
+    folder: str
+    pool: int = Field(default=MAX_POOL, description="open loop: the most connections")
+    cpus: tuple[int, ...] | None = Field(default=None, description="cores the generator is pinned to")
+
+    @property
+    def payload_file(self) -> Path:
+        """The request body."""
+        return Path(self.folder) / "payload.bin"
+
+    @property
+    def progress_file(self) -> Path:
+        """JSON lines that the child adds to, about one a second."""
+        return Path(self.folder) / "progress.jsonl"
+
+    @property
+    def recording_file(self) -> Path:
+        """What was measured; appears when all is done."""
+        return Path(self.folder) / "recording.npz"
+
+    @property
+    def log_file(self) -> Path:
+        """What Locust says."""
+        return Path(self.folder) / "locust.log"
+
+
+def write_plan(plan: Plan, payload: Payload) -> Path:
+    """Lay out the folder for a child; return the plan's file."""
+    path = Path(plan.folder) / "plan.json"
+    write_bytes(plan.payload_file, payload.body)
+    write_record(path, plan)
+    return path
+
+
+def plan_from_environment() -> Plan | None:
+    """Return the plan of this process, or None in a Locust that a user started."""
+    path = os.environ.get(PLAN_VARIABLE)
+    return read_record(Path(path), Plan) if path else None

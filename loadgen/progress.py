@@ -1,0 +1,78 @@
+"""How a running load test tells where it is: JSON lines from the Locust child, read by the parent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LoadProgress:
+    """The state of a load test, about once a second."""
+
+    elapsed_s: float
+    total_s: float
+    """Warm-up and window; waiting for the last answers comes on top."""
+    warmup: bool
+    requests: int
+    """Finished since the start, failed ones included."""
+    errors: int
+    rate_rps: float
+    """Successful requests a second since the last report."""
+    p50_ms: float | None
+    """Since the last report; None when nothing succeeded."""
+    p99_ms: float | None
+
+    @property
+    def seconds_left(self) -> float:
+        """Time to the end of the window."""
+        return max(0.0, self.total_s - self.elapsed_s)
+
+
+@dataclass(frozen=True)
+class Started:
+    """Told once, shortly before the first request."""
+
+    start_monotonic_ns: int
+    """The start on the clock that all processes share (time.monotonic_ns)."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Told once, when the recording is saved."""
+
+
+Event = Started | LoadProgress | Finished
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Started, LoadProgress, Finished)}
+
+
+def append_event(path: Path, event: Event) -> None:
+    """Add one line."""
+    with path.open("a") as stream:
+        stream.write(json.dumps({"kind": type(event).__name__, **asdict(event)}) + "\n")
+
+
+class EventReader:
+    """Reads the lines that have come since the last call."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> list[Event]:
+        """Return the new events; a line that is not complete yet waits for the next call."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                text = stream.read()
+        except FileNotFoundError:
+            return []
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [_event(json.loads(line)) for line in whole.splitlines()]
+
+
+def _event(fields: dict[str, Any]) -> Event:
+    return _KINDS[fields.pop("kind")](**fields)

@@ -1,0 +1,182 @@
+"""Run one load test: Locust in a child process, usage readings beside it, a LoadResult at the end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dyno.clock import utc_now
+from dyno.errors import ConfigError, LoadTestError
+from dyno.host import host_facts
+from dyno.procs import Child, python_module, start
+from dyno.records import LoadResult, LoadSpec, ResourceUsage
+from loadgen.caveats import Circumstances, caveats
+from loadgen.endpoint import check_listening, endpoint_url, host_and_port, server_root
+from loadgen.payload import Payload
+from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, Plan, write_plan
+from loadgen.progress import EventReader, Finished, LoadProgress, Started
+from loadgen.recording import Recording, load_recording
+from loadgen.summary import Summary, error_groups, summarise
+from loadgen.usage import UsageSampler, WindowUsage, affinity, find_server, is_this_machine, named_server
+
+STARTUP_LIMIT_S = 60.0
+OVERTIME_LIMIT_S = 30.0
+LOOK_EVERY_S = 0.2
+MAX_USERS = 10_000
+MAX_SECONDS = 24 * 3600.0
+MAX_TIMEOUT_S = 3600.0
+
+OnProgress = Callable[[LoadProgress], None]
+
+
+def run_load(
+    spec: LoadSpec,
+    payload: Payload,
+    *,
+    server_pid: int | None = None,
+    cpus: tuple[int, ...] | None = None,
+    on_progress: OnProgress | None = None,
+) -> LoadResult:
+    """Load an endpoint as `spec` says and measure it.
+
+    `cpus` pins the load generator to those cores. `server_pid` is the process whose tree is watched;
+    without it the one that listens at the port is taken, if it is on this machine. What is counted where:
+    see loadgen.recording.
+
+    Raises:
+        ConfigError: the spec asks for no loop, both, or more than can be run; or `server_pid` is gone.
+        LoadTestError: nothing listens, no request succeeded, or Locust ended before its time.
+    """
+    spec = _checked(spec, payload)
+    check_listening(spec.url)
+    servers = named_server(server_pid) if server_pid else find_server(spec.url)
+    started_at = utc_now()
+    with tempfile.TemporaryDirectory(prefix="dyno-load-") as folder:
+        plan = Plan(spec=spec, folder=folder, pool=MAX_POOL, cpus=cpus)
+        with _start(plan, payload) as child:
+            around = _watch(child, plan, servers, on_progress)
+            recording = load_recording(plan.recording_file)
+    return _result(spec, started_at, recording, around)
+
+
+def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
+    if (spec.users is None) == (spec.rate_rps is None):
+        raise ConfigError("a load test needs either users (closed loop) or rate_rps (open loop)")
+    if spec.users is not None and not 1 <= spec.users <= MAX_USERS:
+        raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {spec.users}")
+    if spec.rate_rps is not None and not 0 < spec.rate_rps < float("inf"):
+        raise ConfigError(f"rate_rps must be above 0, got {spec.rate_rps}")
+    if not spec.warmup_s + spec.duration_s <= MAX_SECONDS or not spec.timeout_s <= MAX_TIMEOUT_S:
+        raise ConfigError(
+            f"a load test lasts at most {MAX_SECONDS:g} s, a request at most {MAX_TIMEOUT_S:g} s"
+        )
+    filled = {"content_type": payload.content_type, "payload_bytes": len(payload.body)}
+    return spec.model_copy(update={"url": endpoint_url(spec.url), **filled})
+
+
+def _start(plan: Plan, payload: Payload) -> Child:
+    path = write_plan(plan, payload)
+    users = str(plan.spec.users or min(SPARE_USERS, plan.pool))
+    command = python_module(
+        "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "WARNING"
+    )
+    command += ["--users", users, "--spawn-rate", users, "--host", server_root(plan.spec.url)]
+    env = {PLAN_VARIABLE: str(path)}
+    if plan.spec.rate_rps is not None and "GEVENT_BACKEND" not in os.environ:
+        # libev's epoll sleeps in whole milliseconds, its select in microseconds: arrivals are sent on time.
+        env["GEVENT_BACKEND"] = "select"
+    return start(command, log=plan.log_file, env=env)
+
+
+def _watch(
+    child: Child, plan: Plan, servers: tuple[int, ...], on_progress: OnProgress | None
+) -> Circumstances:
+    """Follow the child until it has finished; return what was seen around it."""
+    events, sampler = EventReader(plan.progress_file), None
+    end_by = time.monotonic() + STARTUP_LIMIT_S
+    try:
+        while True:
+            ended = child.returncode() is not None
+            for event in events.read():
+                if isinstance(event, Started):
+                    shared = len(affinity(servers) & affinity((child.pid,)))
+                    sampler = _sampler(plan.spec, event, child.pid, servers)
+                    end_by = event.start_monotonic_ns / 1e9 + _longest_s(plan.spec)
+                elif isinstance(event, LoadProgress) and on_progress:
+                    on_progress(event)
+                elif isinstance(event, Finished) and sampler:
+                    return _circumstances(plan.spec, sampler.stop(), shared, servers)
+            if ended or time.monotonic() > end_by:
+                raise LoadTestError(_died(child, ended=ended))
+            time.sleep(LOOK_EVERY_S)
+    finally:
+        if sampler:
+            sampler.stop()
+
+
+def _sampler(spec: LoadSpec, event: Started, generator: int, servers: tuple[int, ...]) -> UsageSampler:
+    start_s = event.start_monotonic_ns / 1e9 + spec.warmup_s
+    groups = {"server": servers, "generator": (generator,)}
+    return UsageSampler(groups, start_s, start_s + spec.duration_s)
+
+
+def _longest_s(spec: LoadSpec) -> float:
+    return spec.warmup_s + spec.duration_s + spec.timeout_s + OVERTIME_LIMIT_S
+
+
+def _circumstances(
+    spec: LoadSpec, usage: WindowUsage | None, shared: int, servers: tuple[int, ...]
+) -> Circumstances:
+    return Circumstances(
+        usage=usage,
+        shared_cores=shared,
+        server_unseen=not servers and is_this_machine(host_and_port(spec.url)[0]),
+        logical_cores=host_facts().logical_cores,
+    )
+
+
+def _died(child: Child, *, ended: bool) -> str:
+    what = f"Locust ended early (exit status {child.returncode()})" if ended else "Locust did not end in time"
+    return f"{what}; its last lines:\n{child.log_tail() or '(none)'}"
+
+
+def _result(spec: LoadSpec, started_at: str, recording: Recording, around: Circumstances) -> LoadResult:
+    summary = summarise(recording, spec)
+    if not summary.samples:
+        raise LoadTestError(_no_success(spec, recording))
+    groups = around.usage.groups if around.usage else {}
+    return LoadResult(
+        started_at=started_at,
+        spec=spec,
+        window_s=spec.duration_s,
+        server=groups.get("server"),
+        generator=groups.get("generator", ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0)),
+        host=host_facts(),
+        warnings=caveats(spec, recording, summary, around),
+        **_measured(summary),
+    )
+
+
+def _measured(summary: Summary) -> dict[str, Any]:
+    return {name: value for name, value in vars(summary).items() if name in LoadResult.model_fields}
+
+
+def _no_success(spec: LoadSpec, recording: Recording) -> str:
+    failures = error_groups(recording, recording.failure_kind >= 0)
+    if failures:
+        first = failures[0]
+        status = f"HTTP {first.status}: " if first.status is not None else ""
+        return f"no request to {spec.url} succeeded; {first.count} failed with: {status}{first.message}"
+    if len(recording.latency_us):
+        longest_s = recording.latency_us.max() / 1e6
+        return (
+            f"no request started in the window: one takes {longest_s:.1f} s, the window {spec.duration_s:g} s"
+        )
+    if spec.rate_rps is not None and not recording.arrivals:
+        return (
+            f"no arrival fell into the window: {spec.rate_rps:g} req/s for {spec.duration_s:g} s is too short"
+        )
+    return f"no request to {spec.url} was answered in time; measure longer, or look whether the server hangs"

@@ -1,0 +1,90 @@
+"""Ask a server for its model's inputs (Open Inference Protocol, GET /v2/models/model)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, build_opener
+
+from dyno.errors import LoadTestError
+from dyno.records import TensorSpec
+from loadgen.endpoint import check_listening, server_root
+from loadgen.payload import Payload, payload_for
+
+METADATA_PATH = "/v2/models/model"
+TIMEOUT_S = 10.0
+MAX_BYTES = 2**20
+NUMPY_NAMES = {
+    "BOOL": "bool",
+    **{f"{kind}{bits}": f"{kind.lower()}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)},
+    **{f"FP{bits}": f"float{bits}" for bits in (16, 32, 64)},
+}
+
+
+def payload_from_server(url: str, seed: int) -> Payload:
+    """Make a request body for the model behind an endpoint.
+
+    Raises:
+        LoadTestError: nothing listens there, or the server does not tell its model's inputs.
+        ConfigError: no random values can be made for them.
+    """
+    check_listening(url)
+    return payload_for(fetch_signature(url), seed)
+
+
+def fetch_signature(url: str) -> tuple[TensorSpec, ...]:
+    """Return the inputs of the model behind an endpoint.
+
+    Raises:
+        LoadTestError: the server does not tell, or tells something that no random input can be made for.
+    """
+    address = server_root(url) + METADATA_PATH
+    try:
+        return parse_signature(_get(address))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LoadTestError(
+            f"cannot learn the model's inputs from {address}: {_reason(error)}; "
+            "give a request body with --payload FILE"
+        ) from error
+
+
+def parse_signature(text: bytes) -> tuple[TensorSpec, ...]:
+    """Read the metadata answer; -1 in a shape is any size.
+
+    Raises:
+        ValueError, KeyError, TypeError: the answer does not follow the protocol.
+    """
+    inputs = json.loads(text)["inputs"]
+    return tuple(_tensor(entry) for entry in inputs)
+
+
+def _tensor(entry: Any) -> TensorSpec:
+    datatype = entry["datatype"]
+    if datatype not in NUMPY_NAMES:
+        raise ValueError(f"input {entry['name']!r} has type {datatype}, which random values can't stand for")
+    shape = tuple(None if int(size) < 0 else int(size) for size in entry["shape"])
+    return TensorSpec(name=entry["name"], dtype=NUMPY_NAMES[datatype], shape=shape)
+
+
+def _get(address: str) -> bytes:
+    try:
+        # No proxy: the load goes straight to the server too.
+        with build_opener(ProxyHandler({})).open(address, timeout=TIMEOUT_S) as answer:
+            text: bytes = answer.read(MAX_BYTES + 1)
+    except HTTPError as error:
+        error.close()
+        raise
+    if len(text) > MAX_BYTES:
+        raise ValueError("the answer is longer than 1 MiB")
+    return text
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, HTTPError):
+        return f"HTTP {error.code}"
+    if isinstance(error, URLError):
+        return str(error.reason)
+    if isinstance(error, KeyError):
+        return f"the answer has no {error}"
+    return str(error)

@@ -1,0 +1,185 @@
+"""From the raw recording to the numbers of a LoadResult; pure.
+
+When a percentile is stated: `ms` is given once there are enough samples for one of them to bound it from
+above with 97.5 % confidence (`intervals.fewest_samples`: 6 for p50, 36 for p90, 72 for p95, 368 for p99,
+3,688 for p99.9), else it is None. `high_ms` is None all the same when the samples depend on each other so
+much that none of them is high enough. The value itself is the sample at rank ceil(n p): a latency that a
+request really had, in whole microseconds.
+
+What counts as in the window is said in `loadgen.recording`; how intervals are made, in `loadgen.intervals`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from hdrh.histogram import HdrHistogram
+
+from dyno.records import PERCENTILES, ErrorGroup, Estimate, LoadSpec, Percentile, TimelinePoint
+from dyno.units import US_PER_MS
+from loadgen.intervals import (
+    SLICES,
+    design_effect,
+    fewest_samples,
+    order_ranks,
+    quantile_rank,
+    slice_correlation,
+    throughput_estimate,
+    widened,
+)
+from loadgen.recording import US_PER_S, Ints, Recording
+
+HDR_LOWEST_US = 1
+HDR_HIGHEST_US = 3600 * US_PER_S
+HDR_DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The measured part of a LoadResult, and what its warnings rest on."""
+
+    samples: int
+    errors: int
+    error_rate: float
+    error_groups: tuple[ErrorGroup, ...]
+    throughput_rps: Estimate
+    mean_ms: float | None
+    min_ms: float | None
+    max_ms: float | None
+    percentiles: tuple[Percentile, ...]
+    lateness_p99_ms: float | None
+    histogram: str
+    timeline: tuple[TimelinePoint, ...]
+    completed: int
+    """Successful requests that ended in the window."""
+    correlation: float
+    """First autocorrelation of the slices' throughput."""
+
+
+def summarise(recording: Recording, spec: LoadSpec) -> Summary:
+    """Work out every number of a load test from its requests."""
+    window = (round(spec.warmup_s * US_PER_S), round((spec.warmup_s + spec.duration_s) * US_PER_S))
+    inside = _within(recording.start_us, window)
+    latency_us = recording.latency_us[inside]
+    failed = _within(recording.failure_start_us, window)
+    samples, errors = len(latency_us), int(failed.sum())
+    completions = completions_by_slice(recording, window)
+    return Summary(
+        samples=samples,
+        errors=errors,
+        error_rate=errors / (samples + errors) if samples + errors else 0.0,
+        error_groups=error_groups(recording, failed),
+        throughput_rps=throughput_estimate(completions, spec.duration_s),
+        mean_ms=float(latency_us.mean()) / US_PER_MS if samples else None,
+        min_ms=float(latency_us.min()) / US_PER_MS if samples else None,
+        max_ms=float(latency_us.max()) / US_PER_MS if samples else None,
+        percentiles=percentiles(latency_us, slice_numbers(recording.start_us[inside], window)),
+        lateness_p99_ms=_nearest_ms(recording.lag_us[inside], 99.0) if spec.rate_rps else None,
+        histogram=encode_histogram(latency_us),
+        timeline=timeline(recording, window),
+        completed=int(completions.sum()),
+        correlation=slice_correlation(completions),
+    )
+
+
+def percentiles(latency_us: Ints, slices: Ints) -> tuple[Percentile, ...]:
+    """The PERCENTILES with their intervals; `slices` says in which slice each request started."""
+    ordered = np.sort(latency_us)
+    return tuple(_percentile(latency_us, ordered, slices, percent) for percent in PERCENTILES)
+
+
+def completions_by_slice(recording: Recording, window: tuple[int, int]) -> Ints:
+    """Successful requests that ended in each of the equal slices of the window."""
+    ends = recording.start_us + recording.latency_us
+    return np.bincount(slice_numbers(ends[_within(ends, window)], window), minlength=SLICES)
+
+
+def slice_numbers(times_us: Ints, window: tuple[int, int]) -> Ints:
+    """Slice (0 to SLICES - 1) of each time in the window."""
+    first, end = window
+    numbers: Ints = (times_us - first) * SLICES // (end - first)
+    return numbers
+
+
+def error_groups(recording: Recording, chosen: npt.NDArray[np.bool_]) -> tuple[ErrorGroup, ...]:
+    """The chosen failures, counted by kind, most frequent first."""
+    counts = np.bincount(recording.failure_kind[chosen], minlength=len(recording.kinds))
+    groups = [
+        ErrorGroup(status=kind.status, message=kind.message, count=int(count))
+        for kind, count in zip(recording.kinds, counts, strict=True)
+        if count
+    ]
+    return tuple(sorted(groups, key=lambda group: -group.count))
+
+
+def timeline(recording: Recording, window: tuple[int, int]) -> tuple[TimelinePoint, ...]:
+    """Each second up to the window's end, by start of the request; `requests` counts the failed ones too.
+
+    A second that begins in the warm-up is marked as warm-up. Percentiles are the second's own samples,
+    however few.
+    """
+    first, end = window
+    seconds = -(-end // US_PER_S)
+    started = _seconds(recording.start_us, end)
+    failed = np.bincount(_seconds(recording.failure_start_us, end), minlength=seconds)
+    order = np.argsort(started, kind="stable")
+    latency_us = recording.latency_us[recording.start_us < end][order]
+    groups = np.split(latency_us, np.searchsorted(started[order], np.arange(1, seconds)))
+    return tuple(
+        TimelinePoint(
+            second=second,
+            requests=len(group) + int(failed[second]),
+            errors=int(failed[second]),
+            p50_ms=_nearest_ms(group, 50.0),
+            p99_ms=_nearest_ms(group, 99.0),
+            warmup=second * US_PER_S < first,
+        )
+        for second, group in enumerate(groups)
+    )
+
+
+def encode_histogram(latency_us: Ints) -> str:
+    """HDR histogram (1 us to 1 h, 3 significant digits) in the V2 compressed format, base64."""
+    histogram = HdrHistogram(HDR_LOWEST_US, HDR_HIGHEST_US, HDR_DIGITS)
+    for value, count in zip(*np.unique(latency_us, return_counts=True), strict=True):
+        histogram.record_value(min(int(value), HDR_HIGHEST_US), int(count))
+    encoded: bytes = histogram.encode()
+    return encoded.decode("ascii")
+
+
+def _percentile(latency_us: Ints, ordered: Ints, slices: Ints, percent: float) -> Percentile:
+    share, samples = percent / 100, len(ordered)
+    if samples < fewest_samples(share):
+        return Percentile(percentile=percent, ms=None, low_ms=None, high_ms=None)
+    value = ordered[quantile_rank(samples, share) - 1]
+    effect = design_effect(slices, latency_us > value)
+    low, high = widened(order_ranks(samples, share), samples, share, effect)
+    return Percentile(
+        percentile=percent,
+        ms=float(value) / US_PER_MS,
+        low_ms=_at_rank(ordered, low),
+        high_ms=_at_rank(ordered, high),
+    )
+
+
+def _at_rank(ordered: Ints, rank: int | None) -> float | None:
+    return None if rank is None else float(ordered[rank - 1]) / US_PER_MS
+
+
+def _nearest_ms(values_us: Ints, percent: float) -> float | None:
+    if not len(values_us):
+        return None
+    rank = quantile_rank(len(values_us), percent / 100)
+    return float(np.partition(values_us, rank - 1)[rank - 1]) / US_PER_MS
+
+
+def _within(times_us: Ints, window: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    first, end = window
+    return (times_us >= first) & (times_us < end)
+
+
+def _seconds(times_us: Ints, end: int) -> Ints:
+    seconds: Ints = times_us[times_us < end] // US_PER_S
+    return seconds

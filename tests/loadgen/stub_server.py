@@ -1,0 +1,104 @@
+"""A small HTTP server with a known service time, run as a process: `python stub_server.py PORT_FILE ...`.
+
+POST /invocations sleeps, then answers as `--cycle` says for the request's number. Times are counted from the
+first POST. GET /ping and GET /v2/models/model answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+
+from dyno.files import write_text
+from dyno.procs import end_with_parent
+
+METADATA = json.dumps(
+    {
+        "name": "model",
+        "platform": "stub",
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],
+        "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 4]}],
+    }
+).encode()
+
+
+class Stub:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.cycle: list[str] = options.cycle.split(",")
+        self.requests = 0
+        self.first_s: float | None = None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self.answer(reader, writer):
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        method, path, _ = head.split(" ", 2)
+        fields = dict(line.lower().split(": ", 1) for line in head.splitlines()[1:] if ": " in line)
+        await reader.readexactly(int(fields.get("content-length", 0)))
+        if method == "GET":
+            known = {"/ping": b"", "/v2/models/model": METADATA}
+            writer.write(reply(200, known[path]) if path in known else reply(404, b""))
+            return True
+        return await self.invoke(writer)
+
+    async def invoke(self, writer: asyncio.StreamWriter) -> bool:
+        kind = self.cycle[self.requests % len(self.cycle)]
+        self.requests += 1
+        await asyncio.sleep(self.service_s())
+        if kind == "hang":
+            await asyncio.sleep(60)
+        if kind == "cut":
+            writer.write(reply(200, b"0123456789")[:-5])
+            return False
+        statuses = {"ok": 200, "fail": 500, "move": 307, "reject": 400}
+        writer.write(reply(statuses[kind], b"0123456789" if kind == "ok" else f"this is a {kind}".encode()))
+        return True
+
+    def service_s(self) -> float:
+        now_s = asyncio.get_running_loop().time()
+        if self.first_s is None:
+            self.first_s = now_s
+        since_s, usual_s = now_s - self.first_s, float(self.options.service_ms) / 1000
+        if since_s < self.options.slow_until_s:
+            return float(self.options.slow_ms) / 1000
+        stall_s: float = self.options.stall_at_s
+        if stall_s <= since_s < stall_s + 1:
+            return stall_s + 1 - since_s + usual_s
+        return usual_s
+
+
+def reply(status: int, body: bytes) -> bytes:
+    return b"HTTP/1.1 %d Stub\r\nlocation: /ping\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port_file", type=Path)
+    parser.add_argument("--service-ms", type=float, default=5.0)
+    parser.add_argument("--slow-until-s", type=float, default=0.0)
+    parser.add_argument("--slow-ms", type=float, default=0.0)
+    parser.add_argument("--stall-at-s", type=float, default=1e9, help="everything waits for one second then")
+    parser.add_argument("--cycle", default="ok")
+    return parser.parse_args()
+
+
+async def main() -> None:
+    chosen = options()
+    server = await asyncio.start_server(Stub(chosen).serve, "127.0.0.1", 0, backlog=1024)
+    write_text(chosen.port_file, str(server.sockets[0].getsockname()[1]))
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    asyncio.run(main())

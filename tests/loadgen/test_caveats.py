@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dyno.records import LoadSpec, ResourceUsage
+from loadgen.caveats import Circumstances, caveats
+from loadgen.recording import FailureKind, Ints, Recording
+from loadgen.summary import summarise
+from loadgen.usage import WindowUsage
+
+OPEN = LoadSpec(url="http://host/", rate_rps=500, warmup_s=0, duration_s=8)
+CLOSED = LoadSpec(url="http://host/", users=4, warmup_s=0, duration_s=8)
+NOTHING: Ints = np.array([], dtype=np.int64)
+FINE = Recording(
+    start_us=np.arange(4000) * 2000,
+    latency_us=np.full(4000, 1000),
+    lag_us=np.full(4000, 50),
+    failure_start_us=NOTHING,
+    failure_latency_us=NOTHING,
+    failure_kind=NOTHING,
+    kinds=(FailureKind(500, "status", "boom"),),
+    arrivals=4000,
+    users=16,
+)
+
+
+def usage(generator_cores: float = 0.3, other_cores: float = 0.1, stolen_share: float = 0.0) -> WindowUsage:
+    generator = ResourceUsage(cpu_cores_mean=generator_cores, memory_mib_max=70, samples=20)
+    return WindowUsage({"generator": generator}, other_cores, stolen_share)
+
+
+QUIET = Circumstances(usage=usage(), shared_cores=0, server_unseen=False, logical_cores=8)
+
+
+def words(
+    recording: Recording = FINE, around: Circumstances = QUIET, spec: LoadSpec = OPEN
+) -> tuple[str, ...]:
+    return caveats(spec, recording, summarise(recording, spec), around)
+
+
+def test_a_clean_open_loop_has_no_warning() -> None:
+    assert words() == ()
+
+
+def test_a_clean_closed_loop_has_only_its_own() -> None:
+    assert [word.split(":")[0] for word in words(spec=CLOSED)] == [
+        "latency under a closed loop hides queueing"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("around", "expected"),
+    [
+        (replace(QUIET, usage=usage(generator_cores=0.85)), "used 0.85 of the one core"),
+        (replace(QUIET, usage=usage(other_cores=0.9)), "busy with other work: 0.9 of 8 cores"),
+        (replace(QUIET, usage=usage(stolen_share=0.02)), "took 2.0% of the CPU time"),
+        (replace(QUIET, usage=None), "could not be read"),
+        (replace(QUIET, shared_cores=2), "share 2 of 8 cores"),
+        (replace(QUIET, server_unseen=True), "--server-pid"),
+    ],
+)
+def test_each_trouble_of_the_machine_is_said_alone(around: Circumstances, expected: str) -> None:
+    (word,) = words(around=around)
+    assert expected in word
+
+
+@pytest.mark.parametrize(
+    ("recording", "expected"),
+    [
+        (
+            replace(FINE, lag_us=np.full(4000, 101)),
+            "sent late: 99th percentile 0.101 ms beside a median latency of 1 ms",
+        ),
+        (replace(FINE, held_back=9), "all 16 connections were busy for 9 of 4000"),
+        (replace(FINE, arrivals=4300), "4300 requests were due in the window, 4000 were"),
+        (replace(FINE, lost=2), "2 requests got lost"),
+        (
+            replace(FINE, failure_start_us=np.array([5]), failure_kind=np.array([0])),
+            "1 of 4001 requests failed",
+        ),
+    ],
+)
+def test_each_trouble_of_the_schedule_is_said_alone(recording: Recording, expected: str) -> None:
+    (word,) = words(recording)
+    assert expected in word
+
+
+def test_few_samples_name_the_percentiles_that_they_do_not_state() -> None:
+    few = replace(
+        FINE, start_us=FINE.start_us[::50], latency_us=FINE.latency_us[::50], lag_us=FINE.lag_us[::50]
+    )
+    assert "few samples: 80 do not state p99 (needs 368)" in words(few, spec=CLOSED)[1]
+
+
+def test_a_server_that_slows_down_is_said_to_drift() -> None:
+    slowing = replace(FINE, start_us=(np.arange(4000) ** 0.5 * 120_000).astype(np.int64))
+    assert any("throughput drifted" in word for word in words(slowing))

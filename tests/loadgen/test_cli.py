@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dyno.cli import SUMMARIES
+from dyno.errors import ConfigError, LoadTestError
+from dyno.procs import free_port, python_module
+from dyno.records import LoadResult, read_record
+from loadgen.cli import load_command
+from tests.loadgen.stub import stub_server
+
+
+def invoke(*args: str) -> Result:
+    return CliRunner().invoke(load_command, args)
+
+
+@dataclass(frozen=True)
+class Done:
+    url: str
+    output: Path
+    table: subprocess.CompletedProcess[str]
+    json: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """Two commands, at the same time: one for a person, one for a machine."""
+    folder = tmp_path_factory.mktemp("load")
+    body, output = folder / "body.bin", folder / "out" / "result.json"
+    body.write_bytes(b"1234")
+    with stub_server(folder) as server, ThreadPoolExecutor() as threads:
+        closed = ("--warmup", "0.2", "--duration", "1", "--output", str(output))
+        table = threads.submit(dyno_load, server.url.removesuffix("/invocations"), *closed)
+        opened = ("--rate", "50", "--arrival", "constant", "--warmup", "0", "--duration", "1")
+        as_json = dyno_load(server.url, *opened, "--payload", str(body), "--json")
+    return Done(server.url, output, table.result(), as_json)
+
+
+def dyno_load(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        python_module("dyno", "load", *args), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_command_prints_a_table_and_writes_the_result(done: Done) -> None:
+    assert done.table.returncode == 0, done.table.stderr
+    result = read_record(done.output, LoadResult)
+    lines = done.table.stdout.splitlines()
+    rows = {line.split()[0]: line for line in lines if line.startswith("p")}
+    assert rows["p50"].split()[-1] == str(result.samples)
+    assert f"{result.percentile_ms(50.0):.3f} ms"[:5] in rows["p50"]
+    assert "needs 3688 samples" in rows["p99.9"]
+    assert "closed loop, 1 user, 1 s after 0.2 s of warm-up" in lines[0]
+    assert any(line.startswith(f"errors      0 of {result.samples}") for line in lines)
+    assert "req/s, p50" in done.table.stderr
+    assert result.spec.url == done.url
+    assert result.spec.content_type == "application/x-npy"
+
+
+def test_json_goes_to_stdout_alone(done: Done) -> None:
+    result = LoadResult.model_validate(json.loads(done.json.stdout))
+    assert result.spec.arrival == "constant"
+    assert result.samples == 50
+
+
+def test_connection_refused_is_one_line_and_exit_code_2() -> None:
+    done = dyno_load(f"127.0.0.1:{free_port()}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot connect to 127.0.0.1:")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--users", "1", "--rate", "5"),
+        ("--users", "0"),
+        ("--rate", "nan"),
+        ("--duration", "inf"),
+        ("--duration", "0"),
+        ("--content-type", "a/b"),
+        ("--server-pid", "0"),
+    ],
+)
+def test_wrong_flags_are_usage_errors(args: tuple[str, ...]) -> None:
+    done = invoke("localhost:1", *args)
+    assert done.exit_code == 2
+    assert "Usage" in done.output
+
+
+@pytest.mark.parametrize("cores", ["a", "0-1", "9999", ""])
+def test_cores_that_cannot_be_used_are_named(cores: str) -> None:
+    done = invoke("localhost:1", "--cpus", cores)
+    assert isinstance(done.exception, ConfigError)
+
+
+def test_a_missing_payload_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    done = invoke("localhost:1", "--payload", str(tmp_path / "no.npy"))
+    assert isinstance(done.exception, ConfigError)
+
+
+def test_an_endpoint_without_a_signature_asks_for_a_payload(tmp_path: Path) -> None:
+    with stub_server(tmp_path) as server:
+        done = invoke(server.url.replace("/invocations", "/other/invocations"))
+    assert isinstance(done.exception, LoadTestError)
+    assert "--payload" in str(done.exception)
+
+
+def test_the_summary_is_the_one_in_the_list_of_commands() -> None:
+    assert load_command.get_short_help_str(limit=200) == SUMMARIES["load"]
