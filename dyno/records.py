@@ -81,11 +81,22 @@ class LoadSpec(Record):
     rate_rps: float | None = Field(default=None, description="open loop: arrivals a second")
     arrival: Literal["constant", "poisson"] = Field(default="poisson", description="open loop only")
     warmup_s: float = Field(default=2.0, ge=0)
-    duration_s: float = Field(default=10.0, gt=0)
+    duration_s: float = Field(default=10.0, gt=0, description="the shortest measured window")
+    min_samples: int = Field(
+        default=0, ge=0, description="the window goes on until so many requests have succeeded"
+    )
+    max_duration_s: float | None = Field(
+        default=None, gt=0, description="the longest window for min_samples; None: duration_s, no longer"
+    )
     timeout_s: float = Field(default=30.0, gt=0, description="a request that takes longer is an error")
     seed: int = 0
     content_type: str = "application/x-npy"
     payload_bytes: int = Field(default=0, description="size of one request body")
+
+    @property
+    def longest_s(self) -> float:
+        """Longest that the measured window may last."""
+        return max(self.duration_s, self.max_duration_s or 0.0)
 
 
 class ResourceUsage(Record):

@@ -73,6 +73,20 @@ def _cores(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     help="Seconds measured, after the warm-up.",
 )
 @click.option(
+    "--min-samples",
+    type=click.IntRange(0),
+    default=0,
+    help="Measure on until so many requests have succeeded; 368 are enough for p99.",
+)
+@click.option(
+    "--max-duration",
+    "max_duration_s",
+    type=_Seconds(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="The longest window for --min-samples, in seconds.",
+)
+@click.option(
     "--timeout",
     "timeout_s",
     type=_Seconds(min=0, min_open=True),
@@ -112,6 +126,8 @@ def load_command(
     arrival: Literal["poisson", "constant"],
     warmup_s: float,
     duration_s: float,
+    min_samples: int,
+    max_duration_s: float,
     timeout_s: float,
     payload_path: Path | None,
     content_type: str | None,
@@ -142,6 +158,8 @@ def load_command(
         arrival=arrival,
         warmup_s=warmup_s,
         duration_s=duration_s,
+        min_samples=min_samples,
+        max_duration_s=max_duration_s if min_samples else None,
         timeout_s=timeout_s,
         seed=seed,
     )

@@ -13,7 +13,7 @@ from dyno.console import print_table, say
 from dyno.units import short_duration
 
 if TYPE_CHECKING:
-    from dyno.records import LoadResult, LoadSpec, Percentile, ResourceUsage
+    from dyno.records import LoadResult, Percentile, ResourceUsage
     from loadgen.progress import LoadProgress
 
 PLAIN_LINES = 20
@@ -73,7 +73,7 @@ def numbers(state: LoadProgress) -> str:
 
 def print_result(result: LoadResult) -> None:
     """Print a result: percentiles with intervals, throughput, errors, usage and every warning."""
-    click.echo(headline(result.spec))
+    click.echo(headline(result))
     rows = [_row(entry, result.samples) for entry in result.percentiles]
     right = ("latency", "95 % interval", "samples")
     print_table(("percentile", *right), rows, right=right)
@@ -81,14 +81,15 @@ def print_result(result: LoadResult) -> None:
         click.echo(line)
 
 
-def headline(spec: LoadSpec) -> str:
-    """Word what was sent."""
+def headline(result: LoadResult) -> str:
+    """Word what was sent, and for how long it was measured."""
+    spec = result.spec
     if spec.users is not None:
         load = f"closed loop, {spec.users} user{'s' if spec.users != 1 else ''}"
     else:
         load = f"open loop, {spec.rate_rps:g} req/s ({spec.arrival})"
     return (
-        f"{spec.url}: {load}, {spec.duration_s:g} s after {spec.warmup_s:g} s of warm-up, "
+        f"{spec.url}: {load}, {result.window_s:.3g} s after {spec.warmup_s:g} s of warm-up, "
         f"{spec.payload_bytes} bytes of {spec.content_type} a request"
     )
 

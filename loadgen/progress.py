@@ -40,12 +40,19 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Closing:
+    """Told once, as soon as the end of the window is known, shortly before it at the latest."""
+
+    end_monotonic_ns: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """Told once, when the recording is saved."""
 
 
-Event = Started | LoadProgress | Finished
-_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Started, LoadProgress, Finished)}
+Event = Started | Closing | LoadProgress | Finished
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Started, Closing, LoadProgress, Finished)}
 
 
 def append_event(path: Path, event: Event) -> None:

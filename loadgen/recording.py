@@ -7,7 +7,8 @@ is made from the same numbers.
 
 What is counted where:
 
-* Time 0 is the start of the test. The window begins when the warm-up ends and lasts exactly `duration_s`.
+* Time 0 is the start of the test. The window begins when the warm-up ends and lasts exactly `duration_s`;
+  in a closed loop that asks for `min_samples`, until these have succeeded or `max_duration_s` is over.
 * A request belongs to the window when it *starts* in it: in a closed loop when it is sent, in an open loop
   when it is scheduled. Its latency or failure counts however late it ends; the load goes on, uncounted,
   until the last such request has ended, so that the last ones meet the same load as the first.
@@ -70,13 +71,17 @@ class Recording:
     """Users at the end; in an open loop the size of the pool."""
     lost: int = 0
     """Requests of the window without an end when the test was over; 0 unless the generator is overwhelmed."""
+    window_s: float | None = None
+    """How long the window was, where it could be longer than asked."""
 
 
 class Recorder:
     """Collects requests while the load runs; times come in as perf_counter nanoseconds."""
 
-    def __init__(self, warmup_s: float, duration_s: float) -> None:
-        self.window_us = (round(warmup_s * US_PER_S), round((warmup_s + duration_s) * US_PER_S))
+    def __init__(self, warmup_s: float, longest_s: float) -> None:
+        self.window_us = (round(warmup_s * US_PER_S), round((warmup_s + longest_s) * US_PER_S))
+        self.window_successes = 0
+        """Successful requests that started in the window."""
         self.start_ns = 0
         self.in_flight = 0
         """Requests of the window that have begun and not ended."""
@@ -97,13 +102,19 @@ class Recorder:
         """Failed requests so far, warm-up included."""
         return len(self.failures[0])
 
+    def close(self, end_ns: int) -> None:
+        """Set the end of the window, earlier than the longest; no request has started behind it yet."""
+        self.window_us = (self.window_us[0], (end_ns - self.start_ns) // NS_PER_US)
+
     def begin(self, start_ns: int) -> None:
         """A request starts (closed loop: is sent; open loop: is due)."""
         self.in_flight += self._in_window(start_ns)
 
     def succeed(self, start_ns: int, end_ns: int, lag_ns: int = 0) -> None:
         """It has been answered."""
-        self.in_flight -= self._in_window(start_ns)
+        counts = self._in_window(start_ns)
+        self.in_flight -= counts
+        self.window_successes += counts
         self.start_us.append((start_ns - self.start_ns) // NS_PER_US)
         self.latency_us.append(max(1, (end_ns - start_ns + NS_PER_US // 2) // NS_PER_US))
         self.lag_us.append(max(0, lag_ns) // NS_PER_US)
@@ -141,6 +152,7 @@ class Recorder:
             held_back=self.held_back,
             users=users,
             lost=self.lost + self.in_flight,
+            window_s=(self.window_us[1] - self.window_us[0]) / US_PER_S,
         )
 
     def _in_window(self, start_ns: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
@@ -17,7 +18,7 @@ from loadgen.caveats import Circumstances, caveats
 from loadgen.endpoint import check_listening, endpoint_url, host_and_port, server_root
 from loadgen.payload import Payload
 from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, Plan, write_plan
-from loadgen.progress import EventReader, Finished, LoadProgress, Started
+from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
 from loadgen.recording import Recording, load_recording
 from loadgen.summary import Summary, error_groups, summarise
 from loadgen.usage import UsageSampler, WindowUsage, affinity, find_server, is_this_machine, named_server
@@ -69,12 +70,22 @@ def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
         raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {spec.users}")
     if spec.rate_rps is not None and not 0 < spec.rate_rps < float("inf"):
         raise ConfigError(f"rate_rps must be above 0, got {spec.rate_rps}")
-    if not spec.warmup_s + spec.duration_s <= MAX_SECONDS or not spec.timeout_s <= MAX_TIMEOUT_S:
+    if not spec.warmup_s + spec.longest_s <= MAX_SECONDS or not spec.timeout_s <= MAX_TIMEOUT_S:
         raise ConfigError(
             f"a load test lasts at most {MAX_SECONDS:g} s, a request at most {MAX_TIMEOUT_S:g} s"
         )
+    spec = _long_enough(spec)
     filled = {"content_type": payload.content_type, "payload_bytes": len(payload.body)}
     return spec.model_copy(update={"url": endpoint_url(spec.url), **filled})
+
+
+def _long_enough(spec: LoadSpec) -> LoadSpec:
+    """An open loop's rate is known: its window is made as long as `min_samples` needs before it starts."""
+    if spec.rate_rps is None:
+        return spec
+    # 5 % more, since Poisson arrivals may fall short of their mean.
+    needed_s = math.ceil(1.05 * spec.min_samples / spec.rate_rps)
+    return spec.model_copy(update={"duration_s": min(max(spec.duration_s, needed_s), spec.longest_s)})
 
 
 def _start(plan: Plan, payload: Payload) -> Child:
@@ -105,6 +116,8 @@ def _watch(
                     shared = len(affinity(servers) & affinity((child.pid,)))
                     sampler = _sampler(plan.spec, event, child.pid, servers)
                     end_by = event.start_monotonic_ns / 1e9 + _longest_s(plan.spec)
+                elif isinstance(event, Closing) and sampler:
+                    sampler.end_at(event.end_monotonic_ns / 1e9)
                 elif isinstance(event, LoadProgress) and on_progress:
                     on_progress(event)
                 elif isinstance(event, Finished) and sampler:
@@ -119,12 +132,11 @@ def _watch(
 
 def _sampler(spec: LoadSpec, event: Started, generator: int, servers: tuple[int, ...]) -> UsageSampler:
     start_s = event.start_monotonic_ns / 1e9 + spec.warmup_s
-    groups = {"server": servers, "generator": (generator,)}
-    return UsageSampler(groups, start_s, start_s + spec.duration_s)
+    return UsageSampler({"server": servers, "generator": (generator,)}, start_s)
 
 
 def _longest_s(spec: LoadSpec) -> float:
-    return spec.warmup_s + spec.duration_s + spec.timeout_s + OVERTIME_LIMIT_S
+    return spec.warmup_s + spec.longest_s + spec.timeout_s + OVERTIME_LIMIT_S
 
 
 def _circumstances(
@@ -144,14 +156,15 @@ def _died(child: Child, *, ended: bool) -> str:
 
 
 def _result(spec: LoadSpec, started_at: str, recording: Recording, around: Circumstances) -> LoadResult:
-    summary = summarise(recording, spec)
+    window_s = spec.duration_s if recording.window_s is None else recording.window_s
+    summary = summarise(recording, spec.model_copy(update={"duration_s": window_s}))
     if not summary.samples:
         raise LoadTestError(_no_success(spec, recording))
     groups = around.usage.groups if around.usage else {}
     return LoadResult(
         started_at=started_at,
         spec=spec,
-        window_s=spec.duration_s,
+        window_s=window_s,
         server=groups.get("server"),
         generator=groups.get("generator", ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0)),
         host=host_facts(),

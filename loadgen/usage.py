@@ -9,6 +9,7 @@ proportional shares (PSS) where the system tells them, since resident sets count
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import socket
 import threading
@@ -55,19 +56,23 @@ class WindowUsage:
 
 
 class UsageSampler:
-    """Watches the process trees of "server" and "generator" from start_s to end_s (time.monotonic).
+    """Watches the process trees of "server" and "generator" from start_s (time.monotonic).
 
-    Always call `stop`.
+    It watches until the moment that `end_at` sets. Always call `stop`.
     """
 
-    def __init__(self, groups: Mapping[str, tuple[int, ...]], start_s: float, end_s: float) -> None:
+    def __init__(self, groups: Mapping[str, tuple[int, ...]], start_s: float) -> None:
         self._groups = groups
-        self._start_s, self._end_s = start_s, end_s
+        self._start_s, self._end_s = start_s, math.inf
         self._memory: dict[str, list[int]] = {name: [] for name in groups}
         self._readings: list[Reading] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="usage-sampler", daemon=True)
         self._thread.start()
+
+    def end_at(self, end_s: float) -> None:
+        """Set the end of the window, before it has come."""
+        self._end_s = end_s
 
     def stop(self) -> WindowUsage | None:
         """End the thread; return the usage, or None when the window did not come to its end."""

@@ -62,6 +62,14 @@ class Load(Record):
         default=2.0, ge=0, le=3600, allow_inf_nan=False, description="seconds of load that are not counted"
     )
     duration_s: Seconds = Field(default=10.0, description="seconds of load that are counted")
+    min_samples: int = Field(
+        default=368,
+        ge=0,
+        description="measure on until so many requests have succeeded; p99 is stated from 368 samples",
+    )
+    max_duration_s: Seconds = Field(
+        default=60.0, description="the longest measured window of one level, for min_samples"
+    )
     timeout_s: Seconds = Field(default=30.0, description="seconds after which a request is an error")
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ def plan(event: RunPlanned) -> Iterator[str]:
         yield f"cannot run here: {candidate(planned.candidate)}: {refusal}"
     yield from event.notes
     if event.to_measure:
-        yield f"this takes about {short_duration(event.seconds)}, compilation not counted"
+        yield f"this takes at least {short_duration(event.seconds)}, compilation not counted"
 
 
 def load(found: Load) -> str:
@@ -40,7 +40,10 @@ def load(found: Load) -> str:
         kind = f"{rates} requests/s (open loop, {found.arrival} arrivals)"
     else:
         kind = f"{', '.join(str(level['users']) for level in found.levels())} users (closed loop)"
-    return f"{kind}, each {found.warmup_s:g} s warm-up + {found.duration_s:g} s"
+    longest = ""
+    if found.min_samples and found.max_duration_s > found.duration_s:
+        longest = f", up to {found.max_duration_s:g} s for {found.min_samples} samples"
+    return f"{kind}, each {found.warmup_s:g} s warm-up + {found.duration_s:g} s{longest}"
 
 
 def compile_end(event: CompileEnded) -> str:

@@ -15,7 +15,7 @@ from loadgen.arrivals import arrivals
 from loadgen.locustfiles.sender import NS_PER_S, headers_for, now_ns, sleep_until
 from loadgen.payload import Payload
 from loadgen.plan import START_LEAD_S, Plan
-from loadgen.progress import Finished, LoadProgress, Started, append_event
+from loadgen.progress import Closing, Finished, LoadProgress, Started, append_event
 from loadgen.recording import FailureKind, Recorder, save_recording
 
 GIVE_UP_AFTER = 100
@@ -32,7 +32,7 @@ class Run:
         self.plan, self.spec = plan, plan.spec
         self.payload = Payload(plan.payload_file.read_bytes(), plan.spec.content_type)
         self.headers = headers_for(self.payload)
-        self.recorder = Recorder(plan.spec.warmup_s, plan.spec.duration_s)
+        self.recorder = Recorder(plan.spec.warmup_s, plan.spec.longest_s)
         self.timeout_ns = int(plan.spec.timeout_s * NS_PER_S)
         self.total_s = plan.spec.warmup_s + plan.spec.duration_s
         self._due_s = self._schedule()
@@ -64,10 +64,9 @@ class Run:
     def control(self, environment: Any) -> None:
         """Start the clock, report each second, end when the last request of the window has ended."""
         self._begin()
-        end_ns = self.recorder.start_ns + int(self.total_s * NS_PER_S)
-        while now_ns() < end_ns and not self._given_up.is_set():
-            self._given_up.wait(min(1.0, max(0.0, (end_ns - now_ns()) / NS_PER_S)))
-            self._report()
+        self._follow_until(self._after_start(self.total_s) - LEAD_NS)
+        end_ns = self._close()
+        self._follow_until(end_ns)
         last_ns = end_ns + self.timeout_ns + NS_PER_S
         while self._unfinished(end_ns) and now_ns() < last_ns and not self._given_up.is_set():
             gevent.sleep(0.02)
@@ -81,6 +80,27 @@ class Run:
         self.recorder.start_ns = self._reported_ns = now_ns() + LEAD_NS
         self._started.set()
         sleep_until(self.recorder.start_ns)
+
+    def _after_start(self, seconds: float) -> int:
+        return self.recorder.start_ns + int(seconds * NS_PER_S)
+
+    def _follow_until(self, moment_ns: int) -> None:
+        while now_ns() < moment_ns and not self._given_up.is_set():
+            self._given_up.wait(min(1.0, max(0.0, (moment_ns - now_ns()) / NS_PER_S)))
+            self._report()
+
+    def _close(self) -> int:
+        """Wait for the samples that are asked for; announce the end of the window and return it."""
+        last_ns = self._after_start(self.spec.warmup_s + self.spec.longest_s)
+        while self.recorder.window_successes < self.spec.min_samples and now_ns() < last_ns - LEAD_NS:
+            self.total_s = min(self.total_s + 1.0, self.spec.warmup_s + self.spec.longest_s)
+            self._follow_until(min(now_ns() + NS_PER_S, last_ns - LEAD_NS))
+            if self._given_up.is_set():
+                break
+        end_ns = min(max(self._after_start(self.total_s), now_ns() + LEAD_NS), last_ns)
+        self.recorder.close(end_ns)
+        append_event(self.plan.progress_file, Closing(time.monotonic_ns() + end_ns - now_ns()))
+        return end_ns
 
     def _unfinished(self, end_ns: int) -> bool:
         to_come = self.spec.rate_rps is not None and self._last_due_ns < end_ns

@@ -11,7 +11,7 @@ BOOM = FailureKind(500, "status", "x" * 400)
 
 
 def recorder() -> Recorder:
-    fresh = Recorder(warmup_s=1.0, duration_s=2.0)
+    fresh = Recorder(warmup_s=1.0, longest_s=2.0)
     fresh.start_ns = 5 * MS
     return fresh
 

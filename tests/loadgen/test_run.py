@@ -48,10 +48,46 @@ def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[L
             "warmup": threads.submit(
                 one, SLOW_FIRST_SECOND, {"users": 2, "warmup_s": 1.25, "duration_s": 1.5}
             ),
+            "until_enough": threads.submit(
+                one,
+                ("--service-ms", "20"),
+                {"users": 1, "warmup_s": 0.2, "duration_s": 0.5, "min_samples": 60, "max_duration_s": 20},
+            ),
+            "never_enough": threads.submit(
+                one,
+                ("--service-ms", "20"),
+                {"users": 1, "warmup_s": 0.2, "duration_s": 0.5, "min_samples": 9999, "max_duration_s": 1.5},
+            ),
             "failures": threads.submit(
                 one, ALL_KINDS, {"users": 1, "warmup_s": 0.2, "duration_s": 2.5, "timeout_s": 0.25}
             ),
         }
+
+
+def test_the_window_goes_on_until_there_are_samples_enough(
+    side_by_side: dict[str, Future[LoadResult]],
+) -> None:
+    # One user of a 20 ms server makes at most 50 requests a second: 60 samples take 1.2 s or more.
+    result = side_by_side["until_enough"].result()
+    assert result.samples >= 60
+    assert 1.2 <= result.window_s < 20
+    assert result.throughput_rps.value == pytest.approx(result.samples / result.window_s, rel=0.05)
+    assert result.server is not None
+    assert result.server.samples > 0
+
+
+def test_the_window_ends_at_its_longest_without_samples_enough(
+    side_by_side: dict[str, Future[LoadResult]],
+) -> None:
+    result = side_by_side["never_enough"].result()
+    assert result.window_s == 1.5
+    assert 0 < result.samples <= 75
+
+
+def test_an_open_loop_is_made_long_enough_before_it_starts() -> None:
+    spec = LoadSpec(url="http://127.0.0.1:1", rate_rps=10, duration_s=5, min_samples=100, max_duration_s=60)
+    assert run._long_enough(spec).duration_s == 11  # 1.05 * 100 / 10, rounded up
+    assert run._long_enough(spec.model_copy(update={"max_duration_s": 8})).duration_s == 8
 
 
 def over(result: LoadResult, ms: float) -> int:

@@ -57,7 +57,8 @@ def test_cpu_time_of_a_tree_counts_children_that_have_ended(tmp_path: Path) -> N
         with go.open("w") as gate:
             wait_for(child, "ready")
             began_s = time.monotonic()
-            sampler = UsageSampler({"server": (child.pid,), "generator": ()}, began_s, began_s + 1.5)
+            sampler = UsageSampler({"server": (child.pid,), "generator": ()}, began_s)
+            sampler.end_at(began_s + 1.5)
             time.sleep(0.1)
             gate.write("go\n")
         wait_for(child, "burnt")
@@ -74,7 +75,8 @@ def test_cpu_time_of_a_tree_counts_children_that_have_ended(tmp_path: Path) -> N
 
 def test_a_window_that_was_cut_short_gives_no_usage() -> None:
     now_s = time.monotonic()
-    sampler = UsageSampler({"server": (), "generator": (os.getpid(),)}, now_s, now_s + 60)
+    sampler = UsageSampler({"server": (), "generator": (os.getpid(),)}, now_s)
+    sampler.end_at(now_s + 60)
     assert sampler.stop() is None
 
 
