@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from compiler.link import find_linker, link
 from compiler.options import Options
 from compiler.pipeline import OnStage, run_stages
 from compiler.source import Shapes, Source
 from compiler.targets import CompileTarget, resolve_target, runs_here
 from compiler.verify import check_parity
 from dyno.clock import utc_now
-from dyno.errors import CompileError, ConfigError, OutputError
+from dyno.errors import ConfigError, OutputError
 from dyno.files import mapped_output_errors, staged_folder, write_text
 from dyno.host import host_facts
 from runtime.artifact import digest_file
@@ -35,16 +35,19 @@ def compile_source(
         OutputError: the folder can't be written.
     """
     check_output(output)
+    find_linker(target)
     built = run_stages(source, target, on_stage=on_stage, dump_dir=options.dump_dir)
     with staged_folder(output) as stage:
         times = list(built.stages)
         library = stage / LIBRARY_NAME
-        times.append(_timed("link", lambda: _link(built.executable, library, target), on_stage))
+        times.append(_timed("link", lambda: link(built.executable, library, target), on_stage))
         manifest = _manifest(source, target, options, times, library)
         _write(stage, manifest)
         if options.verify and runs_here(target, host_facts()):
             reports: list[ParityReport] = []
-            times.append(_timed("verify", lambda: reports.append(_verify(source, stage, options, target)), on_stage))
+            times.append(
+                _timed("verify", lambda: reports.append(_verify(source, stage, options, target)), on_stage)
+            )
             manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
             _write(stage, manifest)
     return manifest
@@ -63,8 +66,8 @@ def compile_model(
 ) -> Manifest:
     """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
 
-    `shapes` fixes input shapes that the file leaves open, by input name. `on_stage` is called with each stage's
-    name as it begins.
+    `shapes` fixes input shapes that the file leaves open, by input name. `on_stage` is called with each
+    stage's name as it begins.
 
     Raises:
         ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
@@ -87,11 +90,22 @@ def check_output(output: Path) -> None:
     """
     if output.is_file():
         raise OutputError(f"{output} is a file; the output of a compile is a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST_NAME).exists():
-        raise OutputError(f"{output} holds files and is no artifact: choose an empty or new folder")
-    with mapped_output_errors(output), staged_folder(output.parent / f".{output.name}.probe") as probe:
-        probe.joinpath("probe").write_text("")
-    shutil.rmtree(output.parent / f".{output.name}.probe", ignore_errors=True)
+    with mapped_output_errors(output):
+        if output.is_dir():
+            _check_replaceable(output)
+        parents = output.absolute().parents
+        nearest = next(folder for folder in parents if folder.exists())
+        with tempfile.TemporaryDirectory(dir=nearest, prefix=".dyno-"):
+            pass
+
+
+def _check_replaceable(output: Path) -> None:
+    """An artifact is replaced as a whole: nothing but an artifact's files may lie there."""
+    found = {entry.name for entry in output.iterdir()}
+    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME})
+    if foreign or (found and MANIFEST_NAME not in found):
+        named = foreign[0] if foreign else LIBRARY_NAME
+        raise OutputError(f"{output} holds files of its own ({named}): choose an empty or new folder")
 
 
 def _read(model: Any, shapes: Shapes, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> Source:
@@ -104,19 +118,6 @@ def _read(model: Any, shapes: Shapes, args: Sequence[Any] | None, kwargs: Mappin
     from compiler.frontends.torch_module import read_module
 
     return read_module(model, args, kwargs)
-
-
-def _link(executable: Any, library: Path, target: CompileTarget) -> None:
-    """Write the shared library with the system's C++ compiler."""
-    try:
-        executable.export_library(str(library))
-    except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
-        text = str(error).strip()
-        if "No space left" in text:
-            raise OutputError(f"cannot write {library}: No space left on device") from error
-        needed = "TVM needs gcc or clang on PATH to link the artifact (`dyno doctor` checks)"
-        detail = text.splitlines()[-1] if text else type(error).__name__
-        raise CompileError(f"linking failed: {detail}; {needed}", stage="link", target=target.name) from error
 
 
 def _timed(name: str, work: Any, on_stage: OnStage | None) -> StageTime:

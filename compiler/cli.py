@@ -13,10 +13,18 @@ from dyno.errors import ConfigError
 
 @click.command("compile")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Artifact folder to write.")
-@click.option("--target", default="host", show_default=True, help="What to compile for; `dyno targets` lists them.")
 @click.option(
-    "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224", help="Shape of an input that the model leaves open."
+    "--output", "-o", type=click.Path(path_type=Path), required=True, help="Artifact folder to write."
+)
+@click.option(
+    "--target", default="host", show_default=True, help="What to compile for; `dyno targets` lists them."
+)
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1,3,224,224",
+    help="Shape of an input that the model leaves open.",
 )
 @click.option(
     "--tolerance",
@@ -27,10 +35,13 @@ from dyno.errors import ConfigError
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the inputs that parity is checked on.")
 @click.option("--no-verify", is_flag=True, help="Skip the parity check; the manifest then has none.")
-@click.option("--dump-dir", type=click.Path(path_type=Path), help="Write the module after each stage into this folder.")
+@click.option(
+    "--dump-dir", type=click.Path(path_type=Path), help="Write the module after each stage into this folder."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def compile_command(
     model: Path,
+    *,
     output: Path,
     target: str,
     shapes: tuple[str, ...],
@@ -42,8 +53,9 @@ def compile_command(
 ) -> None:
     """Compile an ONNX or torch.export model into an artifact folder.
 
-    MODEL is an .onnx file (external data beside it is read too) or a .pt2 file of torch.export.save. The outputs
-    are checked against the source model's on seeded random input: if they differ, there is no artifact.
+    MODEL is an .onnx file (external data beside it is read too) or a .pt2 file of torch.export.save. The
+    outputs are checked against the source model's on seeded random input: if they differ, there is no
+    artifact.
     """
     parsed = parse_shapes(shapes)
     from compiler.options import Options
@@ -104,12 +116,20 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     console.print_table(
         ("target", "architecture", "vectors", "runs here", "what it is"),
         [
-            (str(r["target"]), str(r["architecture"]), f"{r['vector_bits']} bit", "yes" if r["runs_here"] else "no", str(r["note"]))
+            (
+                str(r["target"]),
+                str(r["architecture"]),
+                f"{r['vector_bits']} bit",
+                "yes" if r["runs_here"] else "no",
+                str(r["note"]),
+            )
             for r in rows
         ],
         right=("vectors",),
     )
-    console.say("`--target host` takes what this machine has. All are built here; those that run here are checked too.")
+    console.say(
+        "`--target host` takes what this machine has. Those that run here are checked after compiling too."
+    )
 
 
 def parse_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -137,9 +157,12 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
     from dyno.units import BYTES_PER_MIB, short_duration
     from runtime.manifest import Manifest
 
-    assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives nothing else
+    assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives no other
     size = manifest.library_bytes / BYTES_PER_MIB
-    click.echo(f"compiled {manifest.model} for {manifest.target.name} in {short_duration(seconds)}: {output} ({size:.1f} MiB)")
+    click.echo(
+        f"compiled {manifest.model} for {manifest.target.name} in {short_duration(seconds)}: "
+        f"{output} ({size:.1f} MiB)"
+    )
     if manifest.parity is None:
         click.echo("parity: not checked (this machine can't run the target's code, or --no-verify)")
         return

@@ -157,4 +157,8 @@ def _reason(error: BaseException, limit: int = 400) -> str:
 def _operators(reason: str) -> tuple[str, ...]:
     import re
 
-    return tuple(dict.fromkeys(re.findall(r"\b(?:relax\.[\w.]+|[A-Z]\w+)(?= is not supported|\b not implemented)", reason)))
+    return tuple(
+        dict.fromkeys(
+            re.findall(r"\b(?:relax\.[\w.]+|[A-Z]\w+)(?= is not supported|\b not implemented)", reason)
+        )
+    )

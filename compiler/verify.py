@@ -13,11 +13,14 @@ from runtime.manifest import Parity, ParityReport
 from runtime.session import Session
 
 
-def check_parity(source: Source, session: Session, *, seed: int, tolerance: float, target: str) -> ParityReport:
+def check_parity(
+    source: Source, session: Session, *, seed: int, tolerance: float, target: str
+) -> ParityReport:
     """Compare every output and give the figures.
 
     Raises:
-        ParityError: an output is further off than `tolerance`, not finite where the source's is, or of another shape.
+        ParityError: an output is further off than `tolerance`, not finite where the source's is, or of
+            another shape or type.
     """
     feeds = random_feeds(source.inputs, seed)
     expected = source.reference(feeds)
@@ -33,9 +36,9 @@ def check_parity(source: Source, session: Session, *, seed: int, tolerance: floa
     # Not "worst > tolerance": a NaN compares false with everything and must fail too.
     if not worst.max_rel <= tolerance:
         raise ParityError(
-            f"{source.name}: output {worst.output!r} differs from {report.reference} by {worst.max_rel:.2e} of its "
-            f"largest value (tolerance {tolerance:.0e}, cosine {worst.cosine:.6f}); the artifact is not kept. "
-            "A larger tolerance can be set with --tolerance",
+            f"{source.name}: output {worst.output!r} differs from {report.reference} by {worst.max_rel:.2e} "
+            f"of its largest value (tolerance {tolerance:.0e}, cosine {worst.cosine:.6f}); "
+            "the artifact is not kept. A larger tolerance can be set with --tolerance",
             stage="verify",
             target=target,
         )
@@ -43,13 +46,20 @@ def check_parity(source: Source, session: Session, *, seed: int, tolerance: floa
 
 
 def compare(name: str, expected: Array, found: Array) -> Parity:
-    """Give max |a - b|, the same relative to max |b|, and the cosine, over one output; inf when shapes differ."""
-    if expected.shape != found.shape:
+    """Give max |a - b|, the same relative to max |b|, and the cosine, over one output.
+
+    All is infinitely far off when shapes or types differ, or where only one of the two is infinite or NaN.
+    """
+    if expected.shape != found.shape or expected.dtype != found.dtype:
         return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
     a, b = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
     if a.size == 0 or np.array_equal(a, b, equal_nan=True):
         return Parity(output=name, max_abs=0.0, max_rel=0.0, cosine=1.0)
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+    # An infinity that both have (a mask, say) is no difference; the finite rest is compared.
+    finite = np.isfinite(b)
+    same_elsewhere = np.array_equal(a[~finite], b[~finite], equal_nan=True)
+    a, b = a[finite], b[finite]
+    if not (same_elsewhere and np.isfinite(a).all()):
         return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
     max_abs = float(np.abs(a - b).max())
     largest = float(np.abs(b).max())

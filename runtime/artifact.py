@@ -61,7 +61,10 @@ def _check_library(folder: Path, manifest: Manifest) -> None:
     size = library.stat().st_size
     if size != manifest.library_bytes:
         raise ArtifactError(
-            f"{library} is damaged: {size} bytes, the manifest says {manifest.library_bytes}; copy or compile it again"
+            f"{library} is damaged: {size} bytes, the manifest says {manifest.library_bytes}; "
+            "copy or compile it again"
         )
     if digest_file(library) != manifest.library_digest:
-        raise ArtifactError(f"{library} is damaged: its digest is not the manifest's; copy or compile it again")
+        raise ArtifactError(
+            f"{library} is damaged: its digest is not the manifest's; copy or compile it again"
+        )

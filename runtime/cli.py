@@ -18,13 +18,20 @@ from dyno import console
     metavar="[NAME=]FILE.npy",
     help="One input; the name may be left out when the model has one. Without any: seeded random input.",
 )
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the outputs, one .npy each.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads inside one inference [default: usable cores].")
-@click.option("--repeat", type=click.IntRange(min=1), default=20, show_default=True, help="Steady inferences to time.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Folder for the outputs, one .npy each."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads inside one inference [default: usable cores]."
+)
+@click.option(
+    "--repeat", type=click.IntRange(min=1), default=20, show_default=True, help="Steady inferences to time."
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of random input.")
 @click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
 def run_command(
     artifact: Path,
+    *,
     inputs: tuple[str, ...],
     output: Path | None,
     threads: int | None,
@@ -38,7 +45,9 @@ def run_command(
     """
     from runtime.inference import load_inputs, run_once, save_outputs
 
-    result = run_once(artifact, lambda specs: load_inputs(specs, inputs, seed=seed), threads=threads, repeat=repeat)
+    result = run_once(
+        artifact, lambda specs: load_inputs(specs, inputs, seed=seed), threads=threads, repeat=repeat
+    )
     saved = save_outputs(result.outputs, output) if output else []
     if as_json:
         console.print_json({**result.times(), "outputs": [str(path) for path in saved]})

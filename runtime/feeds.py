@@ -13,7 +13,7 @@ Array = npt.NDArray[Any]
 
 
 def random_feeds(specs: tuple[TensorSpec, ...], seed: int) -> dict[str, Array]:
-    """Make one array per input: floats normal(0, 1); integers 0 or 1, valid as ids, masks and segments; True."""
+    """Make one array per input: floats normal(0, 1); True; integers 0 or 1 (valid ids, masks, segments)."""
     rng = np.random.default_rng(seed)
     return {spec.name: _random_array(spec, rng) for spec in specs}
 

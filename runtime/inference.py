@@ -47,7 +47,9 @@ class Inference:
     def lines(self) -> list[str]:
         """Return the times and the outputs for a person."""
         t = self.times()
-        shapes = [f"output {name}: {array.dtype.name} {list(array.shape)}" for name, array in self.outputs.items()]
+        shapes = [
+            f"output {name}: {array.dtype.name} {list(array.shape)}" for name, array in self.outputs.items()
+        ]
         return [
             f"load    {t['load_ms']:9.1f} ms",
             f"first   {t['first_ms']:9.2f} ms",
@@ -58,9 +60,13 @@ class Inference:
 
 
 def run_once(
-    artifact: Path, feeds: Callable[[tuple[TensorSpec, ...]], dict[str, Array]], *, threads: int | None, repeat: int
+    artifact: Path,
+    feeds: Callable[[tuple[TensorSpec, ...]], dict[str, Array]],
+    *,
+    threads: int | None,
+    repeat: int,
 ) -> Inference:
-    """Load `artifact`, run it once on what `feeds` gives for its inputs, then `repeat` times for the steady time.
+    """Load `artifact`, run it once on what `feeds` gives, then `repeat` times for the steady time.
 
     Raises:
         ArtifactError: it can't be loaded. RequestError: the input does not fit it.
@@ -112,7 +118,9 @@ def _read_input(specs: tuple[TensorSpec, ...], text: str) -> tuple[str, Array]:
         raise ConfigError(f"--input {text}: the model has {len(specs)} inputs ({names}); write NAME=FILE")
     path = Path(file)
     try:
-        return name or specs[0].name, np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            # Not np.load: that opens archives and pickles too.
+            return name or specs[0].name, np.lib.format.read_array(stream, allow_pickle=False)
     except FileNotFoundError as error:
         raise ConfigError(f"input file not found: {path}") from error
     except (ValueError, OSError, EOFError) as error:

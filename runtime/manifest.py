@@ -22,7 +22,8 @@ class TargetFacts(Record):
     triple: str = Field(description="LLVM target triple, e.g. x86_64-linux-gnu")
     cpu: str = Field(description="LLVM processor name, e.g. znver4")
     features: tuple[str, ...] = Field(
-        default=(), description="CPU features, in the kernel's words, that the code may use: the host must have them"
+        default=(),
+        description="CPU features, in the kernel's words, that the code may use: the host must have them",
     )
     threads_hint: int | None = None
 
@@ -83,7 +84,8 @@ def read_manifest(folder: Path) -> Manifest:
         data = path.read_bytes()
     except OSError as error:
         raise ArtifactError(
-            f"{folder} is no artifact: cannot read {MANIFEST_NAME} ({error.strerror}); `dyno compile` makes one"
+            f"{folder} is no artifact: cannot read {MANIFEST_NAME} ({error.strerror}); "
+            "`dyno compile` makes one"
         ) from error
     try:
         manifest = Manifest.model_validate_json(data)

@@ -22,6 +22,7 @@ _CPU, _POOLED_ALLOCATOR = 1, 2
 # The threads of a pool may each run on any of the given cores: which core is the kernel's business, since a
 # server process is pinned from outside when it is to be pinned.
 _SHARE_CORES = -3
+_pool = threading.local()  # .threads: the size of the calling thread's pool, whichever session set it
 
 
 class Session:
@@ -35,7 +36,6 @@ class Session:
         self._ffi = tvm_light.load()
         self._module = module
         self._main = module["main"]
-        self._configured_for: int | None = None
 
     @classmethod
     def load(cls, path: Path, threads: int | None = None) -> Session:
@@ -67,7 +67,9 @@ class Session:
             raise RequestError(f"unknown input {unknown[0]!r}; the inputs are: {self._names()}")
         result = self._main(*tensors)
         found = [result] if len(self.outputs) == 1 and not _is_tuple(result) else list(result)
-        return {spec.name: np.from_dlpack(tensor) for spec, tensor in zip(self.outputs, found, strict=True)}
+        # Copied: an output may be a view of an input, or a constant inside the model.
+        arrays = [np.from_dlpack(tensor).copy() for tensor in found]
+        return {spec.name: array for spec, array in zip(self.outputs, arrays, strict=True)}
 
     def _tensor(self, spec: TensorSpec, feeds: dict[str, Array]) -> Any:
         if spec.name not in feeds:
@@ -76,24 +78,25 @@ class Session:
         if array.dtype.name != spec.dtype:
             raise RequestError(f"input {spec.name!r} has dtype {array.dtype.name}, expected {spec.dtype}")
         if array.shape != spec.shape:
-            raise RequestError(f"input {spec.name!r} has shape {list(array.shape)}, expected {list(spec.shape)}")
+            raise RequestError(
+                f"input {spec.name!r} has shape {list(array.shape)}, expected {list(spec.shape)}"
+            )
         return self._ffi.from_dlpack(aligned(array))
 
     def _configure_threads(self) -> None:
         """Size TVM's pool, which each calling thread has one of its own of."""
-        thread = threading.get_ident()
-        if self._configured_for == thread:
+        if getattr(_pool, "threads", None) == self.threads:
             return
         cores = [str(core) for core in usable_cores()]
         self._ffi.get_global_func("runtime.config_threadpool")(_SHARE_CORES, self.threads, cores)
-        self._configured_for = thread
+        _pool.threads = self.threads
 
     def _names(self) -> str:
         return ", ".join(spec.name for spec in self.inputs)
 
 
 def aligned(array: Array) -> Array:
-    """Return the array itself if TVM can read it in place (contiguous, writable, aligned), else a copy that is."""
+    """Give the array itself if TVM can read it in place (contiguous, writable, aligned), else a copy."""
     fits = array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % ALIGNMENT_BYTES == 0
     if fits and array.dtype.isnative:
         return array

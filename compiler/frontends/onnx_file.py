@@ -1,8 +1,9 @@
-"""ONNX files: checked, given fixed shapes, and simplified by ONNX Runtime's own standard-operator rewrites."""
+"""ONNX files: checked, given fixed shapes, simplified by ONNX Runtime's own standard-operator rewrites."""
 
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
     """Read an ONNX file, external data included.
 
     Raises:
-        ModelError: missing, empty, truncated, no ONNX, an operator or opset that is not known, no fixed shape.
+        ModelError: missing, empty, truncated, no ONNX, an unknown operator or opset, no fixed shape.
         ConfigError: `shapes` does not fit the model's inputs.
     """
     check_model_file(path)
     model = _load(path)
     _check_operators(path, model)
+    _check_outputs(path, model)
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [value for value in model.graph.input if value.name not in weights]
     fixed = fix_shapes({value.name: _declared(path, value) for value in free}, shapes)
@@ -39,7 +41,7 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
     return Source(
         name=path.name,
         frontend="onnx",
-        digest=digest_files([path, *_external_files(path, model)]),
+        digest=digest_files([path, *_external_files(path)]),
         inputs=inputs,
         outputs=tuple(_output_spec(path, value) for value in simple.graph.output),
         import_relax=lambda: _import(simple, fixed),
@@ -54,8 +56,11 @@ def _load(path: Path) -> onnx.ModelProto:
     except FileNotFoundError as error:
         raise ModelError(f"{path}: its external data is missing: {error}") from error
     except Exception as error:
-        # protobuf raises DecodeError, onnx.checker.ValidationError for bad external data; neither says "ONNX".
-        raise ModelError(f"{path} is no readable ONNX file (truncated, or another format): {error}") from error
+        # protobuf raises DecodeError, onnx.checker.ValidationError for bad external data; neither says
+        # "ONNX".
+        raise ModelError(
+            f"{path} is no readable ONNX file (truncated, or another format): {error}"
+        ) from error
     if not model.graph.node:
         raise ModelError(f"{path} is no ONNX model: it has no operators")
     return model
@@ -74,13 +79,24 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type):
             raise ModelError(
-                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r}, which ONNX does not have"
+                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r}, "
+                "which ONNX does not have"
             )
-        if node.domain not in ("", "ai.onnx", "com.microsoft", "ai.onnx.ml") and (node.domain, node.op_type) not in local:
+        if (
+            node.domain not in ("", "ai.onnx", "com.microsoft", "ai.onnx.ml")
+            and (node.domain, node.op_type) not in local
+        ):
             raise ModelError(
-                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r} of the unknown domain "
-                f"{node.domain!r}"
+                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r} of the unknown "
+                f"domain {node.domain!r}"
             )
+
+
+def _check_outputs(path: Path, model: onnx.ModelProto) -> None:
+    names = [value.name for value in model.graph.output]
+    for name in names:
+        if names.count(name) > 1:
+            raise ModelError(f"{path}: output {name!r} is listed {names.count(name)} times; list it once")
 
 
 def _declared(path: Path, value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
@@ -89,7 +105,9 @@ def _declared(path: Path, value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         raise ModelError(f"{path}: input {value.name!r} has no rank; export the model with a shape for it")
-    return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim)
+    return tuple(
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim
+    )
 
 
 def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
@@ -98,10 +116,15 @@ def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
 
 
 def _dtype(path: Path, value: onnx.ValueInfoProto) -> str:
+    kind = value.type.tensor_type.elem_type
     try:
-        return str(np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)).name)
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{path}: {value.name!r} has an element type that is not supported") from error
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+    except (KeyError, TypeError):
+        dtype = np.dtype(object)
+    if dtype.kind not in "fiub":  # text, complex numbers, bfloat16 and smaller floats
+        shown = onnx.TensorProto.DataType.Name(kind)
+        raise ModelError(f"{path}: {value.name!r} has the element type {shown}, which is not supported")
+    return str(dtype.name)
 
 
 def _output_spec(path: Path, value: onnx.ValueInfoProto) -> TensorSpec:
@@ -123,12 +146,20 @@ def _simplify(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
         options.optimized_model_filepath = str(target)
         options.log_severity_level = 4
         # Weights stay in a file of their own beside the graph: protobuf can't hold 2 GiB.
-        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "simple.data")
-        options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", "simple.data"
+        )
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
+        )
         _session(path, _as_input(model, Path(folder)), options)
         simple = onnx.load(target)
     _sum_to_add(simple)
-    return shape_inference.infer_shapes(simple, data_prop=True) if simple.ByteSize() < PROTOBUF_LIMIT_BYTES else simple
+    return (
+        shape_inference.infer_shapes(simple, data_prop=True)
+        if simple.ByteSize() < PROTOBUF_LIMIT_BYTES
+        else simple
+    )
 
 
 def _as_input(model: onnx.ModelProto, folder: Path) -> bytes | str:
@@ -157,7 +188,10 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
 def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
     from tvm.relax.frontend.onnx import from_onnx
 
-    return from_onnx(model, shape_dict={name: list(shape) for name, shape in shapes.items()})
+    with warnings.catch_warnings():
+        # Inputs go in by their place: what TVM calls them is of no interest.
+        warnings.filterwarnings("ignore", message="Renaming name", category=UserWarning)
+        return from_onnx(model, shape_dict={name: list(shape) for name, shape in shapes.items()})
 
 
 def _reference(path: Path, model: onnx.ModelProto) -> Callable[[dict[str, Array]], dict[str, Array]]:
@@ -172,7 +206,7 @@ def _reference(path: Path, model: onnx.ModelProto) -> Callable[[dict[str, Array]
     return run
 
 
-def _external_files(path: Path, model: onnx.ModelProto) -> list[Path]:
+def _external_files(path: Path) -> list[Path]:
     """Name the files that the model's weights lie in, sorted; the loaded model no longer knows them."""
     bare = onnx.load(path, load_external_data=False)
     names = {
@@ -183,5 +217,3 @@ def _external_files(path: Path, model: onnx.ModelProto) -> list[Path]:
         if entry.key == "location"
     }
     return [path.parent / name for name in sorted(names)]
-
-

@@ -1,15 +1,18 @@
 """A look into a `.pt2` archive before torch opens it.
 
-`torch.export.load` unpickles weights that are marked so, and hands symbolic sizes to sympy, which evaluates
-text. A model file may come from anywhere: what could run code is refused here.
+`torch.export.load` unpickles what is marked so (and example inputs that are no plain tensors), loads compiled
+libraries, hands symbolic sizes to sympy, which evaluates text, and puts names and guards into Python source
+that it runs. A model file may come from anywhere: what could run code is refused here.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,18 @@ from dyno.errors import ModelError
 
 JSON_LIMIT_BYTES = 512 << 20
 # As torch writes them: Add(Symbol('s77', integer=True), Integer(2)), or plain s77 + 2.
-_ARITHMETIC = re.compile(r"(?:[\w\s+\-*/%(),.<>=&|~]|'\w*')*")
-# What has no place in such text: dunder names, attributes, and calls of anything but sympy's (capital) classes.
+_ARITHMETIC = re.compile(r"(?:[\w\s+\-*/%(),.<>=!&|~]|'\w*')*")
+# What has no place in such text: dunder names, attributes, and calls of anything but sympy's (capital)
+# classes.
 _SUSPECT = re.compile(r"__|\.\s*[A-Za-z_]|(?<!\w)[^\W\dA-Z]\w*\s*\(|\)\s*\(")
+# The sizes of inputs in a guard, L['x'].size()[0], and the words that a guard may have beyond arithmetic.
+_GUARD_PARTS = re.compile(
+    r"\['\w+'\]|\[\d+\]|\.(?:size|stride|storage_offset|dim)\(\)|\b(?:and|or|not|min|max)\b"
+)
+# Names end up in source text: dotted words. A signature is a tree in JSON, whose dictionary keys do so too.
+_NAME = re.compile(r"[\w.]*")
+_TREE = re.compile(r'[\w\s.,:\[\]{}"\\-]*')
+_COMPILED_SUFFIXES = (".so", ".o", ".cubin", ".dll", ".dylib")
 
 
 def check_pt2(path: Path) -> None:
@@ -33,20 +45,55 @@ def check_pt2(path: Path) -> None:
             _check_layout(path, archive)
             for name, document in _json_files(path, archive):
                 _check_document(path, name, document)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, zlib.error, RuntimeError) as error:
+        # RuntimeError: an encrypted entry, an unknown compression, JSON nested beyond Python's stack.
         raise ModelError(f"{path} is no readable torch.export program (.pt2): {error}") from error
+
+
+def check_example_inputs(path: Path, load: Callable[..., Any]) -> None:
+    """Refuse example inputs that hold more than plain tensors: torch would unpickle them, whatever they are.
+
+    `load` is `torch.load`, here with its safe unpickler.
+
+    Raises:
+        ModelError: they hold anything else, or are damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            data = archive.read(name) if "/sample_inputs/" in f"/{name}" else b""
+            if not data:
+                continue
+            try:
+                load(io.BytesIO(data), weights_only=True)
+            except Exception as error:
+                # torch.load raises pickle, zip and runtime errors alike.
+                raise ModelError(
+                    f"{path}: its example inputs ({name}) are no plain tensors and could run code: "
+                    "it is not opened. Export the model with tensors as example inputs"
+                ) from error
 
 
 def _check_layout(path: Path, archive: zipfile.ZipFile) -> None:
     names = archive.namelist()
     if not any(name.endswith("/archive_format") for name in names):
         raise ModelError(
-            f"{path} is no .pt2 archive that this version reads; write it with torch.export.save of torch 2.8 or newer"
+            f"{path} is no .pt2 archive that this version reads (cut off, or of another kind): "
+            "write it with torch.export.save of torch 2.8 or newer"
         )
+    if min(entry.header_offset for entry in archive.infolist()) != 0:
+        # Readers disagree on where the entries of such a file lie: what is checked might not be what is
+        # opened.
+        raise ModelError(f"{path} has other data before the archive: it is not opened")
     for name in names:
         file = name.rsplit("/", 1)[-1]
         if file.startswith(("custom_obj_", "opaque_obj_")):
-            raise ModelError(f"{path} holds a pickled object ({name}), which could run code: it is not opened")
+            raise ModelError(
+                f"{path} holds a pickled object ({name}), which could run code: it is not opened"
+            )
+        if "/aotinductor/" in f"/{name}" or file.endswith(_COMPILED_SUFFIXES):
+            raise ModelError(
+                f"{path} holds compiled code ({name}): it is not opened. Write it with torch.export.save"
+            )
 
 
 def _json_files(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, Any]]:
@@ -54,7 +101,9 @@ def _json_files(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, Any
         if not entry.filename.endswith(".json"):
             continue
         if entry.file_size > JSON_LIMIT_BYTES:
-            raise ModelError(f"{path}: {entry.filename} unpacks to {entry.file_size} bytes; that is no model graph")
+            raise ModelError(
+                f"{path}: {entry.filename} unpacks to {entry.file_size} bytes; that is no model graph"
+            )
         yield entry.filename, json.loads(archive.read(entry))
 
 
@@ -65,12 +114,44 @@ def _check_document(path: Path, name: str, document: Any) -> None:
                 f"{path} holds pickled weights ({name}), which could run code: it is not opened. "
                 "Export the model with plain tensors as weights"
             )
-        if key == "expr_str" and not _is_arithmetic(value):
-            raise ModelError(f"{path}: {name} has a symbolic size that is no arithmetic ({value!r}): it is not opened")
+        check = _TEXT_CHECKS.get(key)
+        if check is None:
+            continue
+        what, is_plain = check
+        for text in value if isinstance(value, list) else [value]:
+            # A document may use such a key for more than text (a list of arguments): those are looked into
+            # in turn.
+            if isinstance(text, str) and not is_plain(text):
+                raise ModelError(f"{path}: {name} has {what} ({text[:200]!r}): it is not opened")
 
 
-def _is_arithmetic(text: Any) -> bool:
-    return isinstance(text, str) and bool(_ARITHMETIC.fullmatch(text)) and not _SUSPECT.search(text)
+def _is_arithmetic(text: str) -> bool:
+    return bool(_ARITHMETIC.fullmatch(text)) and not _SUSPECT.search(text)
+
+
+def _is_guard(text: str) -> bool:
+    return _is_arithmetic(_GUARD_PARTS.sub("", text)) and "__" not in text
+
+
+def _is_name(text: str) -> bool:
+    return bool(_NAME.fullmatch(text))
+
+
+def _is_tree(text: str) -> bool:
+    return bool(_TREE.fullmatch(text))
+
+
+_NAME_KEYS = (
+    *("name", "as_name", "arg", "fqn", "forward_arg_names", "parameter_name", "buffer_name"),
+    *("tensor_constant_name", "custom_obj_name", "user_input_name", "class_fqn"),
+)
+_TEXT_CHECKS: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "expr_str": ("a symbolic size that is no arithmetic", _is_arithmetic),
+    "guards_code": ("a guard that is no comparison of sizes", _is_guard),
+    "in_spec": ("a signature with more than names", _is_tree),
+    "out_spec": ("a signature with more than names", _is_tree),
+    **dict.fromkeys(_NAME_KEYS, ("a name that is none", _is_name)),
+}
 
 
 def _entries(value: Any) -> Iterator[tuple[str, Any]]:

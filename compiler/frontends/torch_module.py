@@ -1,15 +1,16 @@
-"""PyTorch: an nn.Module with example inputs, or a torch.export program (`.pt2`). Imports torch only when called."""
+"""PyTorch: an nn.Module with example inputs, or a torch.export program (`.pt2`); imports it when called."""
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compiler.frontends.pt2_archive import check_pt2
+from compiler.frontends.pt2_archive import check_example_inputs, check_pt2
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
-from dyno.errors import ModelError
+from dyno.errors import ConfigError, ModelError
 from dyno.records import TensorSpec
 from runtime.feeds import random_feeds
 
@@ -24,11 +25,15 @@ def read_pt2(path: Path, shapes: Shapes) -> Source:
     check_model_file(path)
     check_pt2(path)
     torch = _torch()
+    check_example_inputs(path, torch.load)
     try:
         program = torch.export.load(path)
     except Exception as error:
-        # torch raises many kinds here (zip, JSON, KeyError, RuntimeError); none of them says what the file is.
-        raise ModelError(f"{path} is no readable torch.export program (.pt2): {_first_line(error)}") from error
+        # torch raises many kinds here (zip, JSON, KeyError, RuntimeError); none of them says what the file
+        # is.
+        raise ModelError(
+            f"{path} is no readable torch.export program (.pt2): {_first_line(error)}"
+        ) from error
     return _source(program, path.name, digest_files([path]), shapes)
 
 
@@ -44,7 +49,9 @@ def read_module(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | No
             program = torch.export.export(module.eval(), tuple(args), dict(kwargs or {}))
     except Exception as error:
         # torch.export has no error base of its own.
-        raise ModelError(f"torch.export can't export {type(module).__name__}: {_first_line(error)}") from error
+        raise ModelError(
+            f"torch.export can't export {type(module).__name__}: {_first_line(error)}"
+        ) from error
     return _source(program, type(module).__name__, _digest_state(program), {})
 
 
@@ -57,7 +64,7 @@ def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
     reference = _reference(program)
     outputs = tuple(
         TensorSpec(name=key, dtype=str(value.dtype), shape=value.shape)
-        for key, value in reference(random_feeds(inputs, 0)).items()
+        for key, value in _tried(reference, inputs, name).items()
     )
     return Source(
         name=name,
@@ -74,7 +81,8 @@ def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
 def _with_fixed_shapes(program: Any, shapes: Shapes) -> Any:
     tensors = _tensor_inputs(program)
     declared = {
-        key: tuple(size if isinstance(size, int) else None for size in value.shape) for key, value in tensors.items()
+        key: tuple(size if isinstance(size, int) else None for size in value.shape)
+        for key, value in tensors.items()
     }
     fixed = fix_shapes(declared, shapes)
     if all(size is not None for shape in declared.values() for size in shape):
@@ -82,7 +90,12 @@ def _with_fixed_shapes(program: Any, shapes: Shapes) -> Any:
     torch = _torch()
     examples = {key: torch.zeros(fixed[key], dtype=value.dtype) for key, value in tensors.items()}
     args, kwargs = _arguments(program, examples)
-    return torch.export.export(program.module(), args, kwargs)
+    try:
+        return torch.export.export(program.module(), args, kwargs)
+    except Exception as error:
+        # torch.export has no error base of its own; the program's guards raise AssertionError.
+        shown = ", ".join(f"{key}={','.join(map(str, shape))}" for key, shape in fixed.items())
+        raise ConfigError(f"the model does not take the shapes {shown}: {_first_line(error)}") from error
 
 
 def _tensor_inputs(program: Any) -> dict[str, Any]:
@@ -94,7 +107,9 @@ def _tensor_inputs(program: Any) -> dict[str, Any]:
         if value is not None and hasattr(value, "dtype"):
             found[name] = value
         elif value is not None:
-            raise ModelError(f"input {name!r} is no tensor ({value!r}); export the model with it as a constant")
+            raise ModelError(
+                f"input {name!r} is no tensor ({value!r}); export the model with it as a constant"
+            )
     return found
 
 
@@ -102,21 +117,36 @@ def _arguments(program: Any, feeds: Mapping[str, Any]) -> tuple[tuple[Any, ...],
     """Lay named tensors out as the program's own (args, kwargs)."""
     from torch.utils import _pytree as pytree  # torch.export's own calling convention has no public home
 
-    flat = [feeds.get(name) if isinstance(name, str) else name for name in program.graph_signature.user_inputs]
+    flat = [
+        feeds.get(name) if isinstance(name, str) else name for name in program.graph_signature.user_inputs
+    ]
     args, kwargs = pytree.tree_unflatten(flat, program.call_spec.in_spec)
     return args, kwargs
 
 
 def _reference(program: Any) -> Callable[[dict[str, Array]], dict[str, Array]]:
     torch = _torch()
+    module = program.module()
 
     def run(feeds: dict[str, Array]) -> dict[str, Array]:
         args, kwargs = _arguments(program, {name: torch.from_numpy(array) for name, array in feeds.items()})
         with torch.no_grad():
-            result = program.module()(*args, **kwargs)
-        return {name: tensor.numpy() for name, tensor in _named_outputs(result)}
+            result = module(*args, **kwargs)
+        return {name: tensor.detach().numpy() for name, tensor in _named_outputs(result)}
 
     return run
+
+
+def _tried(reference: Any, inputs: tuple[TensorSpec, ...], name: str) -> dict[str, Array]:
+    """Run the model once: its outputs are known by running it."""
+    try:
+        outputs: dict[str, Array] = reference(random_feeds(inputs, 0))
+    except Exception as error:
+        # Whatever the model's own operators raise.
+        raise ModelError(f"{name} fails in torch on random input: {_first_line(error)}") from error
+    if not outputs:
+        raise ModelError(f"{name} returns no tensor")
+    return outputs
 
 
 def _named_outputs(result: Any) -> list[tuple[str, Any]]:
@@ -125,7 +155,10 @@ def _named_outputs(result: Any) -> list[tuple[str, Any]]:
 
     leaves, _ = pytree.tree_flatten_with_path(result)
     tensors = [(path, leaf) for path, leaf in leaves if hasattr(leaf, "numpy")]
-    return [(_path_name(path, index), leaf) for index, (path, leaf) in enumerate(tensors)]
+    names = [_path_name(path, index) for index, (path, _) in enumerate(tensors)]
+    if len(set(names)) < len(names):  # {"a": {"b": x}, "a_b": y}
+        names = [f"output_{index}" for index in range(len(names))]
+    return [(name, leaf) for name, (_, leaf) in zip(names, tensors, strict=True)]
 
 
 def _path_name(path: Sequence[Any], index: int) -> str:
@@ -137,13 +170,18 @@ def _path_name(path: Sequence[Any], index: int) -> str:
 def _import(program: Any) -> Any:
     from tvm.relax.frontend.torch import from_exported_program
 
-    return from_exported_program(program, unwrap_unit_return_tuple=True)
+    with warnings.catch_warnings():
+        # TVM 0.27 uses names that torch 2.13 is about to rename: nothing that a user can act on.
+        warnings.simplefilter("ignore", FutureWarning)
+        return from_exported_program(program, unwrap_unit_return_tuple=True)
 
 
 def _dtype(name: str, value: Any) -> str:
     text = str(value.dtype).removeprefix("torch.")
     if text in ("bfloat16", "complex64", "complex128"):
-        raise ModelError(f"input {name!r} has dtype {text}, which is not supported; export with float32 inputs")
+        raise ModelError(
+            f"input {name!r} has dtype {text}, which is not supported; export with float32 inputs"
+        )
     return text
 
 
@@ -152,7 +190,8 @@ def _digest_state(program: Any) -> str:
     state = hashlib.blake2b(str(program.graph).encode(), digest_size=32)
     for name, tensor in sorted(program.state_dict.items()):
         state.update(name.encode())
-        state.update(tensor.detach().contiguous().numpy().tobytes())
+        # As bytes: numpy has no bfloat16.
+        state.update(tensor.detach().contiguous().reshape(-1).view(_torch().uint8).numpy().tobytes())
     return state.hexdigest()
 
 
@@ -160,7 +199,9 @@ def _torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ModelError("PyTorch models need torch: install the extra, `pip install modeldyno[torch]`") from error
+        raise ModelError(
+            "PyTorch models need torch: install the extra, `pip install modeldyno[torch]`"
+        ) from error
     return torch
 
 

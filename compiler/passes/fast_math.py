@@ -1,7 +1,7 @@
 """Functions that LLVM would call one number at a time, as polynomials that run in vectors.
 
-exp, tanh and erf are TVM's own approximations (after Cephes and Eigen): their error on float32 is stated by the
-tests beside this module, and the parity check bounds what it does to a model.
+exp, tanh and erf are TVM's own approximations (after Cephes and Eigen): their error on float32 is stated by
+the tests beside this module, and the parity check bounds what it does to a model.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def sigmoid(data: Any) -> Any:
 
 
 def silu(data: Any) -> Any:
-    """x × sigmoid(x), element-wise."""
+    """x * sigmoid(x), element-wise."""
     return topi.multiply(data, sigmoid(data))
 
 
 def gelu(data: Any) -> Any:
-    """x / 2 × (1 + erf(x / √2)), element-wise: GELU's exact form."""
+    """x / 2 * (1 + erf(x / √2)), element-wise: GELU's exact form."""
     scaled = topi.multiply(data, tirx.const(math.sqrt(0.5), data.dtype))
     half, one = tirx.const(0.5, data.dtype), tirx.const(1, data.dtype)
     errors = topi.fast_erf(scaled)
@@ -45,7 +45,9 @@ def _element_wise(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
 def _softmax(builder: Any, call: Any) -> Any:
     if str(call.ty.dtype) != "float32":
         return call
-    return builder.call_te(topi.nn.fast_softmax, call.args[0], int(call.attrs.axis), primfunc_name_hint="softmax")
+    return builder.call_te(
+        topi.nn.fast_softmax, call.args[0], int(call.attrs.axis), primfunc_name_hint="softmax"
+    )
 
 
 FAST_MATH: dict[str, Callable[[Any, Any], Any]] = {

@@ -51,7 +51,7 @@ def fold(mod: Any) -> Any:
 
 
 def fold_batch_norm(mod: Any) -> Any:
-    """Turn each BatchNorm with constant statistics into a multiply and an add, folded into a convolution before it.
+    """Turn each BatchNorm with constant statistics into a multiply and an add, folded into a convolution.
 
     y = (x - mean) / sqrt(var + eps) * gamma + beta = x * scale + shift
     """
@@ -79,6 +79,11 @@ def constant(expr: Any) -> Array | None:
     return None
 
 
+def as_constant(array: Array) -> Any:
+    """Give a numpy array as a constant of the same type (relax.const makes 32 bits of 64)."""
+    return relax.const(np.ascontiguousarray(array), array.dtype.name)
+
+
 def _folded(value: Any) -> Any:
     name = op_name(value)
     if not name or not value.args:
@@ -89,7 +94,9 @@ def _folded(value: Any) -> Any:
     result = _evaluate(name, value, first)
     if result is None or result.nbytes > max(first.nbytes * 2, GROWTH_LIMIT_BYTES):
         return value
-    return relax.const(np.ascontiguousarray(result))
+    if result.dtype.name != _out_dtype(value):  # numpy divides integers into floats; the operator does not
+        return value
+    return as_constant(result)
 
 
 def _evaluate(name: str, call: Any, first: Array) -> Array | None:
@@ -119,9 +126,13 @@ def _out_shape(call: Any) -> tuple[int, ...] | None:
     return shape_of(relax.BlockBuilder().normalize(call))
 
 
+def _out_dtype(call: Any) -> str:
+    return str(relax.BlockBuilder().normalize(call).ty.dtype)
+
+
 def _unfold_batch_norm(builder: Any, call: Any, sole: dict[Any, Any]) -> Any:
     gamma, beta, mean, variance = (constant(arg) for arg in call.args[1:5])
-    if gamma is None or beta is None or mean is None or variance is None:
+    if gamma is None or beta is None or mean is None or variance is None or call.attrs.training:
         return call
     data = call.args[0]
     scale = gamma / np.sqrt(variance.astype(np.float64) + float(call.attrs.epsilon))
@@ -130,8 +141,8 @@ def _unfold_batch_norm(builder: Any, call: Any, sole: dict[Any, Any]) -> Any:
     axes[int(call.attrs.axis)] = -1
     scaled = _scaled_conv(sole.get(data), scale)
     if scaled is None:
-        scaled = relax.op.multiply(data, relax.const(scale.astype(gamma.dtype).reshape(axes)))
-    out = builder.emit(relax.op.add(builder.emit(scaled), relax.const(shift.reshape(axes))))
+        scaled = relax.op.multiply(data, as_constant(scale.astype(gamma.dtype).reshape(axes)))
+    out = builder.emit(relax.op.add(builder.emit(scaled), as_constant(shift.reshape(axes))))
     return relax.Tuple([out, call.args[3], call.args[4]])
 
 
@@ -141,7 +152,7 @@ def _scaled_conv(conv: Any, scale: Array) -> Any:
     if weight is None or str(conv.attrs.kernel_layout) != "OIHW":
         return None
     scaled = (weight * scale[:, None, None, None]).astype(weight.dtype)
-    return relax.Call(conv.op, [conv.args[0], relax.const(scaled)], conv.attrs)
+    return relax.Call(conv.op, [conv.args[0], as_constant(scaled)], conv.attrs)
 
 
 def _use_counts(func: Any) -> dict[Any, int]:

@@ -1,10 +1,12 @@
 """NHWC: convolutions read channels last, and the tensors between them stay so.
 
-Each tensor may have a twin: the same values with channels last. A convolution makes one; element-wise operators,
-pooling and the like, whose input has a twin, make theirs from it; everything else reads the original, which is a
-transpose of its twin. What nothing reads is dropped, so in a usual vision model two transposes are left.
+Each tensor may have a twin: the same values with channels last. A convolution makes one; element-wise
+operators, pooling and the like, whose input has a twin, make theirs from it; everything else reads the
+original, which is a transpose of its twin. What nothing reads is dropped, so in a usual vision model two
+transposes are left.
 
-TVM's own ConvertLayout crashes on tensors of other ranks between the convolutions (0.27), and knows fewer operators.
+TVM's own ConvertLayout crashes on tensors of other ranks between the convolutions (0.27), and knows fewer
+operators.
 """
 
 from __future__ import annotations
@@ -12,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from tvm import relax
 
-from compiler.passes.fold import constant
+from compiler.passes.fold import as_constant, constant
 from compiler.passes.rewrite import op_name, rewrite, shape_of
 
 TO_LAST = (0, 2, 3, 1)
@@ -24,8 +25,9 @@ TO_FIRST = (0, 3, 1, 2)
 _UNARY = frozenset(
     f"relax.{name}"
     for name in (
-        *("nn.relu", "nn.silu", "nn.gelu", "nn.gelu_tanh", "nn.leakyrelu", "nn.relu6", "nn.softplus", "nn.dropout"),
-        *("sigmoid", "tanh", "exp", "erf", "sqrt", "rsqrt", "negative", "abs", "clip", "astype", "square", "log"),
+        *("nn.relu", "nn.silu", "nn.gelu", "nn.gelu_tanh", "nn.leakyrelu", "nn.relu6", "nn.softplus"),
+        *("sigmoid", "tanh", "exp", "erf", "sqrt", "rsqrt", "negative", "abs", "clip", "astype"),
+        *("square", "log"),
     )
 )
 _BINARY = frozenset(
@@ -78,7 +80,7 @@ class _Twins:
             return None
         return relax.op.nn.conv2d(
             self._make(builder, call.args[0]),
-            relax.const(np.ascontiguousarray(weight.transpose(TO_LAST))),
+            as_constant(weight.transpose(TO_LAST)),
             strides=attrs.strides,
             padding=attrs.padding,
             dilation=attrs.dilation,
@@ -105,14 +107,16 @@ class _Twins:
             # Broadcasting aligns from the right: a constant of lower rank is (…, C, H, W) with leading ones.
             if array.ndim == 0:
                 return expr
+            if array.ndim > 4:
+                return None
             full = array.reshape((1,) * (4 - array.ndim) + array.shape)
-            return relax.const(np.ascontiguousarray(full.transpose(TO_LAST)))
+            return as_constant(full.transpose(TO_LAST))
         known = self._known(expr)
         if known is not None:
             return known
         return self._make(builder, expr) if len(shape_of(expr) or ()) == 4 else None
 
-    def _pool(self, builder: Any, call: Any) -> Any:
+    def _pool(self, _builder: Any, call: Any) -> Any:
         if str(call.attrs.layout) != "NCHW":
             return None
         data = self._known(call.args[0])
@@ -150,7 +154,8 @@ class _Twins:
         if len(widths) != 8:
             return None
         pairs = [widths[2 * axis : 2 * axis + 2] for axis in TO_LAST]
-        # A padding stands before a convolution in all that matters: transposing its input is the cheaper side.
+        # A padding stands before a convolution in all that matters: transposing its input is the cheaper
+        # side.
         data = self._make(builder, call.args[0])
         last = [width for pair in pairs for width in pair]
         return relax.op.nn.pad(data, last, str(call.attrs.pad_mode), float(call.attrs.pad_value))

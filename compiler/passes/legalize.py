@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from tvm import relax
 
-from compiler.passes.fold import constant
-from compiler.passes.rewrite import shape_of
 from compiler.passes.fast_math import FAST_MATH
+from compiler.passes.fold import as_constant, constant
+from compiler.passes.rewrite import shape_of
 from compiler.schedules import kernels
 from compiler.schedules.machine import Machine
 
@@ -50,7 +49,7 @@ def _conv2d(builder: Any, call: Any, machine: Machine) -> Any:
     return builder.call_te(
         kernels.conv2d,
         call.args[0],
-        relax.const(packed),
+        as_constant(packed),
         **_geometry(attrs),
         channels=channels,
         rows=machine.row_tile(width, columns),
@@ -71,7 +70,7 @@ def _depthwise(builder: Any, call: Any, machine: Machine) -> Any:
     return builder.call_te(
         kernels.depthwise_conv2d,
         call.args[0],
-        relax.const(np.ascontiguousarray(weight[..., 0].transpose(1, 2, 0))),
+        as_constant(weight[..., 0].transpose(1, 2, 0)),
         **_geometry(attrs),
         rows=machine.row_tile(out[2], columns),
         columns=columns,
@@ -89,7 +88,7 @@ def _dense(builder: Any, call: Any, machine: Machine) -> Any:
     return builder.call_te(
         kernels.dense,
         call.args[0],
-        relax.const(kernels.pack_matrix(weight, columns)),
+        as_constant(kernels.pack_matrix(weight, columns)),
         width=width,
         rows=machine.row_tile(data[-2], columns),
         primfunc_name_hint="dense",
@@ -103,7 +102,8 @@ def _batch_matmul(builder: Any, call: Any, machine: Machine) -> Any:
         return None
     if left[:-2] != right[:-2]:
         return None
-    # One vector too many costs less than half the tile's reuse: 2 vectors unless the second would be all padding.
+    # One vector too many costs less than half the tile's reuse: 2 vectors unless the second would be all
+    # padding.
     columns = machine.lanes * 2 if -right[-1] % (machine.lanes * 2) < machine.lanes else machine.lanes
     return builder.call_te(
         kernels.batch_matmul,

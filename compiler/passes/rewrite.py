@@ -55,7 +55,11 @@ def substitute(expr: Any, known: dict[Any, Any]) -> Any:
         return relax.Tuple([substitute(field, known) for field in expr.fields])
     if isinstance(expr, relax.TupleGetItem):
         whole = substitute(expr.tuple_value, known)
-        return whole.fields[expr.index] if isinstance(whole, relax.Tuple) else relax.TupleGetItem(whole, expr.index)
+        return (
+            whole.fields[expr.index]
+            if isinstance(whole, relax.Tuple)
+            else relax.TupleGetItem(whole, expr.index)
+        )
     return expr
 
 
@@ -88,4 +92,7 @@ def _is_straight_line(func: Any) -> bool:
     if not isinstance(func.body, relax.SeqExpr):
         return False
     bindings = [binding for block in func.body.blocks for binding in block.bindings]
-    return all(isinstance(binding, relax.VarBinding) and not isinstance(binding.value, relax.If) for binding in bindings)
+    return all(
+        isinstance(binding, relax.VarBinding) and not isinstance(binding.value, relax.If)
+        for binding in bindings
+    )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from tvm import tirx
+from tvm.error import InternalError
+from tvm.s_tir import ScheduleError
 
 from compiler.schedules.generic import per_block
 from compiler.schedules.machine import Machine
@@ -27,8 +30,11 @@ def schedule_all(mod: Any, machine: Machine) -> Any:
 
 
 def _schedule(func: Any, machine: Machine) -> Any:
+    answer = None
     for rule in RULES:
-        answer = rule(func, machine)
+        # Where TVM refuses the order that a rule asks for, the next rule or TVM's own order is right.
+        with suppress(ScheduleError, InternalError):
+            answer = rule(func, machine)
         if answer is not None:
             return answer.with_attrs(dict(func.attrs)) if func.attrs else answer
     return func

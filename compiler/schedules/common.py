@@ -29,10 +29,14 @@ def is_spatial(sch: Any, block: Any) -> bool:
 
 
 def is_reduction(sch: Any, block: Any) -> bool:
-    """Whether the block's axes are spatial ones followed by at least one reduction, and it starts from an init."""
+    """Whether the block's axes are spatial ones, then at least one reduction, and it starts from an init."""
     kinds = iteration_kinds(sch, block)
     count = kinds.count(_REDUCTION)
-    return bool(count) and kinds == [_SPATIAL] * (len(kinds) - count) + [_REDUCTION] * count and bool(sch.get(block).init)
+    return (
+        bool(count)
+        and kinds == [_SPATIAL] * (len(kinds) - count) + [_REDUCTION] * count
+        and bool(sch.get(block).init)
+    )
 
 
 def extent(sch: Any, loop: Any) -> int:
@@ -101,7 +105,7 @@ def _spread_chunks(sch: Any, heads: list[Any], steps: int) -> None:
 
 
 def _is_flat(sch: Any, block: Any) -> bool:
-    """Whether every buffer is read and written at the block's own axes, so that its loops are one long loop."""
+    """Whether all is read and written at the block's own axes, so that its loops are one long loop."""
     node = sch.get(block)
     axes = [axis.var for axis in node.iter_vars]
     return all(reads_axes(region, axes) for region in [*node.reads, *node.writes])

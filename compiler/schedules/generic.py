@@ -1,11 +1,9 @@
-"""The rule that always answers: each block of a function scheduled for itself, in vectors, shared among the cores."""
+"""The last rule: each block of a function scheduled for itself, in vectors, shared among the cores."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
-
-from tvm.s_tir import ScheduleError
 
 from compiler.schedules.common import (
     extent,
@@ -22,14 +20,15 @@ from compiler.schedules.machine import Machine
 
 
 def per_block(func: Any, machine: Machine) -> Any:
-    """Schedule each block for itself; None when a block can't be scheduled so."""
-    try:
-        sch = new_schedule(func)
-        _inline_single_use(sch)
-        for block in root_blocks(sch):
-            _schedule_block(sch, block, machine)
-    except ScheduleError:
-        return None
+    """Schedule each block for itself.
+
+    Raises:
+        ScheduleError: TVM can't order a block so.
+    """
+    sch = new_schedule(func)
+    _inline_single_use(sch)
+    for block in root_blocks(sch):
+        _schedule_block(sch, block, machine)
     return sch.mod["main"]
 
 
@@ -61,7 +60,9 @@ def _is_row_reduction(sch: Any, block: Any) -> bool:
     innermost = node.iter_vars[len(node.iter_vars) - 1].var
     written = node.writes[0].source
     reads = [region for region in node.reads if not region.source.same_as(written)]
-    return bool(reads) and all(region.region[-1].min.same_as(innermost) for region in reads if len(region.region))
+    return bool(reads) and all(
+        region.region[-1].min.same_as(innermost) for region in reads if len(region.region)
+    )
 
 
 def _schedule_row_sum(sch: Any, block: Any, machine: Machine) -> None:
@@ -70,25 +71,21 @@ def _schedule_row_sum(sch: Any, block: Any, machine: Machine) -> None:
     loops = sch.get_loops(block)
     spatial, reductions = loops[: kinds.count(0)], loops[kinds.count(0) :]
     inner = extent(sch, reductions[-1])
-    if inner % machine.lanes or inner == machine.lanes or len(loops) != len(kinds):
-        _share_rows(sch, block, spatial, math.prod(extent(sch, loop) for loop in reductions))
+    # TVM can't split a sum of everything into partial sums.
+    if not spatial or inner % machine.lanes or inner == machine.lanes or len(loops) != len(kinds):
+        _share_rows(sch, spatial, math.prod(extent(sch, loop) for loop in reductions))
         return
-    chunks, lane = sch.split(reductions[-1], [None, machine.lanes])
+    _, lane = sch.split(reductions[-1], [None, machine.lanes])
     partial = sch.rfactor(lane, len(spatial))
-    loops = sch.get_loops(partial)
     # Loops of the partial block: the spatial ones, then the reduction with `lane` innermost.
-    sch.vectorize(loops[-1])
-    init = None
-    head = sch.get_loops(partial)[: len(spatial)]
-    if head:
-        init = sch.decompose_reduction(partial, sch.get_loops(partial)[len(spatial)])
-        sch.vectorize(sch.get_loops(init)[-1])
-    final = sch.get_loops(block)
-    _share_rows(sch, block, final[: len(spatial)], machine.lanes)
-    _share_rows(sch, partial, sch.get_loops(partial)[: len(spatial)], inner)
+    sch.vectorize(sch.get_loops(partial)[-1])
+    init = sch.decompose_reduction(partial, sch.get_loops(partial)[len(spatial)])
+    sch.vectorize(sch.get_loops(init)[-1])
+    _share_rows(sch, sch.get_loops(block)[: len(spatial)], machine.lanes)
+    _share_rows(sch, sch.get_loops(partial)[: len(spatial)], inner)
 
 
-def _share_rows(sch: Any, block: Any, spatial: list[Any], steps: int) -> None:
+def _share_rows(sch: Any, spatial: list[Any], steps: int) -> None:
     if spatial:
         spread(sch, spatial, steps_inside=steps)
 
@@ -103,7 +100,7 @@ def _schedule_column_sum(sch: Any, block: Any, machine: Machine) -> None:
     steps = math.prod(extent(sch, loop) for loop in reductions)
     size = extent(sch, spatial[-1])
     if size % machine.lanes:
-        _share_rows(sch, block, spatial, steps)
+        _share_rows(sch, spatial, steps)
         return
     copy = sch.cache_write(block, 0, "local")
     *outer, column = sch.get_loops(copy)

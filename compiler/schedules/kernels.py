@@ -1,9 +1,10 @@
-"""TE definitions of the operators that take most of a model's time, with their weights packed at compile time.
+"""TE definitions of the operators that take most of a model's time, their weights packed at compile time.
 
-Every kernel sums into tiles of rows × columns. Its block carries the annotation TILE (rows, columns), which is
-what the tile rule answers to. Where a size is no multiple of the tile, the kernel computes the padded size and a
-crop stage follows, which the rule inlines into whatever reads it: no tile is ever ragged in its inner loops.
-The schedule and its figures follow "Optimizing CNN Model Inference on CPUs" (Liu et al., USENIX ATC 2019).
+Every kernel sums into tiles of rows * columns. Its block carries the annotation TILE (rows, columns), which
+is what the tile rule answers to. Where a size is no multiple of the tile, the kernel computes the padded
+size and a crop stage follows, which the rule inlines into whatever reads it: no tile is ever ragged in its
+inner loops. The schedule and its figures follow "Optimizing CNN Model Inference on CPUs" (Liu et al., USENIX
+ATC 2019).
 """
 
 from __future__ import annotations
@@ -38,8 +39,17 @@ def pack_matrix(weight: Array, columns: int) -> Array:
     return np.ascontiguousarray(padded.reshape(depth, -1, columns).transpose(1, 0, 2))
 
 
-def conv2d(data: Any, packed: Any, *, strides: list[int], padding: list[int], dilation: list[int], channels: int, rows: int) -> Any:
-    """Convolution over NHWC data; `packed` as from pack_conv_weight; `padding` is (top, left, bottom, right)."""
+def conv2d(
+    data: Any,
+    packed: Any,
+    *,
+    strides: list[int],
+    padding: list[int],
+    dilation: list[int],
+    channels: int,
+    rows: int,
+) -> Any:
+    """Convolve NHWC data; `packed` as from pack_conv_weight; `padding` is (top, left, bottom, right)."""
     batch, height, width, depth = (int(size) for size in data.shape)
     blocks, kernel_h, kernel_w, _, columns = (int(size) for size in packed.shape)
     out_h = (height + padding[0] + padding[2] - dilation[0] * (kernel_h - 1) - 1) // strides[0] + 1
@@ -63,7 +73,16 @@ def conv2d(data: Any, packed: Any, *, strides: list[int], padding: list[int], di
     return crop(summed, (batch, out_h, out_w, channels))
 
 
-def depthwise_conv2d(data: Any, weight: Any, *, strides: list[int], padding: list[int], dilation: list[int], rows: int, columns: int) -> Any:
+def depthwise_conv2d(
+    data: Any,
+    weight: Any,
+    *,
+    strides: list[int],
+    padding: list[int],
+    dilation: list[int],
+    rows: int,
+    columns: int,
+) -> Any:
     """Depthwise convolution over NHWC data, one filter a channel; `weight` is [KH, KW, C]."""
     batch, height, width, depth = (int(size) for size in data.shape)
     kernel_h, kernel_w, _ = (int(size) for size in weight.shape)
@@ -77,7 +96,8 @@ def depthwise_conv2d(data: Any, weight: Any, *, strides: list[int], padding: lis
     summed = te.compute(
         (batch, out_h, wide, depth),
         lambda n, h, w, c: te.sum(
-            source[n, h * strides[0] + kh * dilation[0], w * strides[1] + kw * dilation[1], c] * weight[kh, kw, c],
+            source[n, h * strides[0] + kh * dilation[0], w * strides[1] + kw * dilation[1], c]
+            * weight[kh, kw, c],
             axis=[kh, kw],
         ),
         name="depthwise_conv2d",
@@ -87,7 +107,7 @@ def depthwise_conv2d(data: Any, weight: Any, *, strides: list[int], padding: lis
 
 
 def dense(data: Any, packed: Any, *, width: int, rows: int) -> Any:
-    """Matrix product [..., M, K] × [K, N]; `packed` as from pack_matrix, `width` is N."""
+    """Matrix product [..., M, K] * [K, N]; `packed` as from pack_matrix, `width` is N."""
     *lead, height, depth = (int(size) for size in data.shape)
     blocks, _, columns = (int(size) for size in packed.shape)
     tall = round_up(height, rows)
@@ -106,7 +126,7 @@ def dense(data: Any, packed: Any, *, width: int, rows: int) -> Any:
 
 
 def batch_matmul(left: Any, right: Any, *, rows: int, columns: int) -> Any:
-    """Matrix products [..., M, K] × [..., K, N] of equal leading sizes."""
+    """Matrix products [..., M, K] * [..., K, N] of equal leading sizes."""
     *lead, height, depth = (int(size) for size in left.shape)
     width = int(right.shape[-1])
     tall, wide = round_up(height, rows), round_up(width, columns)
@@ -154,7 +174,11 @@ def pad_end(data: Any, sizes: tuple[int, int]) -> Any:
         return data
 
     def element(*axes: Any) -> Any:
-        checks = [axis < size for axis, size, goal in zip(axes[-2:], (height, width), sizes, strict=True) if goal != size]
+        checks = [
+            axis < size
+            for axis, size, goal in zip(axes[-2:], (height, width), sizes, strict=True)
+            if goal != size
+        ]
         return tirx.if_then_else(tvm.tirx.all(*checks), data[axes], tirx.const(0, data.dtype))
 
     return te.compute((*lead, *sizes), element, name="pad")

@@ -21,7 +21,7 @@ class Machine:
         """Rows (output pixels) that one tile holds, so that its sums stay in registers.
 
         Of the sizes that fit, the one that computes the fewest padded rows wins, then the largest: a tile of
-        `row` rows and `vectors` vectors keeps row × vectors sums, `vectors` weights and one broadcast input.
+        `row` rows and `vectors` vectors keeps row * vectors sums, `vectors` weights and one broadcast input.
         """
         vectors = max(1, column_tile // self.lanes)
         most = max(1, (self.registers - 1 - vectors) // vectors)

@@ -1,8 +1,8 @@
-"""The register-tile rule: sums of a tile of rows × columns stay in registers while the reduction runs.
+"""The register-tile rule: sums of a tile of rows * columns stay in registers while the reduction runs.
 
-Loop order: batch, column tiles, outer rows and row tiles, shared among the cores; then the whole reduction; then
-the tile, its rows unrolled and its columns in vectors. The element-wise tail that follows (bias, activation,
-residual) is computed on the tile before it is written.
+Loop order: batch, column tiles, outer rows and row tiles, shared among the cores; then the whole reduction;
+then the tile, its rows unrolled and its columns in vectors. The element-wise tail that follows (bias,
+activation, residual) is computed on the tile before it is written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from compiler.schedules.common import (
 from compiler.schedules.kernels import TILE
 from compiler.schedules.machine import Machine
 
-# Reductions up to this many steps are unrolled whole: the 3 × 3 of a filter, the 3 channels of an image.
+# Reductions up to this many steps are unrolled whole: the 3 * 3 of a filter, the 3 channels of an image.
 UNROLL_STEPS = 9
 
 
@@ -55,13 +55,14 @@ def register_tile(func: Any, machine: Machine) -> Any:
 def _element_wise_tail(sch: Any, main: Any, padding: list[Any]) -> tuple[Any, list[Any]] | None:
     """Inline what follows `main` element by element into one block, the tail.
 
-    Gives the tail and the blocks behind it (a padding, a transpose), which stay stages of their own; None when
-    one of those reads something else of the chain, so that it can't stay in registers.
+    Gives the tail and the blocks behind it (a padding, a transpose), which stay stages of their own; None
+    when one of those reads something else of the chain, so that it can't stay in registers.
     """
     kept = {sch.get(block).name_hint for block in (main, *padding)}
     followers = [block for block in root_blocks(sch) if sch.get(block).name_hint not in kept]
     chain = [sch.get(main).writes[0].source]
-    inlined, rest = [], []
+    inlined: list[Any] = []
+    rest: list[Any] = []
     for block in followers:
         if not rest and _reads_in_place(sch, block, chain):
             inlined.append(block)
@@ -84,7 +85,9 @@ def _reads_in_place(sch: Any, block: Any, chain: list[Any]) -> bool:
     if not is_spatial(sch, block):
         return False
     axes = [axis.var for axis in sch.get(block).iter_vars]
-    regions = [region for region in sch.get(block).reads if any(region.source.same_as(source) for source in chain)]
+    regions = [
+        region for region in sch.get(block).reads if any(region.source.same_as(source) for source in chain)
+    ]
     return bool(regions) and all(reads_axes(region, axes) for region in regions)
 
 

@@ -1,0 +1,88 @@
+"""Tiny ONNX models, made with onnx.helper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Array = npt.NDArray[Any]
+Shape = Sequence[int | str | None]
+OPSET, IR_VERSION = 17, 8
+
+
+def tensor(name: str, shape: Shape, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, list(shape))
+
+
+def weights(name: str, *shape: int, seed: int = 0) -> onnx.TensorProto:
+    values = np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
+    return numpy_helper.from_array(values, name)
+
+
+def constant(name: str, values: Any, dtype: str = "int64") -> onnx.TensorProto:
+    return numpy_helper.from_array(np.asarray(values, dtype), name)
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    initializers: Sequence[onnx.TensorProto] = (),
+    *,
+    opset: int = OPSET,
+    domains: Sequence[str] = (),
+) -> onnx.ModelProto:
+    graph = helper.make_graph(list(nodes), "tiny", list(inputs), list(outputs), list(initializers))
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def node(operator: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
+    """Make a node; names are split at spaces."""
+    return helper.make_node(operator, inputs.split(), outputs.split(), **attributes)
+
+
+def conv_net(batch: int | str = 1) -> onnx.ModelProto:
+    """Conv, BatchNorm, Relu, MaxPool, mean, Gemm: an image of 3 x 12 x 12 becomes 5 logits."""
+    nodes = [
+        node("Conv", "image w b", "c", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        node("BatchNormalization", "c gamma beta mean var", "n"),
+        node("Relu", "n", "r"),
+        node("MaxPool", "r", "p", kernel_shape=[2, 2], strides=[2, 2]),
+        node("GlobalAveragePool", "p", "g"),
+        node("Flatten", "g", "f"),
+        node("Gemm", "f w2 b2", "logits", transB=1),
+    ]
+    values = [weights("w", 16, 3, 3, 3), weights("b", 16), weights("gamma", 16, seed=1), weights("beta", 16)]
+    values += [weights("mean", 16, seed=2), constant("var", np.linspace(0.5, 2, 16), "float32")]
+    values += [weights("w2", 5, 16), weights("b2", 5)]
+    return model(nodes, [tensor("image", [batch, 3, 12, 12])], [tensor("logits", [batch, 5])], values)
+
+
+def mlp(rows: int | str = 2) -> onnx.ModelProto:
+    """Two dense layers with a GELU-like tanh between: 8 numbers become 3."""
+    nodes = [
+        node("MatMul", "x w1", "h"),
+        node("Add", "h b1", "hb"),
+        node("Tanh", "hb", "t"),
+        node("MatMul", "t w2", "o"),
+        node("Softmax", "o", "y", axis=-1),
+    ]
+    values = [weights("w1", 8, 24), weights("b1", 24), weights("w2", 24, 3)]
+    return model(nodes, [tensor("x", [rows, 8])], [tensor("y", [rows, 3])], values)
+
+
+def add_net() -> onnx.ModelProto:
+    """y = x + x, over 2 x 3 numbers: the smallest model there is."""
+    return model([node("Add", "x x", "y")], [tensor("x", [2, 3])], [tensor("y", [2, 3])])
+
+
+def saved(path: Path, made: onnx.ModelProto) -> Path:
+    onnx.save(made, path)
+    return path

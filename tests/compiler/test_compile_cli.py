@@ -1,0 +1,115 @@
+"""`dyno compile` and `dyno targets` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from compiler.targets import TARGETS
+from runtime.manifest import read_manifest
+from tests.compiler.models import conv_net, mlp, saved
+
+
+def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dyno", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_model_becomes_an_artifact_and_its_parity_is_told(tmp_path: Path) -> None:
+    done = dyno("compile", saved(tmp_path / "net.onnx", conv_net()), "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("target: host (")
+    assert done.stdout.startswith("compiled net.onnx for host (")
+    assert "parity of logits with onnxruntime" in done.stdout
+    assert read_manifest(tmp_path / "out").model == "net.onnx"
+
+
+def test_the_manifest_as_json_is_all_of_stdout(tmp_path: Path) -> None:
+    path = saved(tmp_path / "mlp.onnx", mlp("rows"))
+    done = dyno("compile", path, "--output", tmp_path / "out", "--shape", "x=4,8", "--json", "--no-verify")
+    manifest = json.loads(done.stdout)
+    assert manifest["inputs"][0]["shape"] == [4, 8]
+    assert manifest["parity"] is None
+
+
+def refused(tmp_path: Path, message: str, *args: str | Path) -> None:
+    before = sorted(path for path in tmp_path.rglob("*"))
+    done = dyno("compile", *args)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.lower().count("error: ") == 1
+    assert done.stdout == ""
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_bad_files_exit_2_with_one_message_and_leave_nothing(tmp_path: Path) -> None:
+    whole = saved(tmp_path / "net.onnx", conv_net())
+    (tmp_path / "cut.onnx").write_bytes(whole.read_bytes()[:-40])
+    (tmp_path / "empty.onnx").touch()
+    out = ("-o", tmp_path / "out")
+    refused(tmp_path, "model not found", tmp_path / "missing.onnx", *out)
+    refused(tmp_path, "is empty", tmp_path / "empty.onnx", *out)
+    refused(tmp_path, "truncated", tmp_path / "cut.onnx", *out)
+
+
+def test_bad_arguments_exit_2_with_one_message_and_leave_nothing(tmp_path: Path) -> None:
+    net, open_shape = saved(tmp_path / "net.onnx", conv_net()), saved(tmp_path / "open.onnx", mlp("rows"))
+    out = ("-o", tmp_path / "out")
+    refused(tmp_path, "nearest: znver", net, "--target", "znver9", *out)
+    refused(tmp_path, "--shape 'x=1,8'", open_shape, *out)
+    refused(tmp_path, "expected NAME=SIZE,SIZE", open_shape, "--shape", "x=a,8", *out)
+    refused(tmp_path, "is a file; the output of a compile is a folder", net, "-o", net)
+
+
+def test_outputs_that_differ_exit_2_and_leave_nothing(tmp_path: Path) -> None:
+    net = saved(tmp_path / "net.onnx", conv_net())
+    done = dyno("compile", net, "-o", tmp_path / "out", "--tolerance", "0")
+    assert done.returncode == 2
+    assert "the artifact is not kept" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert names(tmp_path) == ["net.onnx"]
+
+
+def test_ctrl_c_while_it_compiles_exits_130_and_leaves_nothing(tmp_path: Path) -> None:
+    net = saved(tmp_path / "net.onnx", conv_net())
+    command = [sys.executable, "-m", "dyno", "compile", str(net), "-o", str(tmp_path / "out")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith("  import"):
+                break
+        time.sleep(0.2)  # some way into the stages
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert rest.rstrip().endswith("interrupted")
+    assert "Traceback" not in rest
+    assert names(tmp_path) == ["net.onnx"]
+
+
+def test_targets_as_json_lists_every_preset_with_its_facts() -> None:
+    rows = json.loads(dyno("targets", "--json").stdout)
+    assert [row["target"] for row in rows] == list(TARGETS)
+    by_name = {row["target"]: row for row in rows}
+    assert by_name["x86-64-v4"]["vector_bits"] == 512
+    assert by_name["neoverse-n1"]["architecture"] == "aarch64"
+    assert any(row["runs_here"] for row in rows)
+
+
+def test_targets_can_be_narrowed_and_an_empty_choice_says_what_there_is() -> None:
+    table = dyno("targets", "znver*").stdout
+    assert "znver4" in table
+    assert "haswell" not in table
+    none = dyno("targets", "sparc*")
+    assert none.returncode == 2
+    assert "no target matches 'sparc*'" in none.stderr
+    assert "znver4" in none.stderr

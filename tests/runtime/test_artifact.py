@@ -1,0 +1,112 @@
+"""Damaged and foreign artifacts: each its own error, before any of their code is loaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dyno.errors import ArtifactError
+from dyno.host import host_facts
+from runtime.artifact import missing_features, open_artifact
+from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME
+from runtime.session import Session
+
+
+@pytest.fixture
+def copy(artifact: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(artifact, tmp_path / "copy")
+
+
+def edited(**changes: Any) -> Callable[[Path], None]:
+    """Change the manifest; `target__cpu` means target.cpu."""
+
+    def edit(folder: Path) -> None:
+        document = json.loads((folder / MANIFEST_NAME).read_text())
+        for key, value in changes.items():
+            *way, last = key.split("__")
+            place = document
+            for step in way:
+                place = place[step]
+            place[last] = value
+        (folder / MANIFEST_NAME).write_text(json.dumps(document))
+
+    return edit
+
+
+def flip(folder: Path) -> None:
+    library = folder / LIBRARY_NAME
+    data = bytearray(library.read_bytes())
+    data[len(data) // 2] ^= 1
+    library.write_bytes(data)
+
+
+def truncate(folder: Path) -> None:
+    library = folder / LIBRARY_NAME
+    library.write_bytes(library.read_bytes()[:-1])
+
+
+def text_library(folder: Path) -> None:
+    from runtime.artifact import digest_file
+
+    (folder / LIBRARY_NAME).write_text("no library\n")
+    edited(library_bytes=11, library_digest=digest_file(folder / LIBRARY_NAME))(folder)
+
+
+OTHER = "x86_64" if host_facts().architecture != "x86_64" else "aarch64"
+DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a flipped bit": (flip, "its digest is not the manifest's"),
+    "a cut library": (truncate, r"is damaged: \d+ bytes, the manifest says \d+"),
+    "no library": (lambda folder: (folder / LIBRARY_NAME).unlink(), r"model\.so is missing"),
+    "no manifest": (
+        lambda folder: (folder / MANIFEST_NAME).unlink(),
+        "is no artifact: cannot read manifest.json",
+    ),
+    "no folder": (shutil.rmtree, "is no artifact"),
+    "a cut manifest": (lambda f: (f / MANIFEST_NAME).write_text('{"schema_version": 1,'), "is damaged"),
+    "a manifest without a key": (
+        lambda f: (f / MANIFEST_NAME).write_text('{"schema_version": 1}'),
+        "is damaged: .*required",
+    ),
+    "a manifest that is a list": (lambda f: (f / MANIFEST_NAME).write_text("[]"), "is damaged"),
+    "a newer schema": (
+        edited(schema_version=2, new_key=1),
+        "has schema_version 2, this modeldyno reads 1: update",
+    ),
+    "another architecture": (
+        edited(target__triple=f"{OTHER}-linux-gnu"),
+        f"was compiled for {OTHER}.*this machine is",
+    ),
+    "a CPU feature that is not here": (
+        edited(target__features=["sse4_2", "avx1024"]),
+        "needs CPU features that this machine lacks: .*avx1024. Compile it again with --target host",
+    ),
+    "a library that is none": (text_library, "can't be loaded"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_cannot_run_here_says_why(copy: Path, name: str) -> None:
+    damage, message = DAMAGE[name]
+    damage(copy)
+    with pytest.raises(ArtifactError, match=message) as caught:
+        Session.load(copy, 1)
+    assert str(copy) in str(caught.value)
+
+
+def test_a_whole_artifact_opens(copy: Path) -> None:
+    assert open_artifact(copy, host_facts()).model == "mlp.onnx"
+
+
+def test_an_unknown_key_of_this_schema_is_damage(copy: Path) -> None:
+    edited(surprise=1)(copy)
+    with pytest.raises(ArtifactError, match="surprise"):
+        Session.load(copy, 1)
+
+
+def test_missing_features_come_in_the_codes_order() -> None:
+    assert missing_features(["c", "a", "b"], ["a"]) == ("c", "b")
