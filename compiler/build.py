@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compiler.link import find_linker, link
+from compiler.link import link
 from compiler.options import Options
 from compiler.pipeline import OnStage, run_stages
 from compiler.source import Shapes, Source
@@ -35,7 +35,6 @@ def compile_source(
         OutputError: the folder can't be written.
     """
     check_output(output)
-    find_linker(target)
     built = run_stages(source, target, on_stage=on_stage, dump_dir=options.dump_dir)
     with staged_folder(output) as stage:
         times = list(built.stages)

@@ -1,55 +1,54 @@
-"""The linker: TVM's object files become the artifact's shared library."""
+"""The linker: TVM's object files become the artifact's shared library.
+
+LLD links for every target, from the package ziglang: no compiler needs to be installed, and one linker gives
+the same library everywhere. The library names no other: what its code calls (memset, expf, TVM's runtime) is
+in the process already when the runtime loads it.
+"""
 
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from compiler.targets import CompileTarget
 from dyno.errors import CompileError, OutputError
-from dyno.host import host_facts
 
-Linker = Callable[..., None]
 # With less than this free, a linker that was killed by a signal is taken to have met a full disk.
 FULL_BYTES = 1 << 20
-
-
-def find_linker(target: CompileTarget) -> Linker | None:
-    """Give the function that links for `target`; None for TVM's own, which calls the system's C++ compiler.
-
-    Raises:
-        CompileError: nothing here links for that processor.
-    """
-    here = host_facts().architecture.replace("arm64", "aarch64")
-    if target.architecture in ("", here):
-        _check_system_linker(target)
-        return None
-    if importlib.util.find_spec("ziglang") is None:
-        raise CompileError(
-            f"linking for {target.architecture} ({target.name}) on this {here} machine needs a cross linker: "
-            "install the package ziglang (`pip install ziglang`), or compile on a machine of that kind",
-            stage="link",
-            target=target.name,
-        )
-    return _zig(target.triple)
+_EMULATIONS = {"x86_64": "elf_x86_64", "aarch64": "aarch64linux"}
 
 
 def link(executable: Any, library: Path, target: CompileTarget) -> None:
     """Write `executable` as the shared library `library`.
 
     Raises:
-        CompileError: there is no linker, or it failed. OutputError: the disk is full.
+        CompileError: the linker is missing, or failed. OutputError: the disk is full.
     """
-    linker = find_linker(target)
+    emulation = _EMULATIONS[target.architecture]
+
+    def run(output: str, objects: Sequence[str], **_: Any) -> None:
+        _lld(
+            [
+                "-m",
+                emulation,
+                "-shared",
+                "--strip-debug",
+                "-z",
+                "noexecstack",
+                "-o",
+                str(output),
+                *map(str, objects),
+            ]
+        )
+
     try:
-        executable.export_library(str(library), fcompile=linker)
+        executable.export_library(str(library), fcompile=run)
     except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
         text = str(error).strip()
         if os.strerror(errno.ENOSPC) in text or shutil.disk_usage(library.parent).free < FULL_BYTES:
@@ -58,27 +57,8 @@ def link(executable: Any, library: Path, target: CompileTarget) -> None:
         raise CompileError(f"linking failed: {detail}", stage="link", target=target.name) from error
 
 
-def _check_system_linker(target: CompileTarget) -> None:
-    from tvm.support.cc import get_cc
-
-    if get_cc() is None:
-        raise CompileError(
-            "TVM needs gcc or clang on PATH to link the artifact (`dyno doctor` checks)",
-            stage="link",
-            target=target.name,
-        )
-
-
-def _zig(triple: str) -> Linker:
-    def run(output: str, objects: Sequence[str], options: Sequence[str] | None = None, **_: Any) -> None:
-        command = [sys.executable, "-m", "ziglang", "cc", "-target", triple]
-        done = subprocess.run(
-            [*command, "-shared", "-fPIC", "-o", str(output), *map(str, objects), *(options or ())],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(done.stderr or f"ziglang ended with status {done.returncode}")
-
-    return run
+def _lld(arguments: Sequence[str]) -> None:
+    command = [sys.executable, "-m", "ziglang", "ld.lld", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr or f"the linker ended with status {done.returncode}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from dyno.findings import Finding, finding
@@ -14,22 +12,21 @@ from dyno.host import gpus
 
 REQUIRED_PACKAGES = {
     "apache-tvm": "dyno compile",
+    "ziglang": "dyno compile (its LLD links the artifacts)",
     "onnx": "dyno compile",
     "onnxruntime": "the uncompiled baseline",
     "locust": "dyno load",
     "numpy": "dyno run",
 }
 OPTIONAL_PACKAGES = {"torch": ("torch.export models (.pt2)", "pip install 'modeldyno[torch]'")}
-# The order in which TVM looks for one.
-LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
+COMPILERS = ("gcc", "clang", "cc")
 
 
-def software_findings(environment: Mapping[str, str] = os.environ) -> list[Finding]:
+def software_findings() -> list[Finding]:
     """Look for compilers, packages and CUDA."""
-    chosen = environment.get("CXX") or environment.get("CC")
     nvcc = shutil.which("nvcc")
     return [
-        linker(chosen, find_linker(chosen), _version("ziglang")),
+        c_compiler(next((path for name in COMPILERS if (path := shutil.which(name))), None)),
         finding("Python", "python", "ok", f"Python {platform.python_version()}"),
         *(package(name, _version(name)) for name in (*REQUIRED_PACKAGES, *OPTIONAL_PACKAGES)),
         gpu(gpus()),
@@ -37,27 +34,12 @@ def software_findings(environment: Mapping[str, str] = os.environ) -> list[Findi
     ]
 
 
-def find_linker(chosen: str | None) -> str | None:
-    """Path of the compiler that links compiled models: `chosen` (CXX or CC), else the first of LINKERS."""
-    names = (chosen,) if chosen else LINKERS
-    return next((path for name in names if (path := shutil.which(name))), None)
-
-
-def linker(chosen: str | None, path: str | None, zig: str | None) -> Finding:
-    """Judge the C compiler, which turns a compiled model into a shared library."""
-    if path is not None:
-        version_line = _first_line([path, "--version"]) or "version not told"
-        return finding("Compilers", "linker", "ok", f"{path} links compiled models: {version_line}")
-    if chosen:
-        text = f"CXX or CC is {chosen!r}, which is not on PATH: dyno compile can't link"
-        return finding(
-            "Compilers", "linker", "missing", text, "unset CXX and CC, or name a compiler that is there"
-        )
-    if zig is not None:
-        text = f"no C compiler on PATH; the package ziglang {zig} links compiled models instead"
-        return finding("Compilers", "linker", "ok", text)
-    text = "neither a C compiler nor the package ziglang: dyno compile can't link; serving .onnx files works"
-    return finding("Compilers", "linker", "missing", text, "install gcc or clang, or `pip install ziglang`")
+def c_compiler(path: str | None) -> Finding:
+    """Name the C compiler. Nothing here needs one: LLD from the package ziglang links compiled models."""
+    if path is None:
+        return finding("Compilers", "c_compiler", "ok", "no C compiler on PATH, and none is needed")
+    told = _first_line([path, "--version"]) or "version not told"
+    return finding("Compilers", "c_compiler", "ok", f"{path}: {told} (not needed: LLD links compiled models)")
 
 
 def package(name: str, found: str | None) -> Finding:

@@ -21,8 +21,6 @@ def test_the_notebook_runs_and_its_last_cells_show_a_ranking_and_a_report(path: 
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
-    printed = "".join(
-        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
-    )
+    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert "1. c7a.medium" in printed
     assert "report.html:" in printed
