@@ -2,10 +2,10 @@
 
     python -m benchmarks.compile --models resnet50,squeezenet --threads 1,2 --peers onnxruntime,openvino
 
-Every peer runs in a process of its own on the same cores and takes its turn: A B C A B C, for `--rounds` rounds
-of about half a second each. A figure is the median over rounds of a round's median; its spread is the quartiles
-over rounds. Ratios are taken round by round, so that a slow spell of the machine hits both sides of a ratio
-alike. Outputs are compared with the first peer's.
+Every peer runs in a process of its own on the same cores and takes its turn: A B C A B C, for `--rounds`
+rounds of about half a second each. A figure is the median over rounds of a round's median; its spread is the
+quartiles over rounds. Ratios are taken round by round, so that a slow spell of the machine hits both sides of
+a ratio alike. Outputs are compared with the first peer's.
 """
 
 from __future__ import annotations
@@ -79,11 +79,7 @@ def _start(peer: str, model: Path, threads: int, folder: Path) -> Worker:
     command = python_module(
         "benchmarks.peer_worker", peer, str(model), str(threads), str(folder / f"{peer}.npz")
     )
-    return Worker(
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-    )
+    return Worker(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
 
 
 def _repeats(worker: Worker) -> int:

@@ -10,9 +10,9 @@ from dyno.errors import ArtifactError, ModelError
 
 if TYPE_CHECKING:
     import numpy as np
-    from runtime.session import Session
 
     from dyno.records import TensorSpec
+    from runtime.session import Session
 
 Kind = Literal["artifact", "onnx"]
 _MANIFEST = "manifest.json"

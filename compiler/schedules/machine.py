@@ -12,6 +12,7 @@ class Machine:
 
     lanes: int  # float32 numbers in one vector register
     registers: int  # vector registers that the program can name
+    l2_bytes: int = 1 << 20  # second-level cache of one core; the smallest of the servers in use
 
     def column_tile(self, columns: int) -> int:
         """Columns (output channels) that one tile holds: one or two vectors."""

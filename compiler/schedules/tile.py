@@ -1,8 +1,8 @@
 """The register-tile rule: sums of a tile of rows * columns stay in registers while the reduction runs.
 
-Loop order: batch, column tiles, outer rows and row tiles, shared among the cores; then the whole reduction;
-then the tile, its rows unrolled and its columns in vectors. The element-wise tail that follows (bias,
-activation, residual) is computed on the tile before it is written.
+Loop order: batch, then row and column tiles (which of them first: see _tile_output), shared among the cores;
+then the whole reduction; then the tile, its rows unrolled and its columns in vectors. The element-wise tail
+that follows (bias, activation, residual) is computed on the tile before it is written.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ def register_tile(func: Any, machine: Machine) -> Any:
     if found is None:
         return None
     tail, rest = found
-    row_outer, trips = _tile_output(sch, tail, rows, columns, machine)
-    sch.compute_at(main, row_outer, preserve_unit_loops=True)
+    resident = _weight_bytes(sch, main) <= machine.l2_bytes
+    trips = _tile_output(sch, tail, (rows, columns), machine, resident=resident)
+    sch.compute_at(main, trips[-1], preserve_unit_loops=True)
     steps, first_sum = _order_tile(sch, main, machine)
     spread(sch, trips, steps_inside=steps)
     # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
@@ -95,16 +96,36 @@ def _reads(sch: Any, block: Any, source: Any) -> bool:
     return any(region.source.same_as(source) for region in sch.get(block).reads)
 
 
-def _tile_output(sch: Any, tail: Any, rows: int, columns: int, machine: Machine) -> tuple[Any, list[Any]]:
-    """Tile the loops of the tail; give the loop that a tile is computed at, and all loops outside a tile."""
+def _weight_bytes(sch: Any, main: Any) -> int:
+    """Size of what is read again for every row: the reduction times all columns."""
+    kinds = iteration_kinds(sch, main)
+    loops = sch.get_loops(main)
+    columns = extent(sch, loops[kinds.count(0) - 1])
+    return math.prod([4, columns, *(extent(sch, loop) for loop in loops[kinds.count(0) :])])
+
+
+def _tile_output(
+    sch: Any, tail: Any, tile: tuple[int, int], machine: Machine, *, resident: bool
+) -> list[Any]:
+    """Tile the loops of the tail; give the loops outside a tile, outermost first.
+
+    Weights that stay in the second-level cache are walked for each row tile: its input stays in the first
+    level, and the output is written from left to right. Larger ones are read once, a column tile at a time,
+    and all rows are walked for each.
+    """
+    rows, columns = tile
     *outer, row, column = sch.get_loops(tail)
     row_outer, row_inner = sch.split(row, [None, rows])
     column_outer, column_inner = sch.split(column, [None, columns])
     lead, spatial = outer[:1] if len(outer) > 1 else [], outer[1:] if len(outer) > 1 else outer
-    trips = [*lead, column_outer, *spatial, row_outer]
+    by_rows, by_columns = (
+        [*lead, *spatial, row_outer, column_outer],
+        [*lead, column_outer, *spatial, row_outer],
+    )
+    trips = by_rows if resident else by_columns
     sch.reorder(*trips, row_inner, column_inner)
     _vectorize(sch, row_inner, column_inner, machine)
-    return row_outer, trips
+    return trips
 
 
 def _order_tile(sch: Any, main: Any, machine: Machine) -> tuple[int, Any]:
