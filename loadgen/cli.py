@@ -108,7 +108,9 @@ def _cores(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     show_default=True,
     help="Seed of the random tensors and of the Poisson arrivals.",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Write the LoadResult to this JSON file.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Write the LoadResult to this JSON file."
+)
 @click.option(
     "--server-pid",
     type=click.IntRange(1),

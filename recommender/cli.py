@@ -29,6 +29,7 @@ EXIT_INTERRUPTED = 130
 )
 @click.option(
     "--output",
+    "-o",
     "run_dir",
     type=click.Path(path_type=Path),
     required=True,

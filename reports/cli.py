@@ -13,6 +13,7 @@ from dyno.console import say
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option(
     "--output",
+    "-o",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write; default RUN_DIR/report.html.",
 )

@@ -1,0 +1,97 @@
+"""The README's road, command by command, on a small model: each step uses what the last one wrote."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from dyno.procs import python_module, start
+from dyno.records import LoadResult, Recommendation, read_record
+from tests.recommender.tiny import SIZE, SMALLEST, write_model
+
+JOB = f"""
+candidates: {{instance_types: [{SMALLEST}]}}
+load: {{users: [1], warmup_s: 0.3, duration_s: 1}}
+limits: {{p99_ms: 1000}}
+"""
+
+
+def dyno(folder: Path, *args: str) -> str:
+    """Run one command in `folder`; its standard output."""
+    command = [sys.executable, "-m", "dyno", *args]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything up to the report, in one folder."""
+    folder = tmp_path_factory.mktemp("road")
+    write_model(folder / "model.onnx")
+    np.save(folder / "x.npy", np.ones((1, SIZE), "float32"))
+    folder.joinpath("job.yaml").write_text(JOB)
+    dyno(folder, "compile", "model.onnx", "-o", "artifact")
+    dyno(folder, "run", "artifact", "--input", "x.npy", "-o", "outputs")
+    serve = python_module(
+        "dyno", "serve", str(folder / "artifact"), "--port", "0", "--port-file", str(folder / "port")
+    )
+    with start(serve, log=folder / "log") as child:
+        port = _wait_for(folder / "port", child.returncode)
+        dyno(folder, "load", f"http://127.0.0.1:{port}", "--duration", "1", "-o", "load.json")
+    dyno(folder, "recommend", "model.onnx", "--job", "job.yaml", "-o", "runs")
+    return folder
+
+
+def _wait_for(path: Path, returncode: object) -> str:
+    assert callable(returncode)
+    for _ in range(600):
+        if path.exists():
+            return path.read_text().strip()
+        assert returncode() is None
+        time.sleep(0.1)
+    raise AssertionError("the server never told its port")
+
+
+def test_run_saves_what_the_model_gives(road: Path) -> None:
+    assert np.load(road / "outputs" / "y.npy").shape == (1, SIZE)
+
+
+def test_load_writes_a_result_with_samples_and_the_usage_of_the_server(road: Path) -> None:
+    result = read_record(road / "load.json", LoadResult)
+    assert result.samples > 0
+    assert result.errors == 0
+    assert result.server is not None
+
+
+def test_recommend_ranks_the_compiled_artifact_and_the_baseline(road: Path) -> None:
+    found = read_record(road / "runs" / "recommendation.json", Recommendation)
+    assert {row.backend for row in found.ranking} == {"compiled", "onnxruntime"}
+    assert [row.rank for row in found.ranking] == [1, 2]
+    assert all(row.fidelity == "emulated" and row.samples > 0 for row in found.ranking)
+    assert found.rejected == ()
+
+
+def test_the_report_is_made_again_to_the_letter(road: Path) -> None:
+    before = (road / "runs" / "report.html").read_bytes()
+    (road / "runs" / "report.html").unlink()
+    dyno(road, "report", "runs")
+    assert (road / "runs" / "report.html").read_bytes() == before
+
+
+def test_the_lists_are_there_for_machines(road: Path) -> None:
+    assert json.loads(dyno(road, "instances", SMALLEST, "--json"))
+    assert json.loads(dyno(road, "targets", "--json"))
+    assert "findings" in json.loads(dyno(road, "doctor", "--json"))
+
+
+def test_nothing_is_left_running(road: Path) -> None:
+    lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    assert not [line for line in lines if str(road) in line]
