@@ -79,5 +79,10 @@ def _swap(stage: Path, path: Path) -> None:
         return
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
     path.rename(old / path.name)
-    stage.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        stage.rename(path)
+    except OSError:
+        (old / path.name).rename(path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -25,7 +25,6 @@ class TargetFacts(Record):
         default=(),
         description="CPU features, in the kernel's words, that the code may use: the host must have them",
     )
-    threads_hint: int | None = None
 
 
 class Parity(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tvm import relax
@@ -46,11 +47,11 @@ def _conv2d(builder: Any, call: Any, machine: Machine) -> Any:
     channels, width = weight.shape[0], (shape_of(call) or (0, 0, 0))[2]
     columns = machine.column_tile(channels)
     packed = kernels.pack_conv_weight(weight, columns)
+    # call_te takes tensors and plain numbers only: the geometry is bound before.
     return builder.call_te(
-        kernels.conv2d,
+        partial(kernels.conv2d, geometry=_geometry(attrs)),
         call.args[0],
         as_constant(packed),
-        **_geometry(attrs),
         channels=channels,
         rows=machine.row_tile(width, columns),
         primfunc_name_hint="conv2d",
@@ -68,10 +69,9 @@ def _depthwise(builder: Any, call: Any, machine: Machine) -> Any:
         return None
     columns = machine.lanes * 2 if channels % (machine.lanes * 2) == 0 else machine.lanes
     return builder.call_te(
-        kernels.depthwise_conv2d,
+        partial(kernels.depthwise_conv2d, geometry=_geometry(attrs)),
         call.args[0],
         as_constant(weight[..., 0].transpose(1, 2, 0)),
-        **_geometry(attrs),
         rows=machine.row_tile(out[2], columns),
         columns=columns,
         primfunc_name_hint="depthwise_conv2d",
@@ -116,8 +116,11 @@ def _batch_matmul(builder: Any, call: Any, machine: Machine) -> Any:
     )
 
 
-def _geometry(attrs: Any) -> dict[str, list[int]]:
-    return {name: [int(size) for size in getattr(attrs, name)] for name in ("strides", "padding", "dilation")}
+def _geometry(attrs: Any) -> kernels.Geometry:
+    step_h, step_w = (int(size) for size in attrs.strides)
+    top, left, bottom, right = (int(size) for size in attrs.padding)
+    gap_h, gap_w = (int(size) for size in attrs.dilation)
+    return kernels.Geometry((step_h, step_w), (top, left, bottom, right), (gap_h, gap_w))
 
 
 def _is_nhwc(attrs: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tvm import s_tir
@@ -60,20 +59,6 @@ def spread(sch: Any, loops: list[Any], *, steps_inside: int) -> Any:
     if trips > 1 and trips * steps_inside >= PARALLEL_STEPS:
         sch.parallel(fused)
     return fused
-
-
-def vectorize_columns(sch: Any, column: Any, lanes: int) -> Any:
-    """Split a loop into whole vectors, unrolled; one ragged vector loop where it does not divide."""
-    size = extent(sch, column)
-    if size % lanes:
-        width = math.gcd(size, lanes)
-        if width > 1:
-            _, column = sch.split(column, [None, width])
-            sch.vectorize(column)
-        return column
-    vectors, lane = sch.split(column, [None, lanes])
-    sch.vectorize(lane)
-    return vectors
 
 
 def schedule_spatial(sch: Any, block: Any, lanes: int) -> None:

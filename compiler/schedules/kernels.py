@@ -10,6 +10,8 @@ ATC 2019).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,71 +41,78 @@ def pack_matrix(weight: Array, columns: int) -> Array:
     return np.ascontiguousarray(padded.reshape(depth, -1, columns).transpose(1, 0, 2))
 
 
-def conv2d(
-    data: Any,
-    packed: Any,
-    *,
-    strides: list[int],
-    padding: list[int],
-    dilation: list[int],
-    channels: int,
-    rows: int,
-) -> Any:
-    """Convolve NHWC data; `packed` as from pack_conv_weight; `padding` is (top, left, bottom, right)."""
-    batch, height, width, depth = (int(size) for size in data.shape)
+@dataclass(frozen=True)
+class Geometry:
+    """How a filter walks over an image: (vertical, horizontal) steps, padding (top, left, bottom, right)."""
+
+    strides: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    dilation: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """An image padded for a filter. `read` gives the pixel under a tap; `wide` is out_w in whole tiles."""
+
+    out_h: int
+    out_w: int
+    wide: int
+    read: Callable[..., Any]
+
+
+def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: int) -> Any:
+    """Convolve NHWC data; `packed` as from pack_conv_weight."""
+    batch, depth = int(data.shape[0]), int(data.shape[3])
     blocks, kernel_h, kernel_w, _, columns = (int(size) for size in packed.shape)
-    out_h = (height + padding[0] + padding[2] - dilation[0] * (kernel_h - 1) - 1) // strides[0] + 1
-    out_w = (width + padding[1] + padding[3] - dilation[1] * (kernel_w - 1) - 1) // strides[1] + 1
-    wide = round_up(out_w, rows)
-    right = max(0, (wide - 1) * strides[1] + dilation[1] * (kernel_w - 1) + 1 - width - padding[1])
-    source = pad_hw(data, (padding[0], padding[1], padding[2], right))
+    window = place(data, (kernel_h, kernel_w), geometry, rows)
     ic = te.reduce_axis((0, depth), "ic")
     kh = te.reduce_axis((0, kernel_h), "kh")
     kw = te.reduce_axis((0, kernel_w), "kw")
     summed = te.compute(
-        (batch, out_h, wide, blocks * columns),
+        (batch, window.out_h, window.wide, blocks * columns),
         lambda n, h, w, o: te.sum(
-            source[n, h * strides[0] + kh * dilation[0], w * strides[1] + kw * dilation[1], ic]
-            * packed[o // columns, kh, kw, ic, o % columns],
+            window.read((n, h, w), (kh, kw), ic) * packed[o // columns, kh, kw, ic, o % columns],
             axis=[kh, kw, ic],
         ),
         name="conv2d",
         attrs={TILE: [rows, columns]},
     )
-    return crop(summed, (batch, out_h, out_w, channels))
+    return crop(summed, (batch, window.out_h, window.out_w, channels))
 
 
-def depthwise_conv2d(
-    data: Any,
-    weight: Any,
-    *,
-    strides: list[int],
-    padding: list[int],
-    dilation: list[int],
-    rows: int,
-    columns: int,
-) -> Any:
+def depthwise_conv2d(data: Any, weight: Any, *, geometry: Geometry, rows: int, columns: int) -> Any:
     """Depthwise convolution over NHWC data, one filter a channel; `weight` is [KH, KW, C]."""
-    batch, height, width, depth = (int(size) for size in data.shape)
+    batch, depth = int(data.shape[0]), int(data.shape[3])
     kernel_h, kernel_w, _ = (int(size) for size in weight.shape)
-    out_h = (height + padding[0] + padding[2] - dilation[0] * (kernel_h - 1) - 1) // strides[0] + 1
-    out_w = (width + padding[1] + padding[3] - dilation[1] * (kernel_w - 1) - 1) // strides[1] + 1
-    wide = round_up(out_w, rows)
-    right = max(0, (wide - 1) * strides[1] + dilation[1] * (kernel_w - 1) + 1 - width - padding[1])
-    source = pad_hw(data, (padding[0], padding[1], padding[2], right))
+    window = place(data, (kernel_h, kernel_w), geometry, rows)
     kh = te.reduce_axis((0, kernel_h), "kh")
     kw = te.reduce_axis((0, kernel_w), "kw")
     summed = te.compute(
-        (batch, out_h, wide, depth),
-        lambda n, h, w, c: te.sum(
-            source[n, h * strides[0] + kh * dilation[0], w * strides[1] + kw * dilation[1], c]
-            * weight[kh, kw, c],
-            axis=[kh, kw],
-        ),
+        (batch, window.out_h, window.wide, depth),
+        lambda n, h, w, c: te.sum(window.read((n, h, w), (kh, kw), c) * weight[kh, kw, c], axis=[kh, kw]),
         name="depthwise_conv2d",
         attrs={TILE: [rows, columns]},
     )
-    return crop(summed, (batch, out_h, out_w, depth))
+    return crop(summed, (batch, window.out_h, window.out_w, depth))
+
+
+def place(data: Any, kernel: tuple[int, int], geometry: Geometry, rows: int) -> Window:
+    """Pad NHWC data for a filter at every output pixel, and at those that fill the last tile."""
+    _, height, width, _ = (int(size) for size in data.shape)
+    (step_h, step_w), (gap_h, gap_w) = geometry.strides, geometry.dilation
+    top, left, bottom, right = geometry.padding
+    reach_h, reach_w = gap_h * (kernel[0] - 1) + 1, gap_w * (kernel[1] - 1) + 1
+    out_h = (height + top + bottom - reach_h) // step_h + 1
+    out_w = (width + left + right - reach_w) // step_w + 1
+    wide = round_up(out_w, rows)
+    needed = max(0, (wide - 1) * step_w + reach_w - width - left)
+    source = pad_hw(data, (top, left, bottom, needed))
+
+    def read(pixel: tuple[Any, Any, Any], tap: tuple[Any, Any], c: Any) -> Any:
+        n, h, w = pixel
+        return source[n, h * step_h + tap[0] * gap_h, w * step_w + tap[1] * gap_w, c]
+
+    return Window(out_h, out_w, wide, read)
 
 
 def dense(data: Any, packed: Any, *, width: int, rows: int) -> Any:
