@@ -43,6 +43,11 @@ _MEANINGS = (
         r"uses operator \1, which onnxruntime does not know",
     ),
     (r'External data path does not exist: "(.+?)"', r"keeps weights in \1, which is missing: put it there"),
+    # As 1.23, the newest for Python 3.10, words it.
+    (
+        r"cannot get file size: No such file or directory \[(.+?)\]",
+        r"keeps weights in \1, which is missing: put it there",
+    ),
     (r"External initializer: .* out of bounds", r"keeps weights in a file beside it that was cut short"),
     (r"Protobuf parsing failed|No graph was found", r"is no ONNX model, or was cut short"),
 )

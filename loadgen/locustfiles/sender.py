@@ -35,7 +35,8 @@ class Sender(FastHttpUser):
         self.client_pool = HTTPClientPool(concurrency=1, block_size=READ_BLOCK_BYTES, **limits)
         super().__init__(environment)
         agent = self.client.client
-        agent.max_redirects = 0  # what a redirect leads to is no answer of the model
+        # What a redirect leads to is no answer of the model; the limit alone hides its status in old clients.
+        agent.max_redirects, agent.redirect_response_codes = 0, frozenset()
         agent.cookiejar = None  # it only costs time
         agent.valid_response_codes = frozenset(
             range(100, 1000)
