@@ -171,3 +171,7 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
             f"parity of {row.output} with {manifest.parity.reference}: max abs {row.max_abs:.1e}, "
             f"max rel {row.max_rel:.1e}, cosine {row.cosine:.7f}"
         )
+        if row.not_finite:
+            click.echo(
+                f"  {row.not_finite:.1%} of its values are NaN or infinite in both, and compare nothing"
+            )

@@ -33,6 +33,10 @@ def link(executable: Any, library: Path, target: CompileTarget) -> None:
     emulation = _EMULATIONS[target.architecture]
 
     def run(output: str, objects: Sequence[str], **_: Any) -> None:
+        if any(str(path).endswith(".c") for path in objects):
+            raise RuntimeError(
+                "no operator of this model became machine code; serve the source model instead"
+            )
         _lld(
             [
                 "-m",
@@ -53,8 +57,14 @@ def link(executable: Any, library: Path, target: CompileTarget) -> None:
         text = str(error).strip()
         if os.strerror(errno.ENOSPC) in text or shutil.disk_usage(library.parent).free < FULL_BYTES:
             raise OutputError(f"cannot write {library}: {os.strerror(errno.ENOSPC)}") from error
-        detail = text.splitlines()[-1] if text else type(error).__name__
+        detail = _telling(text) or type(error).__name__
         raise CompileError(f"linking failed: {detail}", stage="link", target=target.name) from error
+
+
+def _telling(text: str) -> str:
+    """Give the line that says what went wrong: LLD draws pictures behind it."""
+    lines = text.splitlines()
+    return next((line for line in lines if "error:" in line), lines[-1] if lines else "")
 
 
 def _lld(arguments: Sequence[str]) -> None:

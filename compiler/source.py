@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from dyno.records import TensorSpec
 Array = npt.NDArray[Any]
 Shapes = dict[str, tuple[int, ...]]
 CHUNK = 1 << 20
+# One input of more numbers than this is a slip of the pen: as float32 it would take 4 GiB.
+MOST_ELEMENTS = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,14 @@ def fix_shapes(declared: dict[str, tuple[int | None, ...]], given: Shapes) -> Sh
     if unknown:
         known = ", ".join(declared)
         raise ConfigError(f"--shape {unknown[0]}: the model has no such input; its inputs are: {known}")
-    return {name: _fix_shape(name, shape, given.get(name)) for name, shape in declared.items()}
+    fixed = {name: _fix_shape(name, shape, given.get(name)) for name, shape in declared.items()}
+    for name, shape in fixed.items():
+        if math.prod(shape) > MOST_ELEMENTS:
+            raise ConfigError(
+                f"input {name!r} of shape {show_shape(shape)} would hold {math.prod(shape):.1e} numbers; "
+                f"the most that is compiled for is {MOST_ELEMENTS:.1e}"
+            )
+    return fixed
 
 
 def _fix_shape(name: str, declared: tuple[int | None, ...], given: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -53,8 +53,9 @@ def compare(name: str, expected: Array, found: Array) -> Parity:
     if expected.shape != found.shape or expected.dtype != found.dtype:
         return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
     a, b = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+    not_finite = float(1 - np.isfinite(b).mean()) if b.size else 0.0
     if a.size == 0 or np.array_equal(a, b, equal_nan=True):
-        return Parity(output=name, max_abs=0.0, max_rel=0.0, cosine=1.0)
+        return Parity(output=name, max_abs=0.0, max_rel=0.0, cosine=1.0, not_finite=not_finite)
     # An infinity that both have (a mask, say) is no difference; the finite rest is compared.
     finite = np.isfinite(b)
     same_elsewhere = np.array_equal(a[~finite], b[~finite], equal_nan=True)
@@ -68,6 +69,7 @@ def compare(name: str, expected: Array, found: Array) -> Parity:
         max_abs=max_abs,
         max_rel=max_abs / largest if largest else float("inf"),
         cosine=_cosine(a, b),
+        not_finite=not_finite,
     )
 
 

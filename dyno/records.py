@@ -282,6 +282,9 @@ class Recommendation(Record):
     limits: Limits
     host: HostFacts
     compiled: CompileSummary | None = None
+    caveats: tuple[str, ...] = Field(
+        default=(), description="what the emulation leaves out, by instance type; prices with date and source"
+    )
     ranking: tuple[Row, ...]
     rejected: tuple[Row, ...]
     notes: tuple[str, ...] = Field(default=(), description="what else to know of this run, in words")

@@ -146,6 +146,8 @@ def load_command(
     """
     if users is not None and rate_rps is not None:
         raise click.UsageError("--users makes a closed loop, --rate an open one: give one of them.")
+    if min_samples and max_duration_s < duration_s:
+        raise click.UsageError("--max-duration is shorter than --duration.")
     if content_type is not None and payload_path is None:
         raise click.UsageError("--content-type needs --payload.")
     from dyno.records import LoadSpec, write_record

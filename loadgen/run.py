@@ -21,7 +21,15 @@ from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, Plan,
 from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
 from loadgen.recording import Recording, load_recording
 from loadgen.summary import Summary, error_groups, summarise
-from loadgen.usage import UsageSampler, WindowUsage, affinity, find_server, is_this_machine, named_server
+from loadgen.usage import (
+    UsageSampler,
+    WindowUsage,
+    affinity,
+    find_server,
+    is_alive,
+    is_this_machine,
+    named_server,
+)
 
 STARTUP_LIMIT_S = 60.0
 OVERTIME_LIMIT_S = 30.0
@@ -60,6 +68,7 @@ def run_load(
         with _start(plan, payload) as child:
             around = _watch(child, plan, servers, on_progress)
             recording = load_recording(plan.recording_file)
+    _check_alive(spec, servers, recording)
     return _result(spec, started_at, recording, around)
 
 
@@ -128,6 +137,16 @@ def _watch(
     finally:
         if sampler:
             sampler.stop()
+
+
+def _check_alive(spec: LoadSpec, servers: tuple[int, ...], recording: Recording) -> None:
+    """Half a measurement of a server that died is no measurement."""
+    if servers and not any(map(is_alive, servers)):
+        ended = ", ".join(map(str, servers))
+        raise LoadTestError(
+            f"the server of {spec.url} (process {ended}) ended during the load test: "
+            f"{len(recording.latency_us)} requests succeeded, {len(recording.failure_kind)} failed"
+        )
 
 
 def _sampler(spec: LoadSpec, event: Started, generator: int, servers: tuple[int, ...]) -> UsageSampler:

@@ -114,6 +114,14 @@ class UsageSampler:
                 self._memory[name].append(memory_bytes(tree))
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _read(trees: Mapping[str, list[psutil.Process]]) -> Reading:
     cpu_s = {name: sum(map(cpu_seconds, tree)) for name, tree in trees.items()}
     times = psutil.cpu_times()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dyno.console import say
+from dyno.errors import ServerError
 
 if TYPE_CHECKING:
     from recommender.job import Job
@@ -60,6 +61,8 @@ def recommend_command(
         click.echo(found.model_dump_json(indent=2))
     else:
         print_summary(found, run_dir)
+    if not any(row.samples for row in (*found.ranking, *found.rejected)):
+        raise ServerError(f"nothing could be measured: every candidate failed; the reasons are in {run_dir}")
     return 0 if found.ranking else EXIT_NONE_MEETS_LIMITS
 
 

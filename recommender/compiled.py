@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dyno.errors import ArtifactError
+from dyno.errors import ArtifactError, OutputError
 from dyno.files import mapped_output_errors
 from dyno.procs import python_module, start
 from dyno.records import CompileSummary
 from recommender.job import Compile
 from runtime.manifest import Manifest, read_manifest
+
+# A compiler that fails with less than this free is taken to have met a full disk.
+FULL_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ def compile_apart(model: Path, folder: Path, options: Compile, log: Path) -> Com
         with start(command, log=log, env={"TMPDIR": str(work)}) as child:
             code = child.process.wait()
             tail = child.log_tail()
+        if code != 0 and shutil.disk_usage(work).free < FULL_BYTES:
+            raise OutputError(f"the disk of {folder.parent} is full: make room, then give the same command")
         if code != 0:
             return Compiled(None, failure=f"compilation failed: {_reason(code, tail)}", log_tail=tail)
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,6 +17,7 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 DEFAULT_USERS = (1, 2, 4)
+DEFAULT_LONGEST_S = 60.0
 
 
 class CandidateSpace(Record):
@@ -67,8 +68,10 @@ class Load(Record):
         ge=0,
         description="measure on until so many requests have succeeded; p99 is stated from 368 samples",
     )
-    max_duration_s: Seconds = Field(
-        default=60.0, description="the longest measured window of one level, for min_samples"
+    max_duration_s: Seconds | None = Field(
+        default=None,
+        description="the longest measured window of one level, for min_samples; "
+        "left out: 60 s, or duration_s where that is longer",
     )
     timeout_s: Seconds = Field(default=30.0, description="seconds after which a request is an error")
 
@@ -78,9 +81,23 @@ class Load(Record):
             raise ValueError("users (closed loop) and rate_rps (open loop) exclude each other: give one")
         return self
 
+    @model_validator(mode="after")
+    def _not_shorter_than_its_least(self) -> Load:
+        if self.max_duration_s is not None and self.max_duration_s < self.duration_s:
+            raise ValueError(
+                f"max_duration_s ({self.max_duration_s:g}) is shorter than duration_s ({self.duration_s:g})"
+            )
+        return self
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds that the measured window of one level lasts at the most."""
+        return self.max_duration_s or max(DEFAULT_LONGEST_S, self.duration_s)
+
     def specs(self, url: str, seed: int) -> tuple[LoadSpec, ...]:
         """Return one LoadSpec for `url` per load level, in the order given."""
-        common = LoadSpec(url=url, seed=seed, **self.model_dump(exclude={"users", "rate_rps"}))
+        fields = self.model_dump(exclude={"users", "rate_rps", "max_duration_s"})
+        common = LoadSpec(url=url, seed=seed, max_duration_s=self.longest_s, **fields)
         return tuple(common.model_copy(update=level) for level in self.levels())
 
     def levels(self) -> tuple[dict[str, float], ...]:

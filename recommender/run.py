@@ -11,6 +11,7 @@ from dyno.clock import utc_now
 from dyno.host import host_facts
 from dyno.records import Recommendation, Trial, write_record
 from loadgen.payload import payload_for
+from recommender.caveats import caveats
 from recommender.compiled import Compiled, compile_apart, existing_artifact, summary
 from recommender.events import (
     CompileEnded,
@@ -94,6 +95,7 @@ class _Run:
             limits=self.job.limits,
             host=host_facts(),
             compiled=summary(manifest) if manifest else None,
+            caveats=caveats(trials),
             ranking=ranking,
             rejected=rejected,
             notes=self._notes(compiled),

@@ -30,6 +30,7 @@ def print_summary(found: Recommendation, run_dir: Path) -> None:
         click.echo("No candidate meets the limits.")
     _print_lines("rejected:", [f"{words.candidate(row)}: {'; '.join(row.reasons)}" for row in found.rejected])
     _print_lines("warnings:", _warnings(found.ranking))
+    _print_lines("what emulation leaves out:", found.caveats)
     _print_lines("notes:", found.notes)
     click.echo(f"\n{run_dir / 'recommendation.json'}\n{run_dir / 'report.html'}")
 

@@ -41,8 +41,8 @@ def load(found: Load) -> str:
     else:
         kind = f"{', '.join(str(level['users']) for level in found.levels())} users (closed loop)"
     longest = ""
-    if found.min_samples and found.max_duration_s > found.duration_s:
-        longest = f", up to {found.max_duration_s:g} s for {found.min_samples} samples"
+    if found.min_samples and found.longest_s > found.duration_s:
+        longest = f", up to {found.longest_s:g} s for {found.min_samples} samples"
     return f"{kind}, each {found.warmup_s:g} s warm-up + {found.duration_s:g} s{longest}"
 
 

@@ -34,6 +34,9 @@ class Parity(Record):
     max_abs: float
     max_rel: float = Field(description="max |a - b| / max |b|: relative to the largest expected value")
     cosine: float = Field(description="cosine similarity of the flattened outputs")
+    not_finite: float = Field(
+        default=0.0, description="share of values that are NaN or infinite in both, and so compare nothing"
+    )
 
 
 class ParityReport(Record):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
+from threading import Timer
 
 import psutil
 import pytest
@@ -274,3 +276,14 @@ def test_locusts_last_lines_are_in_the_message_when_it_dies(
         pytest.raises(LoadTestError, match=r"(?s)ended early.*no such luck"),
     ):
         load(server, users=1)
+
+
+def test_a_server_that_dies_under_load_is_an_error_and_no_result(tmp_path: Path) -> None:
+    with stub_server(tmp_path, "--service-ms", "20") as server:
+        killer = Timer(3.0, os.kill, (server.pid, signal.SIGKILL))
+        killer.start()
+        try:
+            with pytest.raises(LoadTestError, match=rf"process {server.pid}\) ended during the load test"):
+                load(server, users=1, warmup_s=0.1, duration_s=4)
+        finally:
+            killer.cancel()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dyno.errors import ConfigError
-from recommender.job import Job, load_job
+from recommender.job import Job, Load, load_job
 
 
 def write(folder: Path, text: str) -> Path:
@@ -122,3 +122,12 @@ def test_every_field_has_a_description() -> None:
         if "description" not in field
     ]
     assert missing == []
+
+
+def test_a_longest_window_below_the_shortest_is_refused_and_none_follows_it(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("load: {duration_s: 100, max_duration_s: 10}\n")
+    with pytest.raises(ConfigError, match=r"max_duration_s \(10\) is shorter than duration_s \(100\)"):
+        load_job(path)
+    assert Load(duration_s=100).longest_s == 100
+    assert Load(duration_s=10).longest_s == 60

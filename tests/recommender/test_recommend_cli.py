@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from dyno.cli import main
-from tests.recommender.tiny import SMALLEST, processes_naming, write_model
+from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, write_model
 
 JOB = {
     "candidates": {"backends": ["onnxruntime"], "instance_types": [SMALLEST], "workers": [1, 2]},
@@ -232,3 +232,12 @@ def test_bad_input_is_one_message_and_leaves_nothing_behind(
     assert said in told.err
     assert len(told.err.splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_in_which_nothing_could_be_measured_exits_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path / "m.onnx")
+    write_job(tmp_path, candidates={"backends": ["onnxruntime"], "instance_types": [FOREIGN]})
+    assert ran(monkeypatch, *command(tmp_path)) == 2
+    assert "nothing could be measured" in capsys.readouterr().err
