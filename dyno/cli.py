@@ -76,7 +76,8 @@ class Commands(click.Group):
 def dyno() -> None:
     """Compile models, load-test them, and find the instance type that serves them cheapest.
 
-    Exit codes: 0 done; 1 measured, and the answer is no; 2 bad input; 130 interrupted.
+    Exit codes: 0 done; 1 measured, and the answer is no; 2 bad input, or nothing could be measured;
+    130 interrupted.
     """
 
 
