@@ -14,6 +14,7 @@ import numpy.typing as npt
 from dyno.errors import ConfigError
 from dyno.records import TensorSpec
 from dyno.units import BYTES_PER_MIB
+from runtime.feeds import random_feeds
 
 NPY = "application/x-npy"
 NPZ = "application/x-npz"
@@ -45,8 +46,9 @@ def payload_for(inputs: tuple[TensorSpec, ...], seed: int) -> Payload:
     """
     if not inputs:
         raise ConfigError("the model declares no inputs: give a request body with --payload")
-    rng = np.random.default_rng(seed)
-    arrays = {spec.name: _draw(spec, rng) for spec in inputs}
+    for spec in inputs:
+        _check_drawable(spec)
+    arrays = random_feeds(inputs, seed)
     if len(arrays) == 1:
         return Payload(_npy(next(iter(arrays.values()))), NPY)
     return Payload(_npz(arrays), NPZ)
@@ -72,18 +74,15 @@ def payload_from_file(path: Path, content_type: str | None = None) -> Payload:
     return Payload(body, kind)
 
 
-def _draw(spec: TensorSpec, rng: np.random.Generator) -> npt.NDArray[np.generic]:
+def _check_drawable(spec: TensorSpec) -> None:
     shape = tuple(1 if size is None else size for size in spec.shape)
     try:
         dtype = np.dtype(spec.dtype)
     except TypeError as error:
         raise ConfigError(_undrawable(spec)) from error
     _check_size(math.prod(shape) * dtype.itemsize, f"input {spec.name!r}")
-    if dtype.kind == "f":
-        return rng.standard_normal(shape).astype(dtype)
-    if dtype.kind in "iub":
-        return rng.integers(0, 2, shape).astype(dtype)
-    raise ConfigError(_undrawable(spec))
+    if dtype.kind not in "fiub":
+        raise ConfigError(_undrawable(spec))
 
 
 def _undrawable(spec: TensorSpec) -> str:

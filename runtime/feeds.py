@@ -13,16 +13,14 @@ Array = npt.NDArray[Any]
 
 
 def random_feeds(specs: tuple[TensorSpec, ...], seed: int) -> dict[str, Array]:
-    """Make one array per input: floats normal(0, 1); True; integers 0 or 1 (valid ids, masks, segments)."""
+    """Make one array per input: floats normal(0, 1); the rest 0 or 1 (valid ids, masks, segments)."""
     rng = np.random.default_rng(seed)
     return {spec.name: _random_array(spec, rng) for spec in specs}
 
 
 def _random_array(spec: TensorSpec, rng: np.random.Generator) -> Array:
-    shape = tuple(size or 1 for size in spec.shape)
+    shape = tuple(1 if size is None else size for size in spec.shape)
     dtype = np.dtype(spec.dtype)
     if dtype.kind == "f":
         return rng.standard_normal(shape).astype(dtype)
-    if dtype.kind == "b":
-        return np.ones(shape, dtype)
     return rng.integers(0, 2, shape).astype(dtype)
