@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from dyno.console import say
+from dyno.cores import parse_cores
 from dyno.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,15 +27,12 @@ class _Seconds(click.FloatRange):
         return number
 
 
-def _cores(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    if value is None:
+def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    cores = parse_cores(ctx, param, value)
+    if cores is None:
         return None
     from dyno.host import usable_cores
 
-    try:
-        cores = tuple(sorted({int(part) for part in value.split(",")}))
-    except ValueError as error:
-        raise ConfigError(f"--cpus {value}: expected core numbers with commas, e.g. 0,1") from error
     if not set(cores) <= set(usable_cores()):
         usable = ",".join(map(str, usable_cores()))
         raise ConfigError(f"--cpus {value}: this process may use the cores {usable} only")

@@ -6,16 +6,7 @@ from pathlib import Path
 
 import click
 
-from dyno.errors import ConfigError
-
-
-def _cores(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    try:
-        return tuple(sorted({int(part) for part in value.split(",")}))
-    except ValueError as error:
-        raise ConfigError(f"--cpus {value}: expected core numbers with commas, e.g. 0,1") from error
+from dyno.cores import parse_cores
 
 
 @click.command("serve")
@@ -45,7 +36,7 @@ def _cores(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     show_default=True,
     help="Inferences that may run side by side.",
 )
-@click.option("--cpus", callback=_cores, help="Cores to stay on, e.g. 0,1 (default: all usable ones).")
+@click.option("--cpus", callback=parse_cores, help="Cores to stay on, e.g. 0,1 (default: all usable ones).")
 @click.option(
     "--max-body-mib",
     type=click.IntRange(1),

@@ -34,7 +34,7 @@ def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Call
             answer = rule(builder, call, machine)
             if answer is not None:
                 return answer
-        # What no rule answers stays an operator; the second LegalizeOps gives it TVM's kernel.
+        # What no rule answers stays an operator: relax.build legalizes again, with TVM's own kernels.
         return call
 
     return legalize_call
