@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 PARENT_VARIABLE = "DYNO_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
+_DEATH_LIMIT_S = 5.0  # a killed process ends at once, but giving back much memory takes a moment
 
 
 class Child:
-    """A running child, head of a process group of its own. Use as a context manager: leaving ends it."""
+    """What `start` started, head of a process group of its own. As a context manager: leaving ends it."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
@@ -39,7 +44,12 @@ class Child:
         return ""
 
     def stop(self, grace_s: float = 10.0) -> int:
-        """Ask the whole group to end (SIGTERM), then make it (SIGKILL); return the exit status."""
+        """Ask the whole group to end (SIGTERM), then make it (SIGKILL); return the child's exit status.
+
+        On return no process of the group is left, except one that the kernel cannot end within 5 s.
+        """
+        if self not in _unstopped:  # its number may be another's by now
+            return self.process.wait()
         self._signal(signal.SIGTERM)
         try:
             self.process.wait(grace_s)
@@ -47,7 +57,12 @@ class Child:
             pass
         finally:
             self._signal(signal.SIGKILL)
-        return self.process.wait()
+        code = self.process.wait()
+        deadline = time.monotonic() + _DEATH_LIMIT_S
+        while _any_alive(self.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        _unstopped.pop(self, None)
+        return code
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -60,15 +75,35 @@ class Child:
         self.stop()
 
 
+# Every child from its first moment until `stop` is through with it, the oldest first.
+_unstopped: dict[Child, None] = {}
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop every child that was started and not stopped yet, the newest first.
+
+    An interrupt may come between `start` and the `with` that would stop the child, or cut a `stop` short.
+    Whoever catches it calls this before saying that nothing runs any more; leaving the interpreter does too.
+    """
+    for child in reversed(tuple(_unstopped)):
+        child.stop()
+
+
+os.register_at_fork(after_in_child=_unstopped.clear)  # they are the parent's, not the fork's
+
+
 def start(args: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Child:
     """Start `args` in a process group of its own with its output in `log`.
 
     A child that calls `end_with_parent()` first thing also ends when this process is killed. Start it from a
     thread that stays alive as long as it should: the kernel ties it to the thread, not the process.
+
+    An interrupt that comes meanwhile is handled when the child is known to `stop_all`.
     """
     full = {**os.environ, **(env or {}), PARENT_VARIABLE: str(os.getpid())}
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as stream:
+    with log.open("wb") as stream, _interrupts_held_back():
         process = subprocess.Popen(
             list(args),
             stdin=subprocess.DEVNULL,
@@ -77,7 +112,9 @@ def start(args: Sequence[str], *, log: Path, env: Mapping[str, str] | None = Non
             env=full,
             start_new_session=True,
         )
-    return Child(process, log)
+        child = Child(process, log)
+        _unstopped[child] = None
+    return child
 
 
 def python_module(module: str, *args: str) -> list[str]:
@@ -101,3 +138,54 @@ def free_port(host: str = "127.0.0.1") -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM wait; on leaving their handlers are called.
+
+    By handlers, not by a signal mask: a child would inherit the mask, and another thread could still take the
+    signal. One that is ignored, or has its default action, raises nothing here; the child is to inherit that.
+    """
+    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread only
+        yield
+        return
+    found = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    waiting: list[int] = []
+    held = True
+
+    def gate(number: int, frame: FrameType | None) -> None:
+        if held:
+            waiting.append(number)
+        else:
+            handlers[number](number, frame)
+
+    try:
+        for number in handlers:
+            signal.signal(number, gate)
+        yield
+    finally:
+        held = False  # first: should an interrupt end the next line early, the gate that stays is an open one
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in waiting:
+            signal.raise_signal(number)
+
+
+def _any_alive(group: int) -> bool:
+    """Whether a process of the group lives. A zombie does not, and where nobody waits for it, it stays."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # macOS says so of zombies
+        pass
+    import psutil  # here, since only a group that outlives its head comes this far
+
+    ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it has ended meanwhile
+            if os.getpgid(process.pid) == group and process.status() not in ended:
+                return True
+    return False

@@ -75,10 +75,13 @@ def _job(path: Path | None) -> Job:
 @contextmanager
 def _interruptible(run_dir: Path) -> Iterator[None]:
     """Ctrl-C and SIGTERM take down what was started, then say how to go on."""
+    from dyno.procs import stop_all
+
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
+        stop_all()  # what the interrupt kept from being stopped on its way here
         kept = len(list((run_dir / "trials").glob("*.json")))
         say(
             f"interrupted: all that was started is stopped; {kept} finished trials are kept in {run_dir}; "

@@ -35,6 +35,32 @@ def command(folder: Path, *extra: str) -> list[str]:
     return ["recommend", str(model), "--job", str(job), "--output", str(output), *extra]
 
 
+# A run that signals itself inside the Popen of its load generator, and prints what is left when it says so.
+INTERRUPTED_AT_FORK = """
+import os, signal, subprocess, sys, time
+import recommender.cli
+from dyno.cli import main
+
+started, said = [], recommender.cli.say
+
+def say(text):
+    print([pid for pid in started if os.path.exists(f"/proc/{{pid}}")])
+    said(text)
+
+class Popen(subprocess.Popen):
+    def __init__(self, args, **options):
+        super().__init__(args, **options)
+        started.append(self.pid)
+        if "locust" in args:
+            print("interrupts itself")
+            os.kill(os.getpid(), signal.{name})
+            time.sleep(0.01)
+
+recommender.cli.say, subprocess.Popen = say, Popen
+main()
+"""
+
+
 @contextmanager
 def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A run in a process of its own, which may be killed. Its Ctrl-C works even where ours is ignored."""
@@ -59,6 +85,14 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Not ended; a zombie that the system's first process has not waited for has ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -139,11 +173,31 @@ def test_an_interrupted_run_stops_its_children_and_says_how_to_go_on(tmp_path: P
         process.send_signal(number)
         told = process.communicate(timeout=WAIT_S)[1].decode()
         assert process.returncode == 130
-        assert [child for child in children if child.is_running()] == []
+        assert [child for child in children if alive(child)] == []
     assert told.endswith(
         f"interrupted: all that was started is stopped; 0 finished trials are kept in {tmp_path / 'run'}; "
         "the same command goes on from there\n"
     )
+    assert not processes_naming(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_interrupted_while_it_starts_a_child_stops_that_child_too(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    write_model(tmp_path / "m.onnx")
+    write_job(tmp_path)
+    code = INTERRUPTED_AT_FORK.format(name=number.name)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert done.stdout == "interrupts itself\n[]\n"
+    assert done.returncode == 130
+    assert "interrupted: all that was started is stopped; 0 finished trials" in done.stderr
     assert not processes_naming(tmp_path)
 
 
