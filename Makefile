@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint format check clean help lock
+.PHONY: demo test test-slow lint format check clean help lock bench-setup
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -40,6 +40,9 @@ format: $(VENV)/.dev  ## write the formatting that lint asks for
 	$(BIN)/ruff check --fix .
 
 check: lint test  ## what CI runs
+
+bench-setup: $(VENV)/.base  ## install what the compiler benchmark needs: the peers, and torch to build its models
+	$(PIP) --editable '.[torch,dev,bench]'
 
 clean:           ## remove the environment and the runs
 	rm -rf $(VENV) runs

@@ -1,185 +1,169 @@
 """Compiled artifacts against the peers, side by side in one run.
 
-    python -m benchmarks.compile --models resnet50,squeezenet --threads 1,2 --peers onnxruntime,openvino
+    python -m benchmarks.compile --models resnet50,minilm_l6 --threads 1,2 --peers onnxruntime,openvino
 
 Every peer runs in a process of its own on the same cores and takes its turn: A B C A B C, for `--rounds`
 rounds of about half a second each. A figure is the median over rounds of a round's median; its spread is the
 quartiles over rounds. Ratios are taken round by round, so that a slow spell of the machine hits both sides of
-a ratio alike. Outputs are compared with the first peer's.
+a ratio alike. All get the same inputs, and their outputs are compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import signal
 import sys
 import tempfile
-from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from benchmarks.peer_worker import PEERS
-from benchmarks.zoo.light import light_model
-from dyno.console import print_table
-from dyno.files import write_bytes, write_text
+from benchmarks.peers import PEERS
+from benchmarks.prepare import Prepared, measured_peak, prepared
+from benchmarks.side_by_side import Place, measure
+from benchmarks.summary import MINE, Row, agreement, geometric_means, peak_share, timing
+from benchmarks.zoo.registry import DEFAULT_CACHE, ZOO
+from dyno.console import print_table, say
+from dyno.files import write_text
 from dyno.host import host_facts
-from dyno.procs import python_module
 
-MODELS = ("resnet50", "squeezenet", "densenet121", "inception_v1", "shufflenet")
-ROUND_MS = 500.0
-Floats = npt.NDArray[np.float64]
+DEFAULT_PEERS = "onnxruntime,openvino"
+ROUNDS = 9
 
 
-@dataclass
-class Worker:
-    """A peer's process, spoken to in JSON lines."""
-
-    process: subprocess.Popen[str]
-    compile_s: float = 0.0
-
-    def ask(self, message: dict[str, Any] | None) -> dict[str, Any]:
-        """Send a message (None: nothing) and return the next answer."""
-        stdin, stdout = self.process.stdin, self.process.stdout
-        if stdin is None or stdout is None:
-            raise RuntimeError("the peer has no pipes")
-        if message is not None:
-            stdin.write(json.dumps(message) + "\n")
-            stdin.flush()
-        line = stdout.readline()
-        if not line:
-            raise RuntimeError(f"the peer ended with code {self.process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-
-def measure(model: Path, peers: list[str], threads: int, rounds: int, folder: Path) -> dict[str, Any]:
-    """Measure one model with one number of threads; medians in milliseconds, ratios to the best peer."""
-    workers = {peer: _start(peer, model, threads, folder) for peer in peers}
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark from the command line; exit code 130 when it is interrupted."""
+    args = _arguments(arguments)
+    if args.list:
+        print("\n".join(ZOO))
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for worker in workers.values():
-            worker.compile_s = float(worker.ask(None)["compile_s"])
-        counts = {peer: _repeats(worker) for peer, worker in workers.items()}
-        medians: dict[str, list[float]] = {peer: [] for peer in peers}
-        for _ in range(rounds):
-            for peer, worker in workers.items():
-                medians[peer].append(float(np.median(worker.ask({"repeat": counts[peer]})["ms"])))
-        error = _largest_difference(folder, peers)
-    finally:
-        for worker in workers.values():
-            worker.process.kill()
-            worker.process.wait()
-    return _summary(model.stem, threads, medians, workers["dyno"].compile_s, error)
+        with tempfile.TemporaryDirectory(prefix="dyno-bench-") as folder:
+            document = run(args, Path(folder))
+    except KeyboardInterrupt:
+        say("interrupted")
+        raise SystemExit(130) from None
+    _print(document, args.peers)
 
 
-def _start(peer: str, model: Path, threads: int, folder: Path) -> Worker:
-    command = python_module(
-        "benchmarks.peer_worker", peer, str(model), str(threads), str(folder / f"{peer}.npz")
-    )
-    return Worker(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure every model with every number of threads; the JSON file is written anew after each row."""
+    document: dict[str, Any] = {"models": [], "geomean_ratio_to_best_peer": {}, "host": _host()}
+    peak = document["host"]["peak_gflops_per_core"] = measured_peak(folder)
+    for name in args.models:
+        model = prepared(name, args.cache, folder / "model", args.tune)
+        for threads in args.threads:
+            document["models"].append(_row(model, threads, args, peak))
+            document["geomean_ratio_to_best_peer"] = geometric_means(document["models"])
+            if args.json:
+                write_text(args.json, json.dumps(document, indent=2) + "\n")
+    return document
 
 
-def _repeats(worker: Worker) -> int:
-    """Warm up, then choose how many inferences make a round."""
-    worker.ask({"repeat": 3})
-    typical = float(np.median(worker.ask({"repeat": 3})["ms"]))
-    return max(3, min(500, round(ROUND_MS / typical)))
-
-
-def _largest_difference(folder: Path, peers: list[str]) -> float:
-    """Largest difference from dyno's outputs, relative to the largest value."""
-    mine = np.load(folder / "dyno.npz", allow_pickle=False)
-    worst = 0.0
-    for peer in peers:
-        theirs = np.load(folder / f"{peer}.npz", allow_pickle=False)
-        for key in mine.files:
-            scale = float(np.abs(theirs[key]).max()) or 1.0
-            worst = max(worst, float(np.abs(mine[key] - theirs[key]).max()) / scale)
-    return worst
-
-
-def _summary(
-    model: str, threads: int, medians: dict[str, list[float]], compile_s: float, error: float
-) -> dict[str, Any]:
-    table: dict[str, Floats] = {peer: np.asarray(values) for peer, values in medians.items()}
-    others = np.stack([values for peer, values in table.items() if peer != "dyno"])
-    ratios = table["dyno"] / others.min(axis=0)
+def _row(model: Prepared, threads: int, args: argparse.Namespace, peak: float | None) -> Row:
+    say(f"{model.name}, {threads} thread(s): {', '.join(args.peers)} in turns, {args.rounds} rounds")
+    missing = {MINE: model.failure} if model.failure else {}
+    place = Place(model.zoo_name, model.onnx, model.artifact, model.folder)
+    found = measure(args.peers, place, threads=threads, rounds=args.rounds, missing=missing)
+    times = timing(found, args.peers)
+    say(f" {times['ms']} ms; ratio {times['ratio_to_best_peer']}")
+    for peer, reason in found.missing.items():
+        say(f"  {peer}: {reason}")
     return {
-        "model": model,
+        "model": model.name,
         "threads": threads,
-        "ms": {peer: round(float(np.median(values)), 3) for peer, values in table.items()},
-        "quartiles_ms": {
-            peer: np.round(np.percentile(values, [25, 75]), 3).tolist() for peer, values in table.items()
-        },
-        "ratio_to_best_peer": round(float(np.median(ratios)), 3),
-        "ratio_quartiles": np.round(np.percentile(ratios, [25, 75]), 3).tolist(),
-        "compile_s": round(compile_s, 1),
-        "largest_difference": error,
+        **times,
+        "peak_share": peak_share(model.flops, times["ms"].get(MINE), threads, peak),
+        "compile_s": model.compile_s,
+        "artifact_mb": model.artifact_mb,
+        "gflop": None if model.flops is None else round(model.flops / 1e9, 3),
+        "peak_rss_mb": {peer: found.peak_rss_mb.get(peer) for peer in args.peers},
+        "load_s": found.load_s,
+        "how": found.how,
+        "missing": found.missing,
+        "rounds": args.rounds,
+        **agreement(model.folder, list(found.ms)),
     }
 
 
-def main() -> None:
-    """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--models", default=",".join(MODELS), help="names of the onnx package's light models")
-    parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--peers", default="onnxruntime", help=f"of {', '.join(sorted(PEERS))}")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
-    peers = ["dyno", *[peer for peer in args.peers.split(",") if peer != "dyno"]]
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="dyno-bench-") as name:
-        folder = Path(name)
-        for model in args.models.split(","):
-            path = folder / f"{model}.onnx"
-            write_bytes(path, light_model(model).SerializeToString())
-            for threads in (int(text) for text in args.threads.split(",")):
-                rows.append(measure(path, peers, threads, args.rounds, folder))
-                print(f"{model} {threads} thread(s): {rows[-1]['ms']}", file=sys.stderr)
-    _report(rows, peers, args.json)
+def _host() -> dict[str, Any]:
+    facts: dict[str, Any] = host_facts().model_dump()
+    installed = {found.metadata["Name"]: found.version for found in distributions()}
+    facts["packages"] |= {name: installed[name] for name in ("openvino", "transformers") if name in installed}
+    return facts
 
 
-def _report(rows: list[dict[str, Any]], peers: list[str], target: Path | None) -> None:
-    print_table(
-        (
-            "model",
-            "threads",
-            *(f"{peer} ms" for peer in peers),
-            "ratio",
-            "quartiles",
-            "compile s",
-            "max diff",
-        ),
-        [
-            (
-                row["model"],
-                str(row["threads"]),
-                *(f"{row['ms'][peer]:.2f}" for peer in peers),
-                f"{row['ratio_to_best_peer']:.2f}",
-                "{:.2f}-{:.2f}".format(*row["ratio_quartiles"]),
-                f"{row['compile_s']:.1f}",
-                f"{row['largest_difference']:.1e}",
-            )
-            for row in rows
-        ],
+def _print(document: dict[str, Any], peers: list[str]) -> None:
+    columns = ("model", "threads", *(f"{peer} ms" for peer in peers), "ratio", "quartiles", "of peak")
+    columns = (*columns, "compile s", "MB", *(f"{peer} RSS" for peer in peers), "max diff")
+    print_table(columns, [_cells(row, peers) for row in document["models"]], right=columns[1:])
+    means = document["geomean_ratio_to_best_peer"]
+    for threads, mean in means.items():
+        rows = [row for row in document["models"] if str(row["threads"]) == threads]
+        counted = sum(row["ratio_to_best_peer"] is not None for row in rows)
+        print(f"{threads} thread(s): geometric mean of the ratio to the best peer {mean} ({counted} models)")
+    reasons = {(row["model"], *item) for row in document["models"] for item in row["missing"].items()}
+    for model, peer, reason in sorted(reasons):
+        print(f"no figure for {peer} on {model}: {reason}")
+
+
+def _cells(row: Row, peers: list[str]) -> tuple[str, ...]:
+    quartiles = row["ratio_quartiles"]
+    return (
+        row["model"],
+        str(row["threads"]),
+        *(_shown(row["ms"][peer], ".2f") for peer in peers),
+        _shown(row["ratio_to_best_peer"], ".2f"),
+        "{:.2f}-{:.2f}".format(*quartiles) if quartiles else "-",
+        _shown(row["peak_share"], ".0%"),
+        _shown(row["compile_s"], ".1f"),
+        _shown(row["artifact_mb"], ".1f"),
+        *(_shown(row["peak_rss_mb"][peer], ".0f") for peer in peers),
+        _shown(row["largest_difference"], ".1e") + (" DIFFERS" if row["differs"] else ""),
     )
-    threads = sorted({row["threads"] for row in rows})
-    means = {
-        str(count): round(
-            float(np.exp(np.mean([np.log(r["ratio_to_best_peer"]) for r in rows if r["threads"] == count]))),
-            3,
-        )
-        for count in threads
-    }
-    print(f"geometric mean of the ratio to the best peer, by threads: {means}")
-    if target:
-        document = {"host": host_facts().model_dump(), "models": rows, "geomean_ratio_to_best_peer": means}
-        write_text(target, json.dumps(document, indent=2) + "\n")
+
+
+def _shown(value: float | None, pattern: str) -> str:
+    return "-" if value is None else format(value, pattern)
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.compile", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", default="", help="names (see --list) or ONNX files; default: every name")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads inside one inference")
+    parser.add_argument("--peers", default=DEFAULT_PEERS, help=f"of {', '.join(PEERS)}; dyno always runs")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of half a second for each peer")
+    parser.add_argument("--json", type=Path, help="also write the rows here, anew after each")
+    parser.add_argument("--tune", type=float, metavar="SECONDS", help="let dyno tune for so long a model")
+    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of the built ONNX files")
+    parser.add_argument("--list", action="store_true", help="print the models' names and end")
+    args = parser.parse_args(arguments)
+    args.models = _names(args.models) or list(ZOO)
+    args.peers = [MINE, *(peer for peer in _names(args.peers) if peer != MINE)]
+    try:
+        args.threads = [int(text) for text in _names(args.threads)]
+    except ValueError:
+        args.threads = []
+    _check(parser, args)
+    return args
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if not args.threads or min(args.threads) < 1 or args.rounds < 1:
+        parser.error("--threads and --rounds take numbers of 1 or more")
+    for peer in args.peers:
+        if peer not in PEERS:
+            parser.error(f"unknown peer {peer!r}; the peers are: {', '.join(PEERS)}")
+    for name in args.models:
+        if name not in ZOO and not Path(name).is_file():
+            parser.error(f"unknown model {name!r}: no file, and none of {', '.join(ZOO)}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

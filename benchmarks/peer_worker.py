@@ -1,105 +1,102 @@
 """One peer in a process of its own: loads a model, then times inferences when it is told to.
 
-Speaks JSON lines: the parent writes {"repeat": N}, this answers {"ms": [...]}; first it says {"ready": …}.
-A process each, because thread pools of several runtimes in one process spin against each other.
+Speaks JSON lines. First it says {"load_s", "how"} or {"error"}. To {"repeat": N, "warm": M} it answers
+{"ms": [...]} after M inferences untimed; to {"memory": true}, {"peak_rss_mb"}. A process each, because thread
+pools of several runtimes in one process spin against each other, and so that memory is one runtime's.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import resource
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
-from dyno.records import TensorSpec
-from runtime.feeds import random_feeds
+from benchmarks.feeds import load_feeds
+from benchmarks.peers import PEERS, Job, Run
+from dyno.procs import end_with_parent
 
-Run = Callable[[], list[Any]]
+MIB = 1 << 20
 
 
-def dyno_peer(model: Path, threads: int) -> tuple[Run, float]:
-    """Compile with all defaults for this host; the seconds leave the parity check out."""
-    import tempfile
+def main(peer: str, folder: str, threads: str, *files: str) -> None:
+    """Serve one peer until standard input ends; its outputs go to `folder`/`peer`.npz to be compared.
 
-    from compiler import Options, compile_model
-    from runtime.session import Session
-
-    folder = Path(tempfile.mkdtemp(prefix="dyno-bench-"))
+    `files` are the zoo's name of the model (may be empty), its ONNX file and dyno's artifact.
+    """
+    end_with_parent()
+    answers = _own_stdout()
     began = time.perf_counter()
-    compile_model(model, folder / "artifact", options=Options(verify=False))
-    seconds = time.perf_counter() - began
-    session = Session.load(folder / "artifact", threads)
-    feeds = random_feeds(session.inputs, 0)
-    return (lambda: list(session.run(feeds).values())), seconds
-
-
-def onnxruntime_peer(model: Path, threads: int) -> tuple[Run, float]:
-    """ONNX Runtime with all graph optimisations and as many threads."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 4
-    began = time.perf_counter()
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    seconds = time.perf_counter() - began
-    feeds = random_feeds(_specs(model), 0)
-    return (lambda: list(session.run(None, feeds))), seconds
-
-
-def openvino_peer(model: Path, threads: int) -> tuple[Run, float]:
-    """OpenVINO with its latency hint, float32, and as many threads."""
-    import openvino
-
-    core = openvino.Core()
-    config = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    began = time.perf_counter()
-    specs = _specs(model)
-    network = core.read_model(model)
-    network.reshape({index: list(spec.shape) for index, spec in enumerate(specs)})
-    request = core.compile_model(network, "CPU", config).create_infer_request()
-    seconds = time.perf_counter() - began
-    arrays = list(random_feeds(specs, 0).values())
-    return (lambda: list(request.infer(arrays).values())), seconds
-
-
-PEERS: dict[str, Callable[[Path, int], tuple[Run, float]]] = {
-    "dyno": dyno_peer,
-    "onnxruntime": onnxruntime_peer,
-    "openvino": openvino_peer,
-}
-
-
-def _specs(model: Path) -> tuple[TensorSpec, ...]:
-    from compiler.frontends.dispatch import read_model
-
-    return read_model(model, {}).inputs
-
-
-def main(peer: str, model: str, threads: str, output: str) -> None:
-    """Serve one peer until standard input ends; its outputs go to `output` (.npz) to be compared."""
-    run, seconds = PEERS[peer](Path(model), int(threads))
-    arrays = run()
-    np.savez(output, *[np.asarray(array) for array in arrays])
-    print(json.dumps({"ready": peer, "compile_s": seconds}), flush=True)
+    try:
+        feeds = load_feeds(Path(folder) / "feeds.npz")
+        name, model, artifact = files
+        loaded = PEERS[peer](Job(name, Path(model), Path(artifact), feeds, int(threads)))
+        seconds = time.perf_counter() - began
+        arrays = [np.array(array) for array in loaded.run()]
+        np.savez(Path(folder) / f"{peer}.npz", *arrays)
+    except Exception as error:  # whatever went wrong is a line of the report
+        _say(answers, {"error": f"{type(error).__name__}: {_first_line(error)}"})
+        return
+    _say(answers, {"load_s": seconds, "how": loaded.how})
+    _forget_peak()
     for line in sys.stdin:
-        times = []
-        for _ in range(json.loads(line)["repeat"]):
-            began = time.perf_counter()
-            run()
-            times.append((time.perf_counter() - began) * 1000.0)
-        print(json.dumps({"ms": times}), flush=True)
+        message = json.loads(line)
+        if "memory" in message:
+            _say(answers, {"peak_rss_mb": peak_rss_mb()})
+        else:
+            _say(answers, {"ms": _times(loaded.run, message["warm"], message["repeat"])})
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory in MiB since the kernel was last told to forget it, else of the whole life."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        found = None
+    kib = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(kib * 1024 / MIB, 1)
+
+
+def _forget_peak() -> None:
+    """Let the peak begin anew, so that it is that of running and not of loading (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _times(run: Run, warm: int, repeat: int) -> list[float]:
+    for _ in range(warm):
+        run()
+    times = []
+    for _ in range(repeat):
+        began = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - began) * 1000.0)
+    return times
+
+
+def _own_stdout() -> TextIO:
+    """Keep standard output for the answers; what libraries print goes to standard error."""
+    stream = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return stream
+
+
+def _say(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or "no message").splitlines()[0][:300]
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:7])

@@ -10,7 +10,7 @@ from typing import Any
 
 from compiler.link import link
 from compiler.options import Options
-from compiler.pipeline import OnStage, run_stages
+from compiler.pipeline import Built, OnStage, run_stages
 from compiler.source import Shapes, Source
 from compiler.targets import CompileTarget, resolve_target, runs_here
 from compiler.verify import check_parity
@@ -40,7 +40,7 @@ def compile_source(
         times = list(built.stages)
         library = stage / LIBRARY_NAME
         times.append(_timed("link", lambda: link(built.executable, library, target), on_stage))
-        manifest = _manifest(source, target, options, times, library)
+        manifest = _manifest(source, target, options, built, times=times, library=library)
         _write(stage, manifest)
         if options.verify and runs_here(target, host_facts()):
             reports: list[ParityReport] = []
@@ -133,7 +133,13 @@ def _verify(source: Source, folder: Path, options: Options, target: CompileTarge
 
 
 def _manifest(
-    source: Source, target: CompileTarget, options: Options, times: list[StageTime], library: Path
+    source: Source,
+    target: CompileTarget,
+    options: Options,
+    built: Built,
+    *,
+    times: list[StageTime],
+    library: Path,
 ) -> Manifest:
     packages = host_facts().packages
     return Manifest(
@@ -150,6 +156,8 @@ def _manifest(
         toolchain={name: packages[name] for name in TOOLCHAIN if name in packages},
         stages=tuple(times),
         parity=None,
+        kernels=built.kernels,
+        peak=built.peak,
         library_digest=digest_file(library),
         library_bytes=library.stat().st_size,
     )

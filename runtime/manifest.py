@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -55,6 +56,51 @@ class StageTime(Record):
     seconds: float
 
 
+class ArgumentSpec(Record):
+    """One tensor that a kernel reads or writes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size in memory."""
+        digits = "".join(filter(str.isdigit, self.dtype.partition("_")[0]))
+        return math.prod(self.shape) * max(1, int(digits or 8) // 8)
+
+
+class KernelFacts(Record):
+    """What one tensor program computes in one call, and how often an inference calls it."""
+
+    name: str
+    kind: str = Field(description="conv2d, dense, softmax, ...")
+    calls: int = Field(description="calls in one inference")
+    flops: int | None = Field(
+        description="useful operations of one call: 2 for each multiply-add that the model defines, or an "
+        "estimate where there are none; None where they can't be counted"
+    )
+    bytes: int = Field(description="all that one call reads and writes, each tensor once, weights included")
+    inputs: tuple[ArgumentSpec, ...]
+    outputs: tuple[ArgumentSpec, ...]
+
+
+class PeakKernel(Record):
+    """The function of the library that does nothing but float32 multiply-adds in registers.
+
+    Its arguments are factor (2, lanes) and the result (chains, lanes).
+    """
+
+    function: str
+    chains: int
+    lanes: int
+    steps: int
+
+    @property
+    def flops(self) -> int:
+        """Operations of one call."""
+        return 2 * self.chains * self.lanes * self.steps
+
+
 class Manifest(Record):
     """`manifest.json` of an artifact folder."""
 
@@ -71,6 +117,8 @@ class Manifest(Record):
     toolchain: dict[str, str] = Field(description="versions of what made it")
     stages: tuple[StageTime, ...]
     parity: ParityReport | None
+    kernels: tuple[KernelFacts, ...] = Field(default=(), description="empty in artifacts of older versions")
+    peak: PeakKernel | None = None
     library_digest: str = Field(description="BLAKE2b-256 of model.so")
     library_bytes: int
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,14 @@ _pool = threading.local()  # .threads: the size of the calling thread's pool, wh
 class Session:
     """A loaded artifact. Not for two threads at once: make one session per thread."""
 
-    def __init__(self, manifest: Manifest, module: Any, threads: int) -> None:
+    def __init__(self, manifest: Manifest, module: Any, threads: int, library: Any = None) -> None:
         self.manifest = manifest
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
         self.threads = threads
         self._ffi = tvm_light.load()
         self._module = module
+        self._library = library
         self._main = module["main"]
 
     @classmethod
@@ -48,11 +50,12 @@ class Session:
         ffi = tvm_light.load()
         library = str((path / LIBRARY_NAME).resolve())
         try:
-            module = ffi.load_module(library)["vm_load_executable"]()
+            loaded = ffi.load_module(library)
+            module = loaded["vm_load_executable"]()
             module["vm_initialization"](_CPU, 0, _POOLED_ALLOCATOR)
         except (RuntimeError, OSError, AttributeError, ValueError) as error:
             raise ArtifactError(f"{library} can't be loaded: {_first_line(error)}") from error
-        return cls(manifest, module, threads or len(usable_cores()))
+        return cls(manifest, module, threads or len(usable_cores()), loaded)
 
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """Run one inference on named arrays; the result's arrays are the caller's own.
@@ -70,6 +73,31 @@ class Session:
         # Copied: an output may be a view of an input, or a constant inside the model.
         arrays = [np.from_dlpack(tensor).copy() for tensor in found]
         return {spec.name: array for spec, array in zip(self.outputs, arrays, strict=True)}
+
+    def instrument(self, observer: Callable[..., None] | None) -> None:
+        """Have `observer(function, name, before, result, *arguments)` called before and after each call.
+
+        A call is that of a kernel or of a builtin, by its name. None ends it.
+        """
+        self._module["set_instrument"](observer)
+
+    def bind(self, function: str, *arrays: Array) -> Callable[[], Any] | None:
+        """Bind a function of the library itself to what it reads and writes; None when there is none."""
+        try:
+            found = self._library.get_function(function, query_imports=True)
+        except (AttributeError, TypeError):
+            return None
+        tensors = [self._ffi.from_dlpack(aligned(array)) for array in arrays]
+        return lambda: found(*tensors)
+
+    def callback(self, function: Callable[..., None], *arguments: Any) -> Callable[[], Any]:
+        """Bind a Python function to arguments, to be called the way the VM calls its observer."""
+        converted = self._ffi.convert(function)
+        given = [
+            self._ffi.from_dlpack(aligned(value)) if isinstance(value, np.ndarray) else value
+            for value in arguments
+        ]
+        return lambda: converted(None, *given)
 
     def _tensor(self, spec: TensorSpec, feeds: dict[str, Array]) -> Any:
         if spec.name not in feeds:

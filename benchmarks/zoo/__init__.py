@@ -1,1 +1,1 @@
-"""Models that the benchmarks and the demo build for themselves."""
+"""Models that the benchmarks and the demo build for themselves: `registry` lists them."""

@@ -63,8 +63,15 @@ def _path(name: str) -> Path:
 
 
 def _roles(graph: onnx.GraphProto) -> dict[str, str]:
-    """Say what each weight is to the operator that reads it, e.g. `BatchNormalization.4` for the variance."""
-    return {name: f"{node.op_type}.{place}" for node in graph.node for place, name in enumerate(node.input)}
+    """Say what each weight is to the operator that reads it, e.g. `BatchNormalization.4` for the variance.
+
+    Unsqueeze is looked through: some graphs shape the factors and terms behind a BatchNorm by it.
+    """
+    roles = {name: f"{node.op_type}.{place}" for node in graph.node for place, name in enumerate(node.input)}
+    for node in graph.node:
+        if node.op_type == "Unsqueeze":
+            roles[node.input[0]] = roles.get(node.output[0], "")
+    return roles
 
 
 def _weight(rng: np.random.Generator, role: str, shape: list[int]) -> Array:
@@ -73,6 +80,7 @@ def _weight(rng: np.random.Generator, role: str, shape: list[int]) -> Array:
         "BatchNormalization.2": lambda: rng.normal(0.0, 0.2, shape),
         "BatchNormalization.3": lambda: rng.normal(0.0, 0.3, shape),
         "BatchNormalization.4": lambda: rng.uniform(0.5, 1.5, shape),
+        "Mul.1": lambda: rng.uniform(0.5, 1.5, shape),
         "Gemm.1": lambda: rng.normal(0.0, 0.1 / np.sqrt(shape[-1]), shape),
     }
     fan_in = max(1, int(np.prod(shape[1:])))
