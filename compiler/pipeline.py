@@ -12,7 +12,7 @@ from compiler.source import Source
 from compiler.targets import CompileTarget
 from dyno.errors import CompileError, DynoError
 from dyno.files import write_text
-from runtime.manifest import StageTime
+from runtime.manifest import KernelFacts, PeakKernel, StageTime
 
 Stage = Callable[[Any, Source, CompileTarget], Any]
 OnStage = Callable[[str], None]
@@ -46,6 +46,12 @@ def _fold(module: Any, _source: Source, _target: CompileTarget) -> Any:
     return fold(module)
 
 
+def _fuse_norms(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.norms import fuse_norms
+
+    return fuse_norms(module)
+
+
 def _fold_padding(module: Any, _source: Source, _target: CompileTarget) -> Any:
     from compiler.passes.pad import fold_padding
 
@@ -62,6 +68,12 @@ def _legalize(module: Any, _source: Source, target: CompileTarget) -> Any:
     from compiler.passes.legalize import legalize
 
     return legalize(module, target.machine)
+
+
+def _lower_rest(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.lower import lower_rest
+
+    return lower_rest(module)
 
 
 def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
@@ -90,10 +102,12 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("fold_batch_norm", _fold_batch_norm),
     ("decompose", _decompose),
     ("fold", _fold),
+    ("fuse_norms", _fuse_norms),
     ("fold_padding", _fold_padding),
     ("channels_last", _channels_last),
     ("fold_layout", _fold),
     ("legalize", _legalize),
+    ("lower_rest", _lower_rest),
     ("fuse", _fuse),
     ("schedule", _schedule),
     ("generate", _generate),
@@ -102,10 +116,12 @@ STAGES: tuple[tuple[str, Stage], ...] = (
 
 @dataclass(frozen=True)
 class Built:
-    """What the stages made: TVM's executable, and the seconds that each stage took."""
+    """What the stages made: TVM's executable, the seconds of each stage, and what `dyno profile` goes by."""
 
     executable: Any
     stages: tuple[StageTime, ...]
+    kernels: tuple[KernelFacts, ...] = ()
+    peak: PeakKernel | None = None
 
 
 def run_stages(
@@ -118,16 +134,34 @@ def run_stages(
     """
     module: Any = None
     times = []
+    kernels: tuple[KernelFacts, ...] = ()
+    peak = None
     with target.tvm_target():
         for number, (name, stage) in enumerate(STAGES):
             if on_stage:
                 on_stage(name)
+            if name == "schedule":
+                kernels = _run_stage(name, _kernel_facts, module, source, target)
+            if name == "generate":
+                module, peak = _run_stage(name, _with_peak, module, source, target)
             began = time.perf_counter()
             module = _run_stage(name, stage, module, source, target)
             times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
             if dump_dir and hasattr(module, "script"):
                 write_text(dump_dir / f"{number:02d}_{name}.py", module.script())
-    return Built(module, tuple(times))
+    return Built(module, tuple(times), kernels, peak)
+
+
+def _kernel_facts(module: Any, _source: Source, _target: CompileTarget) -> tuple[KernelFacts, ...]:
+    from compiler.kernel_facts import kernel_facts
+
+    return kernel_facts(module)
+
+
+def _with_peak(module: Any, _source: Source, target: CompileTarget) -> tuple[Any, PeakKernel | None]:
+    from compiler.peak import with_peak
+
+    return with_peak(module, target.machine)
 
 
 def _run_stage(name: str, stage: Stage, module: Any, source: Source, target: CompileTarget) -> Any:

@@ -1,16 +1,34 @@
 """Functions that LLVM would call one number at a time, as polynomials that run in vectors.
 
-exp, tanh and erf are TVM's own approximations (after Cephes and Eigen): their error on float32 is stated by
-the tests beside this module, and the parity check bounds what it does to a model.
+exp, tanh and erf are TVM's own approximations (after Cephes and Eigen), log is Cephes' logf: their error on
+float32 is stated by the tests beside this module, and the parity check bounds what it does to a model.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tvm import te, tirx, topi
+
+from compiler.passes.fold import constant
+
+# log(1 + f) = f - f²/2 + f³ * polynomial for 1/√2 <= 1 + f <= √2, highest power first (Cephes logf).
+_LOG = (
+    *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
+    *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
+)
+# ln(2) in two parts: the first has zeros enough that its product with an exponent is exact.
+_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+# Exponents that stand for short products; others go through `pow`.
+_POWERS: dict[float, Callable[[Any], Any]] = {
+    0.5: topi.sqrt,
+    1.0: topi.identity,
+    2.0: lambda data: topi.multiply(data, data),
+    3.0: lambda data: topi.multiply(topi.multiply(data, data), data),
+}
 
 
 def sigmoid(data: Any) -> Any:
@@ -31,6 +49,95 @@ def gelu(data: Any) -> Any:
     half, one = tirx.const(0.5, data.dtype), tirx.const(1, data.dtype)
     errors = topi.fast_erf(scaled)
     return te.compute(data.shape, lambda *axes: data[axes] * half * (one + errors[axes]), name="gelu")
+
+
+def gelu_tanh(data: Any) -> Any:
+    """x / 2 * (1 + tanh(√(2/π) * (x + 0.044715 x³))), element-wise: GELU's approximate form."""
+    scale, cubic = _number(math.sqrt(2 / math.pi)), _number(0.044715)
+    inner = te.compute(
+        data.shape,
+        lambda *axes: scale * data[axes] * (_number(1) + cubic * data[axes] * data[axes]),
+        name="gelu_inner",
+    )
+    curve = topi.fast_tanh(inner)
+    return te.compute(
+        data.shape, lambda *axes: data[axes] * _number(0.5) * (_number(1) + curve[axes]), name="gelu_tanh"
+    )
+
+
+def log(data: Any) -> Any:
+    """Natural logarithm, element-wise: -inf of zero, and no number of what is negative."""
+    return te.compute(data.shape, lambda *axes: log_of(data[axes]), name="log")
+
+
+def softplus(data: Any, *, beta: float, threshold: float) -> Any:
+    """log(1 + exp(beta x)) / beta, element-wise; x itself where beta x is above `threshold`."""
+    small = te.compute(data.shape, lambda *axes: -_number(beta) * tirx.abs(data[axes]), name="small")
+    powers = topi.fast_exp(small)
+
+    def element(*axes: Any) -> Any:
+        value = data[axes]
+        curve = tirx.max(value, _number(0)) + _log_of_one_plus(powers[axes]) * _number(1 / beta)
+        # Written so that what is no number fails the test and comes out as itself.
+        return tirx.Select(value * _number(beta) <= _number(threshold), curve, value)
+
+    return te.compute(data.shape, element, name="softplus")
+
+
+def _number(value: float) -> Any:
+    return tirx.const(value, "float32")
+
+
+def log_of(value: Any) -> Any:
+    """Natural logarithm of one float32 number."""
+    # Denormal numbers have no exponent of their own: 2^24 times them has.
+    tiny = value < _number(1.17549435e-38)
+    scaled = tirx.Select(tiny, value * _number(1 << 24), value)
+    bits = tirx.reinterpret("int32", scaled)
+    exponent = (bits - 0x3F3504F3) >> 23  # of the power of two for which the mantissa is from 1/√2 to √2
+    mantissa = tirx.reinterpret("float32", bits - (exponent << 23))
+    power = tirx.Cast("float32", exponent) - tirx.Select(tiny, _number(24), _number(0))
+    found = _log_near_one(mantissa - _number(1), power)
+    infinite = tirx.Select(value < _number(math.inf), found, value)
+    return tirx.Select(
+        value > _number(0),
+        infinite,
+        tirx.Select(value < _number(0), _number(math.nan), value - _number(math.inf)),
+    )
+
+
+def _log_of_one_plus(value: Any) -> Any:
+    """log(1 + u) for 0 <= u <= 1, to all digits of a small u."""
+    far = value > _number(math.sqrt(2) - 1)
+    fraction = tirx.Select(far, (value - _number(1)) * _number(0.5), value)
+    return _log_near_one(fraction, tirx.Select(far, _number(1), _number(0)))
+
+
+def _log_near_one(fraction: Any, power: Any) -> Any:
+    """log((1 + f) * 2^power)."""
+    square = fraction * fraction
+    curve = _number(_LOG[0])
+    for coefficient in _LOG[1:]:
+        curve = curve * fraction + _number(coefficient)
+    tail = curve * fraction * square + power * _number(_LN2_LOW) - square * _number(0.5)
+    return fraction + tail + power * _number(_LN2_HIGH)
+
+
+def _softplus(builder: Any, call: Any) -> Any:
+    if str(call.ty.dtype) != "float32" or float(call.attrs.beta) <= 0:
+        return call
+    kernel = partial(softplus, beta=float(call.attrs.beta), threshold=float(call.attrs.threshold))
+    return builder.call_te(kernel, call.args[0], primfunc_name_hint="softplus")
+
+
+def _power(builder: Any, call: Any) -> Any:
+    exponent = constant(call.args[1])
+    if exponent is None or exponent.size != 1 or exponent.ndim > len(call.args[0].ty.shape):
+        return call
+    product = _POWERS.get(float(exponent.reshape(-1)[0]))
+    if product is None or str(call.ty.dtype) != "float32":
+        return call
+    return builder.call_te(product, call.args[0], primfunc_name_hint="power")
 
 
 def _element_wise(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
@@ -57,5 +164,9 @@ FAST_MATH: dict[str, Callable[[Any, Any], Any]] = {
     "relax.sigmoid": _element_wise(sigmoid),
     "relax.nn.silu": _element_wise(silu),
     "relax.nn.gelu": _element_wise(gelu),
+    "relax.nn.gelu_tanh": _element_wise(gelu_tanh),
+    "relax.log": _element_wise(log),
+    "relax.nn.softplus": _softplus,
+    "relax.power": _power,
     "relax.nn.softmax": _softmax,
 }

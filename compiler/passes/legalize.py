@@ -10,8 +10,9 @@ from tvm import relax
 
 from compiler.passes.fast_math import FAST_MATH
 from compiler.passes.fold import as_constant, constant
+from compiler.passes.lower import light_kernels
 from compiler.passes.rewrite import shape_of
-from compiler.schedules import kernels
+from compiler.schedules import kernels, winograd
 from compiler.schedules.machine import Machine
 
 # TVM's number for "sums, then takes element-wise work into its tile": what FuseOps goes by.
@@ -21,9 +22,10 @@ OUT_FUSABLE = 4
 def legalize(mod: Any, machine: Machine) -> Any:
     """Give each operator a tensor program; operators that answer none of our rules get TVM's own."""
     mine = {
-        "relax.nn.conv2d": _first(_conv2d, _depthwise, machine=machine),
+        "relax.nn.conv2d": _first(_winograd, _conv2d, _depthwise, machine=machine),
         "relax.matmul": _first(_dense, _batch_matmul, machine=machine),
         **FAST_MATH,
+        **light_kernels(machine),
     }
     return relax.transform.LegalizeOps(mine, enable_warning=False)(mod)
 
@@ -38,6 +40,27 @@ def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Call
         return call
 
     return legalize_call
+
+
+def _winograd(builder: Any, call: Any, machine: Machine) -> Any:
+    attrs, weight, out = call.attrs, constant(call.args[1]), shape_of(call)
+    if weight is None or out is None or not _is_nhwc(attrs) or int(attrs.groups) != 1 or not _is_float(call):
+        return None
+    geometry = _geometry(attrs)
+    if weight.shape[1:3] != (3, 3) or geometry.strides != (1, 1) or geometry.dilation != (1, 1):
+        return None
+    tiling = winograd.choose_tiling(machine, (out[1], out[2]), weight.shape[3], weight.shape[0])
+    if tiling is None:
+        return None
+    packed = winograd.pack_winograd_weight(weight, tiling.side, tiling.columns)
+    return builder.call_te(
+        partial(winograd.winograd_conv2d, geometry=geometry, tiling=tiling),
+        call.args[0],
+        as_constant(packed),
+        channels=weight.shape[0],
+        primfunc_name_hint="winograd_conv2d",
+        primfunc_attrs={"op_pattern": OUT_FUSABLE},
+    )
 
 
 def _conv2d(builder: Any, call: Any, machine: Machine) -> Any:

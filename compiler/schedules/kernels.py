@@ -20,6 +20,7 @@ import tvm
 from tvm import te, tirx
 
 TILE = "dyno.tile"  # block annotation: [rows, columns] of the register tile
+PACKED = "dyno.packed"  # block annotation: the last thing read is packed weights, a panel a column tile
 
 Array = npt.NDArray[Any]
 
@@ -75,7 +76,7 @@ def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: i
             axis=[kh, kw, ic],
         ),
         name="conv2d",
-        attrs={TILE: [rows, columns]},
+        attrs={TILE: [rows, columns], PACKED: 1},
     )
     return crop(summed, (batch, window.out_h, window.out_w, channels))
 
@@ -129,7 +130,7 @@ def dense(data: Any, packed: Any, *, width: int, rows: int) -> Any:
             axis=[k],
         ),
         name="dense",
-        attrs={TILE: [rows, columns]},
+        attrs={TILE: [rows, columns], PACKED: 1},
     )
     return crop(summed, (*lead, height, width))
 

@@ -14,9 +14,19 @@ class Machine:
     registers: int  # vector registers that the program can name
     l2_bytes: int = 1 << 20  # second-level cache of one core; the smallest of the servers in use
 
+    @property
+    def block_bytes(self) -> int:
+        """Packed weights that are walked again and again: two such blocks and the input fit in the cache."""
+        return self.l2_bytes // 4
+
     def column_tile(self, columns: int) -> int:
         """Columns (output channels) that one tile holds: one or two vectors."""
         return self.lanes * 2 if columns > self.lanes else self.lanes
+
+    def most_rows(self, column_tile: int) -> int:
+        """Rows of a tile whose sums, with a row of weights and one input, fill the registers."""
+        vectors = max(1, column_tile // self.lanes)
+        return max(1, (self.registers - 1 - vectors) // vectors)
 
     def row_tile(self, rows: int, column_tile: int) -> int:
         """Rows (output pixels) that one tile holds, so that its sums stay in registers.
@@ -25,7 +35,7 @@ class Machine:
         `row` rows and `vectors` vectors keeps row * vectors sums, `vectors` weights and one broadcast input.
         """
         vectors = max(1, column_tile // self.lanes)
-        most = max(1, (self.registers - 1 - vectors) // vectors)
+        most = self.most_rows(column_tile)
         return min(range(1, min(most, rows) + 1), key=lambda tile: (padded_cost(rows, tile, vectors), -tile))
 
 

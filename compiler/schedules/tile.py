@@ -21,8 +21,9 @@ from compiler.schedules.common import (
     spread,
     try_inline,
 )
-from compiler.schedules.kernels import TILE
+from compiler.schedules.kernels import PACKED, TILE
 from compiler.schedules.machine import Machine
+from compiler.schedules.prefetch import STEPS, TILE_START, WEIGHTS, insert_prefetches
 
 # Reductions up to this many steps are unrolled whole: the 3 * 3 of a filter, the 3 channels of an image.
 UNROLL_STEPS = 9
@@ -37,29 +38,32 @@ def register_tile(func: Any, machine: Machine) -> Any:
     main = tiled[0]
     rows, columns = (int(size) for size in sch.get(main).annotations[TILE])
     padding = [block for block in sch.get_producers(main) if is_spatial(sch, block)]
-    found = _element_wise_tail(sch, main, padding)
+    found = element_wise_tail(sch, main, padding)
     if found is None:
         return None
     tail, rest = found
-    resident = _weight_bytes(sch, main) <= machine.l2_bytes
-    trips = _tile_output(sch, tail, (rows, columns), machine, resident=resident)
+    blocks = _column_blocks(sch, main, columns, machine)
+    trips, walked = _tile_output(sch, tail, (rows, columns), blocks, machine)
     sch.compute_at(main, trips[-1], preserve_unit_loops=True)
-    steps, first_sum = _order_tile(sch, main, machine)
-    spread(sch, trips, steps_inside=steps)
+    steps, first_sum, chunk = _order_tile(sch, main, machine)
+    if len(blocks) and chunk is not None:
+        sch.annotate(chunk, WEIGHTS, [columns, blocks[0], rows, *walked])
+    around = spread(sch, trips, steps_inside=steps)
+    sch.annotate(around, TILE_START, [rows, columns])
     # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
     sch.decompose_reduction(main, first_sum)
     for block in (*padding, *rest):
         schedule_spatial(sch, block, machine.lanes)
-    return sch.mod["main"]
+    return insert_prefetches(sch.mod["main"])
 
 
-def _element_wise_tail(sch: Any, main: Any, padding: list[Any]) -> tuple[Any, list[Any]] | None:
+def element_wise_tail(sch: Any, main: Any, before: list[Any]) -> tuple[Any, list[Any]] | None:
     """Inline what follows `main` element by element into one block, the tail.
 
     Gives the tail and the blocks behind it (a padding, a transpose), which stay stages of their own; None
     when one of those reads something else of the chain, so that it can't stay in registers.
     """
-    kept = {sch.get(block).name_hint for block in (main, *padding)}
+    kept = {sch.get(block).name_hint for block in (main, *before)}
     followers = [block for block in root_blocks(sch) if sch.get(block).name_hint not in kept]
     chain = [sch.get(main).writes[0].source]
     inlined: list[Any] = []
@@ -96,49 +100,62 @@ def _reads(sch: Any, block: Any, source: Any) -> bool:
     return any(region.source.same_as(source) for region in sch.get(block).reads)
 
 
-def _weight_bytes(sch: Any, main: Any) -> int:
-    """Size of what is read again for every row: the reduction times all columns."""
+def _column_blocks(sch: Any, main: Any, columns: int, machine: Machine) -> list[int]:
+    """Column tiles whose weights a core keeps at hand while it walks all rows: [of a block], or [] for all.
+
+    Only weights that were packed are walked in blocks: they lie one column tile after the other.
+    """
     kinds = iteration_kinds(sch, main)
     loops = sch.get_loops(main)
-    columns = extent(sch, loops[kinds.count(0) - 1])
-    return math.prod([4, columns, *(extent(sch, loop) for loop in loops[kinds.count(0) :])])
+    tiles = extent(sch, loops[kinds.count(0) - 1]) // columns
+    panel_bytes = 4 * columns * math.prod(extent(sch, loop) for loop in loops[kinds.count(0) :])
+    fitting = max(1, machine.block_bytes // panel_bytes)
+    if PACKED not in sch.get(main).annotations or tiles <= fitting:
+        return []
+    return [max(size for size in range(1, fitting + 1) if tiles % size == 0)]
 
 
 def _tile_output(
-    sch: Any, tail: Any, tile: tuple[int, int], machine: Machine, *, resident: bool
-) -> list[Any]:
-    """Tile the loops of the tail; give the loops outside a tile, outermost first.
+    sch: Any, tail: Any, tile: tuple[int, int], blocks: list[int], machine: Machine
+) -> tuple[list[Any], list[int]]:
+    """Tile the loops of the tail; give the loops outside a tile, outermost first, and the sizes of the rows.
 
-    Weights that stay in the second-level cache are walked for each row tile: its input stays in the first
-    level, and the output is written from left to right. Larger ones are read once, a column tile at a time,
-    and all rows are walked for each.
+    A block of columns goes outermost: its weights stay in the second-level cache while all rows are walked.
+    Inside it the column tiles go innermost: a row tile's input stays in the first level, and the output is
+    written from left to right.
     """
     rows, columns = tile
     *outer, row, column = sch.get_loops(tail)
+    walked = [extent(sch, loop) for loop in (*outer, row)]
     row_outer, row_inner = sch.split(row, [None, rows])
-    column_outer, column_inner = sch.split(column, [None, columns])
-    lead, spatial = outer[:1] if len(outer) > 1 else [], outer[1:] if len(outer) > 1 else outer
-    by_rows, by_columns = (
-        [*lead, *spatial, row_outer, column_outer],
-        [*lead, column_outer, *spatial, row_outer],
+    column_block, column_outer, column_inner = sch.split(
+        column, [None, *(blocks or [math.ceil(extent(sch, column) / columns)]), columns]
     )
-    trips = by_rows if resident else by_columns
+    trips = [column_block, *outer, row_outer, column_outer]
     sch.reorder(*trips, row_inner, column_inner)
-    _vectorize(sch, row_inner, column_inner, machine)
-    return trips
+    vectorize_tile(sch, row_inner, column_inner, machine)
+    return trips, walked
 
 
-def _order_tile(sch: Any, main: Any, machine: Machine) -> tuple[int, Any]:
-    """Order the loops of one tile; give its number of multiply-adds and its outermost reduction loop."""
+def _order_tile(sch: Any, main: Any, machine: Machine) -> tuple[int, Any, Any]:
+    """Order the loops of one tile.
+
+    Gives its number of multiply-adds, its outermost reduction loop, and the loop around STEPS steps of the
+    innermost one, where there is such a loop.
+    """
     kinds = iteration_kinds(sch, main)
     loops = sch.get_loops(main)[-len(kinds) :]
     steps = math.prod(extent(sch, loop) for loop in loops)
     *unit, row, column = loops[: kinds.count(0)]
     reductions = loops[kinds.count(0) :]
     sch.reorder(*unit, *reductions, row, column)
-    _vectorize(sch, row, column, machine)
+    vectorize_tile(sch, row, column, machine)
+    chunk = None
+    if extent(sch, reductions[-1]) % STEPS == 0:
+        chunk, inner = sch.split(reductions[-1], [None, STEPS])
+        reductions = [*reductions[:-1], chunk, inner]
     _unroll_short(sch, reductions)
-    return steps, reductions[0]
+    return steps, reductions[0], chunk
 
 
 def _unroll_short(sch: Any, reductions: list[Any]) -> None:
@@ -150,7 +167,8 @@ def _unroll_short(sch: Any, reductions: list[Any]) -> None:
         sch.unroll(loop)
 
 
-def _vectorize(sch: Any, row: Any, column: Any, machine: Machine) -> None:
+def vectorize_tile(sch: Any, row: Any, column: Any, machine: Machine) -> None:
+    """Unroll the rows of a tile, and put its columns in vectors."""
     sch.unroll(row)
     vectors, lane = sch.split(column, [None, machine.lanes])
     sch.unroll(vectors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,17 @@ import pytest
 from tvm import relax
 
 from compiler.passes.legalize import legalize
-from tests.compiler.relaxed import AVX512, Array, call_counts, module, run_default, run_staged
+from compiler.pipeline import run_stages
+from tests.compiler.relaxed import (
+    AVX512,
+    Array,
+    call_counts,
+    module,
+    run_default,
+    run_staged,
+    source_of,
+    target_for,
+)
 
 POINTS = 1 << 18
 erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -22,6 +33,10 @@ OPERATORS: dict[str, Callable[[Any], Any]] = {
     "sigmoid": relax.op.sigmoid,
     "silu": relax.op.nn.silu,
     "gelu": relax.op.nn.gelu,
+    "gelu_tanh": relax.op.nn.gelu_tanh,
+    "log": relax.op.log,
+    "softplus": relax.op.nn.softplus,
+    "mish": lambda x: relax.op.multiply(x, relax.op.tanh(relax.op.nn.softplus(x))),
 }
 REFERENCES: dict[str, Callable[[Array], Array]] = {
     "exp": np.exp,
@@ -30,6 +45,10 @@ REFERENCES: dict[str, Callable[[Array], Array]] = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "silu": lambda x: x / (1 + np.exp(-x)),
     "gelu": lambda x: x / 2 * (1 + erf(x / math.sqrt(2))),
+    "gelu_tanh": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "log": np.log,
+    "softplus": lambda x: np.logaddexp(0, x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
 }
 
 
@@ -47,7 +66,11 @@ def errors(name: str, low: float, high: float) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize(
     ("name", "low", "high", "bound"),
-    [("exp", -87, 88, 4e-7), ("tanh", -20, 20, 5e-7), ("erf", -6, 6, 5e-7), ("sigmoid", -87, 87, 4e-7)],
+    [
+        *(("exp", -87, 88, 4e-7), ("tanh", -20, 20, 5e-7), ("erf", -6, 6, 5e-7), ("sigmoid", -87, 87, 4e-7)),
+        *(("log", 0.5, 2, 2e-7), ("log", 2, 3e38, 2e-7), ("log", 1e-45, 0.5, 2e-7)),
+        *(("softplus", -80, 80, 4e-7), ("mish", -70, 70, 8e-7)),
+    ],
 )
 def test_the_relative_error_is_at_most(name: str, low: float, high: float, bound: float) -> None:
     found, expected = errors(name, low, high)
@@ -63,6 +86,11 @@ def test_the_relative_error_of_silu_is_at_most_4e_7_from_minus_80_to_80() -> Non
 def test_the_error_of_gelu_is_at_most_4e_7_of_its_argument() -> None:
     values = np.linspace(-10, 10, POINTS, dtype=np.float32).astype(np.float64)
     assert (errors("gelu", -10, 10)[0] <= 4e-7 * np.abs(values)).all()
+
+
+def test_the_error_of_gelu_by_tanh_is_at_most_4e_7_of_its_argument() -> None:
+    values = np.linspace(-10, 10, POINTS, dtype=np.float32).astype(np.float64)
+    assert (errors("gelu_tanh", -10, 10)[0] <= 4e-7 * np.abs(values)).all()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +116,34 @@ def test_denormal_arguments_do_no_harm(name: str) -> None:
     np.testing.assert_allclose(computed(name, values), expected, rtol=4e-7, atol=2e-42)
 
 
-@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "silu", "gelu"])
+def test_the_logarithm_at_the_edges_of_its_domain() -> None:
+    values = np.array([0, -0.0, np.inf, -1, -np.inf, 1e-40, 1], np.float32)
+    expected = [-np.inf, -np.inf, np.inf, np.nan, np.nan, math.log(float(values[5])), 0]
+    np.testing.assert_allclose(computed("log", values), expected, rtol=2e-7)
+
+
+@pytest.mark.parametrize(("exponent", "rtol"), [(0.5, 1e-7), (1, 0), (2, 1e-7), (3, 2e-7), (-1.5, 1e-6)])
+def test_powers_by_a_constant_are_right(exponent: float, rtol: float) -> None:
+    values = np.linspace(0.1, 9, 333, dtype=np.float32)
+    power = relax.const(np.float32(exponent))
+    mod = module([values.shape], lambda builder, x: builder.emit(relax.op.power(x, power)))
+    expected = values.astype(np.float64) ** exponent
+    np.testing.assert_allclose(run_staged(mod, AVX512, values)[0], expected, rtol=rtol)
+
+
+@pytest.mark.parametrize(
+    "name", ["exp", "tanh", "erf", "sigmoid", "silu", "gelu", "gelu_tanh", "log", "softplus", "mish"]
+)
+def test_the_compiled_loop_calls_nothing(name: str) -> None:
+    mod = module([(4, 4096)], lambda builder, x: builder.emit(OPERATORS[name](x)))
+    executable = run_stages(source_of(mod), target_for(AVX512)).executable
+    text = "\n".join(part.inspect_source("asm") for part in executable.mod.imports)
+    assert "zmm" in text or "ymm" in text or "xmm" in text
+    called = set(re.findall(r"call\w*\s+(\w+)@PLT", text))
+    assert not called & {"expf", "tanhf", "erff", "logf", "log1pf", "powf", "fmaxf", "fminf", "floorf"}
+
+
+@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "silu", "gelu", "log", "softplus"])
 def test_what_is_no_number_stays_none(name: str) -> None:
     assert np.isnan(computed(name, np.full(3, np.nan, np.float32))).all()
 
