@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,17 +14,18 @@ from compiler.passes.fold import as_constant, constant
 from compiler.passes.lower import light_kernels
 from compiler.passes.rewrite import shape_of
 from compiler.schedules import kernels, winograd
+from compiler.schedules.choice import Choice, Chooser, Workload, choose
 from compiler.schedules.machine import Machine
 
 # TVM's number for "sums, then takes element-wise work into its tile": what FuseOps goes by.
 OUT_FUSABLE = 4
 
 
-def legalize(mod: Any, machine: Machine) -> Any:
+def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:
     """Give each operator a tensor program; operators that answer none of our rules get TVM's own."""
     mine = {
-        "relax.nn.conv2d": _first(_winograd, _conv2d, _depthwise, machine=machine),
-        "relax.matmul": _first(_dense, _batch_matmul, machine=machine),
+        "relax.nn.conv2d": _first(partial(_conv2d, chooser=chooser), _depthwise, machine=machine),
+        "relax.matmul": _first(partial(_dense, chooser=chooser), _batch_matmul, machine=machine),
         **FAST_MATH,
         **light_kernels(machine),
     }
@@ -36,48 +38,48 @@ def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Call
             answer = rule(builder, call, machine)
             if answer is not None:
                 return answer
-        # What no rule answers stays an operator: relax.build legalizes again, with TVM's own kernels.
+        # What no rule answers stays an operator: lower_rest gives it TVM's own kernel.
         return call
 
     return legalize_call
 
 
-def _winograd(builder: Any, call: Any, machine: Machine) -> Any:
-    attrs, weight, out = call.attrs, constant(call.args[1]), shape_of(call)
-    if weight is None or out is None or not _is_nhwc(attrs) or int(attrs.groups) != 1 or not _is_float(call):
+def _conv2d(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
+    attrs, weight = call.attrs, constant(call.args[1])
+    data, out = shape_of(call.args[0]), shape_of(call)
+    if weight is None or data is None or out is None or not _is_nhwc(attrs) or not _is_float(call):
+        return None
+    if int(attrs.groups) != 1:
         return None
     geometry = _geometry(attrs)
-    if weight.shape[1:3] != (3, 3) or geometry.strides != (1, 1) or geometry.dilation != (1, 1):
-        return None
-    tiling = winograd.choose_tiling(machine, (out[1], out[2]), weight.shape[3], weight.shape[0])
-    if tiling is None:
-        return None
-    packed = winograd.pack_winograd_weight(weight, tiling.side, tiling.columns)
-    return builder.call_te(
-        partial(winograd.winograd_conv2d, geometry=geometry, tiling=tiling),
-        call.args[0],
-        as_constant(packed),
+    workload = Workload(
+        kind="conv2d",
+        batch=data[0],
+        image=(data[1], data[2]),
+        out=(out[1], out[2]),
+        depth=data[3],
         channels=weight.shape[0],
-        primfunc_name_hint="winograd_conv2d",
-        primfunc_attrs={"op_pattern": OUT_FUSABLE},
+        kernel=(weight.shape[1], weight.shape[2]),
+        strides=geometry.strides,
+        padding=geometry.padding,
+        dilation=geometry.dilation,
     )
+    return _emit_conv2d(builder, call.args[0], weight, geometry, chooser(workload, machine))
 
 
-def _conv2d(builder: Any, call: Any, machine: Machine) -> Any:
-    attrs, weight = call.attrs, constant(call.args[1])
-    if weight is None or not _is_nhwc(attrs) or int(attrs.groups) != 1 or not _is_float(call):
-        return None
-    channels, width = weight.shape[0], (shape_of(call) or (0, 0, 0))[2]
-    columns = machine.column_tile(channels)
-    packed = kernels.pack_conv_weight(weight, columns)
+def _emit_conv2d(builder: Any, data: Any, weight: Any, geometry: kernels.Geometry, choice: Choice) -> Any:
     # call_te takes tensors and plain numbers only: the geometry is bound before.
+    if choice.winograd is not None:
+        name, kernel = "winograd_conv2d", partial(winograd.winograd_conv2d, tiling=choice.winograd)
+        packed = winograd.pack_winograd_weight(weight, choice.winograd.side, choice.columns)
+    else:
+        name, kernel = "conv2d", partial(kernels.conv2d, rows=choice.rows, block=choice.block)
+        packed = kernels.pack_conv_weight(weight, choice.columns)
     return builder.call_te(
-        partial(kernels.conv2d, geometry=_geometry(attrs)),
-        call.args[0],
+        partial(kernel, geometry=geometry, channels=weight.shape[0]),
+        data,
         as_constant(packed),
-        channels=channels,
-        rows=machine.row_tile(width, columns),
-        primfunc_name_hint="conv2d",
+        primfunc_name_hint=name,
         primfunc_attrs={"op_pattern": OUT_FUSABLE},
     )
 
@@ -95,25 +97,34 @@ def _depthwise(builder: Any, call: Any, machine: Machine) -> Any:
         partial(kernels.depthwise_conv2d, geometry=_geometry(attrs)),
         call.args[0],
         as_constant(weight[..., 0].transpose(1, 2, 0)),
-        rows=machine.row_tile(out[2], columns),
+        rows=min(out[2], machine.most_rows(columns)),
         columns=columns,
         primfunc_name_hint="depthwise_conv2d",
         primfunc_attrs={"op_pattern": OUT_FUSABLE},
     )
 
 
-def _dense(builder: Any, call: Any, machine: Machine) -> Any:
+def _dense(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
     weight, data = constant(call.args[1]), shape_of(call.args[0])
     if weight is None or weight.ndim != 2 or data is None or len(data) < 2 or not _is_float(call):
         return None
-    width = weight.shape[1]
-    columns = machine.column_tile(width)
+    depth, width = weight.shape
+    workload = Workload(
+        kind="dense",
+        batch=math.prod(data[:-2]),
+        image=(1, data[-2]),
+        out=(1, data[-2]),
+        depth=depth,
+        channels=width,
+    )
+    choice = chooser(workload, machine)
     return builder.call_te(
         kernels.dense,
         call.args[0],
-        as_constant(kernels.pack_matrix(weight, columns)),
+        as_constant(kernels.pack_matrix(weight, choice.columns)),
         width=width,
-        rows=machine.row_tile(data[-2], columns),
+        rows=choice.rows,
+        block=choice.block,
         primfunc_name_hint="dense",
         primfunc_attrs={"op_pattern": OUT_FUSABLE},
     )
@@ -125,14 +136,13 @@ def _batch_matmul(builder: Any, call: Any, machine: Machine) -> Any:
         return None
     if left[:-2] != right[:-2]:
         return None
-    # One vector too many costs less than half the tile's reuse: 2 vectors unless the second would be all
-    # padding.
+    # One vector too many costs less than half the tile's reuse: 2 unless the second would be all padding.
     columns = machine.lanes * 2 if -right[-1] % (machine.lanes * 2) < machine.lanes else machine.lanes
     return builder.call_te(
         kernels.batch_matmul,
         call.args[0],
         call.args[1],
-        rows=machine.row_tile(left[-2], columns),
+        rows=min(left[-2], machine.most_rows(columns)),
         columns=columns,
         primfunc_name_hint="batch_matmul",
         primfunc_attrs={"op_pattern": OUT_FUSABLE},

@@ -17,8 +17,9 @@ from compiler.schedules.common import (
     schedule_spatial,
     spread,
 )
+from compiler.schedules.loops import rewrite_loops
 from compiler.schedules.machine import Machine
-from compiler.schedules.prefetch import STEPS, WEIGHTS, insert_prefetches
+from compiler.schedules.prefetch import STEPS, WEIGHTS, fetch_weights
 from compiler.schedules.tile import element_wise_tail, vectorize_tile
 from compiler.schedules.winograd import WINOGRAD
 
@@ -57,7 +58,7 @@ def winograd_bands(func: Any, machine: Machine) -> Any:
     sch.decompose_reduction(product, first_sum)
     for block in rest:
         schedule_spatial(sch, block, machine.lanes)
-    return insert_prefetches(sch.mod["main"])
+    return rewrite_loops(sch.mod["main"], {WEIGHTS: fetch_weights})
 
 
 def _tile_tail(sch: Any, tail: Any, sizes: tuple[int, int, int], machine: Machine) -> list[Any]:

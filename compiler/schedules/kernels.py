@@ -1,9 +1,10 @@
 """TE definitions of the operators that take most of a model's time, their weights packed at compile time.
 
 Every kernel sums into tiles of rows * columns. Its block carries the annotation TILE (rows, columns), which
-is what the tile rule answers to. Where a size is no multiple of the tile, the kernel computes the padded
-size and a crop stage follows, which the rule inlines into whatever reads it: no tile is ever ragged in its
-inner loops. The schedule and its figures follow "Optimizing CNN Model Inference on CPUs" (Liu et al., USENIX
+is what the tile rule answers to. Where a size is no multiple of the tile, the kernel sums over whole tiles and
+a crop stage follows, which the rule inlines into whatever reads it: no tile is ever ragged in its inner loops.
+Surplus columns have weights of zero; surplus rows read the last row again, and the rule takes them away
+altogether by moving the last tile back. The schedule and its figures follow "Optimizing CNN Model Inference on CPUs" (Liu et al., USENIX
 ATC 2019).
 """
 
@@ -20,7 +21,9 @@ import tvm
 from tvm import te, tirx
 
 TILE = "dyno.tile"  # block annotation: [rows, columns] of the register tile
-PACKED = "dyno.packed"  # block annotation: the last thing read is packed weights, a panel a column tile
+# Block annotation: the last thing read is packed weights, a panel a column tile. Its value is the number of
+# column tiles that share a walk over all rows; 0 goes by the size of the cache.
+PACKED = "dyno.packed"
 
 Array = npt.NDArray[Any]
 
@@ -61,7 +64,7 @@ class Window:
     read: Callable[..., Any]
 
 
-def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: int) -> Any:
+def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: int, block: int = 0) -> Any:
     """Convolve NHWC data; `packed` as from pack_conv_weight."""
     batch, depth = int(data.shape[0]), int(data.shape[3])
     blocks, kernel_h, kernel_w, _, columns = (int(size) for size in packed.shape)
@@ -76,7 +79,7 @@ def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: i
             axis=[kh, kw, ic],
         ),
         name="conv2d",
-        attrs={TILE: [rows, columns], PACKED: 1},
+        attrs={TILE: [rows, columns], PACKED: block},
     )
     return crop(summed, (batch, window.out_h, window.out_w, channels))
 
@@ -98,7 +101,7 @@ def depthwise_conv2d(data: Any, weight: Any, *, geometry: Geometry, rows: int, c
 
 
 def place(data: Any, kernel: tuple[int, int], geometry: Geometry, rows: int) -> Window:
-    """Pad NHWC data for a filter at every output pixel, and at those that fill the last tile."""
+    """Pad NHWC data for a filter; pixels that only fill the last tile read the last column of the image."""
     _, height, width, _ = (int(size) for size in data.shape)
     (step_h, step_w), (gap_h, gap_w) = geometry.strides, geometry.dilation
     top, left, bottom, right = geometry.padding
@@ -106,31 +109,35 @@ def place(data: Any, kernel: tuple[int, int], geometry: Geometry, rows: int) -> 
     out_h = (height + top + bottom - reach_h) // step_h + 1
     out_w = (width + left + right - reach_w) // step_w + 1
     wide = round_up(out_w, rows)
-    needed = max(0, (wide - 1) * step_w + reach_w - width - left)
-    source = pad_hw(data, (top, left, bottom, needed))
+    source = pad_hw(data, geometry.padding)
+    last = width + left + right - 1
 
     def read(pixel: tuple[Any, Any, Any], tap: tuple[Any, Any], c: Any) -> Any:
         n, h, w = pixel
-        return source[n, h * step_h + tap[0] * gap_h, w * step_w + tap[1] * gap_w, c]
+        column = w * step_w + tap[1] * gap_w
+        return source[n, h * step_h + tap[0] * gap_h, column if wide == out_w else tirx.min(column, last), c]
 
     return Window(out_h, out_w, wide, read)
 
 
-def dense(data: Any, packed: Any, *, width: int, rows: int) -> Any:
+def dense(data: Any, packed: Any, *, width: int, rows: int, block: int = 0) -> Any:
     """Matrix product [..., M, K] * [K, N]; `packed` as from pack_matrix, `width` is N."""
     *lead, height, depth = (int(size) for size in data.shape)
     blocks, _, columns = (int(size) for size in packed.shape)
     tall = round_up(height, rows)
-    source = pad_end(data, (tall, depth))
     k = te.reduce_axis((0, depth), "k")
+
+    def row(number: Any) -> Any:
+        return number if tall == height else tirx.min(number, height - 1)
+
     summed = te.compute(
         (*lead, tall, blocks * columns),
         lambda *axes: te.sum(
-            source[(*axes[:-1], k)] * packed[axes[-1] // columns, k, axes[-1] % columns],
+            data[(*axes[:-2], row(axes[-2]), k)] * packed[axes[-1] // columns, k, axes[-1] % columns],
             axis=[k],
         ),
         name="dense",
-        attrs={TILE: [rows, columns], PACKED: 1},
+        attrs={TILE: [rows, columns], PACKED: block},
     )
     return crop(summed, (*lead, height, width))
 

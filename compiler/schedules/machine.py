@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+# Vectors side by side in a tile: more would leave too few rows to share their weights.
+MOST_VECTORS = 6
+BYTES_A_CYCLE = 8.0  # from beyond the second-level cache
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -19,33 +23,36 @@ class Machine:
         """Packed weights that are walked again and again: two such blocks and the input fit in the cache."""
         return self.l2_bytes // 4
 
-    def column_tile(self, columns: int) -> int:
-        """Columns (output channels) that one tile holds: one or two vectors."""
-        return self.lanes * 2 if columns > self.lanes else self.lanes
+    def tile(self, rows: int, columns: int) -> tuple[int, int]:
+        """Choose the (rows, columns) of a register tile for a product of rows * columns, by a count of cycles."""
+        return min(self.tiles(rows, columns), key=lambda tile: (self.cycles(rows, columns, tile), -tile[0]))
+
+    def tiles(self, rows: int, columns: int) -> list[tuple[int, int]]:
+        """All register tiles whose sums, a row of weights and one input fit in the registers."""
+        return [
+            (tall, vectors * self.lanes)
+            for vectors in range(1, min(MOST_VECTORS, math.ceil(columns / self.lanes)) + 1)
+            for tall in range(1, min(self.most_rows(vectors * self.lanes), rows) + 1)
+        ]
+
+    def cycles(self, rows: int, columns: int, tile: tuple[int, int]) -> float:
+        """Cycles of one reduction step over all tiles, ragged ones counted whole.
+
+        Two multiply-adds and two loads start in a cycle; a sum takes its next addend after four; weights come
+        from the second-level cache at about 40 bytes a cycle.
+        """
+        tall, vectors = tile[0], tile[1] // self.lanes
+        loads = tall + vectors
+        weights = vectors * self.lanes * 4 / 40
+        step = max(tall * vectors / 2, loads / 2, 4.0, weights)
+        tiles = math.ceil(rows / tall) * math.ceil(columns / tile[1])
+        return round(tiles * (step + 0.125 * loads), 3)
+
+    def weight_cycles(self, size: int) -> float:
+        """Cycles that `size` bytes of weights cost beyond those of the sums that go on meanwhile."""
+        return size / BYTES_A_CYCLE
 
     def most_rows(self, column_tile: int) -> int:
         """Rows of a tile whose sums, with a row of weights and one input, fill the registers."""
         vectors = max(1, column_tile // self.lanes)
         return max(1, (self.registers - 1 - vectors) // vectors)
-
-    def row_tile(self, rows: int, column_tile: int) -> int:
-        """Rows (output pixels) that one tile holds, so that its sums stay in registers.
-
-        Of the sizes that fit, the one that computes the fewest padded rows wins, then the largest: a tile of
-        `row` rows and `vectors` vectors keeps row * vectors sums, `vectors` weights and one broadcast input.
-        """
-        vectors = max(1, column_tile // self.lanes)
-        most = self.most_rows(column_tile)
-        return min(range(1, min(most, rows) + 1), key=lambda tile: (padded_cost(rows, tile, vectors), -tile))
-
-
-def padded_cost(rows: int, tile: int, vectors: int) -> float:
-    """Relative time of `rows` rows in tiles of `tile`.
-
-    Loads of weights are shared by a tile's rows, so small tiles pay more of them; and fewer than about eight
-    sums in flight leave the two multiply-add units waiting for their own results (latency 4, two a cycle).
-    """
-    padded = math.ceil(rows / tile) * tile
-    in_flight = tile * vectors
-    stall = max(1.0, 8 / in_flight)
-    return round(padded * stall * (1 + 0.25 / tile), 4)

@@ -22,8 +22,10 @@ from compiler.schedules.common import (
     try_inline,
 )
 from compiler.schedules.kernels import PACKED, TILE
+from compiler.schedules.loops import rewrite_loops
 from compiler.schedules.machine import Machine
-from compiler.schedules.prefetch import STEPS, TILE_START, WEIGHTS, insert_prefetches
+from compiler.schedules.overlap import OVERLAP, overlap_rows
+from compiler.schedules.prefetch import STEPS, TILE_START, WEIGHTS, fetch_tile, fetch_weights
 
 # Reductions up to this many steps are unrolled whole: the 3 * 3 of a filter, the 3 channels of an image.
 UNROLL_STEPS = 9
@@ -43,6 +45,7 @@ def register_tile(func: Any, machine: Machine) -> Any:
         return None
     tail, rest = found
     blocks = _column_blocks(sch, main, columns, machine)
+    channels = extent(sch, sch.get_loops(tail)[-1])
     trips, walked = _tile_output(sch, tail, (rows, columns), blocks, machine)
     sch.compute_at(main, trips[-1], preserve_unit_loops=True)
     steps, first_sum, chunk = _order_tile(sch, main, machine)
@@ -50,11 +53,14 @@ def register_tile(func: Any, machine: Machine) -> Any:
         sch.annotate(chunk, WEIGHTS, [columns, blocks[0], rows, *walked])
     around = spread(sch, trips, steps_inside=steps)
     sch.annotate(around, TILE_START, [rows, columns])
+    if walked[-1] % rows:
+        sch.annotate(around, OVERLAP, [rows, walked[-1], channels])
     # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
     sch.decompose_reduction(main, first_sum)
     for block in (*padding, *rest):
         schedule_spatial(sch, block, machine.lanes)
-    return insert_prefetches(sch.mod["main"])
+    handlers = {OVERLAP: overlap_rows, TILE_START: fetch_tile, WEIGHTS: fetch_weights}
+    return rewrite_loops(sch.mod["main"], handlers)
 
 
 def element_wise_tail(sch: Any, main: Any, before: list[Any]) -> tuple[Any, list[Any]] | None:
@@ -110,7 +116,10 @@ def _column_blocks(sch: Any, main: Any, columns: int, machine: Machine) -> list[
     tiles = extent(sch, loops[kinds.count(0) - 1]) // columns
     panel_bytes = 4 * columns * math.prod(extent(sch, loop) for loop in loops[kinds.count(0) :])
     fitting = max(1, machine.block_bytes // panel_bytes)
-    if PACKED not in sch.get(main).annotations or tiles <= fitting:
+    if PACKED not in sch.get(main).annotations:
+        return []
+    fitting = int(sch.get(main).annotations[PACKED]) or fitting
+    if tiles <= fitting:
         return []
     return [max(size for size in range(1, fitting + 1) if tiles % size == 0)]
 

@@ -27,10 +27,7 @@ from compiler.schedules.prefetch import STEPS
 
 WINOGRAD = "dyno.winograd"  # block annotation of the product: [m, rows, columns, tile rows of a block]
 TAPS = 3
-# Cycles that a vector of a patch's points costs to transform; bytes of weights a cycle from beyond the cache.
-TRANSFORM_CYCLES = 3.0
-BYTES_A_CYCLE = 8.0
-DIRECT_MARGIN = 0.95
+TRANSFORM_CYCLES = 3.0  # that a vector of a patch's points costs to transform
 
 Array = npt.NDArray[Any]
 Matrix = tuple[tuple[float, ...], ...]
@@ -86,34 +83,37 @@ def pack_winograd_weight(weight: Array, side: int, columns: int) -> Array:
     return np.ascontiguousarray(blocks.transpose(2, 0, 1, 3))
 
 
-def choose_tiling(machine: Machine, image: tuple[int, int], depth: int, channels: int) -> Tiling | None:
-    """Choose how to convolve to an image of (height, width) outputs; None where the direct way is faster.
+def winograd_tilings(
+    machine: Machine, image: tuple[int, int], depth: int, channels: int
+) -> list[tuple[float, Tiling]]:
+    """List ways to convolve to an image of (height, width) outputs, each with its cycles; empty if none fits.
 
-    Goes by a count of cycles: products, transforms, and weights that are read from beyond the cache.
+    Counts products, transforms, and weights that are read from beyond the cache.
     """
     if depth % max(machine.lanes, STEPS):
-        return None
-    direct = TAPS**2 * image[0] * image[1] * depth * channels / machine.lanes / 2
-    found = [_tiling(machine, side, image, depth, channels) for side in (2, 4)]
-    cycles, best = min(found, key=lambda pair: pair[0])
-    return best if cycles < DIRECT_MARGIN * direct else None
+        return []
+    widths = range(1, min(3, -(-channels // machine.lanes)) + 1)
+    return [
+        _tiling(machine, (side, machine.lanes * vectors), image, depth, channels)
+        for side in (2, 4)
+        for vectors in widths
+    ]
 
 
 def _tiling(
-    machine: Machine, side: int, image: tuple[int, int], depth: int, channels: int
+    machine: Machine, choice: tuple[int, int], image: tuple[int, int], depth: int, channels: int
 ) -> tuple[float, Tiling]:
+    side, columns = choice
     tall, across = -(-image[0] // side), -(-image[1] // side)
     points = (side + TAPS - 1) ** 2
-    columns = machine.column_tile(channels)
     wide, rows, band = _register_tile(machine, tall, across, columns, points * depth * 4)
     patches = round_up(tall, band) * wide
-    products = points * patches * depth * channels / machine.lanes / 2
-    stall = 1 + 2.0 / rows  # short tiles: each weight is loaded for fewer rows
+    products = points * depth * machine.cycles(patches, channels, (rows, columns))
     weight_bytes = points * depth * channels * 4
     walks = 1 if weight_bytes < machine.l2_bytes // 2 else -(-tall // band)
-    loads = weight_bytes * walks / BYTES_A_CYCLE
+    loads = machine.weight_cycles(weight_bytes * walks)
     transforms = (depth + channels) / machine.lanes * patches * points * TRANSFORM_CYCLES
-    return max(products * stall, loads) + transforms, Tiling(side, rows, columns, band, wide)
+    return products + loads + transforms, Tiling(side, rows, columns, band, wide)
 
 
 def _register_tile(
@@ -129,7 +129,7 @@ def _register_tile(
     for wide in range(across, across + 4):
         for rows in range(1, most + 1):
             if wide % rows == 0:
-                bands = [band for band in range(1, min(tall, fitting) + 1)]
+                bands = list(range(1, min(tall, fitting) + 1))
             elif rows % wide == 0:
                 step = rows // wide
                 bands = [band for band in range(step, tall + step, step) if band <= max(step, fitting)]

@@ -1,0 +1,92 @@
+"""Changes of scheduled functions that no schedule step makes: statements around and inside of marked loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tvm
+from tvm import s_tir, tirx
+
+Statement = Any
+# From a marked loop and its mark's value to the loop's new body.
+Handler = Callable[[Any, list[int]], Statement]
+
+
+def rewrite_loops(func: Any, handlers: Mapping[str, Handler]) -> Any:
+    """Give each loop that carries one of these marks a new body, from the inside out, and take the mark off.
+
+    Where a loop carries several, their handlers follow one another in the order of `handlers`.
+    """
+    return tirx.PrimFunc(func.params, rewrite(func.body, handlers), func.ret_type, func.attrs)
+
+
+def rewrite(node: Statement, handlers: Mapping[str, Handler]) -> Statement:
+    """Do the same in one statement."""
+    if isinstance(node, tirx.SeqStmt):
+        return tirx.SeqStmt([rewrite(each, handlers) for each in node.seq])
+    if isinstance(node, s_tir.SBlockRealize):
+        block = with_body(node.block, rewrite(node.block.body, handlers))
+        return s_tir.SBlockRealize(node.iter_values, node.predicate, block)
+    if not isinstance(node, tirx.For):
+        return node
+    marks = {str(key): value for key, value in node.annotations.items()}
+    loop = _loop(node, rewrite(node.body, handlers), marks)
+    for mark, handler in handlers.items():
+        if mark in marks:
+            value = [int(each) for each in marks.pop(mark)]
+            loop = _loop(node, handler(loop, value), marks)
+    return loop
+
+
+def with_body(block: Any, body: Statement) -> Any:
+    """Give a block with another body."""
+    return s_tir.SBlock(
+        block.iter_vars,
+        block.reads,
+        block.writes,
+        block.name_hint,
+        body,
+        block.init,
+        block.alloc_buffers,
+        block.match_buffers,
+        block.annotations,
+    )
+
+
+def sequence(statements: list[Statement]) -> Statement:
+    """Give statements one after another, flat."""
+    flat = [each for node in statements for each in (node.seq if isinstance(node, tirx.SeqStmt) else [node])]
+    return flat[0] if len(flat) == 1 else tirx.SeqStmt(flat)
+
+
+def at_start(values: list[Any], loops: list[Any]) -> list[Any]:
+    """Give expressions with all of these loop variables at zero."""
+    analyzer = tvm.sym.Analyzer()
+    for var in loops:
+        analyzer.bind(var, tirx.const(0, var.ty.dtype))
+    return [analyzer.simplify(value) for value in values]
+
+
+def inner_loops(node: Statement) -> list[Any]:
+    """Variables of the loops under a statement, outside of blocks."""
+    if isinstance(node, tirx.For):
+        return [node.loop_var, *inner_loops(node.body)]
+    if isinstance(node, tirx.SeqStmt):
+        return [var for each in node.seq for var in inner_loops(each)]
+    return []
+
+
+def realizes(node: Statement) -> list[Any]:
+    """Blocks under a statement, in order."""
+    if isinstance(node, s_tir.SBlockRealize):
+        return [node]
+    if isinstance(node, tirx.For):
+        return realizes(node.body)
+    return [found for each in node.seq for found in realizes(each)] if isinstance(node, tirx.SeqStmt) else []
+
+
+def _loop(node: Any, body: Statement, marks: Mapping[str, Any]) -> Any:
+    return tirx.For(
+        node.loop_var, node.min, node.extent, node.kind, body, node.thread_binding, marks, node.step
+    )

@@ -1,0 +1,52 @@
+"""Ragged rows without padding: the last tile is moved back until it ends with the last row.
+
+Some rows are then computed twice, with the same result; nothing is padded, cut off or checked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+from tvm import s_tir, tirx
+
+from compiler.schedules.loops import Statement, at_start, inner_loops
+
+OVERLAP = "dyno.overlap"  # on the loop around a tile: [rows of the tile, rows of all, columns of all]
+_ROW, _COLUMN = -2, -1
+
+
+def overlap_rows(loop: Any, facts: list[int]) -> Statement:
+    """Move the last tile of rows back, in each block that computes a tile."""
+    rows, size, columns = facts
+    inner = inner_loops(loop.body)
+    analyzer = tvm.sym.Analyzer()
+
+    def moved(node: Statement) -> Statement:
+        if isinstance(node, tirx.SeqStmt):
+            return tirx.SeqStmt([moved(each) for each in node.seq])
+        if isinstance(node, tirx.For):
+            return tirx.For(
+                node.loop_var,
+                node.min,
+                node.extent,
+                node.kind,
+                moved(node.body),
+                node.thread_binding,
+                node.annotations,
+                node.step,
+            )
+        if not isinstance(node, s_tir.SBlockRealize):
+            return node
+        values = list(node.iter_values)
+        spatial = [int(axis.iter_type) for axis in node.block.iter_vars].count(0)
+        place = spatial + _ROW
+        first = at_start([values[place]], inner)[0]
+        values[place] = tirx.min(first, size - rows) + analyzer.simplify(values[place] - first)
+        column = values[spatial + _COLUMN]
+        checked = int(node.block.writes[0].source.shape[-1]) == columns and not analyzer.can_prove(
+            tirx.EQ(node.predicate, tirx.const(True, "bool"))
+        )
+        return s_tir.SBlockRealize(values, column < columns if checked else True, node.block)
+
+    return moved(loop.body)
