@@ -18,9 +18,10 @@ from tvm import tirx
 
 from compiler.schedules.exponential import power_of_e
 from compiler.schedules.machine import Machine
-from compiler.schedules.panels import Panels, RowBlocks, clear_copy, pack_rows, pack_transposed
+from compiler.schedules.panels import Panels, RowBlocks, pack_rows, pack_transposed, write_edge
 from compiler.schedules.vectors import (
     Statement,
+    allocate,
     load,
     local,
     loop,
@@ -38,7 +39,6 @@ _UNITS = 8
 # Most queries of a unit where keys come in blocks: its results stay in the cache between them.
 _FLASH_QUERIES = 512
 _LOWEST = -3.4028234663852886e38  # of float32: a score that stands for none
-_MASK_AXES = 4
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,9 @@ class _Unit:
         self.queries = local(rows * self.sizes.depth, "queries")
         self.scores = local(rows * kernel.key_block, "scores")
         self.edge = local(self.lanes, "edge")
+        self.tile = local(rows * 2 * self.lanes, "tile")
+        self.top, self.row_total = local(self.lanes, "top"), local(self.lanes, "row_total")
+        self.row_highest, self.found = local(1, "row_highest"), local(1, "found")
         self.inverse = local(rows, "inverse")
         # Only where keys come in blocks: what is known of each query of the chunk so far.
         chunk_rows = kernel.row_blocks.chunk_rows
@@ -152,10 +155,11 @@ class _Unit:
         self.sums = local(chunk_rows * kernel.values_tile.padded, "sums")
 
     def run(self) -> Statement:
-        buffers = [self.keys, self.values, self.queries, self.scores, self.edge, self.inverse]
+        buffers = [self.keys, self.values, self.queries, self.scores]
         if self.flash:
             buffers += [self.highest, self.total, self.sums]
-        return sequence([*(tirx.AllocBuffer(buffer) for buffer in buffers), *self._stages()])
+        small = [self.tile, self.edge, self.inverse, self.top, self.row_total, self.row_highest, self.found]
+        return sequence([*allocate(buffers), *allocate(small), *self._stages()])
 
     def _stages(self) -> list[Statement]:
         kernel = self.kernel
@@ -239,6 +243,7 @@ class _Unit:
                 (rows, vectors),
                 depth,
                 lanes,
+                sums=self.tile,
                 left=lambda row, k: load(self.queries, row * depth + k),
                 right=lambda vector, k: load(self.keys, tile.place(index, k) + vector * lanes, lanes),
                 finish=finish,
@@ -250,8 +255,8 @@ class _Unit:
         """Turn a row of scores into powers below their maximum; keep the inverse of their sum."""
         lanes, block = self.lanes, self.kernel.key_block
         base = row * block
-        top, total = local(lanes, "top"), local(lanes, "total")
-        highest, found = local(1, "highest"), local(1, "found")
+        top, total = self.top, self.row_total
+        highest, found = self.row_highest, self.found
 
         def see(place: Any) -> Statement:
             return store(top, 0, tirx.max(load(top, 0, lanes), load(self.scores, base + place, lanes)), lanes)
@@ -270,7 +275,6 @@ class _Unit:
 
         vectors = block // lanes
         stages = [
-            *(tirx.AllocBuffer(buffer) for buffer in (top, total, highest, found)),
             *self._add_mask(row, first, start),
             *self._mask_edge(base, start),
             store(top, 0, number(_LOWEST, lanes), lanes),
@@ -374,6 +378,7 @@ class _Unit:
                 (rows, vectors),
                 self._valid(start),
                 lanes,
+                sums=self.tile,
                 left=lambda row, k: load(self.scores, row * block + k),
                 right=lambda vector, k: load(self.values, tile.place(index, k) + vector * lanes, lanes),
                 finish=finish,
@@ -405,9 +410,10 @@ class _Unit:
         """Write one vector of a result, or what of it is inside."""
         sizes, lanes = self.sizes, self.lanes
         place = ((self.batch * sizes.queries + query) * sizes.heads + self.head) * sizes.value_depth + column
-        return clear_copy(
-            self.out, place, value, self.edge, room=sizes.value_depth - column, size=sizes.value_depth, lanes=lanes
-        )
+        room = sizes.value_depth - column if isinstance(column, int) else lanes
+        if room < lanes:
+            return write_edge(self.out, place, value, self.edge, room, lanes)
+        return store(self.out, place, value, lanes)
 
 
 def _folded(buffer: Any, lanes: int, combine: Any) -> Any:

@@ -19,6 +19,7 @@ from compiler.schedules.loops import Statement, at_start, inner_loops, realizes,
 WEIGHTS = "dyno.prefetch_weights"  # on the loop around STEPS reduction steps; for its value see fetch_weights
 TILE_START = "dyno.prefetch_tile"  # on the loop around a tile: [rows, columns] of it
 LINE_FLOATS = 16  # a cache line of 64 bytes
+SHORT_LINES = 64  # 4 KiB: far enough ahead to hide memory's latency in a stream of weights
 STEPS = 8  # reduction steps between two prefetches of weights
 _READ, _WRITE, _DATA = 0, 1, 1
 _NEAR, _FAR = 3, 2  # into the first, the second level
@@ -42,12 +43,15 @@ def fetch_weights(loop: Any, facts: list[int]) -> Statement:
     number = tirx.floordiv(_flat(spatial[-1 - len(walked) : -1], walked), rows)
     chunk = tirx.floordiv(_flat(reduced, sizes), STEPS)
     first = (tirx.floormod(number, passes) * chunks + chunk) * lines
+    panel_lines = math.prod(sizes) * columns // LINE_FLOATS
     panel = _panel(realize.block, axes, len(reduced))
+    if passes == 1 and panel_lines > SHORT_LINES:
+        # Each weight is read once: there is no time to fetch a panel in, only to run ahead in this one.
+        ahead, first, panel_lines = 0, first + SHORT_LINES, panel_lines + SHORT_LINES
     start = [*panel[:-1], panel[-1] + ahead, *[0] * len(reduced)]
     fetches = [
         _prefetch(region.source, [*start, (first + line) * LINE_FLOATS], _READ, _FAR) for line in range(lines)
     ]
-    panel_lines = math.prod(sizes) * columns // LINE_FLOATS
     return sequence([tirx.IfThenElse(first < panel_lines, sequence(fetches), None), loop.body])
 
 

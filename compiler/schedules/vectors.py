@@ -43,8 +43,13 @@ def store(buffer: Any, start: Any, value: Any, lanes: int = 1) -> Statement:
 
 
 def local(size: int, name: str) -> Any:
-    """A flat float32 buffer of one thread; `sequence` it with tirx.AllocBuffer."""
+    """A flat float32 buffer of one thread; `allocate` it."""
     return tirx.decl_buffer((size,), "float32", name, scope="local")
+
+
+def allocate(buffers: Sequence[Any]) -> list[Statement]:
+    """Statements that give local buffers their place: a call to TVM's runtime each, so few and large ones."""
+    return [tirx.AllocBuffer(buffer) for buffer in buffers]
 
 
 def sequence(statements: Sequence[Statement]) -> Statement:
@@ -84,6 +89,7 @@ def register_product(
     depth: Any,
     lanes: int,
     *,
+    sums: Any,
     left: Callable[[int, Any], Any],
     right: Callable[[int, Any], Any],
     finish: Callable[[int, int, Any], Statement],
@@ -91,12 +97,15 @@ def register_product(
 ) -> Statement:
     """Sum left(row, k) * right(vector, k) over k < depth for a tile of (rows, vectors), sums in registers.
 
+    `sums` is a local buffer of all rows * vectors * lanes: LLVM keeps it in registers while the loop runs.
     `left` gives one number and `right` a vector; `finish(row, vector, sum)` says what becomes of a sum, and
     `begin(row, vector)` what it starts from (zero without it).
     """
     rows, vectors = tile
     places = [(row, vector) for row in range(rows) for vector in range(vectors)]
-    sums = {place: local(lanes, "sum") for place in places}
+
+    def at(row: int, vector: int) -> int:
+        return (row * vectors + vector) * lanes
 
     def step(k: Any) -> Statement:
         statements, weights = [], []
@@ -108,18 +117,16 @@ def register_product(
             statement, factor = bind(spread_lanes(left(row, k), lanes), lanes)
             statements.append(statement)
             for vector in range(vectors):
-                total = sums[row, vector]
-                value = load(total, 0, lanes) + factor * weights[vector]
-                statements.append(store(total, 0, value, lanes))
+                value = load(sums, at(row, vector), lanes) + factor * weights[vector]
+                statements.append(store(sums, at(row, vector), value, lanes))
         return sequence(statements)
 
     start = begin or (lambda _row, _vector: number(0, lanes))
     return sequence(
         [
-            *(tirx.AllocBuffer(total) for total in sums.values()),
-            *(store(sums[place], 0, start(*place), lanes) for place in places),
+            *(store(sums, at(*place), start(*place), lanes) for place in places),
             loop(depth, step),
-            *(finish(*place, load(sums[place], 0, lanes)) for place in places),
+            *(finish(*place, load(sums, at(*place), lanes)) for place in places),
         ]
     )
 

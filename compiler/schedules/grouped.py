@@ -1,0 +1,135 @@
+"""Grouped and depthwise convolutions: their TE definitions and the packing of their weights.
+
+The blocks carry the annotation WALK, which is what the rule in grouped_rule answers to: it writes the loops
+down itself, by the packing done here. Nothing is padded in memory: taps outside of the image are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tvm import te, tirx
+
+from compiler.schedules.kernels import Geometry, round_up
+from compiler.schedules.machine import Machine
+
+# Block annotation: [groups, rows, step_h, step_w, top, left, gap_h, gap_w]; groups 0 is depthwise.
+WALK = "dyno.walk"
+# A tile wider than this would leave too few rows to share its weights.
+MOST_VECTORS = 5
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class GroupTile:
+    """Tile of a group's sums: rows of pixels, columns of output channels; `tiles` of them span a group."""
+
+    rows: int
+    columns: int
+    tiles: int
+
+
+def group_tile(machine: Machine, width: int, channels: int) -> GroupTile:
+    """Choose the tile for `channels` outputs of one group over rows of `width` pixels.
+
+    Counts cycles per input channel: two multiply-adds a cycle, two loads a cycle, sums in flight enough.
+    """
+    vectors = math.ceil(channels / machine.lanes)
+    found = []
+    for wide in range(1, min(MOST_VECTORS, vectors) + 1):
+        most = max(1, (machine.registers - 1 - wide) // wide)
+        for rows in range(1, min(most, width) + 1):
+            tiles = math.ceil(vectors / wide)
+            cycles = max(rows * wide, rows + wide, 8) * tiles * math.ceil(width / rows)
+            found.append((cycles, -wide * rows, GroupTile(rows, wide * machine.lanes, tiles)))
+    return min(found, key=lambda each: each[:2])[2]
+
+
+def merged_groups(groups: int, per_out: int, lanes: int) -> int:
+    """Groups that are computed as one, the weights between them zero, so that their outputs fill a vector."""
+    fitting = [size for size in range(1, groups + 1) if groups % size == 0 and size * per_out <= lanes]
+    return max(fitting, default=1)
+
+
+def merge_groups(weight: Array, groups: int, size: int) -> Array:
+    """Give OHWI weights of `groups` as weights of groups/size, zeros between the groups of one."""
+    out, height, width, depth = weight.shape
+    merged = np.zeros((groups // size, size, out // groups, height, width, size, depth), weight.dtype)
+    parts = weight.reshape(groups // size, size, out // groups, height, width, depth)
+    for each in range(size):
+        merged[:, each, :, :, :, each, :] = parts[:, each]
+    return merged.reshape(out, height, width, size * depth)
+
+
+def pack_groups(weight: Array, groups: int, columns: int) -> Array:
+    """Pack OHWI weights to [groups, tiles, KH, KW, I, columns], zeros beyond a group's last output."""
+    out, height, width, depth = weight.shape
+    per_out = out // groups
+    padded = np.zeros((groups, round_up(per_out, columns), height, width, depth), weight.dtype)
+    padded[:, :per_out] = weight.reshape(groups, per_out, height, width, depth)
+    tiles = padded.reshape(groups, -1, columns, height, width, depth)
+    return np.ascontiguousarray(tiles.transpose(0, 1, 3, 4, 5, 2))
+
+
+def grouped_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: int) -> Any:
+    """Convolve NHWC data in groups; `packed` as from pack_groups, `channels` of all groups."""
+    groups, _, kernel_h, kernel_w, depth, columns = (int(size) for size in packed.shape)
+    per_out = channels // groups
+    ic = te.reduce_axis((0, depth), "ic")
+    kh = te.reduce_axis((0, kernel_h), "kh")
+    kw = te.reduce_axis((0, kernel_w), "kw")
+
+    def element(n: Any, h: Any, w: Any, o: Any) -> Any:
+        pixel = _pixel(data, geometry, (n, h, w), (kh, kw), o // per_out * depth + ic)
+        place = o % per_out
+        return te.sum(
+            pixel * packed[o // per_out, place // columns, kh, kw, ic, place % columns], axis=[kh, kw, ic]
+        )
+
+    shape = (int(data.shape[0]), *out_size(data.shape, (kernel_h, kernel_w), geometry), channels)
+    return te.compute(shape, element, name="grouped_conv2d", attrs={WALK: _walk(groups, rows, geometry)})
+
+
+def depthwise(data: Any, weight: Any, *, geometry: Geometry, rows: int) -> Any:
+    """Depthwise convolution over NHWC data of any number of channels; `weight` is [KH, KW, C]."""
+    kernel_h, kernel_w, depth = (int(size) for size in weight.shape)
+    kh = te.reduce_axis((0, kernel_h), "kh")
+    kw = te.reduce_axis((0, kernel_w), "kw")
+
+    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+        return te.sum(_pixel(data, geometry, (n, h, w), (kh, kw), c) * weight[kh, kw, c], axis=[kh, kw])
+
+    shape = (int(data.shape[0]), *out_size(data.shape, (kernel_h, kernel_w), geometry), depth)
+    return te.compute(shape, element, name="depthwise_conv2d", attrs={WALK: _walk(0, rows, geometry)})
+
+
+def out_size(shape: Any, kernel: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
+    """Height and width of what a filter gives for NHWC data of `shape`."""
+    height, width = (int(size) for size in (shape[1], shape[2]))
+    (step_h, step_w), (gap_h, gap_w) = geometry.strides, geometry.dilation
+    top, left, bottom, right = geometry.padding
+    return (
+        (height + top + bottom - gap_h * (kernel[0] - 1) - 1) // step_h + 1,
+        (width + left + right - gap_w * (kernel[1] - 1) - 1) // step_w + 1,
+    )
+
+
+def _pixel(data: Any, geometry: Geometry, place: tuple[Any, ...], tap: tuple[Any, Any], channel: Any) -> Any:
+    """Read the pixel under a tap; zero outside of the image."""
+    _, height, width, _ = (int(size) for size in data.shape)
+    top, left, bottom, right = geometry.padding
+    n, h, w = place
+    y = h * geometry.strides[0] + tap[0] * geometry.dilation[0] - top
+    x = w * geometry.strides[1] + tap[1] * geometry.dilation[1] - left
+    checks = [*([y >= 0, y < height] if top or bottom else []), *([x >= 0, x < width] if left or right else [])]
+    value = data[n, y, x, channel]
+    return tirx.if_then_else(tirx.all(*checks), value, tirx.const(0, data.dtype)) if checks else value
+
+
+def _walk(groups: int, rows: int, geometry: Geometry) -> list[int]:
+    return [groups, rows, *geometry.strides, *geometry.padding[:2], *geometry.dilation]
