@@ -2,8 +2,8 @@
 
 F(m x m, 3 x 3) computes tiles of m x m outputs from patches of (m + 2)^2 inputs with (m + 2)^2 products a
 channel pair instead of 9 m^2: 2.25 times fewer for m = 2, 4 times fewer for m = 4. Source: Lavin and Gray,
-"Fast Algorithms for Convolutional Neural Networks" (CVPR 2016), whose matrices these are. What it costs is
-accuracy: its error in float32 grows with m, so parity is held to a looser bound (see the tests).
+"Fast Algorithms for Convolutional Neural Networks" (CVPR 2016). What it costs is accuracy: its error in
+float32 grows with m, so parity is held to a looser bound (see the tests).
 
     Y = A^T [(G g G^T) * (B^T d B)] A
 
@@ -13,7 +13,10 @@ products of patches by channels, which run in the same register tiles as every o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -31,32 +34,60 @@ TRANSFORM_CYCLES = 3.0  # that a vector of a patch's points costs to transform
 
 Array = npt.NDArray[Any]
 Matrix = tuple[tuple[float, ...], ...]
+Element = Callable[[int], Any]
 
-_INPUT: dict[int, Matrix] = {
-    2: ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
-    4: (
-        (4, 0, -5, 0, 1, 0),
-        (0, -4, -4, 1, 1, 0),
-        (0, 4, -4, -1, 1, 0),
-        (0, -2, -1, 2, 1, 0),
-        (0, 2, -1, -2, 1, 0),
-        (0, 4, 0, -5, 0, 1),
-    ),
-}
-_FILTER: dict[int, Matrix] = {
-    2: ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
-    4: (
-        (1 / 4, 0, 0),
-        (-1 / 6, -1 / 6, -1 / 6),
-        (-1 / 6, 1 / 6, -1 / 6),
-        (1 / 24, 1 / 12, 1 / 6),
-        (1 / 24, -1 / 12, 1 / 6),
-        (0, 0, 1),
-    ),
-}
-_OUTPUT: dict[int, Matrix] = {
-    2: ((1, 1, 1, 0), (0, 1, -1, -1)),
-    4: ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)),
+
+@dataclass(frozen=True)
+class Transform:
+    """The three matrices of F(m, 3): the filter's (n x 3), the input's (n x n) and the output's (m x n)."""
+
+    filter: Matrix
+    input: Matrix
+    output: Matrix
+
+
+def cook_toom(points: Sequence[Fraction]) -> Transform:
+    """Make the matrices that interpolate at these points and at infinity (Toom and Cook; see Winograd 1980).
+
+    Of the points for m = 4, 0, ±2/3 and ±3/2 give half the error of the usual 0, ±1 and ±2: their powers stay
+    near to one another (Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution
+    for Deep Neural Networks", ACM TOMS 2020).
+    """
+    size = len(points) + 1
+    side = size - TAPS + 1
+    others = [[other for other in points if other != point] for point in points]
+    factors = [
+        prod((point - other for other in rest), start=Fraction(1))
+        for point, rest in zip(points, others, strict=True)
+    ]
+    filters = [
+        [point**k / factor for k in range(TAPS)] for point, factor in zip(points, factors, strict=True)
+    ]
+    inputs = [[*_polynomial(rest), Fraction(0)] for rest in others]
+    outputs = [[*(point**k for point in points), Fraction(int(k == side - 1))] for k in range(side)]
+    return Transform(
+        _floats([*filters, [Fraction(0)] * (TAPS - 1) + [Fraction(1)]]),
+        _floats([*inputs, _polynomial(points)]),
+        _floats(outputs),
+    )
+
+
+def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
+    """Coefficients of the product of (x - root), lowest first."""
+    found = [Fraction(1)]
+    for root in roots:
+        raised = [Fraction(0), *found]
+        found = [high - root * low for high, low in zip(raised, [*found, Fraction(0)], strict=True)]
+    return found
+
+
+def _floats(rows: Sequence[Sequence[Fraction]]) -> Matrix:
+    return tuple(tuple(float(value) for value in row) for row in rows)
+
+
+TRANSFORMS = {
+    2: cook_toom([Fraction(0), Fraction(1), Fraction(-1)]),
+    4: cook_toom([Fraction(0), Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2)]),
 }
 
 
@@ -74,7 +105,7 @@ class Tiling:
 def pack_winograd_weight(weight: Array, side: int, columns: int) -> Array:
     """Transform OHWI weights of 3x3 filters and pack them to [O/columns, (side + 2)^2, I, columns]."""
     out, _, _, depth = weight.shape
-    matrix = np.asarray(_FILTER[side])
+    matrix = np.asarray(TRANSFORMS[side].filter)
     turned = np.einsum("iy,oyxc,jx->ijco", matrix, weight.astype(np.float64), matrix)
     points = matrix.shape[0] ** 2
     padded = np.zeros((points, depth, round_up(out, columns)), weight.dtype)
@@ -165,12 +196,12 @@ def winograd_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int
     patch = te.compute((batch, tall, wide, points, points, depth), pixel, name="winograd_patch")
     half = te.compute(
         (batch, tall, wide, points, points, depth),
-        lambda n, ty, tx, i, x, c: _row_of(_INPUT[side], i, lambda k: patch[n, ty, tx, k, x, c]),
+        lambda n, ty, tx, i, x, c: _row_of(_input_rows(side, lambda k: patch[n, ty, tx, k, x, c]), i),
         name="winograd_half",
     )
     turned = te.compute(
         (batch, points, points, tall, wide, depth),
-        lambda n, i, j, ty, tx, c: _row_of(_INPUT[side], j, lambda k: half[n, ty, tx, i, k, c]),
+        lambda n, i, j, ty, tx, c: _row_of(_input_rows(side, lambda k: half[n, ty, tx, i, k, c]), j),
         name="winograd_input",
     )
     ic = te.reduce_axis((0, depth), "ic")
@@ -184,36 +215,66 @@ def winograd_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int
     )
     narrow = te.compute(
         (batch, tall, wide, side, points, blocks * columns),
-        lambda n, ty, tx, y, j, o: _row_of(_OUTPUT[side], y, lambda k: product[n, k, j, ty, tx, o]),
+        lambda n, ty, tx, y, j, o: _row_of(_output_rows(side, lambda k: product[n, k, j, ty, tx, o]), y),
         name="winograd_narrow",
     )
-    full = te.compute(
-        (batch, tall * side, wide * side, blocks * columns),
-        lambda n, h, w, o: _row_of(
-            _OUTPUT[side], w % side, lambda k: narrow[n, h // side, w // side, h % side, k, o]
-        ),
-        name="winograd_output",
-    )
+
+    def output(n: Any, h: Any, w: Any, o: Any) -> Any:
+        rows = _output_rows(side, lambda k: narrow[n, h // side, w // side, h % side, k, o])
+        return _row_of(rows, w % side)
+
+    full = te.compute((batch, tall * side, wide * side, blocks * columns), output, name="winograd_output")
     return crop(full, (batch, out_h, out_w, channels))
 
 
-def _row_of(matrix: Matrix, number: Any, element: Any) -> Any:
-    """Give row `number` of matrix * vector; the choice goes away where the loop over rows is unrolled."""
-    rows = [_weighted(row, element) for row in matrix]
+def _row_of(rows: Sequence[Any], number: Any) -> Any:
+    """Give row `number`; the choice goes away where the loop over rows is unrolled."""
     chosen = rows[-1]
     for index in reversed(range(len(rows) - 1)):
         chosen = tirx.Select(number == index, rows[index], chosen)
     return chosen
 
 
-def _weighted(row: tuple[float, ...], element: Any) -> Any:
-    """Sum of the elements with their factors, without products by 0, 1 and -1."""
-    total: Any = None
-    for place, factor in sorted(enumerate(row), key=lambda item: item[1] < 0):
-        if not factor:
-            continue
-        term = element(place)
-        if abs(factor) != 1:
-            term = term * tirx.const(abs(factor), "float32")
-        total = (term if total is None else total + term) if factor > 0 else total - term
+def _input_rows(side: int, element: Element) -> list[Any]:
+    """Rows of the input's matrix times a vector; rows of opposite points share their parts.
+
+    They agree at even places and are opposite at odd ones.
+    """
+    rows = []
+    for row in TRANSFORMS[side].input:
+        even = _sum([(row[place], element(place)) for place in range(0, len(row), 2)])
+        odd = [(row[place], element(place)) for place in range(1, len(row), 2)]
+        sign = -1.0 if next((factor for factor, _ in odd if factor), 1.0) < 0 else 1.0
+        rows.append(_joined(even, sign, _sum([(sign * factor, term) for factor, term in odd])))
+    return rows
+
+
+def _output_rows(side: int, element: Element) -> list[Any]:
+    """Rows of the output's matrix times a vector; opposite points are added or subtracted first."""
+    rows = []
+    for row in TRANSFORMS[side].output:
+        terms = [(row[0], element(0))]
+        for first in range(1, len(row) - 1, 2):
+            pair = element(first), element(first + 1)
+            same = row[first] == row[first + 1]
+            terms.append((row[first], pair[0] + pair[1] if same else pair[0] - pair[1]))
+        rows.append(_sum([*terms, (row[-1], element(len(row) - 1))]))
+    return rows
+
+
+def _sum(terms: Sequence[tuple[float, Any]]) -> Any:
+    """Sum of factor * term, without products by 0 and 1; None of nothing."""
+    total = None
+    for factor, term in terms:
+        if factor:
+            scaled = term if factor == 1 else term * tirx.const(factor, "float32")
+            total = scaled if total is None else total + scaled
     return total
+
+
+def _joined(left: Any, sign: float, right: Any) -> Any:
+    if left is None:
+        return right if sign > 0 else -right
+    if right is None:
+        return left
+    return left + right if sign > 0 else left - right
