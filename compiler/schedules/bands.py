@@ -1,9 +1,9 @@
 """The rule for Winograd convolutions: a band of patches at a time, its transforms in cache.
 
-Loop order: bands of patch rows; for each, the inputs are transformed once; then column tiles, and for each the
-(m + 2)^2 products of all patches of the band, whose results stay in cache until the outputs are transformed
-back and the element-wise tail is applied. Many bands are shared among the cores; of a few, the inputs are
-transformed together and the column tiles are shared.
+Loop order: bands of patch rows; for each, the inputs are transformed once; then column tiles, and for each
+the (m + 2)^2 products of all patches of the band, whose results stay in cache until the outputs are
+transformed back and the element-wise tail is applied. Many bands are shared among the cores; of a few, the
+inputs are transformed together and the column tiles are shared.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from compiler.schedules.common import (
 )
 from compiler.schedules.loops import rewrite_loops
 from compiler.schedules.machine import Machine
-from compiler.schedules.prefetch import STEPS, WEIGHTS, fetch_weights
+from compiler.schedules.overlap import OVERLAP, overlap_rows
+from compiler.schedules.prefetch import LINE_FLOATS, STEPS, WEIGHTS, fetch_weights
 from compiler.schedules.tile import element_wise_tail, vectorize_tile
 from compiler.schedules.winograd import WINOGRAD
 
 # With fewer bands than this they can't be shared evenly.
 SHARED_BANDS = 8
+PAGE_FLOATS = 1024  # the sets of a first-level cache come again after 4 KiB
 
 
 def winograd_bands(func: Any, machine: Machine) -> Any:
@@ -43,9 +45,10 @@ def winograd_bands(func: Any, machine: Machine) -> Any:
         return None
     tail, rest = found
     loops = _tile_tail(sch, tail, (side, columns, band), machine)
-    _back(sch, (full, narrow), loops[-1], machine)
+    _back(sch, (full, narrow), loops[-1])
     shared = extent(sch, loops[0]) * extent(sch, loops[1]) >= SHARED_BANDS
     first_sum = _products(sch, product, loops[2], (rows, columns), machine)
+    _spread_planes(sch, turned)
     if shared:
         sch.compute_at(turned, loops[1], preserve_unit_loops=True)
     trips = _forward(sch, (turned, half, patch), machine)
@@ -58,7 +61,7 @@ def winograd_bands(func: Any, machine: Machine) -> Any:
     sch.decompose_reduction(product, first_sum)
     for block in rest:
         schedule_spatial(sch, block, machine.lanes)
-    return rewrite_loops(sch.mod["main"], {WEIGHTS: fetch_weights})
+    return rewrite_loops(sch.mod["main"], {OVERLAP: overlap_rows, WEIGHTS: fetch_weights})
 
 
 def _tile_tail(sch: Any, tail: Any, sizes: tuple[int, int, int], machine: Machine) -> list[Any]:
@@ -76,16 +79,16 @@ def _tile_tail(sch: Any, tail: Any, sizes: tuple[int, int, int], machine: Machin
     return loops
 
 
-def _back(sch: Any, stages: tuple[Any, Any], around: Any, machine: Machine) -> None:
+def _back(sch: Any, stages: tuple[Any, Any], around: Any) -> None:
     """Compute the outputs of one patch and one vector of channels in registers."""
     full, narrow = stages
     for block in (full, narrow):
         sch.set_scope(block, 0, "local")
         sch.compute_at(block, around, preserve_unit_loops=True)
-        _unrolled(sch, block, machine)
+        _unrolled(sch, block)
 
 
-def _unrolled(sch: Any, block: Any, machine: Machine) -> None:
+def _unrolled(sch: Any, block: Any) -> None:
     """Unroll the loops of a block that lie inside its place, the last one in vectors."""
     count = len(list(sch.get(block).iter_vars))
     *outer, last = sch.get_loops(block)[-count:]
@@ -95,34 +98,44 @@ def _unrolled(sch: Any, block: Any, machine: Machine) -> None:
 
 
 def _products(sch: Any, product: Any, around: Any, tile: tuple[int, int], machine: Machine) -> Any:
-    """Order the products of a band: for each point, tiles of patches * output channels; give the sum's loop."""
+    """Order the products of a band, for each point tiles of patches * channels; give the sum's loop."""
     rows, columns = tile
     copy = sch.cache_write(product, 0, "local")
+    _spread_planes(sch, copy)
     sch.compute_at(copy, around, preserve_unit_loops=True)
-    image, i, j, patch_row, patch, column = sch.get_loops(copy)[-6:]
-    walked = [extent(sch, patch_row), extent(sch, patch)]
-    patches = sch.fuse(patch_row, patch)
-    outer, row = sch.split(patches, [None, rows])
+    image, i, j, patch, column = sch.get_loops(copy)[-5:]
+    walked = extent(sch, patch)
+    outer, row = sch.split(patch, [None, rows])
     sch.reorder(image, i, j, outer, row, column)
     vectorize_tile(sch, row, column, machine)
     sch.compute_at(product, outer, preserve_unit_loops=True)
-    *_, patch_row, patch, column, ic = sch.get_loops(product)
+    *_, patch, column, ic = sch.get_loops(product)
     chunk, step = sch.split(ic, [None, STEPS])
-    sch.reorder(chunk, step, patch_row, patch, column)
-    sch.unroll(patch_row)
+    sch.reorder(chunk, step, patch, column)
     sch.unroll(step)
     vectorize_tile(sch, patch, column, machine)
-    sch.annotate(chunk, WEIGHTS, [columns, 1, rows, *walked])
+    sch.annotate(chunk, WEIGHTS, [columns, 1, rows, walked])
+    if walked % rows:
+        sch.annotate(outer, OVERLAP, [rows, walked, 0])
     return chunk
+
+
+def _spread_planes(sch: Any, block: Any) -> None:
+    """Move the planes of a transformed tensor apart by a cache line each.
+
+    A patch touches all planes at one place. At strides of a power of two all of these lines would compete for
+    one set of the cache.
+    """
+    sch.storage_align(block, 0, axis=2, factor=PAGE_FLOATS, offset=LINE_FLOATS)
 
 
 def _forward(sch: Any, stages: tuple[Any, Any, Any], machine: Machine) -> list[Any]:
     """Transform the inputs patch by patch, a vector of channels at a time; give the loops around."""
     turned, half, patch = stages
     count = len(list(sch.get(turned).iter_vars))
-    image, i, j, patch_row, across, channel = sch.get_loops(turned)[-count:]
+    image, i, j, place, channel = sch.get_loops(turned)[-count:]
     vector, lane = sch.split(channel, [None, machine.lanes])
-    trips = [image, patch_row, across, vector]
+    trips = [image, place, vector]
     sch.reorder(*trips, i, j, lane)
     sch.unroll(i)
     sch.unroll(j)
@@ -130,5 +143,5 @@ def _forward(sch: Any, stages: tuple[Any, Any, Any], machine: Machine) -> list[A
     for block in (half, patch):
         sch.set_scope(block, 0, "local")
         sch.compute_at(block, vector, preserve_unit_loops=True)
-        _unrolled(sch, block, machine)
+        _unrolled(sch, block)
     return trips

@@ -1,11 +1,11 @@
 """TE definitions of the operators that take most of a model's time, their weights packed at compile time.
 
 Every kernel sums into tiles of rows * columns. Its block carries the annotation TILE (rows, columns), which
-is what the tile rule answers to. Where a size is no multiple of the tile, the kernel sums over whole tiles and
-a crop stage follows, which the rule inlines into whatever reads it: no tile is ever ragged in its inner loops.
-Surplus columns have weights of zero; surplus rows read the last row again, and the rule takes them away
-altogether by moving the last tile back. The schedule and its figures follow "Optimizing CNN Model Inference on CPUs" (Liu et al., USENIX
-ATC 2019).
+is what the tile rule answers to. Where a size is no multiple of the tile, the kernel sums over whole tiles
+and a crop stage follows, which the rule inlines into whatever reads it: no tile is ever ragged in its inner
+loops. Surplus columns have weights of zero; surplus rows read the last row again, and the rule takes them
+away altogether by moving the last tile back. The schedule and its figures follow "Optimizing CNN Model
+Inference on CPUs" (Liu et al., USENIX ATC 2019).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Changes of scheduled functions that no schedule step makes: statements around and inside of marked loops."""
+"""Changes of scheduled functions that no schedule step makes: new bodies for marked loops."""
 
 from __future__ import annotations
 

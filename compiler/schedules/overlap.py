@@ -12,7 +12,7 @@ from tvm import s_tir, tirx
 
 from compiler.schedules.loops import Statement, at_start, inner_loops
 
-OVERLAP = "dyno.overlap"  # on the loop around a tile: [rows of the tile, rows of all, columns of all]
+OVERLAP = "dyno.overlap"  # on the loop around a tile: [rows of the tile, rows walked, columns of all or 0]
 _ROW, _COLUMN = -2, -1
 
 
@@ -42,7 +42,11 @@ def overlap_rows(loop: Any, facts: list[int]) -> Statement:
         spatial = [int(axis.iter_type) for axis in node.block.iter_vars].count(0)
         place = spatial + _ROW
         first = at_start([values[place]], inner)[0]
-        values[place] = tirx.min(first, size - rows) + analyzer.simplify(values[place] - first)
+        within = analyzer.simplify(values[place] - first)
+        # The rows walked may be those of one band of several; else the block has less than a tile more.
+        several = int(node.block.iter_vars[place].dom.extent) >= 2 * size
+        start = tirx.floordiv(first, size) * size if several else 0
+        values[place] = start + tirx.min(first - start, size - rows) + within
         column = values[spatial + _COLUMN]
         checked = int(node.block.writes[0].source.shape[-1]) == columns and not analyzer.can_prove(
             tirx.EQ(node.predicate, tirx.const(True, "bool"))

@@ -78,8 +78,7 @@ def fetch_tile(loop: Any, facts: list[int]) -> Statement:
     for row in range(rows):
         for column in range(0, columns, LINE_FLOATS):
             place = [*start[:-2], start[-2] + row, start[-1] + column]
-            for region in read:
-                fetches.append(_prefetch(region.source, place, _READ, _NEAR))
+            fetches += [_prefetch(region.source, place, _READ, _NEAR) for region in read]
             fetches.append(_prefetch(written.source, place, _WRITE, _NEAR))
     return sequence([*fetches, loop.body])
 

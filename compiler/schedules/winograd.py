@@ -28,7 +28,7 @@ from compiler.schedules.kernels import Geometry, crop, round_up
 from compiler.schedules.machine import Machine
 from compiler.schedules.prefetch import STEPS
 
-WINOGRAD = "dyno.winograd"  # block annotation of the product: [m, rows, columns, tile rows of a block]
+WINOGRAD = "dyno.winograd"  # block annotation of the product: [m, rows, columns, band]
 TAPS = 3
 TRANSFORM_CYCLES = 3.0  # that a vector of a patch's points costs to transform
 
@@ -99,7 +99,6 @@ class Tiling:
     rows: int
     columns: int
     band: int  # rows of patches whose transformed inputs lie in the second-level cache together
-    wide: int  # patches of a row, those that only fill up the last register tile included
 
 
 def pack_winograd_weight(weight: Array, side: int, columns: int) -> Array:
@@ -135,45 +134,29 @@ def _tiling(
     machine: Machine, choice: tuple[int, int], image: tuple[int, int], depth: int, channels: int
 ) -> tuple[float, Tiling]:
     side, columns = choice
-    tall, across = -(-image[0] // side), -(-image[1] // side)
-    points = (side + TAPS - 1) ** 2
-    wide, rows, band = _register_tile(machine, tall, across, columns, points * depth * 4)
-    patches = round_up(tall, band) * wide
-    products = points * depth * machine.cycles(patches, channels, (rows, columns))
-    weight_bytes = points * depth * channels * 4
-    walks = 1 if weight_bytes < machine.l2_bytes // 2 else -(-tall // band)
-    loads = machine.weight_cycles(weight_bytes * walks)
-    transforms = (depth + channels) / machine.lanes * patches * points * TRANSFORM_CYCLES
-    return products + loads + transforms, Tiling(side, rows, columns, band, wide)
-
-
-def _register_tile(
-    machine: Machine, tall: int, across: int, columns: int, patch_bytes: int
-) -> tuple[int, int, int]:
-    """Choose patches of a row (padded), rows of a register tile, and patch rows of a band.
-
-    A register tile is a part of a patch row, or some whole rows of a band.
-    """
+    tall, wide = -(-image[0] // side), -(-image[1] // side)
     most = machine.most_rows(columns)
-    fitting = max(1, machine.l2_bytes // (patch_bytes * across))
-    options = []
-    for wide in range(across, across + 4):
-        for rows in range(1, most + 1):
-            if wide % rows == 0:
-                bands = list(range(1, min(tall, fitting) + 1))
-            elif rows % wide == 0:
-                step = rows // wide
-                bands = [band for band in range(step, tall + step, step) if band <= max(step, fitting)]
-            else:
-                continue
-            options += [(wide, rows, band) for band in bands]
-    return min(options, key=lambda option: _waste(tall, across, *option))
+    options = [
+        Tiling(side, rows, columns, band)
+        for band in range(1, tall + 1)
+        for rows in range(1, min(most, band * wide) + 1)
+    ]
+    rated = [(_cycles(machine, option, (tall, wide), depth, channels), option) for option in options]
+    return min(rated, key=lambda pair: (pair[0], -pair[1].band))
 
 
-def _waste(tall: int, across: int, wide: int, rows: int, band: int) -> tuple[float, int]:
-    """Relative cost of a choice: patches that are only padding, short register tiles; then few, big bands."""
-    padded = round_up(tall, band) * wide / (tall * across)
-    return (round(padded * (1 + 1.0 / rows) * (1 + 2.0 / (band * wide)), 3), -band)
+def _cycles(machine: Machine, tiling: Tiling, patches: tuple[int, int], depth: int, channels: int) -> float:
+    """Cycles of a convolution: products, transforms, and what is read from beyond the cache."""
+    tall, wide = patches
+    points = (tiling.side + TAPS - 1) ** 2
+    bands, walked = -(-tall // tiling.band), tiling.band * wide
+    products = points * depth * bands * machine.cycles(walked, channels, (tiling.rows, tiling.columns))
+    weight_bytes, input_bytes = points * depth * channels * 4, points * depth * walked * 4
+    loads = machine.weight_cycles(weight_bytes * (1 if weight_bytes < machine.l2_bytes // 2 else bands))
+    if input_bytes > machine.l2_bytes:
+        loads += machine.weight_cycles(input_bytes * bands * -(-channels // tiling.columns))
+    transforms = (depth + channels) / machine.lanes * bands * walked * points * TRANSFORM_CYCLES
+    return products + loads + transforms
 
 
 def winograd_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, tiling: Tiling) -> Any:
@@ -185,37 +168,41 @@ def winograd_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int
     side, points = tiling.side, tiling.side + TAPS - 1
     top, left, bottom, right = geometry.padding
     out_h, out_w = height + top + bottom - TAPS + 1, width + left + right - TAPS + 1
-    tall, wide = round_up(-(-out_h // side), tiling.band), tiling.wide
+    tall, wide = round_up(-(-out_h // side), tiling.band), -(-out_w // side)
     blocks, _, _, columns = (int(size) for size in packed.shape)
+    patches = tall * wide  # of an image, row by row
 
-    def pixel(n: Any, ty: Any, tx: Any, y: Any, x: Any, c: Any) -> Any:
-        h, w = ty * side + y - top, tx * side + x - left
+    def pixel(*axes: Any) -> Any:
+        n, p, y, x, c = axes
+        h, w = p // wide * side + y - top, p % wide * side + x - left
         inside = tvm.tirx.all(h >= 0, h < height, w >= 0, w < width)
         return tirx.if_then_else(inside, data[n, h, w, c], tirx.const(0, data.dtype))
 
-    patch = te.compute((batch, tall, wide, points, points, depth), pixel, name="winograd_patch")
+    patch = te.compute((batch, patches, points, points, depth), pixel, name="winograd_patch")
     half = te.compute(
-        (batch, tall, wide, points, points, depth),
-        lambda n, ty, tx, i, x, c: _row_of(_input_rows(side, lambda k: patch[n, ty, tx, k, x, c]), i),
+        (batch, patches, points, points, depth),
+        lambda n, p, i, x, c: _row_of(_input_rows(side, lambda k: patch[n, p, k, x, c]), i),
         name="winograd_half",
     )
     turned = te.compute(
-        (batch, points, points, tall, wide, depth),
-        lambda n, i, j, ty, tx, c: _row_of(_input_rows(side, lambda k: half[n, ty, tx, i, k, c]), j),
+        (batch, points, points, patches, depth),
+        lambda n, i, j, p, c: _row_of(_input_rows(side, lambda k: half[n, p, i, k, c]), j),
         name="winograd_input",
     )
     ic = te.reduce_axis((0, depth), "ic")
     product = te.compute(
-        (batch, points, points, tall, wide, blocks * columns),
-        lambda n, i, j, ty, tx, o: te.sum(
-            turned[n, i, j, ty, tx, ic] * packed[o // columns, i * points + j, ic, o % columns], axis=[ic]
+        (batch, points, points, patches, blocks * columns),
+        lambda n, i, j, p, o: te.sum(
+            turned[n, i, j, p, ic] * packed[o // columns, i * points + j, ic, o % columns], axis=[ic]
         ),
         name="winograd",
         attrs={WINOGRAD: [side, tiling.rows, columns, tiling.band]},
     )
     narrow = te.compute(
         (batch, tall, wide, side, points, blocks * columns),
-        lambda n, ty, tx, y, j, o: _row_of(_output_rows(side, lambda k: product[n, k, j, ty, tx, o]), y),
+        lambda n, ty, tx, y, j, o: _row_of(
+            _output_rows(side, lambda k: product[n, k, j, ty * wide + tx, o]), y
+        ),
         name="winograd_narrow",
     )
 

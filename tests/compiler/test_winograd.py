@@ -111,7 +111,7 @@ def test_any_size_is_right_to_the_stated_error(
 def test_many_bands_are_right_as_few_are() -> None:
     data, weight = normal(1, 40, 12, 32), normal(32, 3, 3, 32, seed=1)
     for band in (1, 5, 10):
-        tiling = Tiling(side=4, rows=3, columns=32, band=band, wide=3)
+        tiling = Tiling(side=4, rows=3, columns=32, band=band)
         found = convolve(data, weight, (1, 1, 1, 1), Choice(3, 32, winograd=tiling), AVX512)
         np.testing.assert_allclose(found, expected(data, weight, (1, 1, 1, 1)), atol=2e-3)
 
