@@ -12,7 +12,7 @@ from tvm import s_tir, tirx
 
 from compiler.schedules.loops import Statement, at_start, inner_loops
 
-OVERLAP = "dyno.overlap"  # on the loop around a tile: [rows of the tile, rows walked, columns of all or 0]
+OVERLAP = "dyno.overlap"  # on the loop around a tile: [rows of the tile, rows walked, ragged columns or 0]
 _ROW, _COLUMN = -2, -1
 
 
@@ -48,9 +48,7 @@ def overlap_rows(loop: Any, facts: list[int]) -> Statement:
         start = tirx.floordiv(first, size) * size if several else 0
         values[place] = start + tirx.min(first - start, size - rows) + within
         column = values[spatial + _COLUMN]
-        checked = int(node.block.writes[0].source.shape[-1]) == columns and not analyzer.can_prove(
-            tirx.EQ(node.predicate, tirx.const(True, "bool"))
-        )
+        checked = columns and int(node.block.writes[0].source.shape[-1]) == columns
         return s_tir.SBlockRealize(values, column < columns if checked else True, node.block)
 
     return moved(loop.body)

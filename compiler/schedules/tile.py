@@ -54,7 +54,7 @@ def register_tile(func: Any, machine: Machine) -> Any:
     around = spread(sch, trips, steps_inside=steps)
     sch.annotate(around, TILE_START, [rows, columns])
     if walked[-1] % rows:
-        sch.annotate(around, OVERLAP, [rows, walked[-1], channels])
+        sch.annotate(around, OVERLAP, [rows, walked[-1], channels if channels % columns else 0])
     # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
     sch.decompose_reduction(main, first_sum)
     for block in (*padding, *rest):
