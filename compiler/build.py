@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +15,87 @@ from compiler.options import Options
 from compiler.pipeline import Built, OnStage, run_stages
 from compiler.source import Shapes, Source
 from compiler.targets import CompileTarget, resolve_target, runs_here
+from compiler.tuning.tuner import Tuner, tuner
 from compiler.verify import check_parity
+from compiler.weights import write_weights
 from dyno.clock import utc_now
-from dyno.errors import ConfigError, OutputError
+from dyno.errors import ConfigError, OutputError, ParityError
 from dyno.files import mapped_output_errors, staged_folder, write_text
 from dyno.host import host_facts
 from runtime.artifact import digest_file
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, Manifest, ParityReport, StageTime, TargetFacts
+from runtime.manifest import (
+    LIBRARY_NAME,
+    MANIFEST_NAME,
+    WEIGHTS_NAME,
+    Manifest,
+    ParityReport,
+    StageTime,
+    TargetFacts,
+    WeightsFile,
+)
 from runtime.session import Session
 
+OnTuning = Callable[[str], None]
 TOOLCHAIN = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "torch", "numpy", "modeldyno")
 
 
 def compile_source(
-    source: Source, output: Path, target: CompileTarget, options: Options, on_stage: OnStage | None = None
+    source: Source,
+    output: Path,
+    target: CompileTarget,
+    options: Options,
+    *,
+    on_stage: OnStage | None = None,
+    on_tuning: OnTuning | None = None,
 ) -> Manifest:
     """Compile a source model into the artifact folder `output`, replacing what stood there.
 
+    Where tuned kernels make the outputs differ by more than the tolerance (a Winograd tile can), the model is
+    compiled again without them.
+
     Raises:
         CompileError: a stage failed, or the linker is missing. ParityError: the outputs differ.
-        OutputError: the folder can't be written.
+        ConfigError: kernels are to be measured for a processor that this machine is not.
+        OutputError: the folder or the tuning records can't be written.
     """
     check_output(output)
-    built = run_stages(source, target, on_stage=on_stage, dump_dir=options.dump_dir)
+    warn = on_tuning or _warn
+    kernels = tuner(target, options, report=on_tuning or _say_nothing, warn=warn)
+    try:
+        return _compile(source, output, target, options, kernels=kernels, on_stage=on_stage)
+    except ParityError as error:
+        if not kernels.changed:
+            raise
+        warn(f"with tuned kernels {error}. Compiled again without them")
+        untuned = replace(options, tune_s=None, reuse_tuning=False)
+        kernels = tuner(target, untuned, report=_say_nothing, warn=warn)
+        return _compile(source, output, target, untuned, kernels=kernels, on_stage=on_stage)
+
+
+def _compile(
+    source: Source,
+    output: Path,
+    target: CompileTarget,
+    options: Options,
+    *,
+    kernels: Tuner,
+    on_stage: OnStage | None,
+) -> Manifest:
+    built = run_stages(
+        source,
+        target,
+        on_stage=on_stage,
+        dump_dir=options.dump_dir,
+        chooser=kernels.choose,
+        tune=kernels.tune if options.tune_s is not None else None,
+    )
     with staged_folder(output) as stage:
         times = list(built.stages)
         library = stage / LIBRARY_NAME
         times.append(_timed("link", lambda: link(built.executable, library, target), on_stage))
-        manifest = _manifest(source, target, options, built, times=times, library=library)
+        weights = write_weights(stage / WEIGHTS_NAME, built.weights) if built.weights is not None else None
+        manifest = _manifest(source, target, options, built, times=times, library=library, weights=weights)
+        manifest = manifest.model_copy(update={"tuning": kernels.facts()})
         _write(stage, manifest)
         if options.verify and runs_here(target, host_facts()):
             reports: list[ParityReport] = []
@@ -62,11 +117,13 @@ def compile_model(
     example_kwargs: Mapping[str, Any] | None = None,
     options: Options | None = None,
     on_stage: OnStage | None = None,
+    on_tuning: OnTuning | None = None,
 ) -> Manifest:
     """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
 
     `shapes` fixes input shapes that the file leaves open, by input name. `on_stage` is called with each
-    stage's name as it begins.
+    stage's name as it begins; `on_tuning` with a line of text for each kernel that was measured, and with
+    what is wrong with the tuning records, which is a UserWarning where it is None.
 
     Raises:
         ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
@@ -78,7 +135,9 @@ def compile_model(
     if on_stage:
         on_stage("read")
     source = _read(model, shapes or {}, example_inputs, example_kwargs)
-    return compile_source(source, output, resolved, options or Options(), on_stage)
+    return compile_source(
+        source, output, resolved, options or Options(), on_stage=on_stage, on_tuning=on_tuning
+    )
 
 
 def check_output(output: Path) -> None:
@@ -101,10 +160,18 @@ def check_output(output: Path) -> None:
 def _check_replaceable(output: Path) -> None:
     """An artifact is replaced as a whole: nothing but an artifact's files may lie there."""
     found = {entry.name for entry in output.iterdir()}
-    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME})
+    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME})
     if foreign or (found and MANIFEST_NAME not in found):
         named = foreign[0] if foreign else LIBRARY_NAME
         raise OutputError(f"{output} holds files of its own ({named}): choose an empty or new folder")
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, UserWarning, stacklevel=2)
+
+
+def _say_nothing(_text: str) -> None:
+    """Progress that nobody asked for."""
 
 
 def _read(model: Any, shapes: Shapes, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> Source:
@@ -140,6 +207,7 @@ def _manifest(
     *,
     times: list[StageTime],
     library: Path,
+    weights: WeightsFile | None,
 ) -> Manifest:
     packages = host_facts().packages
     return Manifest(
@@ -160,6 +228,7 @@ def _manifest(
         peak=built.peak,
         library_digest=digest_file(library),
         library_bytes=library.stat().st_size,
+        weights=weights,
     )
 
 

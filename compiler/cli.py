@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dyno import console
 from dyno.errors import ConfigError
+
+if TYPE_CHECKING:
+    from runtime.manifest import TuningFacts
 
 
 @click.command("compile")
@@ -38,6 +42,21 @@ from dyno.errors import ConfigError
 @click.option(
     "--dump-dir", type=click.Path(path_type=Path), help="Write the module after each stage into this folder."
 )
+@click.option(
+    "--tune",
+    "tune_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Measure ways to compute the model's convolutions and matrix products for about so long, and take "
+    "the fastest. What was measured is kept and used by every later compile.",
+)
+@click.option(
+    "--tuning-records",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where that is kept.  [default: modeldyno/tuning.jsonl in the user's cache folder]",
+)
+@click.option("--no-tuning-records", is_flag=True, help="Neither use nor keep what was measured.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def compile_command(
     model: Path,
@@ -49,6 +68,9 @@ def compile_command(
     seed: int,
     no_verify: bool,
     dump_dir: Path | None,
+    tune_s: float | None,
+    tuning_records: Path | None,
+    no_tuning_records: bool,
     as_json: bool,
 ) -> None:
     """Compile an ONNX or torch.export model into an artifact folder.
@@ -58,6 +80,8 @@ def compile_command(
     artifact.
     """
     parsed = parse_shapes(shapes)
+    if tuning_records and no_tuning_records:
+        raise ConfigError("--tuning-records and --no-tuning-records go against each other")
     from compiler.options import Options
     from compiler.source import check_model_file
 
@@ -73,8 +97,17 @@ def compile_command(
         output,
         target=target,
         shapes=parsed,
-        options=Options(tolerance=tolerance, seed=seed, verify=not no_verify, dump_dir=dump_dir),
+        options=Options(
+            tolerance=tolerance,
+            seed=seed,
+            verify=not no_verify,
+            dump_dir=dump_dir,
+            tune_s=tune_s,
+            tuning_records=tuning_records,
+            reuse_tuning=not no_tuning_records,
+        ),
         on_stage=lambda name: console.say(f"{time.perf_counter() - began:7.1f}s  {name}"),
+        on_tuning=lambda text: console.say(f"{time.perf_counter() - began:7.1f}s    {text}"),
     )
     if as_json:
         click.echo(manifest.model_dump_json(indent=2))
@@ -158,11 +191,12 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
     from runtime.manifest import Manifest
 
     assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives no other
-    size = manifest.library_bytes / BYTES_PER_MIB
+    size = manifest.bytes / BYTES_PER_MIB
     click.echo(
         f"compiled {manifest.model} for {manifest.target.name} in {short_duration(seconds)}: "
         f"{output} ({size:.1f} MiB)"
     )
+    _show_tuning(manifest.tuning)
     if manifest.parity is None:
         click.echo("parity: not checked (this machine can't run the target's code, or --no-verify)")
         return
@@ -175,3 +209,30 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
             click.echo(
                 f"  {row.not_finite:.1%} of its values are NaN or infinite in both, and compare nothing"
             )
+
+
+def _show_tuning(tuning: TuningFacts | None) -> None:
+    """Print where the kernels come from and those that measuring made faster; nothing if untuned."""
+    if tuning is None or not tuning.measured + tuning.from_records:
+        return
+    click.echo(
+        f"kernels: {tuning.measured} measured now, {tuning.from_records} from records, "
+        f"{tuning.default} not measured; {len(tuning.faster)} faster than by default"
+    )
+    if not tuning.faster:
+        return
+    saved = sorted(tuning.faster, key=lambda kernel: -kernel.calls * (kernel.default_us - kernel.tuned_us))
+    console.print_table(
+        ("kernel", "calls", "before us", "after us", "ratio"),
+        [
+            (
+                kernel.kernel,
+                str(kernel.calls),
+                f"{kernel.default_us:.1f}",
+                f"{kernel.tuned_us:.1f}",
+                f"{kernel.tuned_us / kernel.default_us:.2f}",
+            )
+            for kernel in saved
+        ],
+        right=("calls", "before us", "after us", "ratio"),
+    )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 DEFAULT_TOLERANCE = 1e-4
+_ALWAYS = ("tolerance", "seed", "verify")
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,28 @@ class Options:
     seed: of the random inputs that parity is checked on.
     verify: False skips the parity check, and the manifest says so.
     dump_dir: where each stage's module is written as a numbered text file; None writes nothing.
+    tune_s: seconds to measure kernels for; None measures none.
+    tuning_records: JSON-lines file of what was measured; None is modeldyno/tuning.jsonl in the user's cache
+        folder.
+    reuse_tuning: False neither reads nor writes that file.
     """
 
     tolerance: float = DEFAULT_TOLERANCE
     seed: int = 0
     verify: bool = True
     dump_dir: Path | None = None
+    tune_s: float | None = None
+    tuning_records: Path | None = None
+    reuse_tuning: bool = True
 
     def as_text(self) -> dict[str, str]:
-        """What goes into the manifest: every choice that can change the artifact."""
-        return {key: str(value) for key, value in asdict(self).items() if key != "dump_dir"}
+        """What goes into the manifest: every choice that can change the artifact.
+
+        What tuning changed is a field of the manifest itself; its options are named where they are set.
+        """
+        defaults = asdict(Options())
+        return {
+            key: str(value)
+            for key, value in asdict(self).items()
+            if key != "dump_dir" and (key in _ALWAYS or value != defaults[key])
+        }

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
 
 from compiler.source import Source
 from compiler.targets import CompileTarget
@@ -14,8 +17,12 @@ from dyno.errors import CompileError, DynoError
 from dyno.files import write_text
 from runtime.manifest import KernelFacts, PeakKernel, StageTime
 
-Stage = Callable[[Any, Source, CompileTarget], Any]
+if TYPE_CHECKING:
+    from compiler.schedules.choice import Chooser
+
+Stage = Callable[..., Any]
 OnStage = Callable[[str], None]
+Weights = tuple[npt.NDArray[Any], ...]
 
 
 def _import(_module: Any, source: Source, _target: CompileTarget) -> Any:
@@ -52,6 +59,12 @@ def _fuse_norms(module: Any, _source: Source, _target: CompileTarget) -> Any:
     return fuse_norms(module)
 
 
+def _fuse_attention(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.attention import fuse_attention
+
+    return fuse_attention(module)
+
+
 def _fold_padding(module: Any, _source: Source, _target: CompileTarget) -> Any:
     from compiler.passes.pad import fold_padding
 
@@ -64,10 +77,22 @@ def _channels_last(module: Any, _source: Source, _target: CompileTarget) -> Any:
     return channels_last(module)
 
 
-def _legalize(module: Any, _source: Source, target: CompileTarget) -> Any:
+def _lower_attention(module: Any, _source: Source, target: CompileTarget) -> Any:
+    from compiler.passes.lower_attention import lower_attention
+
+    return lower_attention(module, target.machine)
+
+
+def _lower_products(module: Any, _source: Source, target: CompileTarget) -> Any:
+    from compiler.passes.lower_products import lower_products
+
+    return lower_products(module, target.machine)
+
+
+def _legalize(module: Any, _source: Source, target: CompileTarget, chooser: Chooser | None = None) -> Any:
     from compiler.passes.legalize import legalize
 
-    return legalize(module, target.machine)
+    return legalize(module, target.machine, **({"chooser": chooser} if chooser else {}))
 
 
 def _lower_rest(module: Any, _source: Source, _target: CompileTarget) -> Any:
@@ -93,7 +118,11 @@ def _schedule(module: Any, _source: Source, target: CompileTarget) -> Any:
 def _generate(module: Any, _source: Source, target: CompileTarget) -> Any:
     from tvm import relax
 
-    return relax.build(module, target.tvm_target())
+    from compiler.lowering import register
+    from compiler.passes.memory import is_planned
+
+    lowering = None if is_planned(module) else "default"
+    return relax.build(module, target.tvm_target(), relax_pipeline=lowering, tir_pipeline=register())
 
 
 STAGES: tuple[tuple[str, Stage], ...] = (
@@ -103,9 +132,12 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("decompose", _decompose),
     ("fold", _fold),
     ("fuse_norms", _fuse_norms),
+    ("fuse_attention", _fuse_attention),
     ("fold_padding", _fold_padding),
     ("channels_last", _channels_last),
     ("fold_layout", _fold),
+    ("lower_attention", _lower_attention),
+    ("lower_products", _lower_products),
     ("legalize", _legalize),
     ("lower_rest", _lower_rest),
     ("fuse", _fuse),
@@ -116,18 +148,30 @@ STAGES: tuple[tuple[str, Stage], ...] = (
 
 @dataclass(frozen=True)
 class Built:
-    """What the stages made: TVM's executable, the seconds of each stage, and what `dyno profile` goes by."""
+    """What the stages made: TVM's executable, the weights that it takes (None where it holds them itself),
+    the seconds of each stage, and what `dyno profile` goes by.
+    """
 
     executable: Any
     stages: tuple[StageTime, ...]
+    weights: Weights | None = None
     kernels: tuple[KernelFacts, ...] = ()
     peak: PeakKernel | None = None
 
 
 def run_stages(
-    source: Source, target: CompileTarget, *, on_stage: OnStage | None = None, dump_dir: Path | None = None
+    source: Source,
+    target: CompileTarget,
+    *,
+    on_stage: OnStage | None = None,
+    dump_dir: Path | None = None,
+    chooser: Chooser | None = None,
+    tune: Callable[[Any], None] | None = None,
 ) -> Built:
     """Run all stages in order.
+
+    `chooser` says how each kernel is computed (default: by a count of cycles); `tune` is a stage of its own
+    before it is asked, and sees the module that it will be asked about.
 
     Raises:
         CompileError: a stage failed; names the stage and, where TVM names one, the operator.
@@ -136,20 +180,36 @@ def run_stages(
     times = []
     kernels: tuple[KernelFacts, ...] = ()
     peak = None
+    weights: Weights | None = None
     with target.tvm_target():
-        for number, (name, stage) in enumerate(STAGES):
+        for number, (name, stage) in enumerate(_stages(chooser, tune)):
             if on_stage:
                 on_stage(name)
             if name == "schedule":
                 kernels = _run_stage(name, _kernel_facts, module, source, target)
             if name == "generate":
                 module, peak = _run_stage(name, _with_peak, module, source, target)
+                module, weights = _run_stage(name, _plan_memory, module, source, target)
             began = time.perf_counter()
             module = _run_stage(name, stage, module, source, target)
             times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
             if dump_dir and hasattr(module, "script"):
                 write_text(dump_dir / f"{number:02d}_{name}.py", module.script())
-    return Built(module, tuple(times), kernels, peak)
+    return Built(module, tuple(times), weights, kernels, peak)
+
+
+def _stages(chooser: Chooser | None, tune: Callable[[Any], None] | None) -> list[tuple[str, Stage]]:
+    stages: list[tuple[str, Stage]] = []
+    for name, stage in STAGES:
+        if name == "legalize" and tune is not None:
+            stages.append(("tune", partial(_tune, tune=tune)))
+        stages.append((name, partial(stage, chooser=chooser) if name == "legalize" and chooser else stage))
+    return stages
+
+
+def _tune(module: Any, _source: Source, _target: CompileTarget, tune: Callable[[Any], None]) -> Any:
+    tune(module)
+    return module
 
 
 def _kernel_facts(module: Any, _source: Source, _target: CompileTarget) -> tuple[KernelFacts, ...]:
@@ -162,6 +222,13 @@ def _with_peak(module: Any, _source: Source, target: CompileTarget) -> tuple[Any
     from compiler.peak import with_peak
 
     return with_peak(module, target.machine)
+
+
+def _plan_memory(module: Any, _source: Source, _target: CompileTarget) -> tuple[Any, Weights | None]:
+    from compiler.passes.memory import plan_memory
+
+    planned = plan_memory(module)
+    return planned.module, planned.weights
 
 
 def _run_stage(name: str, stage: Stage, module: Any, source: Source, target: CompileTarget) -> Any:

@@ -25,7 +25,9 @@ def check_parity(
     feeds = random_feeds(source.inputs, seed)
     expected = source.reference(feeds)
     found = session.run(feeds)
-    pairs = zip(expected.items(), found.values(), strict=True)
+    pairs = list(zip(expected.items(), found.values(), strict=True))
+    for (name, wanted), got in pairs:
+        _check_kind(source, name, (wanted, got), target)
     report = ParityReport(
         reference=source.reference_name,
         seed=seed,
@@ -43,6 +45,18 @@ def check_parity(
             target=target,
         )
     return report
+
+
+def _check_kind(source: Source, name: str, pair: tuple[Array, Array], target: str) -> None:
+    """Refuse an output of another shape or type, in words: figures of a difference say nothing there."""
+    wanted, got = (f"{array.dtype.name} {list(array.shape)}" for array in pair)
+    if wanted != got:
+        raise ParityError(
+            f"{source.name}: output {name!r} is {got}, and {wanted} in {source.reference_name}; "
+            "the artifact is not kept",
+            stage="verify",
+            target=target,
+        )
 
 
 def compare(name: str, expected: Array, found: Array) -> Parity:

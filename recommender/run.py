@@ -133,7 +133,7 @@ class _Run:
         began = time.monotonic()
         compiled = self._artifact()
         if compiled.manifest is not None:
-            self.store.use_library(compiled.manifest.library_digest)
+            self.store.use_library(compiled.manifest.model_digest)
         seconds = time.monotonic() - began
         self.tell(CompileEnded(compiled.manifest, compiled.reused, compiled.failure, seconds))
         return compiled

@@ -10,9 +10,11 @@ from pydantic import Field, ValidationError
 from dyno.errors import ArtifactError
 from dyno.records import Record, TensorSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_OLDEST = 1  # artifacts of this version have their weights inside the library
 MANIFEST_NAME = "manifest.json"
 LIBRARY_NAME = "model.so"
+WEIGHTS_NAME = "weights.bin"
 
 
 class TargetFacts(Record):
@@ -69,6 +71,20 @@ class ArgumentSpec(Record):
         return math.prod(self.shape) * max(1, int(digits or 8) // 8)
 
 
+class WeightSpec(ArgumentSpec):
+    """One tensor of the weights file; `offset` is in bytes from the file's begin."""
+
+    offset: int
+
+
+class WeightsFile(Record):
+    """What `weights.bin` is: the tensors in the order in which `main` takes them."""
+
+    digest: str = Field(description="BLAKE2b-256 of weights.bin")
+    bytes: int
+    tensors: tuple[WeightSpec, ...]
+
+
 class KernelFacts(Record):
     """What one tensor program computes in one call, and how often an inference calls it."""
 
@@ -101,6 +117,24 @@ class PeakKernel(Record):
         return 2 * self.chains * self.lanes * self.steps
 
 
+class TunedKernel(Record):
+    """A kernel that measuring made faster."""
+
+    kernel: str = Field(description="what it computes, e.g. conv2d 3x3 64->64 to 56x56")
+    calls: int = Field(description="calls in one inference")
+    default_us: float = Field(description="median of one call on one core, as chosen without measuring")
+    tuned_us: float = Field(description="median of one call on one core, as it is in this artifact")
+
+
+class TuningFacts(Record):
+    """Where the choices for the model's distinct convolutions and matrix products come from."""
+
+    measured: int = Field(description="from measurements during this compile")
+    from_records: int = Field(description="from measurements of earlier compiles")
+    default: int = Field(description="not measured: by a count of cycles")
+    faster: tuple[TunedKernel, ...] = Field(default=(), description="those not computed in the default way")
+
+
 class Manifest(Record):
     """`manifest.json` of an artifact folder."""
 
@@ -119,8 +153,23 @@ class Manifest(Record):
     parity: ParityReport | None
     kernels: tuple[KernelFacts, ...] = Field(default=(), description="empty in artifacts of older versions")
     peak: PeakKernel | None = None
+    tuning: TuningFacts | None = Field(default=None, description="None in artifacts of older versions")
     library_digest: str = Field(description="BLAKE2b-256 of model.so")
     library_bytes: int
+    weights: WeightsFile | None = Field(
+        default=None,
+        description="None where the weights lie inside the library (schema 1, and models with branches)",
+    )
+
+    @property
+    def model_digest(self) -> str:
+        """What tells one compiled model from another: the library's digest and that of the weights."""
+        return f"{self.library_digest}-{self.weights.digest}" if self.weights else self.library_digest
+
+    @property
+    def bytes(self) -> int:
+        """Size of library and weights."""
+        return self.library_bytes + (self.weights.bytes if self.weights else 0)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -141,7 +190,7 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise ArtifactError(_explain(path, data, error)) from error
-    if manifest.schema_version != SCHEMA_VERSION:
+    if not _OLDEST <= manifest.schema_version <= SCHEMA_VERSION:
         raise ArtifactError(_newer(path, manifest.schema_version))
     return manifest
 

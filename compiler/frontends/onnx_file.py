@@ -188,10 +188,13 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
 def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
     from tvm.relax.frontend.onnx import from_onnx
 
+    from compiler.passes.clip import find_clips
+
     with warnings.catch_warnings():
         # Inputs go in by their place: what TVM calls them is of no interest.
         warnings.filterwarnings("ignore", message="Renaming name", category=UserWarning)
-        return from_onnx(model, shape_dict={name: list(shape) for name, shape in shapes.items()})
+        module = from_onnx(model, shape_dict={name: list(shape) for name, shape in shapes.items()})
+    return find_clips(module)
 
 
 def _reference(path: Path, model: onnx.ModelProto) -> Callable[[dict[str, Array]], dict[str, Array]]:

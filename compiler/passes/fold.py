@@ -81,7 +81,8 @@ def constant(expr: Any) -> Array | None:
 
 def as_constant(array: Array) -> Any:
     """Give a numpy array as a constant of the same type (relax.const makes 32 bits of 64)."""
-    return relax.const(np.ascontiguousarray(array), array.dtype.name)
+    # Not ascontiguousarray, which gives a number without axes one axis.
+    return relax.const(np.asarray(array, order="C"), array.dtype.name)
 
 
 def _folded(value: Any) -> Any:

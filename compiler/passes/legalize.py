@@ -9,10 +9,13 @@ from typing import Any
 
 from tvm import relax
 
+from compiler.passes.clip import clamp_kernels
 from compiler.passes.fast_math import FAST_MATH
 from compiler.passes.fold import as_constant, constant
+from compiler.passes.legalize_grouped import grouped_conv2d
 from compiler.passes.lower import light_kernels
 from compiler.passes.rewrite import shape_of
+from compiler.passes.shuffle import fold_shuffles
 from compiler.schedules import kernels, winograd
 from compiler.schedules.choice import Choice, Chooser, Workload, choose
 from compiler.schedules.machine import Machine
@@ -24,12 +27,13 @@ OUT_FUSABLE = 4
 def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:
     """Give each operator a tensor program; operators that answer none of our rules get TVM's own."""
     mine = {
-        "relax.nn.conv2d": _first(partial(_conv2d, chooser=chooser), _depthwise, machine=machine),
+        "relax.nn.conv2d": _first(partial(_conv2d, chooser=chooser), grouped_conv2d, machine=machine),
         "relax.matmul": _first(partial(_dense, chooser=chooser), _batch_matmul, machine=machine),
         **FAST_MATH,
+        **clamp_kernels(),
         **light_kernels(machine),
     }
-    return relax.transform.LegalizeOps(mine, enable_warning=False)(mod)
+    return relax.transform.LegalizeOps(mine, enable_warning=False)(fold_shuffles(mod, machine))
 
 
 def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Callable[[Any, Any], Any]:

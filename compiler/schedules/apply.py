@@ -12,13 +12,17 @@ from tvm.s_tir import ScheduleError
 
 from compiler.schedules.bands import winograd_bands
 from compiler.schedules.generic import per_block
+from compiler.schedules.grouped_rule import grouped_walk
 from compiler.schedules.machine import Machine
 from compiler.schedules.pool import pool_window
 from compiler.schedules.rows import row_program
 from compiler.schedules.tile import register_tile
 
 Rule = Callable[[Any, Machine], Any]
-RULES: tuple[Rule, ...] = (register_tile, winograd_bands, row_program, pool_window, per_block)
+RULES: tuple[Rule, ...] = (
+    *(register_tile, grouped_walk, winograd_bands, row_program, pool_window),
+    per_block,
+)
 
 
 def schedule_all(mod: Any, machine: Machine) -> Any:

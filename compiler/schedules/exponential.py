@@ -9,28 +9,32 @@ from tvm import tirx
 
 from compiler.schedules.vectors import number
 
-# exp(r) for |r| <= ln(2) / 2, highest power first (Cephes expf).
+# exp(r) for |r| <= ln(2) / 2, highest power first: least relative error (7.5e-8) of the fifth degree.
 _POLYNOMIAL = (
-    *(1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2),
-    *(1.6666665459e-1, 0.5, 1.0, 1.0),
+    *(0.008297647349536419, 0.04191543161869049, 0.16667574644088745),
+    *(0.49998894333839417, 0.9999997019767761, 1.0000001192092896),
 )
+# 1.5 * 2^23: what is added to it is rounded to a whole number, which then stands in its lowest bits.
+_ROUNDER = 12582912.0
 _LEAST = -70.0
 
 
 def power_of_e(value: Any, lanes: int) -> Any:
-    """exp(value) in each lane, value <= 0, after Cephes: 2^n * exp(r), |r| <= ln(2) / 2.
+    """exp(value) in each lane, value <= 0: 2^n * exp(r), |r| <= ln(2) / 2.
 
     The relative error is at most 4e-7 down to exp(-70), and nothing smaller comes out: beside the 1 in each
     row of a softmax it would not be seen, and no denormal number (hundred times slower) is ever made. What is
     no number stays none: the order of the arguments of `max` sees to that.
     """
+    many = f"x{lanes}" if lanes > 1 else ""
     value = tirx.max(number(_LEAST, lanes), value)
-    whole = tirx.floor(value * number(1 / math.log(2), lanes) + number(0.5, lanes))
+    bits = tirx.reinterpret(f"int32{many}", value * number(1 / math.log(2), lanes) + number(_ROUNDER, lanes))
+    # By way of the bits: of a plain x + c - c, TVM's simplifier leaves x.
+    whole = tirx.reinterpret(f"float32{many}", bits) - number(_ROUNDER, lanes)
     rest = value - whole * number(math.log(2), lanes)
     power = number(_POLYNOMIAL[0], lanes)
     for coefficient in _POLYNOMIAL[1:]:
         power = power * rest + number(coefficient, lanes)
-    many = f"x{lanes}" if lanes > 1 else ""
     shift = tirx.const(23, "int32")
-    exponent = tirx.Cast(f"int32{many}", whole) << (tirx.Broadcast(shift, lanes) if lanes > 1 else shift)
+    exponent = bits << (tirx.Broadcast(shift, lanes) if lanes > 1 else shift)
     return tirx.reinterpret(f"float32{many}", tirx.reinterpret(f"int32{many}", power) + exponent)

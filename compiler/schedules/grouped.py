@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from tvm import te, tirx
 
+from compiler.kernel_facts import FLOPS
 from compiler.schedules.kernels import Geometry, round_up
 from compiler.schedules.machine import Machine
 
-# Block annotation: [groups, rows, step_h, step_w, top, left, gap_h, gap_w]; groups 0 is depthwise.
+# Block annotation: [groups, shuffle, rows, step_h, step_w, top, left, gap_h, gap_w]; groups 0 is depthwise.
 WALK = "dyno.walk"
 # A tile wider than this would leave too few rows to share its weights.
 MOST_VECTORS = 5
@@ -76,8 +77,13 @@ def pack_groups(weight: Array, groups: int, columns: int) -> Array:
     return np.ascontiguousarray(tiles.transpose(0, 1, 3, 4, 5, 2))
 
 
-def grouped_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: int) -> Any:
-    """Convolve NHWC data in groups; `packed` as from pack_groups, `channels` of all groups."""
+def grouped_conv2d(
+    data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: int, shuffle: int = 1
+) -> Any:
+    """Convolve NHWC data in groups; `packed` as from pack_groups, `channels` of all groups.
+
+    The input's channels are read as if they had been shuffled in `shuffle` groups before.
+    """
     groups, _, kernel_h, kernel_w, depth, columns = (int(size) for size in packed.shape)
     per_out = channels // groups
     ic = te.reduce_axis((0, depth), "ic")
@@ -85,14 +91,22 @@ def grouped_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int,
     kw = te.reduce_axis((0, kernel_w), "kw")
 
     def element(n: Any, h: Any, w: Any, o: Any) -> Any:
-        pixel = _pixel(data, geometry, (n, h, w), (kh, kw), o // per_out * depth + ic)
+        channel = shuffled(o // per_out * depth + ic, shuffle, groups * depth)
+        pixel = _pixel(data, geometry, (n, h, w), (kh, kw), channel)
         place = o % per_out
         return te.sum(
             pixel * packed[o // per_out, place // columns, kh, kw, ic, place % columns], axis=[kh, kw, ic]
         )
 
     shape = (int(data.shape[0]), *out_size(data.shape, (kernel_h, kernel_w), geometry), channels)
-    return te.compute(shape, element, name="grouped_conv2d", attrs={WALK: _walk(groups, rows, geometry)})
+    flops = 2 * math.prod(shape) * kernel_h * kernel_w * depth
+    walk = {WALK: _walk([groups, shuffle, rows], geometry), FLOPS: flops}
+    return te.compute(shape, element, name="grouped_conv2d", attrs=walk)
+
+
+def shuffled(channel: Any, groups: int, channels: int) -> Any:
+    """Give the channel that comes to be this one by a shuffle in so many groups."""
+    return channel if groups == 1 else channel % groups * (channels // groups) + channel // groups
 
 
 def depthwise(data: Any, weight: Any, *, geometry: Geometry, rows: int) -> Any:
@@ -105,7 +119,8 @@ def depthwise(data: Any, weight: Any, *, geometry: Geometry, rows: int) -> Any:
         return te.sum(_pixel(data, geometry, (n, h, w), (kh, kw), c) * weight[kh, kw, c], axis=[kh, kw])
 
     shape = (int(data.shape[0]), *out_size(data.shape, (kernel_h, kernel_w), geometry), depth)
-    return te.compute(shape, element, name="depthwise_conv2d", attrs={WALK: _walk(0, rows, geometry)})
+    walk = {WALK: _walk([0, 1, rows], geometry), FLOPS: 2 * math.prod(shape) * kernel_h * kernel_w}
+    return te.compute(shape, element, name="depthwise_conv2d", attrs=walk)
 
 
 def out_size(shape: Any, kernel: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
@@ -126,10 +141,13 @@ def _pixel(data: Any, geometry: Geometry, place: tuple[Any, ...], tap: tuple[Any
     n, h, w = place
     y = h * geometry.strides[0] + tap[0] * geometry.dilation[0] - top
     x = w * geometry.strides[1] + tap[1] * geometry.dilation[1] - left
-    checks = [*([y >= 0, y < height] if top or bottom else []), *([x >= 0, x < width] if left or right else [])]
+    checks = [
+        *([y >= 0, y < height] if top or bottom else []),
+        *([x >= 0, x < width] if left or right else []),
+    ]
     value = data[n, y, x, channel]
     return tirx.if_then_else(tirx.all(*checks), value, tirx.const(0, data.dtype)) if checks else value
 
 
-def _walk(groups: int, rows: int, geometry: Geometry) -> list[int]:
-    return [groups, rows, *geometry.strides, *geometry.padding[:2], *geometry.dilation]
+def _walk(facts: list[int], geometry: Geometry) -> list[int]:
+    return [*facts, *geometry.strides, *geometry.padding[:2], *geometry.dilation]

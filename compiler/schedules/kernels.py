@@ -20,6 +20,8 @@ import numpy.typing as npt
 import tvm
 from tvm import te, tirx
 
+from compiler.kernel_facts import FLOPS
+
 TILE = "dyno.tile"  # block annotation: [rows, columns] of the register tile
 # Block annotation: the last thing read is packed weights, a panel a column tile. Its value is the number of
 # column tiles that share a walk over all rows; 0 goes by the size of the cache.
@@ -79,7 +81,11 @@ def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: i
             axis=[kh, kw, ic],
         ),
         name="conv2d",
-        attrs={TILE: [rows, columns], PACKED: block},
+        attrs={
+            TILE: [rows, columns],
+            PACKED: block,
+            FLOPS: 2 * batch * window.out_h * window.out_w * channels * depth * kernel_h * kernel_w,
+        },
     )
     return crop(summed, (batch, window.out_h, window.out_w, channels))
 
@@ -95,7 +101,10 @@ def depthwise_conv2d(data: Any, weight: Any, *, geometry: Geometry, rows: int, c
         (batch, window.out_h, window.wide, depth),
         lambda n, h, w, c: te.sum(window.read((n, h, w), (kh, kw), c) * weight[kh, kw, c], axis=[kh, kw]),
         name="depthwise_conv2d",
-        attrs={TILE: [rows, columns]},
+        attrs={
+            TILE: [rows, columns],
+            FLOPS: 2 * batch * window.out_h * window.out_w * depth * kernel_h * kernel_w,
+        },
     )
     return crop(summed, (batch, window.out_h, window.out_w, depth))
 
@@ -137,7 +146,7 @@ def dense(data: Any, packed: Any, *, width: int, rows: int, block: int = 0) -> A
             axis=[k],
         ),
         name="dense",
-        attrs={TILE: [rows, columns], PACKED: block},
+        attrs={TILE: [rows, columns], PACKED: block, FLOPS: 2 * math.prod(lead) * height * width * depth},
     )
     return crop(summed, (*lead, height, width))
 

@@ -50,7 +50,9 @@ class Panels:
     def each(self, emit: Callable[[Any, int], Statement]) -> Statement:
         """emit(panel, vectors) for all panels; the last, where it is no whole one, with a plain number."""
         whole, rest = divmod(self.columns, self.width)
-        statements = [loop(whole, lambda panel: emit(panel if whole > 1 else 0, self.vectors))] if whole else []
+        statements = (
+            [loop(whole, lambda panel: emit(panel if whole > 1 else 0, self.vectors))] if whole else []
+        )
         if rest:
             statements.append(emit(whole, -(-rest // self.lanes)))
         return sequence(statements)
@@ -168,7 +170,7 @@ def _transpose(panels: Panels, source: Any, target: Any, vector: Any, row: Calla
     return sequence(statements)
 
 
-def write_edge(target: Any, place: Any, value: Any, edge: Any, room: int, lanes: int) -> Statement:
+def write_edge(target: Any, place: Any, value: Any, *, edge: Any, room: int, lanes: int) -> Statement:
     """Write the first `room` numbers of a vector, by way of the buffer `edge` of one vector."""
     return sequence(
         [

@@ -1,4 +1,4 @@
-"""Tensor programs written down loop by loop: statements over vectors, and the register tile of a matrix product.
+"""Tensor programs written down loop by loop: statements over vectors, and the register tile of a product.
 
 For kernels whose stages share buffers in ways a schedule can't say (attention: one block of scores between
 two products). What is built here carries the attribute SCHEDULED, so no rule touches it.
@@ -166,7 +166,7 @@ def _shuffled(pair: list[Any], indices: list[int]) -> Any:
 def program(
     shapes: Sequence[tuple[int, ...]], emit: Callable[..., Statement], *, name: str, flops: int
 ) -> Any:
-    """A tensor program over float32 tensors of `shapes`, the last one written: emit(*flat buffers) is its body.
+    """A tensor program over float32 tensors of `shapes`, the last written; emit(*flat buffers) is its body.
 
     `flops` are its useful operations, for the kernel's facts.
     """

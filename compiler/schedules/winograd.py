@@ -24,6 +24,7 @@ import numpy.typing as npt
 import tvm
 from tvm import te, tirx
 
+from compiler.kernel_facts import FLOPS
 from compiler.schedules.kernels import Geometry, crop, round_up
 from compiler.schedules.machine import Machine
 from compiler.schedules.prefetch import STEPS
@@ -196,7 +197,10 @@ def winograd_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int
             turned[n, i, j, p, ic] * packed[o // columns, i * points + j, ic, o % columns], axis=[ic]
         ),
         name="winograd",
-        attrs={WINOGRAD: [side, tiling.rows, columns, tiling.band]},
+        attrs={
+            WINOGRAD: [side, tiling.rows, columns, tiling.band],
+            FLOPS: 2 * batch * out_h * out_w * channels * depth * TAPS**2,
+        },
     )
     narrow = te.compute(
         (batch, tall, wide, side, points, blocks * columns),

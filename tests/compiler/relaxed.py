@@ -57,7 +57,8 @@ def run_default(mod: Any, *arrays: Array) -> list[Array]:
 
 def run_staged(mod: Any, machine: Machine, *arrays: Array) -> list[Array]:
     """Run a module through all our stages, scheduled for `machine`, on this processor."""
-    return _run(run_stages(source_of(mod), target_for(machine)).executable, arrays)
+    built = run_stages(source_of(mod), target_for(machine))
+    return _run(built.executable, arrays, built.weights)
 
 
 def staged_until(mod: Any, machine: Machine, last: str) -> Any:
@@ -90,9 +91,11 @@ def source_of(mod: Any) -> Source:
     )
 
 
-def _run(executable: Any, arrays: Sequence[Array]) -> list[Array]:
+def _run(executable: Any, arrays: Sequence[Array], weights: Sequence[Array] | None = None) -> list[Array]:
     machine = relax.VirtualMachine(executable, tvm.cpu())
-    result = machine["main"](*[tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arrays])
+    buffers = [] if weights is None else list(machine["setup"]())
+    given = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in (*arrays, *(weights or ()))]
+    result = machine["main"](*given, *buffers)
     results = list(result) if isinstance(result, tvm.ir.Array) or not hasattr(result, "numpy") else [result]
     return [tensor.numpy() for tensor in results]
 

@@ -16,7 +16,7 @@ from compiler.frontends.onnx_file import read_onnx
 from compiler.verify import compare
 from dyno.errors import CompileError, OutputError, ParityError
 from runtime.artifact import digest_file
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
+from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, read_manifest
 from tests.compiler.models import add_net, conv_net, mlp, saved
 
 STAGES = ["read", *(name for name, _ in pipeline.STAGES), "link", "verify"]
@@ -38,7 +38,7 @@ def test_an_artifact_says_what_it_was_made_from_and_with(net: Path, tmp_path: Pa
     )
     manifest = read_manifest(tmp_path / "out")
     assert given == manifest
-    assert names(tmp_path / "out") == sorted([MANIFEST_NAME, LIBRARY_NAME])
+    assert names(tmp_path / "out") == sorted([MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME])
     assert (manifest.model, manifest.frontend) == ("net.onnx", "onnx")
     assert [(spec.name, spec.dtype, spec.shape) for spec in manifest.inputs] == [
         ("image", "float32", (1, 3, 12, 12))
@@ -51,6 +51,9 @@ def test_an_artifact_says_what_it_was_made_from_and_with(net: Path, tmp_path: Pa
     assert manifest.source_digest == read_onnx(net, {}).digest
     library = tmp_path / "out" / LIBRARY_NAME
     assert (manifest.library_bytes, manifest.library_digest) == (library.stat().st_size, digest_file(library))
+    weights = tmp_path / "out" / WEIGHTS_NAME
+    assert manifest.weights is not None
+    assert (manifest.weights.bytes, manifest.weights.digest) == (weights.stat().st_size, digest_file(weights))
     assert stages == STAGES
     assert [stage.stage for stage in manifest.stages] == STAGES[1:]
     assert all(stage.seconds >= 0 for stage in manifest.stages)
@@ -171,7 +174,7 @@ def test_what_is_no_artifact_is_never_replaced(
 def test_an_empty_folder_becomes_the_artifact(net: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     compile_model(net, tmp_path / "out")
-    assert names(tmp_path / "out") == sorted([MANIFEST_NAME, LIBRARY_NAME])
+    assert names(tmp_path / "out") == sorted([MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME])
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(net: Path, tmp_path: Path) -> None:

@@ -109,3 +109,14 @@ def test_a_division_of_whole_numbers_stays_one() -> None:
 def test_an_operator_that_nothing_folds_stays() -> None:
     before = module([(2, 3)], lambda builder, x: builder.emit(relax.op.add(x, relax.const(np.float32(1)))))
     assert call_counts(fold(before)) == {"add": 1}
+
+
+def test_a_number_without_axes_is_folded_into_one() -> None:
+    def body(builder: Any, x: Any) -> Any:
+        index = builder.emit(relax.op.add(relax.const(1, "int64"), relax.const(1, "int64")))
+        return builder.emit(relax.op.take(x, index, axis=0))
+
+    before = module([(4, 3)], body)
+    data = normal(4, 3)
+    assert call_counts(fold(before)) == {"take": 1}
+    np.testing.assert_array_equal(run_default(fold(before), data)[0], data[2])

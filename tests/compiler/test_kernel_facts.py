@@ -43,12 +43,12 @@ def test_rows_and_channels_that_a_crop_throws_away_are_not_counted(tmp_path: Pat
     made = model(
         [node("Conv", "x w", "y", pads=[1, 1, 1, 1], kernel_shape=[3, 3])],
         [tensor("x", [1, 8, 13, 37])],
-        [tensor("y", [1, 40, 13, 37])],
-        [weights("w", 40, 8, 3, 3)],
+        [tensor("y", [1, 39, 13, 37])],
+        [weights("w", 39, 8, 3, 3)],
     )
     conv = facts_of(made, tmp_path)["conv2d"]
-    assert conv.inputs[1].shape == (2, 3, 3, 8, 32), "no padded channels: this model tests nothing"
-    assert conv.flops == 2 * 13 * 37 * 40 * 8 * 9
+    assert conv.inputs[1].shape == (1, 3, 3, 8, 48), "no padded channels: this model tests nothing"
+    assert conv.flops == 2 * 13 * 37 * 39 * 8 * 9
 
 
 def test_bytes_are_those_of_all_arguments(tmp_path: Path) -> None:

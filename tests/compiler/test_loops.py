@@ -1,4 +1,4 @@
-"""What schedules can't say: prefetches, the last tile moved back, tiles on the stack. By structure, then by value."""
+"""What schedules can't say: prefetches, the last tile moved back, tiles on the stack."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_weights_beyond_the_cache_are_fetched_a_block_ahead() -> None:
     script = scheduled(pointwise((14, 14), 1024, 1024))
     fetched = re.findall(r"T\.prefetch\(T\.address_of\(param_0\[(.*)\]\), 0, 2, 1\)", script)
     assert fetched
-    # 1024 deep, 32 wide: a panel of 128 KiB, two of them in a block of 256 KiB; the next block is 2 panels on.
+    # 1024 deep, 32 wide: a panel of 128 KiB, two in a block of 256 KiB; the next block is 2 panels on.
     assert all("+ T.int64(2)" in place for place in fetched), fetched[0]
 
 
@@ -64,7 +64,7 @@ def test_a_tile_fetches_what_its_tail_reads_and_writes() -> None:
     assert len(re.findall(r"T\.prefetch\(.*, 1, 3, 1\)", script)) == 28
 
 
-@pytest.mark.parametrize("width", [13, 17, 23, 29])
+@pytest.mark.parametrize("width", [17, 23, 25, 29])
 def test_ragged_rows_are_neither_padded_nor_checked(width: int) -> None:
     mod = pointwise((3, width), 64, 64)
     script = scheduled(mod)

@@ -200,6 +200,19 @@ def test_a_single_number_comes_out_without_axes(tmp_path: Path) -> None:
     assert session.run({"x": x})["total"] == np.float32(66)
 
 
+@pytest.mark.parametrize("index", [0, 2, -1])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_gathering_at_a_single_number_drops_the_axis(tmp_path: Path, index: int, axis: int) -> None:
+    nodes = [node("Relu", "x", "r"), node("Gather", "r at", "y", axis=axis)]
+    shape = [size for place, size in enumerate((3, 4, 5)) if place != axis]
+    made = model(nodes, [tensor("x", [3, 4, 5])], [tensor("y", shape)], [constant("at", index)])
+    manifest, session = compiled(tmp_path, made)
+    x = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    found = session.run({"x": x})["y"]
+    np.testing.assert_array_equal(found, np.take(x, index, axis=axis))
+    assert manifest.outputs[0].shape == found.shape
+
+
 def test_a_single_number_goes_in_without_axes(tmp_path: Path) -> None:
     made = model([node("Mul", "x s", "y")], [tensor("x", [3]), tensor("s", [])], [tensor("y", [3])])
     _, session = compiled(tmp_path, made)

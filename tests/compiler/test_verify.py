@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
-from compiler.verify import compare
+import numpy as np
+import pytest
+
+from compiler.verify import check_parity, compare
+from dyno.errors import ParityError
+from runtime.session import Session
+from tests.compiler.relaxed import source_of
 
 
 def test_values_that_are_nan_in_both_are_counted_and_not_called_equal() -> None:
@@ -14,3 +22,18 @@ def test_values_that_are_nan_in_both_are_counted_and_not_called_equal() -> None:
     off = compare("y", wanted, np.array([1.0, 2.5, np.nan, np.inf], np.float32))
     assert (off.max_abs, off.max_rel, off.not_finite) == (0.5, 0.25, 0.5)
     assert compare("y", wanted, np.array([1.0, 2.0, 3.0, np.inf], np.float32)).max_rel == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (np.ones((1, 1, 4), np.float32), r"output 'y' is float32 \[1, 1, 4\], and float32 \[1, 4\] in none"),
+        (np.ones((1, 4), np.float64), r"output 'y' is float64 \[1, 4\], and float32 \[1, 4\] in none"),
+    ],
+    ids=["an axis more", "another type"],
+)
+def test_an_output_of_another_shape_or_type_is_refused_whatever_its_values(found: Any, said: str) -> None:
+    source = replace(source_of(None), reference=lambda _feeds: {"y": np.ones((1, 4), np.float32)})
+    session = cast("Session", SimpleNamespace(run=lambda _feeds: {"y": found}))
+    with pytest.raises(ParityError, match=said):
+        check_parity(source, session, seed=0, tolerance=float("inf"), target="host")

@@ -61,7 +61,9 @@ def convolve(data: Array, weight: Array, pad: tuple[int, ...], choice: Choice, m
         names = [name for name, _ in STAGES]
         for _, stage in STAGES[names.index("legalize") + 1 :]:
             mod = stage(mod, source_of(mod), target)
-    found = relax.VirtualMachine(mod, tvm.cpu())["main"](tvm.runtime.tensor(data), tvm.runtime.tensor(residual))
+    found = relax.VirtualMachine(mod, tvm.cpu())["main"](
+        tvm.runtime.tensor(data), tvm.runtime.tensor(residual)
+    )
     result: Array = found.numpy() - 0.0
     assert (result >= 0).all()
     return result

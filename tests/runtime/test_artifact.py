@@ -13,7 +13,7 @@ import pytest
 from dyno.errors import ArtifactError
 from dyno.host import host_facts
 from runtime.artifact import missing_features, open_artifact
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME
+from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME
 from runtime.session import Session
 
 
@@ -50,6 +50,13 @@ def truncate(folder: Path) -> None:
     library.write_bytes(library.read_bytes()[:-1])
 
 
+def flip_weights(folder: Path) -> None:
+    weights = folder / WEIGHTS_NAME
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+
+
 def text_library(folder: Path) -> None:
     from runtime.artifact import digest_file
 
@@ -59,6 +66,12 @@ def text_library(folder: Path) -> None:
 
 OTHER = "x86_64" if host_facts().architecture != "x86_64" else "aarch64"
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a flipped bit in the weights": (flip_weights, r"weights\.bin is damaged: its digest"),
+    "longer weights": (
+        lambda folder: (folder / WEIGHTS_NAME).write_bytes((folder / WEIGHTS_NAME).read_bytes() + b"0"),
+        r"weights\.bin is damaged: \d+ bytes, the manifest says \d+",
+    ),
+    "no weights": (lambda folder: (folder / WEIGHTS_NAME).unlink(), r"cannot read weights\.bin"),
     "a flipped bit": (flip, "its digest is not the manifest's"),
     "a cut library": (truncate, r"is damaged: \d+ bytes, the manifest says \d+"),
     "no library": (lambda folder: (folder / LIBRARY_NAME).unlink(), r"model\.so is missing"),
@@ -74,8 +87,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a manifest that is a list": (lambda f: (f / MANIFEST_NAME).write_text("[]"), "is damaged"),
     "a newer schema": (
-        edited(schema_version=2, new_key=1),
-        "has schema_version 2, this modeldyno reads 1: update",
+        edited(schema_version=3, new_key=1),
+        "has schema_version 3, this modeldyno reads 2: update",
     ),
     "another architecture": (
         edited(target__triple=f"{OTHER}-linux-gnu"),

@@ -15,7 +15,8 @@ import pytest
 
 from dyno.errors import RequestError
 from runtime.feeds import random_feeds
-from runtime.session import Session, aligned
+from runtime.memory import aligned
+from runtime.session import Session
 
 Array = npt.NDArray[Any]
 

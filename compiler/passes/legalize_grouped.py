@@ -1,0 +1,70 @@
+"""Kernels for the convolutions that are no plain ones: grouped and depthwise of any number of channels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from compiler.passes.fold import as_constant, constant
+from compiler.passes.rewrite import shape_of
+from compiler.schedules import grouped
+from compiler.schedules.kernels import Geometry
+from compiler.schedules.machine import Machine
+
+# TVM's number for "sums, then takes element-wise work into its tile": what FuseOps goes by.
+OUT_FUSABLE = 4
+
+
+def grouped_conv2d(
+    builder: Any, call: Any, machine: Machine, *, source: tuple[Any, int] | None = None
+) -> Any:
+    """Legalize a float32 NHWC convolution in more than one group; None for any other call.
+
+    With `source` (data, groups), its input is that data with the channels shuffled in so many groups, and a
+    depthwise convolution gets None.
+    """
+    attrs, weight = call.attrs, constant(call.args[1])
+    data, out, groups = shape_of(call.args[0]), shape_of(call), int(attrs.groups)
+    layouts = (str(attrs.data_layout), str(attrs.kernel_layout))
+    if weight is None or data is None or out is None or groups == 1 or layouts != ("NHWC", "OHWI"):
+        return None
+    if str(call.ty.dtype) != "float32" or 0 in (*data, *out):
+        return None
+    if groups == data[3] == weight.shape[0]:
+        return None if source else _depthwise(builder, call, weight, out)
+    return _grouped(builder, call, weight, machine, source or (call.args[0], 1))
+
+
+def _depthwise(builder: Any, call: Any, weight: Any, out: tuple[int, ...]) -> Any:
+    kernel = partial(grouped.depthwise, geometry=_geometry(call.attrs), rows=min(out[2], 8))
+    packed = as_constant(weight[..., 0].transpose(1, 2, 0))
+    return _emit(builder, kernel, [call.args[0], packed], "depthwise_conv2d")
+
+
+def _grouped(builder: Any, call: Any, weight: Any, machine: Machine, source: tuple[Any, int]) -> Any:
+    groups, channels = int(call.attrs.groups), weight.shape[0]
+    size = grouped.merged_groups(groups, channels // groups, machine.lanes)
+    merged = grouped.merge_groups(weight, groups, size)
+    width = (shape_of(call) or (0, 0, 1))[2]
+    tile = grouped.group_tile(machine, width, channels // (groups // size))
+    packed = as_constant(grouped.pack_groups(merged, groups // size, tile.columns))
+    kernel = partial(
+        grouped.grouped_conv2d,
+        geometry=_geometry(call.attrs),
+        channels=channels,
+        rows=tile.rows,
+        shuffle=source[1],
+    )
+    return _emit(builder, kernel, [source[0], packed], "grouped_conv2d")
+
+
+def _emit(builder: Any, kernel: Any, args: list[Any], hint: str) -> Any:
+    attrs = {"op_pattern": OUT_FUSABLE}
+    return builder.call_te(kernel, *args, primfunc_name_hint=hint, primfunc_attrs=attrs)
+
+
+def _geometry(attrs: Any) -> Geometry:
+    step_h, step_w = (int(size) for size in attrs.strides)
+    top, left, bottom, right = (int(size) for size in attrs.padding)
+    gap_h, gap_w = (int(size) for size in attrs.dilation)
+    return Geometry((step_h, step_w), (top, left, bottom, right), (gap_h, gap_w))

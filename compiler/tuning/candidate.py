@@ -1,0 +1,117 @@
+"""A candidate as machine code: one operator with bias and ReLU, through the model's own stages."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from compiler import pipeline
+from compiler.link import link
+from compiler.schedules.choice import Choice, Workload
+from compiler.targets import CompileTarget
+from compiler.tuning.measure import CandidateFailed
+
+Arguments = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def operator_module(workload: Workload) -> Any:
+    """Give a Relax module of the operator with bias and ReLU behind it; its weights are all zero.
+
+    What the weights are matters to no stage; the measuring process puts random ones in their place.
+    """
+    builder = relax.BlockBuilder()
+    data = relax.Var("data", relax.TensorType(_data_shape(workload), "float32"))
+    with builder.function("main", [data]):
+        with builder.dataflow():
+            product = builder.emit(_product(workload, data))
+            bias = _zeros((1,) * (len(product.ty.shape) - 1) + (workload.channels,))
+            shifted = builder.emit(relax.op.add(product, bias))
+            out = builder.emit_output(relax.op.nn.relu(shifted))
+        builder.emit_func_output(out)
+    return builder.get()
+
+
+def lowered(workload: Workload, choice: Choice, target: CompileTarget) -> tuple[Any, Arguments]:
+    """Run the stages from `legalize` to `schedule`; give the kernel and its arguments.
+
+    Raises:
+        CandidateFailed: the operator did not become one kernel.
+    """
+    seen: list[Workload] = []
+
+    def chooser(found: Workload, _machine: Any) -> Choice:
+        seen.append(found)
+        return choice
+
+    module = operator_module(workload)
+    names = [name for name, _ in pipeline.STAGES]
+    with target.tvm_target():
+        for name, stage in pipeline.STAGES[names.index("legalize") : names.index("schedule") + 1]:
+            run: Any = partial(stage, chooser=chooser) if name == "legalize" else stage
+            module = run(module, None, target)
+    if seen != [workload]:
+        raise CandidateFailed(f"the operator was taken for {seen}")
+    return _kernel(module)
+
+
+def build(kernels: dict[str, Any], library: Path, target: CompileTarget) -> None:
+    """Write kernels as a shared library, each under its name.
+
+    Raises:
+        CompileError: the linker is missing, or failed.
+    """
+    named = {name: kernel.with_attr("global_symbol", name) for name, kernel in kernels.items()}
+    generate = dict(pipeline.STAGES)["generate"]
+    with target.tvm_target():
+        link(generate(tvm.IRModule(named), None, target), library, target)
+
+
+def _kernel(module: Any) -> tuple[Any, Arguments]:
+    calls = [
+        binding.value
+        for block in module["main"].body.blocks
+        for binding in block.bindings
+        if isinstance(binding.value, relax.Call)
+    ]
+    if len(calls) != 1 or calls[0].op.name != "relax.call_tir":
+        raise CandidateFailed(f"the operator became {len(calls)} kernels")
+    (call,) = calls
+    kernel = module[call.args[0]]
+    given = list(call.args[1].fields)
+    typed = [
+        *(("data" if isinstance(value, relax.Var) else "weight", value.ty) for value in given),
+        ("output", call.ty),
+    ]
+    if any(str(ty.dtype) != "float32" for _, ty in typed):
+        raise CandidateFailed("the kernel has an argument that is not float32")
+    return kernel, tuple((kind, tuple(int(size) for size in ty.shape)) for kind, ty in typed)
+
+
+def _data_shape(workload: Workload) -> tuple[int, ...]:
+    if workload.kind == "conv2d":
+        return (workload.batch, *workload.image, workload.depth)
+    rows = (workload.out[1], workload.depth)
+    return rows if workload.batch == 1 else (workload.batch, *rows)
+
+
+def _product(workload: Workload, data: Any) -> Any:
+    if workload.kind == "dense":
+        return relax.op.matmul(data, _zeros((workload.depth, workload.channels)))
+    return relax.op.nn.conv2d(
+        data,
+        _zeros((workload.channels, *workload.kernel, workload.depth)),
+        strides=list(workload.strides),
+        padding=list(workload.padding),
+        dilation=list(workload.dilation),
+        data_layout="NHWC",
+        kernel_layout="OHWI",
+    )
+
+
+def _zeros(shape: tuple[int, ...]) -> Any:
+    return relax.const(np.zeros(shape, np.float32))

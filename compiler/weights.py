@@ -1,0 +1,40 @@
+"""The weights file: all tensors behind each other, each where TVM's code may read it in place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dyno.files import mapped_output_errors
+from runtime.manifest import WeightsFile, WeightSpec
+from runtime.memory import ALIGNMENT_BYTES
+
+Array = npt.NDArray[Any]
+
+
+def write_weights(path: Path, weights: Sequence[Array]) -> WeightsFile:
+    """Write the tensors to `path`, row by row (C order), in this machine's byte order (little endian).
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    state = hashlib.blake2b(digest_size=32)
+    specs = []
+    with mapped_output_errors(path), path.open("wb") as stream:
+
+        def put(data: Any) -> None:
+            stream.write(data)
+            state.update(data)
+
+        for array in weights:
+            put(bytes(-stream.tell() % ALIGNMENT_BYTES))
+            specs.append(WeightSpec(dtype=array.dtype.name, shape=array.shape, offset=stream.tell()))
+            put(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        put(bytes(ALIGNMENT_BYTES))  # no file of 0 bytes, which can't be mapped
+        size = stream.tell()
+    return WeightsFile(digest=state.hexdigest(), bytes=size, tensors=tuple(specs))

@@ -1,0 +1,81 @@
+"""Memory that TVM's code reads and writes: aligned arrays, and weights mapped from their file.
+
+Mapped weights are the page cache's own pages: nothing is copied, all processes that serve one model share
+them, and the system may drop them and read them again when memory is short.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dyno.errors import ArtifactError
+from runtime.manifest import WeightsFile
+
+Array = npt.NDArray[Any]
+ALIGNMENT_BYTES = 64  # what TVM's code may assume of every tensor
+_CHUNK = 1 << 24  # a whole number of pages
+
+
+def aligned(array: Array) -> Array:
+    """Give the array itself if TVM can read it in place (contiguous, writable, aligned), else a copy."""
+    fits = array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % ALIGNMENT_BYTES == 0
+    if fits and array.dtype.isnative:
+        return array
+    copy = empty_aligned(array.shape, array.dtype.newbyteorder("="))
+    np.copyto(copy, array)
+    return copy
+
+
+def empty_aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Make an array with an address that TVM's code may assume."""
+    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    space = np.empty(count + ALIGNMENT_BYTES, np.uint8)
+    start = -space.ctypes.data % ALIGNMENT_BYTES
+    return space[start : start + count].view(dtype).reshape(shape)
+
+
+def map_weights(path: Path, file: WeightsFile) -> list[Array]:
+    """Map the weights file and give its tensors, after a check of the very pages that are mapped.
+
+    The pages are private: a write into a weight, which no code here does, would not reach the file.
+
+    Raises:
+        ArtifactError: the file is missing, or not the one that the manifest names.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size != file.bytes:
+                raise ArtifactError(
+                    f"{path} is damaged: {size} bytes, the manifest says {file.bytes}; "
+                    "copy or compile it again"
+                )
+            mapped = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_COPY)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path.parent} is damaged: cannot read {path.name} ({error.strerror}); compile the model again"
+        ) from error
+    if _digest(mapped) != file.digest:
+        raise ArtifactError(f"{path} is damaged: its digest is not the manifest's; copy or compile it again")
+    space = np.frombuffer(mapped, np.uint8)
+    return [
+        space[tensor.offset : tensor.offset + tensor.bytes].view(tensor.dtype).reshape(tensor.shape)
+        for tensor in file.tensors
+    ]
+
+
+def _digest(mapped: mmap.mmap) -> str:
+    """BLAKE2b-256 of mapped pages; each is let go of once read, so that no more stays than will be used."""
+    state = hashlib.blake2b(digest_size=32)
+    with memoryview(mapped) as view:
+        for start in range(0, len(view), _CHUNK):
+            state.update(view[start : start + _CHUNK])
+            mapped.madvise(mmap.MADV_DONTNEED, start, min(_CHUNK, len(view) - start))
+    return state.hexdigest()
