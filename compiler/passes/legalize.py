@@ -88,26 +88,6 @@ def _emit_conv2d(builder: Any, data: Any, weight: Any, geometry: kernels.Geometr
     )
 
 
-def _depthwise(builder: Any, call: Any, machine: Machine) -> Any:
-    attrs, weight = call.attrs, constant(call.args[1])
-    data, out = shape_of(call.args[0]), shape_of(call)
-    if weight is None or data is None or out is None or not _is_nhwc(attrs) or not _is_float(call):
-        return None
-    channels = data[3]
-    if not int(attrs.groups) == channels == weight.shape[0] or channels % machine.lanes:
-        return None
-    columns = machine.lanes * 2 if channels % (machine.lanes * 2) == 0 else machine.lanes
-    return builder.call_te(
-        partial(kernels.depthwise_conv2d, geometry=_geometry(attrs)),
-        call.args[0],
-        as_constant(weight[..., 0].transpose(1, 2, 0)),
-        rows=min(out[2], machine.most_rows(columns)),
-        columns=columns,
-        primfunc_name_hint="depthwise_conv2d",
-        primfunc_attrs={"op_pattern": OUT_FUSABLE},
-    )
-
-
 def _dense(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
     weight, data = constant(call.args[1]), shape_of(call.args[0])
     if weight is None or weight.ndim != 2 or data is None or len(data) < 2 or not _is_float(call):

@@ -90,25 +90,6 @@ def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: i
     return crop(summed, (batch, window.out_h, window.out_w, channels))
 
 
-def depthwise_conv2d(data: Any, weight: Any, *, geometry: Geometry, rows: int, columns: int) -> Any:
-    """Depthwise convolution over NHWC data, one filter a channel; `weight` is [KH, KW, C]."""
-    batch, depth = int(data.shape[0]), int(data.shape[3])
-    kernel_h, kernel_w, _ = (int(size) for size in weight.shape)
-    window = place(data, (kernel_h, kernel_w), geometry, rows)
-    kh = te.reduce_axis((0, kernel_h), "kh")
-    kw = te.reduce_axis((0, kernel_w), "kw")
-    summed = te.compute(
-        (batch, window.out_h, window.wide, depth),
-        lambda n, h, w, c: te.sum(window.read((n, h, w), (kh, kw), c) * weight[kh, kw, c], axis=[kh, kw]),
-        name="depthwise_conv2d",
-        attrs={
-            TILE: [rows, columns],
-            FLOPS: 2 * batch * window.out_h * window.out_w * depth * kernel_h * kernel_w,
-        },
-    )
-    return crop(summed, (batch, window.out_h, window.out_w, depth))
-
-
 def place(data: Any, kernel: tuple[int, int], geometry: Geometry, rows: int) -> Window:
     """Pad NHWC data for a filter; pixels that only fill the last tile read the last column of the image."""
     _, height, width, _ = (int(size) for size in data.shape)

@@ -11,6 +11,7 @@ from typing import Any
 from compiler.schedules.choice import Choice, Workload
 from compiler.targets import CompileTarget
 from compiler.tuning import candidate
+from compiler.tuning.interrupts import Interrupts
 from compiler.tuning.measure import Kernel
 
 FEWEST = 4  # candidates, the default among them: below that a search is hardly worth its default's time
@@ -52,6 +53,7 @@ class Builder:
     target: CompileTarget
     cost: BuildCost = field(default_factory=BuildCost)
     lower: Lower = candidate.lowered
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     def build(self, workload: Workload, choices: Sequence[Choice], folder: Path, until: float) -> Built:
         """Build choices from the head of the list until the time `until`, FEWEST of them at least."""
@@ -64,6 +66,7 @@ class Builder:
             try:
                 programs[choice] = self.lower(workload, choice, self.target)
             except Exception as error:  # TVM raises many kinds of errors: whichever it is, this one is out
+                self.interrupts.raise_again()
                 built.failed.append((choice, _line(error)))
         if programs:
             began = time.monotonic()
@@ -84,6 +87,7 @@ class Builder:
         try:
             built.kernels |= self._library(programs, path)
         except Exception as error:  # as above
+            self.interrupts.raise_again()
             return error
         return None
 

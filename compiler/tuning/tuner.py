@@ -13,6 +13,7 @@ from compiler.schedules.choice import Choice, Workload, candidates, choose
 from compiler.schedules.machine import Machine
 from compiler.targets import CompileTarget, runs_here
 from compiler.tuning.builder import FEWEST, Builder
+from compiler.tuning.interrupts import watched_interrupts
 from compiler.tuning.measure import CandidateFailed, Meter
 from compiler.tuning.records import Failure, Records, TuningRecord, Warn, check_writable, default_path
 from compiler.tuning.search import Outcome, search
@@ -60,12 +61,11 @@ class Tuner:
         if self.tune_s is None:
             return
         deadline = time.monotonic() + self.tune_s
-        uses = kernel_uses(module, self.target.machine)
-        builder = Builder(self.target)
-        with Meter() as meter:
-            rounds = 0
-            while self._pass(uses, meter, deadline, builder) and rounds < 10:
-                rounds += 1
+        with watched_interrupts() as interrupts, Meter() as meter:
+            uses = kernel_uses(module, self.target.machine)
+            builder = Builder(self.target, interrupts=interrupts)
+            while self._pass(uses, meter, deadline, builder):
+                pass
 
     def facts(self) -> TuningFacts:
         """Say for the manifest where the choices come from."""

@@ -18,10 +18,13 @@ import pytest
 from tvm import tirx
 
 from compiler import Options, compile_model
+from compiler.passes.legalize import legalize
 from compiler.schedules.choice import Choice, Workload, candidates, choose
+from compiler.schedules.machine import Machine
 from compiler.targets import host_target
 from compiler.tuning import candidate, decide, records
 from compiler.tuning.builder import Builder
+from compiler.tuning.interrupts import watched_interrupts
 from compiler.tuning.measure import CandidateFailed, Kernel, Meter
 from compiler.tuning.records import Records
 from compiler.tuning.search import Outcome, search
@@ -51,6 +54,16 @@ def wide_net(side: int = 12) -> Any:
 
 def no_warnings(text: str) -> None:
     raise AssertionError(text)
+
+
+def two_convolutions() -> Any:
+    """Make a model of two different kernels with many candidates each."""
+    nodes = [
+        node("Conv", "image w", "c", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        node("Conv", "c v", "y", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+    ]
+    values = [weights("w", 32, 16, 3, 3), weights("v", 64, 32, 3, 3)]
+    return model(nodes, [tensor("image", [1, 16, 12, 12])], [tensor("y", [1, 64, 12, 12])], values)
 
 
 def write_choice(path: Path, workload: Workload, chosen: Choice, **changed: Any) -> None:
@@ -265,9 +278,28 @@ def test_a_candidate_that_does_not_build_is_discarded() -> None:
 def test_a_candidate_that_has_no_machine_code_is_discarded_and_the_others_are_not() -> None:
     bad = candidates(DENSE, HOST.machine)[1]
     with Meter() as meter:
-        outcome = searched(with_body(bad, tirx.Var("nowhere", "int32") + 1), meter)
+        outcome = searched(
+            with_body(bad, tirx.call_extern("int32", "f", tirx.Var("nowhere", "int32"))), meter
+        )
     assert [choice for choice, _ in outcome.failed] == [bad]
     assert outcome.tried == 4
+
+
+def test_an_interrupt_inside_a_callback_of_tvm_is_no_failed_candidate() -> None:
+    def interrupted(_workload: Workload, machine: Machine) -> Choice:
+        signal.raise_signal(signal.SIGINT)
+        return choose(DENSE, machine)
+
+    def lower(workload: Workload, _choice: Choice, target: Any) -> Any:
+        legalize(candidate.operator_module(workload), target.machine, chooser=interrupted)
+
+    before = signal.getsignal(signal.SIGINT)
+    with Meter() as meter, watched_interrupts() as interrupts:
+        builder = Builder(HOST, lower=lower, interrupts=interrupts)
+        choices = candidates(DENSE, HOST.machine)
+        with pytest.raises(KeyboardInterrupt):
+            search(DENSE, choices, time.monotonic() + 20, builder=builder, meter=meter)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_default_that_crashes_ends_the_search_of_its_kernel() -> None:
@@ -431,7 +463,7 @@ def test_kernels_are_counted_and_taken_by_their_share_of_time() -> None:
 
 
 def test_ctrl_c_keeps_what_was_measured_and_ends_the_measuring_process(tmp_path: Path, kept: Path) -> None:
-    net = saved(tmp_path / "net.onnx", conv_net())
+    net = saved(tmp_path / "net.onnx", two_convolutions())
     command = [sys.executable, "-m", "dyno", "compile", str(net), "-o", str(tmp_path / "out")]
     command += ["--tune", "300", "--tuning-records", str(kept)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
