@@ -52,7 +52,7 @@ def test_a_single_row_is_a_tile_of_one() -> None:
 
 def test_cycles_count_whole_tiles_and_the_slowest_of_four_limits() -> None:
     # 13 rows in tiles of 4 are 4 tiles, 40 columns in tiles of 32 are 2. One step of 4 x 2 sums: 4 cycles of
-    # multiply-adds, 3 of loads, 4 of latency, 3.2 of weights; a tenth for each of 4 inputs, a half for 2 weights.
+    # multiply-adds, 3 of loads, 4 of latency, 3.2 of weights; 0.1 for each of 4 inputs, 0.5 for 2 weights.
     assert AVX512.cycles(13, 40, (4, 32)) == pytest.approx(8 * (4 + 0.4 + 1))
     # 1 x 1 sums: the latency of 4 cycles counts.
     assert AVX512.cycles(3, 16, (1, 16)) == pytest.approx(3 * (4 + 0.1 + 0.5))

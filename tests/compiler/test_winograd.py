@@ -83,27 +83,22 @@ def expected(data: Array, weight: Array, pad: tuple[int, ...]) -> Array:
 
 @pytest.mark.parametrize("machine", MACHINES, ids=["16 lanes", "8 lanes", "4 lanes"])
 @given(
-    batch=st.sampled_from([1, 2]),
-    size=st.tuples(*[st.sampled_from([1, 3, 5, 7, 13, 14, 33])] * 2),
-    depth=st.sampled_from([16, 48]),
-    channels=st.sampled_from([1, 3, 17, 32, 40]),
-    pad=st.tuples(*[st.integers(1, 2)] * 4),
+    work=st.builds(
+        workload,
+        batch=st.sampled_from([1, 2]),
+        size=st.tuples(*[st.sampled_from([1, 3, 5, 7, 13, 14, 33])] * 2),
+        depth=st.sampled_from([16, 48]),
+        channels=st.sampled_from([1, 3, 17, 32, 40]),
+        pad=st.tuples(*[st.integers(1, 2)] * 4),
+    ),
     number=st.integers(0, 5),
 )
 @few
-def test_any_size_is_right_to_the_stated_error(
-    machine: Machine,
-    batch: int,
-    size: tuple[int, int],
-    depth: int,
-    channels: int,
-    pad: tuple[int, int, int, int],
-    number: int,
-) -> None:
-    work = workload(batch, size, depth, channels, pad)
+def test_any_size_is_right_to_the_stated_error(machine: Machine, work: Workload, number: int) -> None:
+    depth, channels, pad = work.depth, work.channels, work.padding
     tilings = winograd_tilings(machine, work.out, depth, channels)
     tiling = tilings[number % len(tilings)][1]
-    data, weight = normal(batch, *size, depth), normal(channels, 3, 3, depth, seed=1)
+    data, weight = normal(work.batch, *work.image, depth), normal(channels, 3, 3, depth, seed=1)
     found = convolve(data, weight, pad, Choice(tiling.rows, tiling.columns, winograd=tiling), machine)
     right = expected(data, weight, pad)
     scale = max(1.0, float(np.abs(right).max()))
