@@ -8,14 +8,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler.link import link
 from compiler.options import Options
 from compiler.pipeline import Built, OnStage, run_stages
 from compiler.source import Shapes, Source
 from compiler.targets import CompileTarget, resolve_target, runs_here
-from compiler.tuning.tuner import Tuner, tuner
 from compiler.verify import check_parity
 from compiler.weights import write_weights
 from dyno.clock import utc_now
@@ -35,6 +34,9 @@ from runtime.manifest import (
 )
 from runtime.session import Session
 
+if TYPE_CHECKING:
+    from compiler.tuning.tuner import Tuner
+
 OnTuning = Callable[[str], None]
 TOOLCHAIN = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "torch", "numpy", "modeldyno")
 
@@ -50,26 +52,36 @@ def compile_source(
 ) -> Manifest:
     """Compile a source model into the artifact folder `output`, replacing what stood there.
 
-    Where tuned kernels make the outputs differ by more than the tolerance (a Winograd tile can), the model is
-    compiled again without them.
+    Where the outputs differ by more than the tolerance, the model is compiled again without what can be the
+    cause: first without tuned kernels, then without Winograd convolutions.
 
     Raises:
         CompileError: a stage failed, or the linker is missing. ParityError: the outputs differ.
         ConfigError: kernels are to be measured for a processor that this machine is not.
         OutputError: the folder or the tuning records can't be written.
     """
+    from compiler.tuning.tuner import tuner  # imports TVM: not before there is something to compile
+
     check_output(output)
     warn = on_tuning or _warn
     kernels = tuner(target, options, report=on_tuning or _say_nothing, warn=warn)
     try:
         return _compile(source, output, target, options, kernels=kernels, on_stage=on_stage)
     except ParityError as error:
-        if not kernels.changed:
+        calmer, cause = _calmer(options, kernels)
+        if calmer is None:
             raise
-        warn(f"with tuned kernels {error}. Compiled again without them")
-        untuned = replace(options, tune_s=None, reuse_tuning=False)
-        kernels = tuner(target, untuned, report=_say_nothing, warn=warn)
-        return _compile(source, output, target, untuned, kernels=kernels, on_stage=on_stage)
+        warn(f"with {cause} {error}. Compiled again without them")
+    return compile_source(source, output, target, calmer, on_stage=on_stage, on_tuning=on_tuning)
+
+
+def _calmer(options: Options, kernels: Tuner) -> tuple[Options | None, str]:
+    """Give options without the likeliest cause of a difference, and its name; None when none is left."""
+    if kernels.changed:
+        return replace(options, tune_s=None, reuse_tuning=False), "tuned kernels"
+    if kernels.uses_winograd:
+        return replace(options, tune_s=None, reuse_tuning=False, winograd=False), "Winograd convolutions"
+    return None, ""
 
 
 def _compile(
@@ -89,6 +101,7 @@ def _compile(
         chooser=kernels.choose,
         tune=kernels.tune if options.tune_s is not None else None,
     )
+    winograd = kernels.uses_winograd
     with staged_folder(output) as stage:
         times = list(built.stages)
         library = stage / LIBRARY_NAME
@@ -100,7 +113,13 @@ def _compile(
         if options.verify and runs_here(target, host_facts()):
             reports: list[ParityReport] = []
             times.append(
-                _timed("verify", lambda: reports.append(_verify(source, stage, options, target)), on_stage)
+                _timed(
+                    "verify",
+                    lambda: reports.append(
+                        _verify(source, stage, target, options.seed, options.tolerance_of(winograd=winograd))
+                    ),
+                    on_stage,
+                )
             )
             manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
             _write(stage, manifest)
@@ -194,9 +213,9 @@ def _timed(name: str, work: Any, on_stage: OnStage | None) -> StageTime:
     return StageTime(stage=name, seconds=round(time.perf_counter() - began, 4))
 
 
-def _verify(source: Source, folder: Path, options: Options, target: CompileTarget) -> ParityReport:
+def _verify(source: Source, folder: Path, target: CompileTarget, seed: int, tolerance: float) -> ParityReport:
     session = Session.load(folder, threads=1)
-    return check_parity(source, session, seed=options.seed, tolerance=options.tolerance, target=target.name)
+    return check_parity(source, session, seed=seed, tolerance=tolerance, target=target.name)
 
 
 def _manifest(

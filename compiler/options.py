@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 DEFAULT_TOLERANCE = 1e-4
-_ALWAYS = ("tolerance", "seed", "verify")
+WINOGRAD_TOLERANCE = 1e-3
+_ALWAYS = ("seed", "verify")
 
 
 @dataclass(frozen=True)
 class Options:
     """Options of one compile.
 
-    tolerance: largest accepted max |a - b| / max |b| over an output, against the source model.
+    tolerance: largest accepted max |a - b| / max |b| over an output, against the source model; None is
+        1e-4, or 1e-3 where Winograd convolutions are used.
+    winograd: False convolves all filters directly: exacter, and slower.
     seed: of the random inputs that parity is checked on.
     verify: False skips the parity check, and the manifest says so.
     dump_dir: where each stage's module is written as a numbered text file; None writes nothing.
@@ -23,13 +26,20 @@ class Options:
     reuse_tuning: False neither reads nor writes that file.
     """
 
-    tolerance: float = DEFAULT_TOLERANCE
+    tolerance: float | None = None
+    winograd: bool = True
     seed: int = 0
     verify: bool = True
     dump_dir: Path | None = None
     tune_s: float | None = None
     tuning_records: Path | None = None
     reuse_tuning: bool = True
+
+    def tolerance_of(self, *, winograd: bool) -> float:
+        """Largest accepted difference of an artifact that has Winograd convolutions, or none."""
+        if self.tolerance is not None:
+            return self.tolerance
+        return WINOGRAD_TOLERANCE if winograd else DEFAULT_TOLERANCE
 
     def as_text(self) -> dict[str, str]:
         """What goes into the manifest: every choice that can change the artifact.

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from compiler.source import Source
 from compiler.targets import CompileTarget
+from compiler.tuning.interrupts import watched_interrupts
 from dyno.errors import CompileError, DynoError
 from dyno.files import write_text
 from runtime.manifest import KernelFacts, PeakKernel, StageTime
@@ -33,6 +34,14 @@ def _canonicalize(module: Any, _source: Source, _target: CompileTarget) -> Any:
     from compiler.passes.rewrite import clean
 
     return clean(module)
+
+
+def _reshape_convs(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.fold import fold
+    from compiler.passes.lrn import rewrite_lrn
+    from compiler.passes.reshape_convs import reshape_convs
+
+    return reshape_convs(rewrite_lrn(fold(module)))
 
 
 def _fold_batch_norm(module: Any, _source: Source, _target: CompileTarget) -> Any:
@@ -128,6 +137,7 @@ def _generate(module: Any, _source: Source, target: CompileTarget) -> Any:
 STAGES: tuple[tuple[str, Stage], ...] = (
     ("import", _import),
     ("canonicalize", _canonicalize),
+    ("reshape_convs", _reshape_convs),
     ("fold_batch_norm", _fold_batch_norm),
     ("decompose", _decompose),
     ("fold", _fold),
@@ -181,7 +191,7 @@ def run_stages(
     kernels: tuple[KernelFacts, ...] = ()
     peak = None
     weights: Weights | None = None
-    with target.tvm_target():
+    with target.tvm_target(), watched_interrupts():
         for number, (name, stage) in enumerate(_stages(chooser, tune)):
             if on_stage:
                 on_stage(name)

@@ -101,8 +101,8 @@ def footnotes(result: Profile) -> list[str]:
         )
     if any(kernel.kind == "winograd" for kernel in result.kernels):
         lines.append(
-            "winograd: GFLOP are those of the convolution as the model defines it; the kernel does 2 to 4 times "
-            "fewer, so its share of the peak can be above 100 %"
+            "winograd: GFLOP are those of the convolution as the model defines it; the kernel does 2 to 4 "
+            "times fewer, so its share of the peak can be above 100 %"
         )
     if any(kernel.gflop is None for kernel in result.kernels):
         lines.append("-: not known of this kernel")

@@ -67,7 +67,7 @@ Chooser = Callable[[Workload, Machine], Choice]
 
 def choose(workload: Workload, machine: Machine) -> Choice:
     """Choose by a count of cycles."""
-    direct = _direct(workload, machine)
+    direct = choose_direct(workload, machine)
     found = _winograds(workload, machine)
     if not found:
         return direct
@@ -91,7 +91,8 @@ def candidates(workload: Workload, machine: Machine, most: int = 24) -> list[Cho
     return list(dict.fromkeys(ordered))[:most]
 
 
-def _direct(workload: Workload, machine: Machine) -> Choice:
+def choose_direct(workload: Workload, machine: Machine) -> Choice:
+    """Choose the register tile of the direct way."""
     return Choice(*machine.tile(workload.out[1], workload.channels))
 
 

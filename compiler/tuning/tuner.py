@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.options import Options
-from compiler.schedules.choice import Choice, Workload, candidates, choose
+from compiler.schedules.choice import Choice, Workload, candidates, choose, choose_direct
 from compiler.schedules.machine import Machine
 from compiler.targets import CompileTarget, runs_here
 from compiler.tuning.builder import FEWEST, Builder
@@ -35,6 +35,7 @@ class Tuner:
     records: Records
     report: Report
     tune_s: float | None = None
+    winograd: bool = True  # False answers the direct way always
     _uses: Counter[Workload] = field(default_factory=Counter)
     _chosen: dict[Workload, TuningRecord | None] = field(default_factory=dict)
     _measured: set[Workload] = field(default_factory=set)
@@ -44,8 +45,17 @@ class Tuner:
         if workload not in self._chosen:
             self._chosen[workload] = self.records.find(workload)
         self._uses[workload] += 1
+        return self._answer(workload, machine)
+
+    def _answer(self, workload: Workload, machine: Machine) -> Choice:
         record = self._chosen[workload]
-        return choose(workload, machine) if record is None else Choice.from_record(record.choice)
+        choice = choose(workload, machine) if record is None else Choice.from_record(record.choice)
+        return choice if choice.winograd is None or self.winograd else choose_direct(workload, machine)
+
+    @property
+    def uses_winograd(self) -> bool:
+        """Whether some kernel is a Winograd convolution."""
+        return any(self._answer(each, self.target.machine).winograd is not None for each in self._uses)
 
     @property
     def changed(self) -> int:
@@ -160,7 +170,7 @@ def tuner(target: CompileTarget, options: Options, report: Report, warn: Warn) -
             )
         if path is not None:
             check_writable(path)
-    return Tuner(target, Records(path, target, warn), report, options.tune_s)
+    return Tuner(target, Records(path, target, warn), report, options.tune_s, options.winograd)
 
 
 def kernel_uses(module: Any, machine: Machine) -> Counter[Workload]:
