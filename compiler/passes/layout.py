@@ -22,7 +22,8 @@ from compiler.passes.rewrite import op_name, rewrite, shape_of
 TO_LAST = (0, 2, 3, 1)
 TO_FIRST = (0, 3, 1, 2)
 
-_UNARY = frozenset(
+# Element-wise operators of one tensor, and of two that broadcast.
+UNARY = frozenset(
     f"relax.{name}"
     for name in (
         *("nn.relu", "nn.silu", "nn.gelu", "nn.gelu_tanh", "nn.leakyrelu", "nn.relu6", "nn.softplus"),
@@ -30,7 +31,7 @@ _UNARY = frozenset(
         *("square", "log"),
     )
 )
-_BINARY = frozenset(
+BINARY = frozenset(
     f"relax.{name}" for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power")
 )
 _POOLS = frozenset(f"relax.nn.{name}" for name in ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"))
@@ -51,11 +52,15 @@ class _Twins:
             "relax.nn.conv2d": self._conv2d,
             "relax.concat": self._concat,
             "relax.nn.pad": self._pad,
+            "relax.permute_dims": self._permute,
+            "relax.strided_slice": self._slice,
         }
-        self.rules |= dict.fromkeys(_UNARY, self._unary) | dict.fromkeys(_BINARY, self._binary)
+        self.rules |= dict.fromkeys(UNARY, self._unary) | dict.fromkeys(BINARY, self._binary)
         self.rules |= dict.fromkeys(_POOLS, self._pool) | dict.fromkeys(_REDUCTIONS, self._reduction)
 
     def handle(self, builder: Any, _var: Any, value: Any) -> Any:
+        if _is_permute(value, TO_LAST) and self._known(value.args[0]) is not None:
+            return self._known(value.args[0])
         rule = self.rules.get(op_name(value))
         twin = rule(builder, value) if rule else None
         if twin is None:
@@ -160,8 +165,27 @@ class _Twins:
         last = [width for pair in pairs for width in pair]
         return relax.op.nn.pad(data, last, str(call.attrs.pad_mode), float(call.attrs.pad_value))
 
+    def _permute(self, _builder: Any, call: Any) -> Any:
+        """What a model moved to channels first has its twin before that."""
+        return call.args[0] if _is_permute(call, TO_FIRST) else None
+
+    def _slice(self, _builder: Any, call: Any) -> Any:
+        twin = self._known(call.args[0])
+        if twin is None or not isinstance(call.args[1], relax.Tuple):
+            return None
+        axes = [TO_LAST.index(int(axis) % 4) for axis in call.args[1].fields]
+        return relax.op.strided_slice(twin, axes, *call.args[2:])
+
     def _known(self, expr: Any) -> Any:
         return self.of.get(expr) if isinstance(expr, relax.Var) else None
+
+
+def _is_permute(call: Any, axes: tuple[int, ...]) -> bool:
+    return (
+        op_name(call) == "relax.permute_dims"
+        and call.attrs.axes is not None
+        and tuple(int(axis) for axis in call.attrs.axes) == axes
+    )
 
 
 def _pool_attrs(name: str) -> tuple[str, ...]:
