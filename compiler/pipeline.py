@@ -86,6 +86,12 @@ def _channels_last(module: Any, _source: Source, _target: CompileTarget) -> Any:
     return channels_last(module)
 
 
+def _sink_reshapes(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.views import sink_reshapes
+
+    return sink_reshapes(module)
+
+
 def _lower_attention(module: Any, _source: Source, target: CompileTarget) -> Any:
     from compiler.passes.lower_attention import lower_attention
 
@@ -146,6 +152,7 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("fold_padding", _fold_padding),
     ("channels_last", _channels_last),
     ("fold_layout", _fold),
+    ("sink_reshapes", _sink_reshapes),
     ("lower_attention", _lower_attention),
     ("lower_products", _lower_products),
     ("legalize", _legalize),
