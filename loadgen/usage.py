@@ -75,10 +75,13 @@ class UsageSampler:
         self._end_s = end_s
 
     def stop(self) -> WindowUsage | None:
-        """End the thread; return the usage, or None when the window did not come to its end."""
+        """End the thread; return the usage, or None when most of the window was not seen, or not its end."""
         self._stop.set()
         self._thread.join()
         if len(self._readings) < 2:
+            return None
+        # On a machine that stood still, the first reading may have come when the window was nearly over.
+        if self._readings[1].at_s - self._readings[0].at_s < (self._end_s - self._start_s) / 2:
             return None
         return window_usage(self._readings[0], self._readings[1], self._memory)
 
@@ -91,8 +94,11 @@ class UsageSampler:
         while time.monotonic() < self._end_s:
             self._look_at_memory(trees)
             if not self._wait_until(min(self._end_s, time.monotonic() + MEMORY_EVERY_S)):
-                return
-        self._readings.append(_read(self._trees()))
+                break
+        # Whoever says where the end is may be late, and stop at once. Who is gone by then can't be read.
+        last = self._trees()
+        if time.monotonic() >= self._end_s and all(last[name] for name in trees if trees[name]):
+            self._readings.append(_read(last))
 
     def _wait_until(self, moment_s: float) -> bool:
         while (left_s := moment_s - time.monotonic()) > 0 and not self._stop.wait(left_s):

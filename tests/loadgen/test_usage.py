@@ -80,6 +80,24 @@ def test_a_window_that_was_cut_short_gives_no_usage() -> None:
     assert sampler.stop() is None
 
 
+def test_a_stop_right_after_a_late_word_of_the_end_gives_usage() -> None:
+    began_s = time.monotonic()
+    sampler = UsageSampler({"server": (), "generator": (os.getpid(),)}, began_s)
+    time.sleep(0.1)
+    sampler.end_at(time.monotonic() - 0.01)
+    usage = sampler.stop()
+    assert usage is not None
+    assert usage.groups["generator"].samples >= 1
+
+
+def test_a_window_whose_beginning_was_missed_gives_no_usage() -> None:
+    now_s = time.monotonic()
+    sampler = UsageSampler({"server": (), "generator": (os.getpid(),)}, now_s - 60)
+    sampler.end_at(now_s - 0.01)
+    time.sleep(0.05)
+    assert sampler.stop() is None
+
+
 def test_other_work_and_stolen_time_are_what_is_left() -> None:
     before = Reading(10.0, {"server": 1.0, "generator": 2.0, "observer": 0.5}, 100.0, 5.0, 1000.0)
     after = Reading(20.0, {"server": 9.0, "generator": 3.0, "observer": 0.6}, 114.1, 6.0, 1040.0)
