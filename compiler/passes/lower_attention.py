@@ -15,7 +15,7 @@ from tvm import relax
 
 from compiler.passes.attention import readers
 from compiler.passes.fold import as_constant
-from compiler.passes.rewrite import op_name, rewrite, shape_of
+from compiler.passes.rewrite import add_named, op_name, rewrite, shape_of
 from compiler.schedules.attention import attention
 from compiler.schedules.attention_plan import LOWEST, Sizes
 from compiler.schedules.machine import Machine
@@ -75,7 +75,7 @@ class _Lowering:
         key = (sizes, factor, tuple(shapes))
         if key not in self.kernels:
             func = attention(sizes, factor, self.machine, shapes)
-            self.kernels[key] = builder.add_func(func, "attention")
+            self.kernels[key] = add_named(builder, func, "attention", len(self.kernels))
         return relax.call_tir(self.kernels[key], inputs, relax.TensorType(shape, "float32"))
 
     def _source(self, expr: Any) -> Any:

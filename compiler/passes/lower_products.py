@@ -10,7 +10,7 @@ from tvm import relax
 
 from compiler.passes.attention import order
 from compiler.passes.fold import constant
-from compiler.passes.rewrite import op_name, rewrite, shape_of
+from compiler.passes.rewrite import add_named, op_name, rewrite, shape_of
 from compiler.schedules.machine import Machine
 from compiler.schedules.products import Product, Strided, product
 
@@ -60,7 +60,8 @@ class _Lowering:
         stored = [shape_of(left) or (), shape_of(right) or (), shape]
         key = (sizes, tuple(stored))
         if key not in self.kernels:
-            self.kernels[key] = builder.add_func(product(sizes, self.machine, stored), "product")
+            func = product(sizes, self.machine, stored)
+            self.kernels[key] = add_named(builder, func, "product", len(self.kernels))
         return relax.call_tir(self.kernels[key], [left, right], relax.TensorType(shape, "float32"))
 
     def _strided(self, expr: Any, lead: tuple[int, ...]) -> tuple[Any, Strided]:

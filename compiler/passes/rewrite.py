@@ -63,6 +63,12 @@ def substitute(expr: Any, known: dict[Any, Any]) -> Any:
     return expr
 
 
+def add_named(builder: Any, func: Any, name: str, number: int) -> Any:
+    """Add the tensor program to the module by a name of its own: the first of a kind is number 0."""
+    full = f"{name}{number}" if number else name
+    return builder.add_func(func.with_attr("global_symbol", full), full)
+
+
 def is_leaf(expr: Any) -> bool:
     """Whether an expression stands for itself and needs no binding."""
     return isinstance(expr, relax.Var | tvm.ir.GenericConst | relax.Tuple)

@@ -99,3 +99,20 @@ def test_few_rows_stay_an_operator(shapes: list[Shape]) -> None:
 def test_an_operand_without_an_axis_side_by_side_stays_an_operator() -> None:
     mod = lower_products(model([(6, 4, 8), (8, 5, 6)], [None, [2, 0, 1]]), MACHINES[0])
     assert "relax.matmul" in operators(mod)
+
+
+def test_products_of_several_sizes_have_names_of_their_own() -> None:
+    """Two kernels of one name would be refused by TVM when the module is normalized."""
+
+    def body(builder: Any, *parts: Any) -> Any:
+        first = builder.emit(relax.op.matmul(parts[0], parts[1]))
+        return relax.Tuple([first, builder.emit(relax.op.matmul(first, parts[2]))])
+
+    shapes = [(2, 8, 16), (2, 16, 24), (2, 24, 40)]
+    arrays = [
+        np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+        for seed, shape in enumerate(shapes)
+    ]
+    found = run_staged(module(shapes, body), AVX512, *arrays)
+    np.testing.assert_allclose(found[0], arrays[0] @ arrays[1], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found[1], arrays[0] @ arrays[1] @ arrays[2], rtol=1e-3, atol=1e-3)
