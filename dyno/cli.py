@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -83,27 +84,42 @@ def dyno() -> None:
 
 
 def main() -> None:
-    """Run the command; print an error that the user can act on as one message."""
+    """Be the process that runs the command."""
     if PARENT_VARIABLE in os.environ:  # started by dyno.procs, which is not imported for anything else
         from dyno.procs import end_with_parent
 
         end_with_parent()
+    _end(run())
+
+
+def run() -> int:
+    """Run the command of `sys.argv`; an error that the user can act on is one message. Give the exit code."""
     try:
         code = dyno.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        _leave("interrupted", EXIT_INTERRUPTED)
-    except KeyboardInterrupt:
-        _leave("interrupted", EXIT_INTERRUPTED)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _told("interrupted", EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except DynoError as error:
-        _leave(f"error: {error}", error.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _told(f"error: {error}", error.exit_code)
+    return code if isinstance(code, int) else 0
 
 
-def _leave(message: str, code: int) -> None:
+def _told(message: str, code: int) -> int:
     click.echo(message, err=True)
+    return code
+
+
+def _end(code: int) -> NoReturn:
+    """Exit with this code, whatever interrupts came before or come while the interpreter takes itself down.
+
+    Work is done and children are gone by now, but taking down TVM and torch lasts most of a second: a Ctrl-C
+    in it would end the process by the signal. So does CPython when an interrupt once passed through `exec` or
+    `eval` of a string and was handled since: it takes its note of that back at the next such call only.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    exec("")  # noqa: S102 - takes the note back
     sys.exit(code)
 
 

@@ -22,7 +22,8 @@ POINTS = {point.name: point for point in entry_points(group=GROUP)}
 
 # A command of its own for each way to end; `dyno.cli` finds it as it finds any other.
 ENDINGS = """
-import click, sys, dyno.cli as cli
+import atexit, signal, sys
+import click, dyno.cli as cli
 from dyno.errors import CompileError, ConfigError
 
 @click.command("probe")
@@ -31,6 +32,8 @@ def probe(how):
     if how == "config": raise ConfigError("job.yaml:3: unknown key 'thread'; nearest: threads")
     if how == "compile": raise CompileError("no rule for op Foo", stage="legalize", target="host")
     if how == "ctrl-c": raise KeyboardInterrupt
+    if how == "in-exec": exec("raise KeyboardInterrupt")
+    if how == "at-exit": atexit.register(signal.raise_signal, signal.SIGINT)
     if how == "abort": raise click.Abort
     if how == "bug": raise AssertionError("a bug")
     if how == "no": click.get_current_context().exit(1)
@@ -135,6 +138,18 @@ def test_an_error_that_the_user_can_act_on_is_one_message_and_exit_2() -> None:
     assert done.stderr == "error: job.yaml:3: unknown key 'thread'; nearest: threads\n"
     assert (done.stdout, done.returncode) == ("", 2)
     assert ending("compile").stderr == "error: no rule for op Foo\n"
+
+
+def test_an_interrupt_in_executed_text_exits_130_and_not_by_the_signal(tmp_path: Path) -> None:
+    (tmp_path / "probe_command.py").write_text(ENDINGS)
+    command = [sys.executable, "-m", "probe_command", "probe", "in-exec"]  # as `python -m dyno` starts
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.stderr.strip(), done.returncode) == ("interrupted", 130)
+
+
+def test_an_interrupt_after_the_work_is_done_changes_nothing() -> None:
+    done = ending("at-exit")
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_a_bug_traces_back() -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from dyno.cli import main
+from dyno.cli import run
 from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, write_model
 
 JOB = {
@@ -106,10 +106,7 @@ def trials(folder: Path) -> dict[str, int]:
 def ran(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the command in this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["dyno", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+    return run()
 
 
 def test_a_killed_run_leaves_nothing_running_and_goes_on_with_what_it_has(
