@@ -13,6 +13,8 @@ import tvm
 from tvm import tirx
 from tvm.s_tir.pipeline import default_s_tir_pipeline
 
+from compiler.schedules.loops import loop_with
+
 PIPELINE = "dyno"  # the name that relax.build knows it by
 STACK_BYTES = 16 << 10  # of one buffer; threads have stacks of megabytes
 _KEEP = "disable_lower_builtin"  # what TVM calls it
@@ -50,17 +52,7 @@ def _marked(node: Any) -> Any:
     if isinstance(node, tirx.SeqStmt):
         return tirx.SeqStmt([_marked(each) for each in node.seq])
     if isinstance(node, tirx.For):
-        body = _marked(node.body)
-        return tirx.For(
-            node.loop_var,
-            node.min,
-            node.extent,
-            node.kind,
-            body,
-            node.thread_binding,
-            node.annotations,
-            node.step,
-        )
+        return loop_with(node, _marked(node.body))
     if isinstance(node, tirx.AttrStmt):
         return tirx.AttrStmt(node.node, node.attr_key, node.value, _marked(node.body))
     if isinstance(node, tirx.IfThenElse):

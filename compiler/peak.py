@@ -11,6 +11,7 @@ from typing import Any
 
 from tvm import s_tir, te, tirx
 
+from compiler.schedules.common import SCHEDULED
 from compiler.schedules.machine import Machine
 from runtime.manifest import PeakKernel
 
@@ -55,7 +56,7 @@ def peak_function(kernel: PeakKernel) -> Any:
     for stage in (block, store):
         _in_registers(sch, stage)
     _in_registers(sch, sch.decompose_reduction(block, step_loop))
-    return sch.mod["main"].with_attrs({"global_symbol": kernel.function, "tirx.is_scheduled": True})
+    return sch.mod["main"].with_attrs({"global_symbol": kernel.function, SCHEDULED: True})
 
 
 def _in_registers(sch: Any, block: Any) -> None:

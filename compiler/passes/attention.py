@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from compiler.passes.fold import constant
-from compiler.passes.rewrite import op_name, rewrite, shape_of
+from compiler.passes.fold import constant, scalar
+from compiler.passes.rewrite import is_float32, op_name, readers, rewrite, shape_of
 
 
 def fuse_attention(mod: Any) -> Any:
@@ -100,7 +100,7 @@ class _Matcher:
         masks, scaled = self._masks(softmax.args[0])
         scores, scale = self._scaled(scaled)
         product = self._sole(scores, "relax.matmul")
-        if product is None or not _is_float(value):
+        if product is None or not is_float32(value):
             return None
         shapes = [shape_of(arg) for arg in (*product.args, value.args[1])]
         ranked = all(shape is not None and len(shape) == rank for shape in shapes)
@@ -146,9 +146,9 @@ class _Matcher:
             if name not in ("relax.multiply", "relax.divide"):
                 return expr, scale
             data, factor = call.args
-            if name == "relax.multiply" and _number(data) is not None:
+            if name == "relax.multiply" and scalar(data) is not None:
                 data, factor = factor, data
-            value = _number(factor)
+            value = scalar(factor)
             if value is None or shape_of(data) != shape_of(expr) or not math.isfinite(value) or value == 0:
                 return expr, scale
             scale = scale * value if name == "relax.multiply" else scale / value
@@ -199,7 +199,7 @@ def _joined(builder: Any, masks: list[Any], scores: tuple[int, ...]) -> Any:
     total = None
     for mask in masks:
         shape = shape_of(mask)
-        if shape is None or len(shape) > len(scores) or not _is_float(mask):
+        if shape is None or len(shape) > len(scores) or not is_float32(mask):
             return None
         shape = (1,) * (len(scores) - len(shape)) + shape
         if shape[-1] != scores[-1]:
@@ -222,35 +222,3 @@ def order(call: Any) -> tuple[int, ...]:
     if call.attrs.axes is None:
         return tuple(range(rank))[::-1]
     return tuple(int(axis) % rank for axis in call.attrs.axes)
-
-
-def _number(expr: Any) -> float | None:
-    array = constant(expr)
-    return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
-
-
-def _is_float(expr: Any) -> bool:
-    return str(expr.ty.dtype) == "float32"
-
-
-def readers(func: Any) -> dict[Any, list[Any]]:
-    """Give the bindings that read each variable, one entry a read; None stands for the function's result."""
-    found: dict[Any, list[Any]] = {}
-    if not isinstance(func.body, relax.SeqExpr):
-        return found
-    for block in func.body.blocks:
-        for binding in block.bindings:
-            for var in _variables(binding.value):
-                found.setdefault(var, []).append(binding)
-    for var in _variables(func.body.body):
-        found.setdefault(var, []).append(None)
-    return found
-
-
-def _variables(expr: Any) -> list[Any]:
-    if isinstance(expr, relax.Var):
-        return [expr]
-    if isinstance(expr, relax.TupleGetItem):
-        return _variables(expr.tuple_value)
-    parts = expr.args if isinstance(expr, relax.Call) else getattr(expr, "fields", [])
-    return [var for part in parts for var in _variables(part)]

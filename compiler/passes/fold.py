@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from compiler.passes.rewrite import op_name, rewrite, shape_of
+from compiler.passes.rewrite import op_name, readers, rewrite, shape_of
 
 Array = npt.NDArray[Any]
 # A folded result larger than this is left to run time: a broadcast of a scalar must not fill the artifact.
@@ -55,14 +55,14 @@ def fold_batch_norm(mod: Any) -> Any:
 
     y = (x - mean) / sqrt(var + eps) * gamma + beta = x * scale + shift
     """
-    uses = _use_counts(mod["main"])
+    reads = readers(mod["main"])
     sole: dict[Any, Any] = {}  # convolutions that one operator reads, by the variable they are bound to
 
     def handle(builder: Any, var: Any, value: Any) -> Any:
         name = op_name(value)
         if name == "relax.nn.batch_norm":
             return _unfold_batch_norm(builder, value, sole)
-        if name != "relax.nn.conv2d" or uses.get(var) != 1:
+        if name != "relax.nn.conv2d" or len(reads.get(var, [])) != 1:
             return value
         bound = builder.emit(value)
         sole[bound] = value
@@ -77,6 +77,12 @@ def constant(expr: Any) -> Array | None:
         array: Array = expr.value.numpy()
         return array
     return None
+
+
+def scalar(expr: Any) -> float | None:
+    """Give the number of a constant of one element, or None."""
+    array = constant(expr)
+    return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
 
 
 def as_constant(array: Array) -> Any:
@@ -154,26 +160,3 @@ def _scaled_conv(conv: Any, scale: Array) -> Any:
         return None
     scaled = (weight * scale[:, None, None, None]).astype(weight.dtype)
     return relax.Call(conv.op, [conv.args[0], as_constant(scaled)], conv.attrs)
-
-
-def _use_counts(func: Any) -> dict[Any, int]:
-    counts: dict[Any, int] = {}
-
-    def count(expr: Any) -> None:
-        # Each variable is visited once, each expression that reads it once: count the reads, not the visits.
-        for child in _children(expr):
-            if isinstance(child, relax.Var):
-                counts[child] = counts.get(child, 0) + 1
-
-    relax.analysis.post_order_visit(func.body, count)
-    return counts
-
-
-def _children(expr: Any) -> tuple[Any, ...]:
-    if isinstance(expr, relax.Call):
-        return tuple(expr.args)
-    if isinstance(expr, relax.Tuple):
-        return tuple(expr.fields)
-    if isinstance(expr, relax.TupleGetItem):
-        return (expr.tuple_value,)
-    return (expr.body,) if isinstance(expr, relax.SeqExpr) else ()

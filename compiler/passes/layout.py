@@ -38,6 +38,11 @@ _POOLS = frozenset(f"relax.nn.{name}" for name in ("max_pool2d", "avg_pool2d", "
 _REDUCTIONS = frozenset(f"relax.{name}" for name in ("mean", "sum", "max", "min"))
 
 
+def is_nhwc(attrs: Any) -> bool:
+    """Whether a 2-D convolution reads NHWC data and OHWI weights."""
+    return (str(attrs.data_layout), str(attrs.kernel_layout)) == ("NHWC", "OHWI")
+
+
 def channels_last(mod: Any) -> Any:
     """Return the module with its 2-D convolutions, and what lies between them, in NHWC."""
     return rewrite(mod, _Twins().handle)

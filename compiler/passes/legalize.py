@@ -12,16 +12,14 @@ from tvm import relax
 from compiler.passes.clip import clamp_kernels
 from compiler.passes.fast_math import FAST_MATH
 from compiler.passes.fold import as_constant, constant
+from compiler.passes.layout import is_nhwc
 from compiler.passes.legalize_grouped import grouped_conv2d
 from compiler.passes.lower import light_kernels
-from compiler.passes.rewrite import shape_of
+from compiler.passes.rewrite import OUT_FUSABLE, is_float32, shape_of
 from compiler.passes.shuffle import fold_shuffles
 from compiler.schedules import kernels, winograd
 from compiler.schedules.choice import Choice, Chooser, Workload, choose
 from compiler.schedules.machine import Machine
-
-# TVM's number for "sums, then takes element-wise work into its tile": what FuseOps goes by.
-OUT_FUSABLE = 4
 
 
 def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:
@@ -51,11 +49,11 @@ def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Call
 def _conv2d(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
     attrs, weight = call.attrs, constant(call.args[1])
     data, out = shape_of(call.args[0]), shape_of(call)
-    if weight is None or data is None or out is None or not _is_nhwc(attrs) or not _is_float(call):
+    if weight is None or data is None or out is None or not is_nhwc(attrs) or not is_float32(call):
         return None
     if int(attrs.groups) != 1:
         return None
-    geometry = _geometry(attrs)
+    geometry = kernels.Geometry.of(attrs)
     workload = Workload(
         kind="conv2d",
         batch=data[0],
@@ -90,7 +88,7 @@ def _emit_conv2d(builder: Any, data: Any, weight: Any, geometry: kernels.Geometr
 
 def _dense(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
     weight, data = constant(call.args[1]), shape_of(call.args[0])
-    if weight is None or weight.ndim != 2 or data is None or len(data) < 2 or not _is_float(call):
+    if weight is None or weight.ndim != 2 or data is None or len(data) < 2 or not is_float32(call):
         return None
     depth, width = weight.shape
     workload = Workload(
@@ -116,7 +114,7 @@ def _dense(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
 
 def _batch_matmul(builder: Any, call: Any, machine: Machine) -> Any:
     left, right = shape_of(call.args[0]), shape_of(call.args[1])
-    if left is None or right is None or len(left) != len(right) or len(left) < 3 or not _is_float(call):
+    if left is None or right is None or len(left) != len(right) or len(left) < 3 or not is_float32(call):
         return None
     if left[:-2] != right[:-2]:
         return None
@@ -131,18 +129,3 @@ def _batch_matmul(builder: Any, call: Any, machine: Machine) -> Any:
         primfunc_name_hint="batch_matmul",
         primfunc_attrs={"op_pattern": OUT_FUSABLE},
     )
-
-
-def _geometry(attrs: Any) -> kernels.Geometry:
-    step_h, step_w = (int(size) for size in attrs.strides)
-    top, left, bottom, right = (int(size) for size in attrs.padding)
-    gap_h, gap_w = (int(size) for size in attrs.dilation)
-    return kernels.Geometry((step_h, step_w), (top, left, bottom, right), (gap_h, gap_w))
-
-
-def _is_nhwc(attrs: Any) -> bool:
-    return (str(attrs.data_layout), str(attrs.kernel_layout)) == ("NHWC", "OHWI")
-
-
-def _is_float(call: Any) -> bool:
-    return str(call.ty.dtype) == "float32"

@@ -6,13 +6,11 @@ from functools import partial
 from typing import Any
 
 from compiler.passes.fold import as_constant, constant
-from compiler.passes.rewrite import shape_of
+from compiler.passes.layout import is_nhwc
+from compiler.passes.rewrite import OUT_FUSABLE, is_float32, shape_of
 from compiler.schedules import grouped
 from compiler.schedules.kernels import Geometry
 from compiler.schedules.machine import Machine
-
-# TVM's number for "sums, then takes element-wise work into its tile": what FuseOps goes by.
-OUT_FUSABLE = 4
 
 
 def grouped_conv2d(
@@ -25,10 +23,9 @@ def grouped_conv2d(
     """
     attrs, weight = call.attrs, constant(call.args[1])
     data, out, groups = shape_of(call.args[0]), shape_of(call), int(attrs.groups)
-    layouts = (str(attrs.data_layout), str(attrs.kernel_layout))
-    if weight is None or data is None or out is None or groups == 1 or layouts != ("NHWC", "OHWI"):
+    if weight is None or data is None or out is None or groups == 1 or not is_nhwc(attrs):
         return None
-    if str(call.ty.dtype) != "float32" or 0 in (*data, *out):
+    if not is_float32(call) or 0 in (*data, *out):
         return None
     if groups == data[3] == weight.shape[0]:
         return None if source else _depthwise(builder, call, weight, out)
@@ -36,7 +33,7 @@ def grouped_conv2d(
 
 
 def _depthwise(builder: Any, call: Any, weight: Any, out: tuple[int, ...]) -> Any:
-    kernel = partial(grouped.depthwise, geometry=_geometry(call.attrs), rows=min(out[2], 8))
+    kernel = partial(grouped.depthwise, geometry=Geometry.of(call.attrs), rows=min(out[2], 8))
     packed = as_constant(weight[..., 0].transpose(1, 2, 0))
     return _emit(builder, kernel, [call.args[0], packed], "depthwise_conv2d")
 
@@ -50,7 +47,7 @@ def _grouped(builder: Any, call: Any, weight: Any, machine: Machine, source: tup
     packed = as_constant(grouped.pack_groups(merged, groups // size, tile.columns))
     kernel = partial(
         grouped.grouped_conv2d,
-        geometry=_geometry(call.attrs),
+        geometry=Geometry.of(call.attrs),
         channels=channels,
         rows=tile.rows,
         shuffle=source[1],
@@ -61,10 +58,3 @@ def _grouped(builder: Any, call: Any, weight: Any, machine: Machine, source: tup
 def _emit(builder: Any, kernel: Any, args: list[Any], hint: str) -> Any:
     attrs = {"op_pattern": OUT_FUSABLE}
     return builder.call_te(kernel, *args, primfunc_name_hint=hint, primfunc_attrs=attrs)
-
-
-def _geometry(attrs: Any) -> Geometry:
-    step_h, step_w = (int(size) for size in attrs.strides)
-    top, left, bottom, right = (int(size) for size in attrs.padding)
-    gap_h, gap_w = (int(size) for size in attrs.dilation)
-    return Geometry((step_h, step_w), (top, left, bottom, right), (gap_h, gap_w))

@@ -9,13 +9,11 @@ from typing import Any
 from tvm import relax
 
 from compiler.passes.fast_math import log_of
-from compiler.passes.rewrite import shape_of
+from compiler.passes.rewrite import OUT_FUSABLE, shape_of
 from compiler.schedules import pool, rows
 from compiler.schedules.machine import Machine
 
 Legalize = Callable[[Any, Any], Any]
-# TVM's number for "sums, then takes element-wise work into its tile".
-OUT_FUSABLE = 4
 # TVM's number for "reduces": FuseOps computes the element-wise work before such a kernel inside it.
 REDUCES = 3
 

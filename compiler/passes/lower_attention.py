@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from compiler.passes.attention import readers
 from compiler.passes.fold import as_constant
-from compiler.passes.rewrite import add_named, op_name, rewrite, shape_of
+from compiler.passes.rewrite import add_named, op_name, readers, rewrite, shape_of
 from compiler.schedules.attention import attention
 from compiler.schedules.attention_plan import LOWEST, Sizes
 from compiler.schedules.machine import Machine

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from compiler.passes.fold import Array, as_constant, constant
+from compiler.passes.fold import Array, as_constant, scalar
 from compiler.passes.rewrite import op_name, rewrite, shape_of
 
 # Of the divisor's exponent: the power by square roots, which is exact and runs in vectors.
@@ -73,7 +73,7 @@ def _matched(value: Any, values: dict[Any, Any]) -> _Lrn | None:
         inner = call.args[0]
     power, shifted, scaled, squeezed, pool, expanded, square = chain
     data = value.args[0]
-    beta, bias, alpha = (_number(call.args[1]) for call in (power, shifted, scaled))
+    beta, bias, alpha = (scalar(call.args[1]) for call in (power, shifted, scaled))
     front = _window_front(pool)
     if beta is None or bias is None or alpha is None or front is None or not _keeps_channels(squeezed, data):
         return None
@@ -126,8 +126,3 @@ def _power(builder: Any, base: Any, exponent: float) -> Any:
     logarithm = builder.emit(relax.op.log(base))
     scaled = builder.emit(relax.op.multiply(logarithm, relax.const(exponent, "float32")))
     return relax.op.exp(scaled)
-
-
-def _number(expr: Any) -> float | None:
-    array = constant(expr)
-    return float(array.reshape(())) if array is not None and array.size == 1 else None

@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from tvm import relax
 
-from compiler.passes.fold import Array, as_constant, constant
+from compiler.passes.fold import Array, as_constant, constant, scalar
 from compiler.passes.rewrite import op_name, rewrite, shape_of
 
 
@@ -97,13 +96,13 @@ class _Values:
         call = self._call(expr)
         if op_name(call) == "relax.rsqrt":
             return call.args[0]
-        if op_name(call) == "relax.divide" and _number(call.args[0]) == 1:
+        if op_name(call) == "relax.divide" and scalar(call.args[0]) == 1:
             root = self._call(call.args[1])
             return root.args[0] if op_name(root) == "relax.sqrt" else self._half_power(root, 0.5)
         return self._half_power(call, -0.5)
 
     def _half_power(self, call: Any, exponent: float) -> Any:
-        is_power = op_name(call) == "relax.power" and _number(call.args[1]) == exponent
+        is_power = op_name(call) == "relax.power" and scalar(call.args[1]) == exponent
         return call.args[0] if is_power else None
 
     def _over_root(self, data: Any, inner: Any) -> tuple[Any, Any, float] | None:
@@ -111,7 +110,7 @@ class _Values:
         if op_name(call) != "relax.add":
             return None
         for mean, offset in (call.args, call.args[::-1]):
-            epsilon, averaged = _number(offset), self._last_mean(mean)
+            epsilon, averaged = scalar(offset), self._last_mean(mean)
             if epsilon is None or averaged is None:
                 continue
             squared = self._squared(averaged)
@@ -122,7 +121,7 @@ class _Values:
     def _squared(self, expr: Any) -> Any:
         call = self._call(expr)
         name = op_name(call)
-        if name == "relax.square" or (name == "relax.power" and _number(call.args[1]) == 2):
+        if name == "relax.square" or (name == "relax.power" and scalar(call.args[1]) == 2):
             return call.args[0]
         if name == "relax.multiply" and _same(call.args[0], call.args[1]):
             return call.args[0]
@@ -163,11 +162,6 @@ class _Values:
 
 def _same(left: Any, right: Any) -> bool:
     return left is right or left.same_as(right)
-
-
-def _number(expr: Any) -> float | None:
-    array = constant(expr)
-    return float(np.asarray(array).reshape(-1)[0]) if array is not None and array.size == 1 else None
 
 
 def _fits(data: Any, vector: Array) -> bool:

@@ -10,6 +10,8 @@ from tvm import relax
 
 # Called with the builder, the bound variable and its value (arguments already new); gives the value to bind.
 Handler = Callable[[Any, Any, Any], Any]
+# TVM's number for "sums, then takes element-wise work into its tile": what FuseOps goes by.
+OUT_FUSABLE = 4
 
 
 def rewrite(mod: Any, handler: Handler) -> Any:
@@ -92,6 +94,34 @@ def shape_of(expr: Any) -> tuple[int, ...] | None:
         return tuple(int(dim) for dim in shape.values)
     except TypeError:
         return None
+
+
+def readers(func: Any) -> dict[Any, list[Any]]:
+    """Give the bindings that read each variable, one entry a read; None stands for the function's result."""
+    found: dict[Any, list[Any]] = {}
+    if not isinstance(func.body, relax.SeqExpr):
+        return found
+    for block in func.body.blocks:
+        for binding in block.bindings:
+            for var in _variables(binding.value):
+                found.setdefault(var, []).append(binding)
+    for var in _variables(func.body.body):
+        found.setdefault(var, []).append(None)
+    return found
+
+
+def is_float32(expr: Any) -> bool:
+    """Whether a tensor expression is of float32."""
+    return str(expr.ty.dtype) == "float32"
+
+
+def _variables(expr: Any) -> list[Any]:
+    if isinstance(expr, relax.Var):
+        return [expr]
+    if isinstance(expr, relax.TupleGetItem):
+        return _variables(expr.tuple_value)
+    parts = expr.args if isinstance(expr, relax.Call) else getattr(expr, "fields", [])
+    return [var for part in parts for var in _variables(part)]
 
 
 def _is_straight_line(func: Any) -> bool:

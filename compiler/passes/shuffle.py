@@ -14,7 +14,7 @@ import numpy as np
 from tvm import relax
 
 from compiler.passes.fold import as_constant, constant
-from compiler.passes.layout import TO_FIRST, TO_LAST
+from compiler.passes.layout import TO_FIRST, TO_LAST, is_nhwc
 from compiler.passes.legalize_grouped import grouped_conv2d
 from compiler.passes.rewrite import op_name, rewrite, shape_of
 from compiler.schedules.machine import Machine
@@ -74,8 +74,7 @@ def _unshuffled(value: Any, data: Any, groups: int) -> Any:
     # Channel c of shuffled data is channel order[c] of the data.
     order = np.arange(channels) % groups * (channels // groups) + np.arange(channels) // groups
     if name == "relax.nn.conv2d":
-        layouts = (str(value.attrs.data_layout), str(value.attrs.kernel_layout))
-        if not int(value.attrs.groups) == channels == other.shape[0] or layouts != ("NHWC", "OHWI"):
+        if not int(value.attrs.groups) == channels == other.shape[0] or not is_nhwc(value.attrs):
             return None
         moved = np.empty_like(other)
         moved[order] = other

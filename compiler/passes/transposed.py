@@ -19,12 +19,11 @@ from compiler.passes.phases import (
     suits_winograd,
     wasted_share,
 )
+from compiler.passes.rewrite import OUT_FUSABLE
 
 # Phases become convolutions of their own when more than this share of one of them all would be products with
 # zeros, and when each has channels enough to fill vectors.
 MOST_WASTE, LEAST_CHANNELS = 0.25, 16
-# TVM's number for "takes element-wise work into its tile", and no transposes.
-OUT_FUSABLE = 4
 
 
 def by_phases(builder: Any, call: Any, data: Any, weight: Array, axes: Sequence[TransposedAxis]) -> Any:

@@ -6,15 +6,8 @@ from typing import Any
 
 from tvm import relax
 
+from compiler.passes.layout import UNARY
 from compiler.passes.rewrite import op_name, rewrite, shape_of
-
-ELEMENT_WISE = frozenset(
-    f"relax.{name}"
-    for name in (
-        *("nn.relu", "nn.silu", "nn.gelu", "nn.gelu_tanh", "nn.leakyrelu", "nn.relu6", "nn.softplus"),
-        *("sigmoid", "tanh", "exp", "erf", "sqrt", "rsqrt", "negative", "abs", "clip", "square", "log"),
-    )
-)
 
 
 def sink_reshapes(mod: Any) -> Any:
@@ -27,7 +20,7 @@ def sink_reshapes(mod: Any) -> Any:
 
     def handle(builder: Any, var: Any, value: Any) -> Any:
         name, shape = op_name(value), shape_of(var)
-        if shape is None or name not in {"relax.reshape", *ELEMENT_WISE}:
+        if shape is None or name not in {"relax.reshape", *UNARY}:
             return value
         source = views.get(value.args[0])
         if name == "relax.reshape":

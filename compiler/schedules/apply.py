@@ -11,6 +11,7 @@ from tvm.error import InternalError
 from tvm.s_tir import ScheduleError
 
 from compiler.schedules.bands import winograd_bands
+from compiler.schedules.common import SCHEDULED
 from compiler.schedules.generic import per_block
 from compiler.schedules.grouped_rule import grouped_walk
 from compiler.schedules.machine import Machine
@@ -29,7 +30,7 @@ def schedule_all(mod: Any, machine: Machine) -> Any:
     """Schedule every tensor program of the module."""
     scheduled = {}
     for name, func in mod.functions_items():
-        if isinstance(func, tirx.PrimFunc) and "tirx.is_scheduled" not in (func.attrs or {}):
+        if isinstance(func, tirx.PrimFunc) and SCHEDULED not in (func.attrs or {}):
             scheduled[name] = _schedule(func, machine)
     for name, func in scheduled.items():
         mod[name] = func

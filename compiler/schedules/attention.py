@@ -13,10 +13,10 @@ from typing import Any
 
 from compiler.schedules.attention_plan import LOWEST, Plan, Sizes
 from compiler.schedules.attention_softmax import Place, RowSoftmax
+from compiler.schedules.loops import Statement, sequence
 from compiler.schedules.machine import Machine
 from compiler.schedules.panels import pack_rows, pack_transposed, write_edge
 from compiler.schedules.vectors import (
-    Statement,
     allocate,
     load,
     local,
@@ -25,7 +25,6 @@ from compiler.schedules.vectors import (
     pieces,
     program,
     register_product,
-    sequence,
     spread_lanes,
     store,
 )

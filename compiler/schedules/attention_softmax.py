@@ -10,14 +10,13 @@ from tvm import tirx
 
 from compiler.schedules.attention_plan import LOWEST, Plan
 from compiler.schedules.exponential import power_of_e
+from compiler.schedules.loops import Statement, sequence
 from compiler.schedules.vectors import (
-    Statement,
     load,
     local,
     loop,
     number,
     pieces,
-    sequence,
     spread_lanes,
     store,
 )

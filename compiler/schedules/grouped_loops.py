@@ -19,9 +19,9 @@ from tvm import tirx
 from compiler.schedules.common import PARALLEL_STEPS
 from compiler.schedules.element import rebuilt
 from compiler.schedules.grouped import shuffled
-from compiler.schedules.vectors import bind, load, local, number, pieces, sequence, spread_lanes, store
+from compiler.schedules.loops import Statement, sequence
+from compiler.schedules.vectors import bind, load, local, number, pieces, spread_lanes, store
 
-Statement = Any
 # Weights of all groups up to this size stay in the first-level cache while all pixels are walked.
 NEAR_BYTES = 24 << 10
 

@@ -10,10 +10,10 @@ from tvm import s_tir, tirx
 from compiler.schedules.common import new_schedule, root_blocks, schedule_spatial
 from compiler.schedules.element import UnknownExpressionError
 from compiler.schedules.grouped import WALK
-from compiler.schedules.grouped_loops import Parts, Statement, Walk, depthwise_loops, grouped_loops
+from compiler.schedules.grouped_loops import Parts, Walk, depthwise_loops, grouped_loops
+from compiler.schedules.loops import Statement, sequence
 from compiler.schedules.machine import Machine
 from compiler.schedules.tile import element_wise_tail
-from compiler.schedules.vectors import sequence
 
 
 def grouped_walk(func: Any, machine: Machine) -> Any:

@@ -55,6 +55,14 @@ class Geometry:
     padding: tuple[int, int, int, int]
     dilation: tuple[int, int]
 
+    @staticmethod
+    def of(attrs: Any) -> Geometry:
+        """Give the geometry in the attributes of a Relax convolution."""
+        step_h, step_w = (int(size) for size in attrs.strides)
+        top, left, bottom, right = (int(size) for size in attrs.padding)
+        gap_h, gap_w = (int(size) for size in attrs.dilation)
+        return Geometry((step_h, step_w), (top, left, bottom, right), (gap_h, gap_w))
+
 
 @dataclass(frozen=True)
 class Window:

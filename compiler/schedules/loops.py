@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tvm
@@ -31,11 +31,11 @@ def rewrite(node: Statement, handlers: Mapping[str, Handler]) -> Statement:
     if not isinstance(node, tirx.For):
         return node
     marks = {str(key): value for key, value in node.annotations.items()}
-    loop = _loop(node, rewrite(node.body, handlers), marks)
+    loop = loop_with(node, rewrite(node.body, handlers), marks)
     for mark, handler in handlers.items():
         if mark in marks:
             value = [int(each) for each in marks.pop(mark)]
-            loop = _loop(node, handler(loop, value), marks)
+            loop = loop_with(node, handler(loop, value), marks)
     return loop
 
 
@@ -54,10 +54,23 @@ def with_body(block: Any, body: Statement) -> Any:
     )
 
 
-def sequence(statements: list[Statement]) -> Statement:
-    """Give statements one after another, flat."""
-    flat = [each for node in statements for each in (node.seq if isinstance(node, tirx.SeqStmt) else [node])]
-    return flat[0] if len(flat) == 1 else tirx.SeqStmt(flat)
+def loop_with(loop: Any, body: Statement, marks: Mapping[str, Any] | None = None) -> Any:
+    """Give a loop with another body, and with other marks where they are given."""
+    return tirx.For(
+        loop.loop_var,
+        loop.min,
+        loop.extent,
+        loop.kind,
+        body,
+        loop.thread_binding,
+        loop.annotations if marks is None else marks,
+        loop.step,
+    )
+
+
+def sequence(statements: Sequence[Statement]) -> Statement:
+    """All statements, one after the other."""
+    return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
 
 
 def at_start(values: list[Any], loops: list[Any]) -> list[Any]:
@@ -84,9 +97,3 @@ def realizes(node: Statement) -> list[Any]:
     if isinstance(node, tirx.For):
         return realizes(node.body)
     return [found for each in node.seq for found in realizes(each)] if isinstance(node, tirx.SeqStmt) else []
-
-
-def _loop(node: Any, body: Statement, marks: Mapping[str, Any]) -> Any:
-    return tirx.For(
-        node.loop_var, node.min, node.extent, node.kind, body, node.thread_binding, marks, node.step
-    )

@@ -10,7 +10,7 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from compiler.schedules.loops import Statement, at_start, inner_loops
+from compiler.schedules.loops import Statement, at_start, inner_loops, loop_with
 
 OVERLAP = "dyno.overlap"  # on the loop around a tile: [rows of the tile, rows walked, ragged columns or 0]
 _ROW, _COLUMN = -2, -1
@@ -26,16 +26,7 @@ def overlap_rows(loop: Any, facts: list[int]) -> Statement:
         if isinstance(node, tirx.SeqStmt):
             return tirx.SeqStmt([moved(each) for each in node.seq])
         if isinstance(node, tirx.For):
-            return tirx.For(
-                node.loop_var,
-                node.min,
-                node.extent,
-                node.kind,
-                moved(node.body),
-                node.thread_binding,
-                node.annotations,
-                node.step,
-            )
+            return loop_with(node, moved(node.body))
         if not isinstance(node, s_tir.SBlockRealize):
             return node
         values = list(node.iter_values)

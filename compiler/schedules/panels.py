@@ -8,7 +8,8 @@ from typing import Any
 
 from tvm import tirx
 
-from compiler.schedules.vectors import Statement, load, loop, number, pieces, sequence, store, transposed
+from compiler.schedules.loops import Statement, sequence
+from compiler.schedules.vectors import load, loop, number, pieces, store, transposed
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import tvm
 from tvm import tirx
 
+from compiler.schedules.common import reads_axes
 from compiler.schedules.loops import Statement, at_start, inner_loops, realizes, sequence
 
 WEIGHTS = "dyno.prefetch_weights"  # on the loop around STEPS reduction steps; for its value see fetch_weights
@@ -71,7 +72,7 @@ def fetch_tile(loop: Any, facts: list[int]) -> Statement:
     block = realize.block
     axes = [axis.var for axis in block.iter_vars]
     written = block.writes[0]
-    read = [each for each in block.reads if _same_place(each, axes) and str(each.source.scope()) == "global"]
+    read = [each for each in block.reads if reads_axes(each, axes) and str(each.source.scope()) == "global"]
     inner = inner_loops(loop.body)
     start = at_start(realize.iter_values, inner)
     fetches = []
@@ -81,13 +82,6 @@ def fetch_tile(loop: Any, facts: list[int]) -> Statement:
             fetches += [_prefetch(region.source, place, _READ, _NEAR) for region in read]
             fetches.append(_prefetch(written.source, place, _WRITE, _NEAR))
     return sequence([*fetches, loop.body])
-
-
-def _same_place(region: Any, axes: list[Any]) -> bool:
-    ranges = list(region.region)
-    return len(ranges) == len(axes) and all(
-        rng.min.same_as(axis) for rng, axis in zip(ranges, axes, strict=True)
-    )
 
 
 def _prefetch(buffer: Any, indices: list[Any], access: int, level: int) -> Statement:

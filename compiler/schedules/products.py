@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from compiler.schedules.loops import Statement, sequence
 from compiler.schedules.machine import Machine
 from compiler.schedules.panels import Panels, RowBlocks, pack_rows, pack_transposed, write_edge
 from compiler.schedules.vectors import (
-    Statement,
     allocate,
     load,
     local,
     loop,
     program,
     register_product,
-    sequence,
     store,
 )
 

@@ -13,12 +13,12 @@ from tvm import s_tir, tirx
 from tvm.ir import PrimType
 
 from compiler.kernel_facts import FLOPS
+from compiler.schedules.common import SCHEDULED
+from compiler.schedules.loops import Statement, sequence
 
-SCHEDULED = "tirx.is_scheduled"  # function attribute: its loops are as they are to stay
 # TVM's number for "can't be fused": FuseOps leaves the call alone.
 OPAQUE = 8
 
-Statement = Any
 Emit = Callable[[Any], Statement]
 
 
@@ -48,13 +48,8 @@ def local(size: int, name: str) -> Any:
 
 
 def allocate(buffers: Sequence[Any]) -> list[Statement]:
-    """Statements that give local buffers their place: a call to TVM's runtime each, so few and large ones."""
+    """Statements that give local buffers their place: the stack, or for large ones a call of the runtime."""
     return [tirx.AllocBuffer(buffer) for buffer in buffers]
-
-
-def sequence(statements: Sequence[Statement]) -> Statement:
-    """All statements, one after the other."""
-    return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
 
 
 def loop(extent: Any, emit: Emit, *, parallel: bool = False) -> Statement:
