@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     document: dict[str, Any] = {"models": [], "geomean_ratio_to_best_peer": {}, "host": _host()}
     peak = document["host"]["peak_gflops_per_core"] = measured_peak(folder)
     for name in args.models:
-        model = prepared(name, args.cache, folder / "model", args.tune)
+        model = prepared(name, args.cache, folder / "model", tune_s=args.tune, winograd=args.winograd)
         for threads in args.threads:
             document["models"].append(_row(model, threads, args, peak))
             document["geomean_ratio_to_best_peer"] = geometric_means(document["models"])
@@ -82,6 +82,7 @@ def _row(model: Prepared, threads: int, args: argparse.Namespace, peak: float | 
         "peak_rss_mb": {peer: found.peak_rss_mb.get(peer) for peer in args.peers},
         "load_s": found.load_s,
         "how": found.how,
+        "winograd": args.winograd,
         "missing": found.missing,
         "rounds": args.rounds,
         **agreement(model.folder, list(found.ms)),
@@ -137,6 +138,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of half a second for each peer")
     parser.add_argument("--json", type=Path, help="also write the rows here, anew after each")
     parser.add_argument("--tune", type=float, metavar="SECONDS", help="let dyno tune for so long a model")
+    parser.add_argument(
+        "--no-winograd", dest="winograd", action="store_false", help="direct convolution only"
+    )
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of the built ONNX files")
     parser.add_argument("--list", action="store_true", help="print the models' names and end")
     args = parser.parse_args(arguments)

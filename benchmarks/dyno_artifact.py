@@ -1,6 +1,8 @@
-"""Compiles one model with all defaults, in a process of its own, and writes the seconds that it took.
+"""Compiles one model in a process of its own, and writes the seconds that it took.
 
-    python -m benchmarks.dyno_artifact MODEL.onnx FOLDER ANSWER.json [TUNE_SECONDS]
+    python -m benchmarks.dyno_artifact MODEL.onnx FOLDER ANSWER.json OPTIONS
+
+OPTIONS are fields of `compiler.Options` as JSON; what is not named keeps its default.
 
 The parity check is left out: the benchmark compares the outputs with the peers' itself.
 """
@@ -10,7 +12,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,22 @@ from dyno.files import write_text
 from dyno.procs import end_with_parent
 
 
-def main(model: str, folder: str, answer: str, tune_s: str = "") -> None:
+def main(model: str, folder: str, answer: str, options: str = "{}") -> None:
     """Compile, then write {"compile_s", "artifact_mb"} or {"error"} to `answer`."""
     end_with_parent()
     try:
-        result = _compile(Path(model), Path(folder), float(tune_s) if tune_s else None)
+        result = _compile(Path(model), Path(folder), json.loads(options))
     except Exception as error:  # whatever went wrong is a line of the report
         text = (str(error).strip() or "no message").splitlines()[0][:300]
         result = {"error": f"{type(error).__name__}: {text}"}
     write_text(Path(answer), json.dumps(result))
 
 
-def _compile(model: Path, folder: Path, tune_s: float | None) -> dict[str, Any]:
+def _compile(model: Path, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     from compiler import Options, compile_model
 
-    known = {field.name for field in fields(Options)}
-    choices: dict[str, Any] = {"verify": False}
-    if tune_s is not None and "tune_s" in known:
-        choices["tune_s"] = tune_s
     began = time.perf_counter()
-    compile_model(model, folder, options=Options(**choices))
+    compile_model(model, folder, options=Options(**options, verify=False))
     seconds = time.perf_counter() - began
     size = sum(path.stat().st_size for path in folder.iterdir())
     return {"compile_s": seconds, "artifact_mb": size / 1e6}

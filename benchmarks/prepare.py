@@ -34,7 +34,7 @@ class Prepared:
     failure: str
 
 
-def prepared(name: str, cache: Path, folder: Path, tune_s: float | None) -> Prepared:
+def prepared(name: str, cache: Path, folder: Path, *, tune_s: float | None, winograd: bool) -> Prepared:
     """Build or find the ONNX file of a zoo model (or take a file), compile it once, make the inputs.
 
     What stood in `folder`, from the model before, is removed.
@@ -45,8 +45,8 @@ def prepared(name: str, cache: Path, folder: Path, tune_s: float | None) -> Prep
     save_feeds(folder / "feeds.npz", model_feeds(path))
     say(f"{name}: compiling")
     artifact = folder / "artifact"
-    tune = [] if tune_s is None else [str(tune_s)]
-    answer = _child(folder, "dyno_artifact", str(path), str(artifact), str(folder / "answer.json"), *tune)
+    options = json.dumps({"tune_s": tune_s, "winograd": winograd})
+    answer = _child(folder, "dyno_artifact", str(path), str(artifact), str(folder / "answer.json"), options)
     return Prepared(
         name=name if name in ZOO else path.stem,
         zoo_name=name if name in ZOO else "",
