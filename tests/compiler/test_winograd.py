@@ -159,3 +159,11 @@ def test_candidates_are_distinct_and_begin_with_the_default() -> None:
         assert len(set(found)) == len(found)
         assert {choice.winograd is None for choice in found} == {True, False}
         assert all(Choice.from_record(choice.record()) == choice for choice in found)
+
+
+def test_tiles_of_four_are_left_out_where_their_filters_would_fill_the_memory() -> None:
+    def sides(depth: int, channels: int) -> set[int]:
+        return {tiling.side for _, tiling in winograd_tilings(AVX512, (28, 28), depth, channels)}
+
+    assert sides(256, 256) == {2, 4}  # 36 * 256 * 256 * 4 bytes: 9 MiB
+    assert sides(256, 512) == {2}  # 18 MiB
