@@ -37,6 +37,11 @@ class Workload:
         return asdict(self)
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes between two neighbours in a row of outputs, in the input."""
+        return self.depth * self.strides[1] * 4
+
+    @property
     def flops(self) -> int:
         """Floating point operations as the model defines them: two a multiply-add."""
         return 2 * self.batch * math.prod((*self.out, self.depth, self.channels, *self.kernel))
@@ -79,8 +84,10 @@ def choose(workload: Workload, machine: Machine) -> Choice:
 
 def candidates(workload: Workload, machine: Machine, most: int = 24) -> list[Choice]:
     """Choices worth measuring, the likely ones first; the first is what `choose` answers."""
-    rows, channels = workload.out[1], workload.channels
-    tiles = sorted(machine.tiles(rows, channels), key=lambda tile: machine.cycles(rows, channels, tile))
+    rows, channels, apart = workload.out[1], workload.channels, workload.row_bytes
+    tiles = sorted(
+        machine.tiles(rows, channels), key=lambda tile: machine.cycles(rows, channels, tile, apart)
+    )
     direct = [Choice(*tile) for tile in tiles[: most // 3]]
     blocks = [replace(direct[0], block=size) for size in (1, 2, 4, 8)]
     winograds = [
@@ -93,12 +100,13 @@ def candidates(workload: Workload, machine: Machine, most: int = 24) -> list[Cho
 
 def choose_direct(workload: Workload, machine: Machine) -> Choice:
     """Choose the register tile of the direct way."""
-    return Choice(*machine.tile(workload.out[1], workload.channels))
+    return Choice(*machine.tile(workload.out[1], workload.channels, workload.row_bytes))
 
 
 def _direct_cycles(workload: Workload, machine: Machine, choice: Choice) -> float:
     taps = math.prod(workload.kernel) * workload.depth
-    tile = machine.cycles(workload.out[1], workload.channels, (choice.rows, choice.columns))
+    shape = (choice.rows, choice.columns)
+    tile = machine.cycles(workload.out[1], workload.channels, shape, workload.row_bytes)
     return workload.out[0] * taps * tile + machine.weight_cycles(taps * workload.channels * 4)
 
 

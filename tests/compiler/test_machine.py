@@ -58,3 +58,10 @@ def test_cycles_count_whole_tiles_and_the_slowest_of_four_limits() -> None:
     assert AVX512.cycles(3, 16, (1, 16)) == pytest.approx(3 * (4 + 0.1 + 0.5))
     # 1 x 6 sums: 6 vectors of weights are 384 bytes, at 40 a cycle 9.6.
     assert AVX512.cycles(1, 96, (1, 96)) == pytest.approx(9.6 + 0.1 + 3)
+
+
+def test_rows_that_share_a_set_of_the_cache_are_no_more_than_it_holds() -> None:
+    # 1024 floats are 4096 bytes: the lines of 14 rows want one set, which holds 8. Of 512 floats each 7 do.
+    assert AVX512.tile(14, 256, 4096) == (7, 32)
+    assert AVX512.tile(14, 256, 2048) == (14, 32)
+    assert AVX512.tile(14, 256, 4096 + 64) == (14, 32)
