@@ -9,11 +9,15 @@ from compiler.schedules.machine import Machine
 from dyno.errors import ConfigError, unknown_name
 from dyno.records import HostFacts
 
-_V2 = ("sse4_2",)
-_V3 = (*_V2, "avx", "avx2", "fma", "f16c")
+# All that LLVM may use for a processor of that name, in the kernel's words: an artifact must never meet an
+# instruction that the machine lacks.
+_V2 = ("sse4_2", "ssse3", "popcnt")
+_V3 = (*_V2, "avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "abm", "movbe")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 _VNNI = (*_V4, "avx512_vnni")
-_SPR = (*_VNNI, "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
+_BITS = ("avx512ifma", "avx512vbmi", "avx512_vbmi2", "avx512_bitalg", "avx512_vpopcntdq", "gfni")
+_ICE = (*_VNNI, *_BITS)
+_SPR = (*_ICE, "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,11 @@ TARGETS: dict[str, CompileTarget] = {
         _x86("haswell", "haswell", _V3, 8, "Intel 2013: m4, c4"),
         _x86("skylake-avx512", "skylake-avx512", _V4, 16, "Intel 2017: m5, c5"),
         _x86("cascadelake", "cascadelake", _VNNI, 16, "Intel 2019: m5, c5, newer ones"),
-        _x86("icelake-server", "icelake-server", _VNNI, 16, "Intel 2021: m6i, c6i"),
+        _x86("icelake-server", "icelake-server", _ICE, 16, "Intel 2021: m6i, c6i"),
         _x86("sapphirerapids", "sapphirerapids", _SPR, 16, "Intel 2023: m7i, c7i"),
         _x86("znver3", "znver3", _V3, 8, "AMD 2020: m6a, c6a"),
-        _x86("znver4", "znver4", (*_VNNI, "avx512_bf16"), 16, "AMD 2022: m7a, c7a"),
-        _x86("znver5", "znver5", (*_VNNI, "avx512_bf16", "avx_vnni"), 16, "AMD 2024: m8a, c8a"),
+        _x86("znver4", "znver4", (*_ICE, "avx512_bf16"), 16, "AMD 2022: m7a, c7a"),
+        _x86("znver5", "znver5", (*_ICE, "avx512_bf16", "avx_vnni"), 16, "AMD 2024: m8a, c8a"),
         _arm("neoverse-n1", ("asimddp",), "AWS Graviton 2: m6g, c6g, t4g"),
         _arm("neoverse-v1", ("asimddp", "sve", "bf16", "i8mm"), "AWS Graviton 3: m7g, c7g"),
         _arm("neoverse-v2", ("asimddp", "sve2", "bf16", "i8mm"), "AWS Graviton 4: m8g, c8g"),
@@ -98,20 +102,20 @@ def host_target(host: HostFacts) -> CompileTarget:
         levels = [("x86-64-v4", _V4), ("x86-64-v3", _V3), ("x86-64-v2", _V2)]
         base = next((name for name, needed in levels if features.issuperset(needed)), "x86-64-v2")
     target = TARGETS[base]
-    cpu = _llvm_host_cpu(host, target)
-    return replace(target, name=f"host ({cpu})", cpu=cpu, note="this machine")
+    target = _llvm_host_target(host, target)
+    return replace(target, name=f"host ({target.cpu})", note="this machine")
 
 
-def _llvm_host_cpu(host: HostFacts, fallback: CompileTarget) -> str:
-    """Name the processor as LLVM does, but only when this machine has all that LLVM assumes of that name.
+def _llvm_host_target(host: HostFacts, fallback: CompileTarget) -> CompileTarget:
+    """Give the preset that LLVM sees here, but only when this machine has all that LLVM assumes of it.
 
     A virtual machine may hide features (AMX, say) of the processor that it runs on.
     """
     detected = _detect_llvm_cpu()
     preset = TARGETS.get(detected)
     if preset is not None and set(preset.features) <= set(host.cpu_features):
-        return detected
-    return fallback.cpu
+        return preset
+    return fallback
 
 
 def _detect_llvm_cpu() -> str:

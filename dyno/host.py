@@ -14,8 +14,10 @@ from pathlib import Path
 from dyno.records import HostFacts
 from dyno.units import BYTES_PER_GIB
 
-SPEED_FEATURES = (
-    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"),
+CODE_FEATURES = (
+    *("sse4_2", "ssse3", "popcnt", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "abm", "movbe"),
+    *("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512ifma", "avx512vbmi"),
+    *("avx512_vbmi2", "avx512_bitalg", "avx512_vpopcntdq", "gfni"),
     *("avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "asimdhp", "sve", "sve2", "bf16", "i8mm"),
 )
@@ -67,9 +69,9 @@ def cpu_info(text: str) -> dict[str, str]:
 
 
 def cpu_features(info: Mapping[str, str]) -> tuple[str, ...]:
-    """Vector extensions that change a model's speed, in a fixed order."""
+    """Extensions that compiled code may use, in a fixed order."""
     present = set((info.get("flags") or info.get("Features") or "").split())
-    return tuple(name for name in SPEED_FEATURES if name in present)
+    return tuple(name for name in CODE_FEATURES if name in present)
 
 
 def gpus() -> tuple[str, ...]:

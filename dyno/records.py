@@ -46,7 +46,7 @@ class HostFacts(Record):
     logical_cores: int
     usable_cores: int = Field(description="cores that this process may run on (affinity)")
     threads_per_core: int
-    cpu_features: tuple[str, ...] = Field(description="vector extensions that change a model's speed")
+    cpu_features: tuple[str, ...] = Field(description="extensions that compiled code may use")
     memory_gib: float
     kernel: str
     python: str

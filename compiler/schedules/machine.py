@@ -8,8 +8,8 @@ from dataclasses import dataclass
 # Vectors side by side in a tile: more would leave too few rows to share their weights.
 MOST_VECTORS = 6
 BYTES_A_CYCLE = 5.0  # from beyond the second-level cache
-# Lines at this distance fall into one set of the first-level cache (64 sets of 64 bytes), which holds at least
-# so many of them: 8 of 32 KiB, 12 of 48 KiB.
+# Lines at this distance fall into one set of the first-level cache (64 sets of 64 bytes), which holds at
+# least so many of them: 8 of 32 KiB, 12 of 48 KiB.
 SET_STRIDE_BYTES = 4096
 SET_LINES = 8
 CONFLICT = 1.1  # what a step costs more when the lines of a tile's rows push one another out

@@ -32,8 +32,8 @@ from compiler.schedules.prefetch import STEPS
 WINOGRAD = "dyno.winograd"  # block annotation of the product: [m, rows, columns, band]
 TAPS = 3
 TRANSFORM_CYCLES = 3.0  # that a vector of a patch's points costs to transform
-# The transformed filters of one kernel may be so large (those of F(4, 3) have 4 times the size of the filters):
-# a server would pay with memory, for every model that it holds, for what its cores save.
+# The transformed filters of one kernel may be so large (those of F(4, 3) have 4 times the size of the
+# filters): a server would pay with memory, for every model that it holds, for what its cores save.
 MOST_FILTER_BYTES = 16 << 20
 
 Array = npt.NDArray[Any]
@@ -122,8 +122,8 @@ def winograd_tilings(
 ) -> list[tuple[float, Tiling]]:
     """List ways to convolve to an image of (height, width) outputs, each with its cycles; empty if none fits.
 
-    Counts products, transforms, and weights that are read from beyond the cache. Tiles of 4 are left out where
-    their filters would fill more than MOST_FILTER_BYTES; those of 2 cost less than twice the filters' own size.
+    Counts products, transforms, and weights that are read from beyond the cache. Tiles of 4 are left out
+    where their filters would fill more than MOST_FILTER_BYTES; those of 2 cost less than twice their size.
     """
     if depth % max(machine.lanes, STEPS):
         return []

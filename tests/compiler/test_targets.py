@@ -16,8 +16,13 @@ from dyno.host import host_facts
 from dyno.records import HostFacts
 from tests.compiler.models import conv_net, saved
 
-V3 = ("sse4_2", "avx", "avx2", "fma", "f16c")
-V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+V3, V4 = TARGETS["x86-64-v3"].features, TARGETS["x86-64-v4"].features
+# LLVM's names where they are not the kernel's; dashes and dots become lines.
+KERNEL_NAMES = {"bmi": "bmi1", "lzcnt": "abm", "avxvnni": "avx_vnni"} | {
+    f"avx512{name}": f"avx512_{name}" for name in ("vnni", "bf16", "fp16", "vbmi2", "bitalg", "vpopcntdq")
+}
+# What a compiler puts into plain arithmetic by itself; the rest of LLVM's list is for the system, or for keys.
+USED = ("avx", "sse4.2", "ssse3", "fma", "f16c", "bmi", "lzcnt", "movbe", "popcnt", "gfni", "amx")
 HERE = host_facts()
 FOREIGN = [name for name, target in TARGETS.items() if target.architecture != HERE.architecture]
 
@@ -39,7 +44,7 @@ def test_a_host_without_avx512_gets_8_lanes_and_16_registers(llvm_says: Any) -> 
 
 def test_a_host_of_the_first_level_gets_what_it_has(llvm_says: Any) -> None:
     llvm_says("")
-    assert host_target(machine("x86_64", "sse4_2", "avx")).cpu == "x86-64-v2"
+    assert host_target(machine("x86_64", "sse4_2", "ssse3", "popcnt", "avx")).cpu == "x86-64-v2"
 
 
 @pytest.mark.parametrize("architecture", ["aarch64", "arm64"])
@@ -111,3 +116,15 @@ def test_a_linker_that_fails_is_a_compile_error_of_the_link_stage(
         compile_model(saved(tmp_path / "net.onnx", conv_net()), tmp_path / "artifact")
     assert caught.value.stage == "link"
     assert not (tmp_path / "artifact").exists()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, target in TARGETS.items() if target.architecture == "x86_64"]
+)
+def test_a_preset_names_all_that_llvm_may_use_for_its_processor(name: str) -> None:
+    from tvm.target import codegen
+
+    enabled = {str(each) for each in codegen.llvm_get_cpu_features(TARGETS[name].tvm_target())}
+    arithmetic = {each for each in enabled if each.startswith(USED)} - {"avx512vp2intersect"}
+    needed = {KERNEL_NAMES.get(each, each.replace("-", "_").replace(".", "_")) for each in arithmetic}
+    assert needed <= set(TARGETS[name].features)
