@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     "--output", "-o", type=click.Path(path_type=Path), required=True, help="Artifact folder to write."
 )
 @click.option(
-    "--target", default="host", show_default=True, help="What to compile for; `dyno targets` lists them."
+    "--target",
+    default="host",
+    show_default=True,
+    help="What to compile for: a target that `dyno targets` lists, or an instance type.",
 )
 @click.option(
     "--shape",
@@ -127,6 +130,7 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     """
     from fnmatch import fnmatch
 
+    from compiler.target_names import other_names
     from compiler.targets import TARGETS, runs_here
     from dyno.host import host_facts
 
@@ -139,6 +143,7 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
             "vector_bits": target.machine.lanes * 32,
             "runs_here": runs_here(target, host),
             "note": target.note,
+            "other_names": list(other_names(target.name)),
             "features": list(target.features),
         }
         for target in found
@@ -149,7 +154,7 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     if not rows:
         raise ConfigError(f"no target matches {pattern!r}; the targets are: host, {', '.join(TARGETS)}")
     console.print_table(
-        ("target", "architecture", "vectors", "runs here", "what it is"),
+        ("target", "architecture", "vectors", "runs here", "what it is", "also called"),
         [
             (
                 str(r["target"]),
@@ -157,11 +162,13 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
                 f"{r['vector_bits']} bit",
                 "yes" if r["runs_here"] else "no",
                 str(r["note"]),
+                ", ".join(other_names(str(r["target"]))),
             )
             for r in rows
         ],
         right=("vectors",),
     )
+    console.say("An instance type is a target too: --target c7g.xlarge, ml.c7g.xlarge or ml_c7g.")
     console.say(
         "`--target host` takes what this machine has. Those that run here are checked after compiling too."
     )

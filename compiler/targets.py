@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compiler.schedules.machine import Machine
+from compiler.target_names import known_names, preset_of
 from dyno.errors import ConfigError, unknown_name
 from dyno.records import HostFacts
 
@@ -63,34 +64,36 @@ TARGETS: dict[str, CompileTarget] = {
         _x86("x86-64-v2", "x86-64-v2", _V2, 4, "any x86-64 of the last fifteen years; SSE, slow"),
         _x86("x86-64-v3", "x86-64-v3", _V3, 8, "AVX2: Haswell and Zen onwards"),
         _x86("x86-64-v4", "x86-64-v4", _V4, 16, "AVX-512: Skylake servers and Zen 4 onwards"),
-        _x86("haswell", "haswell", _V3, 8, "Intel 2013: m4, c4"),
-        _x86("skylake-avx512", "skylake-avx512", _V4, 16, "Intel 2017: m5, c5"),
-        _x86("cascadelake", "cascadelake", _VNNI, 16, "Intel 2019: m5, c5, newer ones"),
-        _x86("icelake-server", "icelake-server", _ICE, 16, "Intel 2021: m6i, c6i"),
-        _x86("sapphirerapids", "sapphirerapids", _SPR, 16, "Intel 2023: m7i, c7i"),
-        _x86("znver3", "znver3", _V3, 8, "AMD 2020: m6a, c6a"),
-        _x86("znver4", "znver4", (*_ICE, "avx512_bf16"), 16, "AMD 2022: m7a, c7a"),
-        _x86("znver5", "znver5", (*_ICE, "avx512_bf16", "avx_vnni"), 16, "AMD 2024: m8a, c8a"),
-        _arm("neoverse-n1", ("asimddp",), "AWS Graviton 2: m6g, c6g, t4g"),
-        _arm("neoverse-v1", ("asimddp", "sve", "bf16", "i8mm"), "AWS Graviton 3: m7g, c7g"),
-        _arm("neoverse-v2", ("asimddp", "sve2", "bf16", "i8mm"), "AWS Graviton 4: m8g, c8g"),
-        _arm("cortex-a72", (), "Raspberry Pi 4, AWS a1"),
+        _x86("haswell", "haswell", _V3, 8, "Intel 2013"),
+        _x86("skylake-avx512", "skylake-avx512", _V4, 16, "Intel 2017"),
+        _x86("cascadelake", "cascadelake", _VNNI, 16, "Intel 2019: newer ones of m5 and c5"),
+        _x86("icelake-server", "icelake-server", _ICE, 16, "Intel 2021"),
+        _x86("sapphirerapids", "sapphirerapids", _SPR, 16, "Intel 2023"),
+        _x86("znver3", "znver3", _V3, 8, "AMD 2020"),
+        _x86("znver4", "znver4", (*_ICE, "avx512_bf16"), 16, "AMD 2022"),
+        _x86("znver5", "znver5", (*_ICE, "avx512_bf16", "avx_vnni"), 16, "AMD 2024"),
+        _arm("neoverse-n1", ("asimddp",), "AWS Graviton 2"),
+        _arm("neoverse-v1", ("asimddp", "sve", "bf16", "i8mm"), "AWS Graviton 3"),
+        _arm("neoverse-v2", ("asimddp", "sve2", "bf16", "i8mm"), "AWS Graviton 4"),
+        _arm("cortex-a72", (), "Raspberry Pi 4"),
         _arm("cortex-a76", ("asimddp",), "Raspberry Pi 5"),
     )
 }
 
 
 def resolve_target(name: str, host: HostFacts) -> CompileTarget:
-    """Give the target of that name; `host` is the processor of this machine.
+    """Give the target of that name, or of that instance type; `host` is the processor of this machine.
 
     Raises:
         ConfigError: no such target; the message names the nearest.
     """
     if name == "host":
         return host_target(host)
-    if name not in TARGETS:
-        raise ConfigError(unknown_name("target", name, ["host", *TARGETS], hint="`dyno targets` lists them"))
-    return TARGETS[name]
+    preset = name if name in TARGETS else preset_of(name)
+    if preset is None:
+        known = ["host", *TARGETS, *known_names()]
+        raise ConfigError(unknown_name("target", name, known, hint="`dyno targets` lists them"))
+    return TARGETS[preset]
 
 
 def host_target(host: HostFacts) -> CompileTarget:

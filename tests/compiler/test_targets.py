@@ -21,7 +21,7 @@ V3, V4 = TARGETS["x86-64-v3"].features, TARGETS["x86-64-v4"].features
 KERNEL_NAMES = {"bmi": "bmi1", "lzcnt": "abm", "avxvnni": "avx_vnni"} | {
     f"avx512{name}": f"avx512_{name}" for name in ("vnni", "bf16", "fp16", "vbmi2", "bitalg", "vpopcntdq")
 }
-# What a compiler puts into plain arithmetic by itself; the rest of LLVM's list is for the system, or for keys.
+# What a compiler puts into plain arithmetic by itself; the rest is for the system, or for keys.
 USED = ("avx", "sse4.2", "ssse3", "fma", "f16c", "bmi", "lzcnt", "movbe", "popcnt", "gfni", "amx")
 HERE = host_facts()
 FOREIGN = [name for name, target in TARGETS.items() if target.architecture != HERE.architecture]
