@@ -79,7 +79,13 @@ class LoadSpec(Record):
     url: str
     users: int | None = Field(default=None, description="closed loop: users who wait for each answer")
     rate_rps: float | None = Field(default=None, description="open loop: arrivals a second")
-    arrival: Literal["constant", "poisson"] = Field(default="poisson", description="open loop only")
+    arrival: Literal["constant", "poisson", "gamma", "trace"] = Field(
+        default="poisson", description="open loop only"
+    )
+    burstiness: float = Field(
+        default=1.0, gt=0, description="gamma only: squared coefficient of variation of the gaps"
+    )
+    trace: str = Field(default="", description="trace only: name of the file of arrival times")
     warmup_s: float = Field(default=2.0, ge=0)
     duration_s: float = Field(default=10.0, gt=0, description="the shortest measured window")
     min_samples: int = Field(
@@ -151,6 +157,14 @@ class LoadResult(Record):
     generator: ResourceUsage
     host: HostFacts
     warnings: tuple[str, ...] = Field(default=(), description="what taints these numbers, in words")
+    invalid_reasons: tuple[str, ...] = Field(
+        default=(), description="why the load was not the one asked for: the generator could not keep up"
+    )
+
+    @property
+    def valid(self) -> bool:
+        """Whether the load was the one asked for; the numbers of one that is not say little of the server."""
+        return not self.invalid_reasons
 
     def percentile_ms(self, percentile: float) -> float | None:
         """Latency at `percentile` (one of PERCENTILES), or None when the samples are too few."""

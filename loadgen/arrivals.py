@@ -1,27 +1,40 @@
-"""When requests are due in an open loop: endless iterators of seconds from the start, in rising order."""
+"""When requests are due in an open loop: iterators of seconds from the start, in rising order."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from dyno.errors import ConfigError
 
+KINDS = ("poisson", "constant", "gamma", "trace")
+MAX_TRACE = 10_000_000
 
-def arrivals(kind: str, rate_rps: float, seed: int) -> Iterator[float]:
+
+def arrivals(
+    kind: str, rate_rps: float, seed: int, *, burstiness: float = 1.0, trace_s: Sequence[float] = ()
+) -> Iterator[float]:
     """Arrival times of the named kind; the same seed gives the same times.
 
+    `burstiness` is gamma's: the coefficient of variation of the gaps, squared. `trace_s` is trace's.
+
     Raises:
-        ConfigError: the kind is unknown, or the rate is not above 0.
+        ConfigError: the kind is unknown, or a number is one that the kind can't have.
     """
-    if not rate_rps > 0:
+    if kind == "trace":
+        return repeated(trace_s, rate_rps)
+    if not 0 < rate_rps < math.inf:
         raise ConfigError(f"an arrival rate must be above 0 requests a second, got {rate_rps}")
     if kind == "constant":
         return constant_arrivals(rate_rps)
     if kind == "poisson":
         return poisson_arrivals(rate_rps, seed)
-    raise ConfigError(f"unknown arrival process {kind!r}; there are: constant, poisson")
+    if kind == "gamma":
+        return gamma_arrivals(rate_rps, burstiness, seed)
+    raise ConfigError(f"unknown arrival process {kind!r}; there are: {', '.join(KINDS)}")
 
 
 def constant_arrivals(rate_rps: float) -> Iterator[float]:
@@ -36,3 +49,70 @@ def poisson_arrivals(rate_rps: float, seed: int) -> Iterator[float]:
     while True:
         due_s += draw.expovariate(rate_rps)
         yield due_s
+
+
+def gamma_arrivals(rate_rps: float, burstiness: float, seed: int) -> Iterator[float]:
+    """Arrivals with gamma gaps: above 1 they come in bursts, below 1 more evenly than Poisson's, which is 1.
+
+    Raises:
+        ConfigError: `burstiness` is not above 0.
+    """
+    if not 0 < burstiness < math.inf:
+        raise ConfigError(f"burstiness must be above 0, got {burstiness}")
+    return _gamma(rate_rps, burstiness, random.Random(seed))  # noqa: S311 - as above
+
+
+def _gamma(rate_rps: float, burstiness: float, draw: random.Random) -> Iterator[float]:
+    due_s = 0.0
+    while True:
+        # Shape k and scale s: mean k * s = 1 / rate, squared coefficient of variation 1 / k = burstiness.
+        due_s += draw.gammavariate(1 / burstiness, burstiness / rate_rps)
+        yield due_s
+
+
+def repeated(trace_s: Sequence[float], rate_rps: float) -> Iterator[float]:
+    """Recorded arrival times, from 0 on, again and again; each round follows the last after one mean gap.
+
+    Times are stretched to `rate_rps`: a trace's own rate (`trace_rate`) leaves them as they were.
+    """
+    stretch = trace_rate(trace_s) / rate_rps
+    length = len(trace_s) / trace_rate(trace_s)
+    return (stretch * (number * length + due) for number in itertools.count() for due in trace_s)
+
+
+def trace_rate(trace_s: Sequence[float]) -> float:
+    """Arrivals a second of a trace: the gaps' number over their sum."""
+    return (len(trace_s) - 1) / (trace_s[-1] - trace_s[0])
+
+
+def read_trace(path: Path) -> tuple[float, ...]:
+    """Read arrival times in seconds, one a line (the first column of a CSV file; a header is passed over).
+
+    They are sorted and counted from the first.
+
+    Raises:
+        ConfigError: the file can't be read, has fewer than two different times, or something else in a line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the trace {path}: {error}") from error
+    texts = [(number, line.split(",", 1)[0].strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    if texts and not _is_number(texts[0][1]):
+        texts = texts[1:]
+    wrong = next(((number, text) for number, text in texts if not _is_number(text)), None)
+    if wrong:
+        raise ConfigError(f"{path}:{wrong[0]}: {wrong[1]!r} is no time in seconds")
+    times = sorted(float(text) for _, text in texts)
+    if len(times) < 2 or times[-1] <= times[0]:
+        raise ConfigError(f"{path} has {len(times)} arrival times; a trace needs two different ones")
+    if len(times) > MAX_TRACE:
+        raise ConfigError(f"{path} has {len(times)} arrival times; at most {MAX_TRACE} can be replayed")
+    return tuple(time - times[0] for time in times)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -27,6 +27,9 @@ class _Seconds(click.FloatRange):
         return number
 
 
+EXIT_INVALID = 1
+
+
 def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     cores = parse_cores(ctx, param, value)
     if cores is None:
@@ -54,10 +57,23 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )
 @click.option(
     "--arrival",
-    type=click.Choice(["poisson", "constant"]),
+    type=click.Choice(["poisson", "constant", "gamma"]),
     default="poisson",
     show_default=True,
-    help="Open loop: random or even gaps between arrivals.",
+    help="Open loop: random, even, or bursty gaps between arrivals.",
+)
+@click.option(
+    "--burstiness",
+    type=click.FloatRange(min=0, min_open=True),
+    default=4.0,
+    show_default=True,
+    help="With --arrival gamma: squared coefficient of variation of the gaps; 1 is Poisson, more are bursts.",
+)
+@click.option(
+    "--trace",
+    "trace_path",
+    type=click.Path(path_type=Path),
+    help="Open loop: replay recorded arrival times (seconds, one a line), at their own rate or at --rate.",
 )
 @click.option(
     "--warmup", "warmup_s", type=_Seconds(min=0), default=2.0, show_default=True, help="Seconds not counted."
@@ -117,13 +133,16 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option(
     "--cpus", callback=_cores, help="Cores the load generator stays on, e.g. 0,1 (default: all usable ones)."
 )
+@click.option("--strict", is_flag=True, help="Exit 1 when the generator could not keep up: no valid test.")
 @click.option("--json", "as_json", is_flag=True, help="Print the LoadResult as JSON.")
 def load_command(
     *,
     url: str,
     users: int | None,
     rate_rps: float | None,
-    arrival: Literal["poisson", "constant"],
+    arrival: Literal["poisson", "constant", "gamma"],
+    burstiness: float,
+    trace_path: Path | None,
     warmup_s: float,
     duration_s: float,
     min_samples: int,
@@ -135,29 +154,38 @@ def load_command(
     output: Path | None,
     server_pid: int | None,
     cpus: tuple[int, ...] | None,
+    strict: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Load-test an endpoint with Locust and write a LoadResult.
 
     URL is a running endpoint, e.g. http://127.0.0.1:8080; without a path it gets /invocations. The default is
     a closed loop with one user; --rate makes it an open loop, where latency counts from the scheduled send.
     """
-    if users is not None and rate_rps is not None:
-        raise click.UsageError("--users makes a closed loop, --rate an open one: give one of them.")
+    if users is not None and (rate_rps is not None or trace_path is not None):
+        raise click.UsageError(
+            "--users makes a closed loop, --rate or --trace an open one: give one of them."
+        )
     if min_samples and max_duration_s < duration_s:
         raise click.UsageError("--max-duration is shorter than --duration.")
     if content_type is not None and payload_path is None:
         raise click.UsageError("--content-type needs --payload.")
     from dyno.records import LoadSpec, write_record
+    from loadgen.arrivals import read_trace, trace_rate
     from loadgen.display import live_progress
     from loadgen.endpoint import endpoint_url
     from loadgen.run import run_load
 
+    trace_s = read_trace(trace_path) if trace_path else ()
+    if trace_s and rate_rps is None:
+        rate_rps = trace_rate(trace_s)
     spec = LoadSpec(
         url=endpoint_url(url),
         users=users if rate_rps is not None else users or 1,
         rate_rps=rate_rps,
-        arrival=arrival,
+        arrival="trace" if trace_s else arrival,
+        burstiness=burstiness if arrival == "gamma" and not trace_s else 1.0,
+        trace=trace_path.name if trace_path else "",
         warmup_s=warmup_s,
         duration_s=duration_s,
         min_samples=min_samples,
@@ -167,11 +195,12 @@ def load_command(
     )
     payload = _payload(spec, payload_path, content_type)
     with live_progress() as show:
-        result = run_load(spec, payload, server_pid=server_pid, cpus=cpus, on_progress=show)
+        result = run_load(spec, payload, trace_s=trace_s, server_pid=server_pid, cpus=cpus, on_progress=show)
     _print(result, as_json=as_json)
     if output is not None:
         write_record(output, result)
         say(f"wrote {output}")
+    return EXIT_INVALID if strict and not result.valid else 0
 
 
 def _payload(spec: LoadSpec, path: Path | None, content_type: str | None) -> Payload:

@@ -87,7 +87,9 @@ def headline(result: LoadResult) -> str:
     if spec.users is not None:
         load = f"closed loop, {spec.users} user{'s' if spec.users != 1 else ''}"
     else:
-        load = f"open loop, {spec.rate_rps:g} req/s ({spec.arrival})"
+        kind = f"gamma, burstiness {spec.burstiness:g}" if spec.arrival == "gamma" else spec.arrival
+        kind = f"trace {spec.trace}" if spec.arrival == "trace" else kind
+        load = f"open loop, {spec.rate_rps:g} req/s ({kind})"
     return (
         f"{spec.url}: {load}, {result.window_s:.3g} s after {spec.warmup_s:g} s of warm-up, "
         f"{spec.payload_bytes} bytes of {spec.content_type} a request"
@@ -117,6 +119,8 @@ def _lines(result: LoadResult) -> Iterator[str]:
         yield f"sent late   p99 {_ms(result.lateness_p99_ms)} (by the generator itself; part of the latency)"
     yield f"server      {_usage(result.server)}"
     yield f"generator   {_usage(result.generator)}"
+    for reason in result.invalid_reasons:
+        yield f"INVALID: {reason}"
     for warning in result.warnings:
         yield f"warning: {warning}"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 
 from dyno.files import write_bytes
@@ -34,6 +36,11 @@ class Plan(Record):
         return Path(self.folder) / "payload.bin"
 
     @property
+    def trace_file(self) -> Path:
+        """Arrival times of a trace, in seconds; there for that kind of arrivals only."""
+        return Path(self.folder) / "trace.npy"
+
+    @property
     def progress_file(self) -> Path:
         """JSON lines that the child adds to, about one a second."""
         return Path(self.folder) / "progress.jsonl"
@@ -49,10 +56,12 @@ class Plan(Record):
         return Path(self.folder) / "locust.log"
 
 
-def write_plan(plan: Plan, payload: Payload) -> Path:
+def write_plan(plan: Plan, payload: Payload, trace_s: Sequence[float] = ()) -> Path:
     """Lay out the folder for a child; return the plan's file."""
     path = Path(plan.folder) / "plan.json"
     write_bytes(plan.payload_file, payload.body)
+    if trace_s:
+        np.save(plan.trace_file, np.asarray(trace_s, np.float64))
     write_record(path, plan)
     return path
 

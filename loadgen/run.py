@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dyno.clock import utc_now
@@ -30,6 +30,7 @@ from loadgen.usage import (
     is_this_machine,
     named_server,
 )
+from loadgen.validity import invalid_reasons
 
 STARTUP_LIMIT_S = 60.0
 OVERTIME_LIMIT_S = 30.0
@@ -45,12 +46,14 @@ def run_load(
     spec: LoadSpec,
     payload: Payload,
     *,
+    trace_s: Sequence[float] = (),
     server_pid: int | None = None,
     cpus: tuple[int, ...] | None = None,
     on_progress: OnProgress | None = None,
 ) -> LoadResult:
     """Load an endpoint as `spec` says and measure it.
 
+    `trace_s` are the arrival times of a spec whose arrivals are a trace, in seconds, from 0 on.
     `cpus` pins the load generator to those cores. `server_pid` is the process whose tree is watched;
     without it the one that listens at the port is taken, if it is on this machine. What is counted where:
     see loadgen.recording.
@@ -60,12 +63,14 @@ def run_load(
         LoadTestError: nothing listens, no request succeeded, or Locust ended before its time.
     """
     spec = _checked(spec, payload)
+    if (spec.arrival == "trace") != bool(trace_s):
+        raise ConfigError("arrivals of a trace need its times, and no others do")
     check_listening(spec.url)
     servers = named_server(server_pid) if server_pid else find_server(spec.url)
     started_at = utc_now()
     with tempfile.TemporaryDirectory(prefix="dyno-load-") as folder:
         plan = Plan(spec=spec, folder=folder, pool=MAX_POOL, cpus=cpus)
-        with _start(plan, payload) as child:
+        with _start(plan, payload, trace_s) as child:
             around = _watch(child, plan, servers, on_progress)
             recording = load_recording(plan.recording_file)
     _check_alive(spec, servers, recording)
@@ -97,8 +102,8 @@ def _long_enough(spec: LoadSpec) -> LoadSpec:
     return spec.model_copy(update={"duration_s": min(max(spec.duration_s, needed_s), spec.longest_s)})
 
 
-def _start(plan: Plan, payload: Payload) -> Child:
-    path = write_plan(plan, payload)
+def _start(plan: Plan, payload: Payload, trace_s: Sequence[float]) -> Child:
+    path = write_plan(plan, payload, trace_s)
     users = str(plan.spec.users or min(SPARE_USERS, plan.pool))
     command = python_module(
         "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "WARNING"
@@ -188,6 +193,7 @@ def _result(spec: LoadSpec, started_at: str, recording: Recording, around: Circu
         generator=groups.get("generator", ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0)),
         host=host_facts(),
         warnings=caveats(spec, recording, summary, around),
+        invalid_reasons=invalid_reasons(spec, summary, recording.lost, groups.get("generator")),
         **_measured(summary),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gevent
+import numpy as np
 from gevent.event import Event
 
 from dyno.units import US_PER_MS
@@ -130,5 +131,8 @@ class Run:
         append_event(self.plan.progress_file, progress)
 
     def _schedule(self) -> Iterator[float]:
-        rate_rps = self.spec.rate_rps
-        return iter(()) if rate_rps is None else arrivals(self.spec.arrival, rate_rps, self.spec.seed)
+        spec = self.spec
+        if spec.rate_rps is None:
+            return iter(())
+        trace_s = np.load(self.plan.trace_file).tolist() if spec.arrival == "trace" else ()
+        return arrivals(spec.arrival, spec.rate_rps, spec.seed, burstiness=spec.burstiness, trace_s=trace_s)

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dyno.errors import ConfigError
-from loadgen.arrivals import arrivals, constant_arrivals, poisson_arrivals
+from loadgen.arrivals import (
+    arrivals,
+    constant_arrivals,
+    gamma_arrivals,
+    poisson_arrivals,
+    read_trace,
+    repeated,
+    trace_rate,
+)
 
 
 def test_constant_arrivals_are_evenly_spaced_and_do_not_drift() -> None:
@@ -35,3 +44,49 @@ def test_the_same_seed_gives_the_same_arrivals_another_one_does_not() -> None:
 def test_unknown_kinds_and_impossible_rates_are_refused(kind: str, rate: float) -> None:
     with pytest.raises(ConfigError):
         arrivals(kind, rate, seed=0)
+
+
+@pytest.mark.parametrize("burstiness", [0.25, 4.0])
+def test_gamma_gaps_have_the_rate_and_the_burstiness(burstiness: float) -> None:
+    gaps = np.diff([0.0, *islice(gamma_arrivals(50, burstiness, seed=1), 40_000)])
+    assert gaps.mean() == pytest.approx(0.02, rel=0.04)
+    assert (gaps.std() / gaps.mean()) ** 2 == pytest.approx(burstiness, rel=0.1)
+
+
+def test_a_burstiness_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="burstiness must be above 0"):
+        arrivals("gamma", 10, 0, burstiness=0)
+
+
+def test_a_trace_is_replayed_stretched_to_the_rate_and_again_after_a_mean_gap() -> None:
+    trace = (0.0, 1.0, 4.0)  # two gaps in 4 s: 0.5 a second
+    assert trace_rate(trace) == 0.5
+    assert list(islice(repeated(trace, 0.5), 5)) == [0, 1, 4, 6, 7]
+    assert list(islice(repeated(trace, 1.0), 4)) == [0, 0.5, 2, 3]
+
+
+def test_a_trace_file_is_sorted_counted_from_its_first_time_and_may_have_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("time_s,user\n12.5,a\n\n10,b\n11,c\n")
+    assert read_trace(path) == (0.0, 1.0, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has 0 arrival times"),
+        ("1\n1\n", "needs two different ones"),
+        ("1\n2\nnan\n", "trace.csv:3: 'nan' is no time"),
+        ("1\n2\nx,4\n", "trace.csv:3: 'x' is no time"),
+    ],
+)
+def test_a_trace_file_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_trace(path)
+
+
+def test_a_missing_trace_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the trace"):
+        read_trace(tmp_path / "none.csv")

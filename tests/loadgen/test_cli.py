@@ -116,3 +116,29 @@ def test_an_endpoint_without_a_signature_asks_for_a_payload(tmp_path: Path) -> N
 
 def test_the_summary_is_the_one_in_the_list_of_commands() -> None:
     assert load_command.get_short_help_str(limit=200) == SUMMARIES["load"]
+
+
+def test_a_recorded_trace_is_replayed_at_its_own_rate(tmp_path: Path) -> None:
+    trace, output = tmp_path / "trace.csv", tmp_path / "result.json"
+    trace.write_text("time_s\n" + "".join(f"{5 + number / 40}\n" for number in range(30)))
+    with stub_server(tmp_path) as server:
+        command = ("--trace", str(trace), "--warmup", "0", "--duration", "0.99", "-o", str(output))
+        table = dyno_load(server.url, *command)
+    assert table.returncode == 0, table.stderr
+    assert "open loop, 40 req/s (trace trace.csv)" in table.stdout
+    assert read_record(output, LoadResult).samples == 40
+
+
+def test_a_trace_and_users_go_against_each_other(tmp_path: Path) -> None:
+    done = invoke("http://127.0.0.1:1", "--trace", str(tmp_path / "t"), "--users", "2")
+    assert done.exit_code == 2
+    assert "--rate or --trace an open one" in done.output
+
+
+def test_strict_exits_1_when_the_generator_could_not_keep_up(tmp_path: Path) -> None:
+    with stub_server(tmp_path) as server:
+        # A core can't send so many: the schedule is far behind after a second.
+        flood = ("--rate", "60000", "--arrival", "constant", "--warmup", "0", "--duration", "1")
+        done = dyno_load(server.url, *flood, "--timeout", "5", "--strict")
+    assert done.returncode == 1, done.stderr
+    assert "INVALID: requests were sent late" in done.stdout

@@ -1,0 +1,63 @@
+"""The truth that the load generator is held against: worked by hand, and by a long simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.loadgen import main, queue_row
+from benchmarks.queueing import Queue, times_in_system
+
+
+def test_mean_and_quantiles_of_an_exponential_server_are_the_formulas() -> None:
+    # 100 a second, 5 ms each: load 0.5, leaves at rate 200 - 100; median ln 2 / 100.
+    queue = Queue(100, 0.005, fixed=False)
+    assert queue.mean_s == pytest.approx(0.01)
+    assert queue.quantile_s(0.5) == pytest.approx(0.00693147)
+    assert queue.quantile_s(0.99) == pytest.approx(0.0460517)
+
+
+def test_a_fixed_service_waits_half_as_long_on_average() -> None:
+    # Pollaczek-Khinchine: 0.5 * 5 ms / (2 * 0.5) = 2.5 ms of waiting.
+    assert Queue(100, 0.005, fixed=True).mean_s == pytest.approx(0.0075)
+
+
+def test_half_of_the_requests_of_a_half_loaded_fixed_server_do_not_wait() -> None:
+    # P(W = 0) = 1 - rho = 0.5; P(W <= D) = (1 - rho) e^rho = 0.824.
+    queue = Queue(100, 0.005, fixed=True)
+    assert queue.quantile_s(0.5) == pytest.approx(0.005)
+    assert queue.quantile_s(0.8243606353500641) == pytest.approx(0.010, rel=1e-6)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_long_simulation_comes_near_the_formulas(fixed: bool) -> None:
+    queue, draw, now = Queue(100, 0.007, fixed=fixed), np.random.default_rng(3), 0.0
+    arrivals, services = [], []
+    for _ in range(200_000):
+        now += draw.exponential(0.01)
+        arrivals.append(now)
+        services.append(0.007 if fixed else draw.exponential(0.007))
+    found = sorted(times_in_system(arrivals, services))
+    assert sum(found) / len(found) == pytest.approx(queue.mean_s, rel=0.04)
+    assert found[len(found) * 9 // 10] == pytest.approx(queue.quantile_s(0.9), rel=0.05)
+    assert found[len(found) * 99 // 100] == pytest.approx(queue.quantile_s(0.99), rel=0.08)
+
+
+def test_requests_wait_for_the_one_before_and_for_a_stall() -> None:
+    # The second comes at 1 and waits until 2; the third begins in the stall, which ends at 10.
+    assert times_in_system([0, 1, 6], [2, 2, 1], stall=(5, 10)) == [2, 3, 5]
+
+
+def test_a_real_run_is_never_faster_than_the_same_arrivals_and_follows_them() -> None:
+    row = queue_row(0.5, fixed=True, seconds=4.0, seed=3)
+    measured, same = row["measured_ms"], row["same_arrivals_ms"]
+    assert row["samples"] > 300
+    assert measured["p50"] >= same["p50"] - 0.05
+    # On a machine of one's own it is within 0.3 ms; here only that the queue is the one of the arrivals.
+    assert measured["mean"] < 3 * same["mean"]
+
+
+def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--sections", "queues"])
+    assert "unknown section 'queues'" in capsys.readouterr().err
