@@ -133,6 +133,25 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option(
     "--cpus", callback=_cores, help="Cores the load generator stays on, e.g. 0,1 (default: all usable ones)."
 )
+@click.option(
+    "--find-rate",
+    is_flag=True,
+    help="Search the highest open-loop rate that meets each --limit, from --rate (default 10) on.",
+)
+@click.option(
+    "--limit",
+    "limit_texts",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="With --find-rate: e.g. p99_ms=50; p50_ms to p99.9_ms, and error_rate (default 0.01).",
+)
+@click.option(
+    "--precision",
+    type=click.FloatRange(0.005, 1),
+    default=0.05,
+    show_default=True,
+    help="With --find-rate: how near the failing rate is to the one found, as a share of it.",
+)
 @click.option("--strict", is_flag=True, help="Exit 1 when the generator could not keep up: no valid test.")
 @click.option("--json", "as_json", is_flag=True, help="Print the LoadResult as JSON.")
 def load_command(
@@ -154,6 +173,9 @@ def load_command(
     output: Path | None,
     server_pid: int | None,
     cpus: tuple[int, ...] | None,
+    find_rate: bool,
+    limit_texts: tuple[str, ...],
+    precision: float,
     strict: bool,
     as_json: bool,
 ) -> int:
@@ -168,6 +190,10 @@ def load_command(
         )
     if min_samples and max_duration_s < duration_s:
         raise click.UsageError("--max-duration is shorter than --duration.")
+    if bool(limit_texts) != find_rate:
+        raise click.UsageError("--find-rate and --limit belong together.")
+    if find_rate and (users is not None or trace_path is not None):
+        raise click.UsageError("--find-rate searches the rate of an open loop: no --users, no --trace.")
     if content_type is not None and payload_path is None:
         raise click.UsageError("--content-type needs --payload.")
     from dyno.records import LoadSpec, write_record
@@ -194,6 +220,21 @@ def load_command(
         seed=seed,
     )
     payload = _payload(spec, payload_path, content_type)
+    if find_rate:
+        from loadgen.search_cli import search
+
+        spec = spec.model_copy(update={"users": None, "rate_rps": rate_rps or 10.0})
+        return search(
+            spec,
+            payload,
+            limit_texts,
+            precision=precision,
+            longest_s=max_duration_s,
+            server_pid=server_pid,
+            cpus=cpus,
+            output=output,
+            as_json=as_json,
+        )
     with live_progress() as show:
         result = run_load(spec, payload, trace_s=trace_s, server_pid=server_pid, cpus=cpus, on_progress=show)
     _print(result, as_json=as_json)

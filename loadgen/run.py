@@ -99,7 +99,9 @@ def _long_enough(spec: LoadSpec) -> LoadSpec:
         return spec
     # 5 % more, since Poisson arrivals may fall short of their mean.
     needed_s = math.ceil(1.05 * spec.min_samples / spec.rate_rps)
-    return spec.model_copy(update={"duration_s": min(max(spec.duration_s, needed_s), spec.longest_s)})
+    window_s = min(max(spec.duration_s, needed_s), spec.longest_s)
+    # Fixed from the start: users hold arrivals ahead of time, and which of them count must be known then.
+    return spec.model_copy(update={"duration_s": window_s, "max_duration_s": None})
 
 
 def _start(plan: Plan, payload: Payload, trace_s: Sequence[float]) -> Child:
