@@ -36,6 +36,12 @@ from dyno.cores import parse_cores
     show_default=True,
     help="Inferences that may run side by side.",
 )
+@click.option(
+    "--model-name",
+    default="model",
+    show_default=True,
+    help="Name in /v2/models/NAME: letters, digits, dots, dashes and underscores.",
+)
 @click.option("--cpus", callback=parse_cores, help="Cores to stay on, e.g. 0,1 (default: all usable ones).")
 @click.option(
     "--max-body-mib",
@@ -59,6 +65,7 @@ def serve_command(
     port_file: Path | None,
     threads: int | None,
     workers: int,
+    model_name: str,
     cpus: tuple[int, ...] | None,
     max_body_mib: int,
     max_waiting: int,
@@ -66,8 +73,8 @@ def serve_command(
     """Serve an artifact or an ONNX model over HTTP.
 
     PATH is an artifact folder, or an .onnx file, which runs in ONNX Runtime. GET /ping answers 200 once the
-    model is ready; POST /invocations takes JSON, x-npy, x-npz or raw bytes. SIGTERM and Ctrl-C answer what
-    was accepted, then end.
+    model is ready; POST /invocations takes JSON, x-npy, x-npz or raw bytes; /v2 speaks the Open Inference
+    Protocol of KServe and Triton. SIGTERM and Ctrl-C answer what was accepted, then end.
     """
     from serving.server import ServeSettings, serve
 
@@ -79,6 +86,7 @@ def serve_command(
             port_file=port_file,
             threads=threads,
             workers=workers,
+            model_name=model_name,
             cpus=cpus,
             max_body_mib=max_body_mib,
             max_waiting=max_waiting,

@@ -13,7 +13,7 @@ _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 
 class Meters:
-    """Counters of one server, in a registry of their own. Counts POST /invocations and nothing else."""
+    """Counters of one server, in a registry of their own. Counts requests for inferences alone."""
 
     def __init__(self, facts: dict[str, str], in_flight: Callable[[], float]) -> None:
         self._registry = CollectorRegistry()

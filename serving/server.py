@@ -6,6 +6,7 @@ import ctypes
 import errno
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +43,7 @@ class ServeSettings:
     port_file: Path | None = None
     threads: int | None = None
     workers: int = 1
+    model_name: str = "model"
     cpus: tuple[int, ...] | None = None
     max_body_mib: int = 64
     max_waiting: int = 256
@@ -51,10 +53,11 @@ def serve(settings: ServeSettings) -> None:
     """Serve a model until SIGTERM or SIGINT. Call it from the main thread of a process of its own.
 
     Raises:
-        ConfigError: the address can't be listened on, or this machine has no such cores.
+        ConfigError: the address can't be listened on, this machine has no such cores, or the name is no name.
         ModelError, ArtifactError: the model can't be loaded, or fails its first inference.
         OutputError: the port file can't be written.
     """
+    _check_name(settings.model_name)
     model_kind(settings.path)  # what can be told fast is told first
     pin(settings.cpus)
     with bind(settings.host, settings.port) as listener:
@@ -135,6 +138,11 @@ def zeros(inputs: Iterable[TensorSpec]) -> dict[str, np.ndarray]:
     }
 
 
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", name):
+        raise ConfigError(f"--model-name {name}: expected letters, digits, dots, dashes and underscores")
+
+
 def _load(settings: ServeSettings, threads: int) -> WorkerPool:
     from serving.pool import WorkerPool
 
@@ -176,6 +184,7 @@ def _run(settings: ServeSettings, threads: int, pool: WorkerPool, listener: sock
         facts,
         max_body_bytes=settings.max_body_mib * BYTES_PER_MIB,
         max_waiting=settings.max_waiting,
+        model_name=settings.model_name,
     )
     server = DrainingServer(app)
     server.handle_signals()
@@ -191,7 +200,10 @@ def _listen(settings: ServeSettings, listener: socket.socket) -> None:
     if settings.port_file is not None:
         write_text(settings.port_file, f"{port}\n")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    say(f"serving http://{host}:{port} (POST /invocations; GET /ping, /metrics, /v2/models/model)")
+    say(
+        f"serving http://{host}:{port} "
+        f"(POST /invocations; GET /ping, /metrics; Open Inference Protocol: /v2/models/{settings.model_name})"
+    )
 
 
 @contextmanager
