@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -17,10 +18,12 @@ from serving.body import Receive, read_body, unpack
 from serving.metrics import CONTENT_TYPE, Meters
 from serving.pool import WorkerPool
 from serving.protocol import read_invocation
+from serving.user_code import UserCode
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler = Callable[[Scope, Receive], Awaitable[Answer | None]]
+Work = Callable[[Backend, Headers, bytes], Answer]
 Reader = Callable[[Backend, Headers, bytes], Call]
 
 MODEL_NAME = "model"
@@ -66,18 +69,23 @@ class App:
 
     def _all_routes(self) -> dict[str, tuple[str, Handler]]:
         backend = self._pool.backends[0]
-        invoke, infer = self._inference(self._read_invocation), self._inference(self._read_infer)
+        invoke = (
+            self._invoke_code
+            if isinstance(backend, UserCode)
+            else partial(self._infer, self._read_invocation)
+        )
+        infer = partial(self._infer, self._read_infer)
         server = {"name": "modeldyno", "version": version("modeldyno"), "extensions": oip.EXTENSIONS}
         model = {
             "": ("GET", _fixed(_metadata(self._name, backend))),
             "/ready": ("GET", self._ping),
             "/config": ("GET", _fixed(_config(self._name, backend))),
-            "/infer": ("POST", infer),
+            "/infer": ("POST", self._queued(infer)),
         }
         path = _MODELS + self._name
         return {
             "/ping": ("GET", self._ping),
-            INVOCATIONS: ("POST", invoke),
+            INVOCATIONS: ("POST", self._queued(invoke)),
             "/metrics": ("GET", self._metrics),
             "/v2": ("GET", _fixed(server)),
             "/v2/health/live": ("GET", _fixed({"live": True})),
@@ -114,7 +122,7 @@ class App:
     async def _metrics(self, _scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, self._meters.render(), CONTENT_TYPE)
 
-    def _inference(self, read: Reader) -> Handler:
+    def _queued(self, work: Work) -> Handler:
         async def handle(scope: Scope, receive: Receive) -> Answer | None:
             if self._in_flight >= self._max_in_flight:
                 waiting = self._max_in_flight - self._pool.workers
@@ -126,19 +134,24 @@ class App:
                 body = await read_body(headers, receive, self._max_body_bytes)
                 if body is None:
                     return None
-                return await self._pool.run(lambda backend: self._infer(backend, read, headers, body))
+                return await self._pool.run(lambda backend: work(backend, headers, body))
             finally:
                 self._in_flight -= 1
 
         return handle
 
-    def _infer(self, backend: Backend, read: Reader, headers: Headers, body: bytes) -> Answer:
+    def _infer(self, read: Reader, backend: Backend, headers: Headers, body: bytes) -> Answer:
         """Read, run, write: all in the worker thread, so that a large body never stops the event loop."""
         call = read(backend, headers, unpack(headers, body, self._max_body_bytes))
         started_s = perf_counter()
         outputs = backend.run(call.feeds)
         self._meters.inference(perf_counter() - started_s)
         return call.answer(outputs)
+
+    def _invoke_code(self, backend: Backend, headers: Headers, body: bytes) -> Answer:
+        if not isinstance(backend, UserCode):
+            raise TypeError(f"{type(backend).__name__} is no user code")
+        return backend.invoke(headers, unpack(headers, body, self._max_body_bytes), self._meters.inference)
 
     def _read_invocation(self, backend: Backend, headers: Headers, body: bytes) -> Call:
         return read_invocation(body, headers, backend.inputs, backend.outputs, self._max_body_bytes)

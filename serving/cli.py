@@ -72,9 +72,11 @@ def serve_command(
 ) -> None:
     """Serve an artifact or an ONNX model over HTTP.
 
-    PATH is an artifact folder, or an .onnx file, which runs in ONNX Runtime. GET /ping answers 200 once the
-    model is ready; POST /invocations takes JSON, x-npy, x-npz or raw bytes; /v2 speaks the Open Inference
-    Protocol of KServe and Triton. SIGTERM and Ctrl-C answer what was accepted, then end.
+    PATH is an artifact folder; an .onnx file, which runs in ONNX Runtime; or a folder with an inference.py in
+    the shape of SageMaker's toolkit (model_fn, input_fn, predict_fn, output_fn), whose code is run: serve
+    your own. GET /ping answers 200 once the model is ready; POST /invocations takes JSON, x-npy, x-npz or raw
+    bytes; /v2 speaks the Open Inference Protocol of KServe and Triton. SIGTERM and Ctrl-C answer what was
+    accepted, then end.
     """
     from serving.server import ServeSettings, serve
 

@@ -91,6 +91,15 @@ def read_npy(body: bytes, spec: TensorSpec) -> np.ndarray:
     return view(body, offset, shape, dtype, spec)
 
 
+def read_any_npy(body: bytes) -> np.ndarray:
+    """View the array of an `.npy` file, whatever numbers and shape it has."""
+    anything = TensorSpec(name="body", dtype="float32", shape=())
+    shape, _, dtype, _ = _npy_header(body, anything)
+    if dtype.kind not in "biufc" or any(size < 0 for size in shape):
+        raise RequestError(f"the npy holds {shown(str(dtype))} of shape {shown(shape)}: expected numbers")
+    return read_npy(body, TensorSpec(name="body", dtype=dtype.newbyteorder("=").name, shape=shape))
+
+
 def read_npz(body: bytes, specs: Sequence[TensorSpec], max_bytes: int) -> dict[str, np.ndarray]:
     """Read one array per input from an `.npz` file that unpacks to `max_bytes` at most."""
     _check_directory(body)

@@ -85,7 +85,7 @@ def decode(
     Raises:
         RequestError: whatever is wrong with the body; nothing else.
     """
-    kind = _media_type(content_type)
+    kind = media_type(content_type)
     if kind not in CONTENT_TYPES:
         raise RequestError(
             f"unknown Content-Type {shown(content_type)}: expected {', '.join(CONTENT_TYPES)}",
@@ -109,7 +109,7 @@ def encode(
     Raises:
         RequestError: JSON is wanted and the numbers are not all finite (406).
     """
-    kind = _answer_type(accept, _media_type(content_type), len(specs))
+    kind = _answer_type(accept, media_type(content_type), len(specs))
     if kind == JSON:
         return _write_json(outputs, specs), kind
     if kind == NPZ:
@@ -131,7 +131,8 @@ def check_finite(array: np.ndarray, spec: TensorSpec, instead: str) -> None:
         )
 
 
-def _media_type(header: str) -> str:
+def media_type(header: str) -> str:
+    """Return the type of a Content-Type or Accept entry, without its parameters."""
     return header.split(";", 1)[0].strip().lower()
 
 
@@ -147,7 +148,7 @@ def _only(specs: Sequence[TensorSpec], kind: str) -> TensorSpec:
 
 def _answer_type(accept: str, asked: str, outputs: int) -> str:
     for entry in accept.split(","):
-        kind = _media_type(entry)
+        kind = media_type(entry)
         if kind in CONTENT_TYPES and (outputs == 1 or kind not in (NPY, RAW)):
             return kind
     return NPZ if outputs != 1 and asked in (NPY, RAW) else asked

@@ -116,6 +116,9 @@ def warm_up(path: Path, pool: WorkerPool) -> None:
     Raises:
         ModelError: a model of fixed shape fails.
     """
+    if model_kind(path) == "code":
+        say("no warm-up: only its callers know what user code takes")
+        return
     started_s = perf_counter()
     try:
         pool.run_on_each(lambda backend: backend.run(zeros(backend.inputs)))
