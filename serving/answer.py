@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
+
+from dyno.errors import RequestError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +24,29 @@ class Answer:
     body: bytes
     content_type: str = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request for an inference, its body as it was sent."""
+
+    headers: Headers
+    body: bytes
+    arrived_s: float  # perf_counter, when its headers were there
+
+    def check_deadline(self, timeout_s: float | None) -> None:
+        """Refuse a request that has waited so long that nobody wants it any more.
+
+        Raises:
+            RequestError: it has (504).
+        """
+        waited_s = perf_counter() - self.arrived_s
+        if timeout_s is not None and waited_s > timeout_s:
+            raise RequestError(
+                f"waited {waited_s * 1000:.1f} ms for its turn, longer than its deadline of "
+                f"{timeout_s * 1000:g} ms: not begun",
+                status=504,
+            )
 
 
 class Call(Protocol):

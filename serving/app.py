@@ -12,8 +12,9 @@ from typing import Any
 
 from dyno.errors import RequestError
 from serving import oip
-from serving.answer import Answer, Call, Headers, error_answer
+from serving.answer import Answer, Call, Headers, Request, error_answer
 from serving.backends import Backend
+from serving.batching import Batcher, BatchLimits
 from serving.body import Receive, read_body, unpack
 from serving.metrics import CONTENT_TYPE, Meters
 from serving.pool import WorkerPool
@@ -23,7 +24,7 @@ from serving.user_code import UserCode
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler = Callable[[Scope, Receive], Awaitable[Answer | None]]
-Work = Callable[[Backend, Headers, bytes], Answer]
+Work = Callable[[Request], Awaitable[Answer]]
 Reader = Callable[[Backend, Headers, bytes], Call]
 
 MODEL_NAME = "model"
@@ -36,7 +37,9 @@ class App:
     """Serves the model of `pool`.
 
     At most `max_waiting` requests wait for a worker, their bodies in memory; one more is answered 503 at
-    once. A body (and what it unpacks to) is at most `max_body_bytes` long, else the answer is 413. While
+    once. A body (and what it unpacks to) is at most `max_body_bytes` long, else the answer is 413. A request
+    that has not begun `timeout_s` after it came is answered 504. With `batch`, those that wait together run
+    together. While
     `draining`, /ping says 503 and each answer asks its client to close the connection.
     """
 
@@ -48,14 +51,19 @@ class App:
         max_body_bytes: int,
         max_waiting: int,
         model_name: str = MODEL_NAME,
+        timeout_s: float | None = None,
+        batch: BatchLimits | None = None,
     ) -> None:
         self.draining = False
         self._pool = pool
         self._name = model_name
         self._in_flight = 0
-        self._max_in_flight = pool.workers + max_waiting
+        self._max_waiting = max_waiting
+        self._max_in_flight = max_waiting + pool.workers * (batch.max_rows if batch else 1)
+        self._timeout_s = timeout_s
         self._max_body_bytes = max_body_bytes
         self._meters = Meters(facts, lambda: self._in_flight)
+        self._batcher = Batcher(pool, batch, self._meters.joined_inference) if batch else None
         self._routes = self._all_routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,12 +77,9 @@ class App:
 
     def _all_routes(self) -> dict[str, tuple[str, Handler]]:
         backend = self._pool.backends[0]
-        invoke = (
-            self._invoke_code
-            if isinstance(backend, UserCode)
-            else partial(self._infer, self._read_invocation)
-        )
-        infer = partial(self._infer, self._read_infer)
+        code = isinstance(backend, UserCode)
+        invoke = self._run_code if code else partial(self._run_tensors, self._read_invocation)
+        infer = partial(self._run_tensors, self._read_infer)
         server = {"name": "modeldyno", "version": version("modeldyno"), "extensions": oip.EXTENSIONS}
         model = {
             "": ("GET", _fixed(_metadata(self._name, backend))),
@@ -125,33 +130,47 @@ class App:
     def _queued(self, work: Work) -> Handler:
         async def handle(scope: Scope, receive: Receive) -> Answer | None:
             if self._in_flight >= self._max_in_flight:
-                waiting = self._max_in_flight - self._pool.workers
                 again = (b"retry-after", b"1")
-                return error_answer(503, f"{waiting} requests wait already: try again later", again)
+                return error_answer(503, f"{self._max_waiting} requests wait already: try again later", again)
             self._in_flight += 1
+            arrived_s = perf_counter()
             try:
                 headers = dict(scope["headers"])
                 body = await read_body(headers, receive, self._max_body_bytes)
-                if body is None:
-                    return None
-                return await self._pool.run(lambda backend: work(backend, headers, body))
+                return None if body is None else await work(Request(headers, body, arrived_s))
             finally:
                 self._in_flight -= 1
 
         return handle
 
-    def _infer(self, read: Reader, backend: Backend, headers: Headers, body: bytes) -> Answer:
+    async def _run_tensors(self, read: Reader, request: Request) -> Answer:
         """Read, run, write: all in the worker thread, so that a large body never stops the event loop."""
-        call = read(backend, headers, unpack(headers, body, self._max_body_bytes))
-        started_s = perf_counter()
-        outputs = backend.run(call.feeds)
-        self._meters.inference(perf_counter() - started_s)
-        return call.answer(outputs)
 
-    def _invoke_code(self, backend: Backend, headers: Headers, body: bytes) -> Answer:
-        if not isinstance(backend, UserCode):
-            raise TypeError(f"{type(backend).__name__} is no user code")
-        return backend.invoke(headers, unpack(headers, body, self._max_body_bytes), self._meters.inference)
+        def prepare(backend: Backend) -> Call:
+            call = read(backend, request.headers, self._unpacked(request))
+            request.check_deadline(call.timeout_s)
+            return call
+
+        def run(backend: Backend) -> Answer:
+            call = prepare(backend)
+            started_s = perf_counter()
+            outputs = backend.run(call.feeds)
+            self._meters.inference(perf_counter() - started_s)
+            return call.answer(outputs)
+
+        return await (self._batcher.submit(prepare) if self._batcher else self._pool.run(run))
+
+    async def _run_code(self, request: Request) -> Answer:
+        def run(backend: Backend) -> Answer:
+            if not isinstance(backend, UserCode):
+                raise TypeError(f"{type(backend).__name__} is no user code")
+            return backend.invoke(request.headers, self._unpacked(request), self._meters.inference)
+
+        return await self._pool.run(run)
+
+    def _unpacked(self, request: Request) -> bytes:
+        request.check_deadline(self._timeout_s)
+        return unpack(request.headers, request.body, self._max_body_bytes)
 
     def _read_invocation(self, backend: Backend, headers: Headers, body: bytes) -> Call:
         return read_invocation(body, headers, backend.inputs, backend.outputs, self._max_body_bytes)

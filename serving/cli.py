@@ -57,6 +57,25 @@ from dyno.cores import parse_cores
     show_default=True,
     help="Requests that may wait for a worker; one more is answered 503.",
 )
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="Rows that requests which wait together may be joined to in one inference; 1 joins none.",
+)
+@click.option(
+    "--batch-delay-ms",
+    type=click.FloatRange(0, 10_000),
+    default=0.0,
+    show_default=True,
+    help="How long a request may wait for others to join; with 0 it waits only for a free worker.",
+)
+@click.option(
+    "--timeout-ms",
+    type=click.FloatRange(0, min_open=True),
+    help="A request that has not begun by then is answered 504 (default: none).",
+)
 def serve_command(
     *,
     path: Path,
@@ -69,6 +88,9 @@ def serve_command(
     cpus: tuple[int, ...] | None,
     max_body_mib: int,
     max_waiting: int,
+    max_batch: int,
+    batch_delay_ms: float,
+    timeout_ms: float | None,
 ) -> None:
     """Serve an artifact or an ONNX model over HTTP.
 
@@ -92,5 +114,8 @@ def serve_command(
             cpus=cpus,
             max_body_mib=max_body_mib,
             max_waiting=max_waiting,
+            max_batch=max_batch,
+            batch_delay_ms=batch_delay_ms,
+            timeout_ms=timeout_ms,
         )
     )

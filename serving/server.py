@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dyno.records import TensorSpec
+    from serving.batching import BatchLimits
     from serving.pool import WorkerPool
 
 _BACKLOG = 2048
@@ -47,6 +48,9 @@ class ServeSettings:
     cpus: tuple[int, ...] | None = None
     max_body_mib: int = 64
     max_waiting: int = 256
+    max_batch: int = 1
+    batch_delay_ms: float = 0.0
+    timeout_ms: float | None = None
 
 
 def serve(settings: ServeSettings) -> None:
@@ -188,12 +192,33 @@ def _run(settings: ServeSettings, threads: int, pool: WorkerPool, listener: sock
         max_body_bytes=settings.max_body_mib * BYTES_PER_MIB,
         max_waiting=settings.max_waiting,
         model_name=settings.model_name,
+        timeout_s=None if settings.timeout_ms is None else settings.timeout_ms / 1000,
+        batch=_batch_limits(settings, pool),
     )
     server = DrainingServer(app)
     server.handle_signals()
     _listen(settings, listener)
     server.run(sockets=[listener])
     say("stopped")
+
+
+def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | None:
+    """Return the limits of joining, or None, and say why where it was asked for."""
+    from serving.batch_check import why_not_joined
+    from serving.batching import BatchLimits
+
+    if settings.max_batch == 1:
+        return None
+    reason = (
+        "user code sees one request at a time"
+        if model_kind(settings.path) == "code"
+        else pool.run_on_each(why_not_joined)[0]
+    )
+    if reason is not None:
+        say(f"no batching: {reason}")
+        return None
+    say(f"batching: up to {settings.max_batch} rows, a delay of {settings.batch_delay_ms:g} ms at most")
+    return BatchLimits(settings.max_batch, settings.batch_delay_ms / 1000)
 
 
 def _listen(settings: ServeSettings, listener: socket.socket) -> None:

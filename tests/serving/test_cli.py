@@ -24,6 +24,9 @@ def test_help_names_every_flag_and_its_default() -> None:
         "--cpus",
         "--max-body-mib",
         "--max-waiting",
+        "--max-batch",
+        "--batch-delay-ms",
+        "--timeout-ms",
     )
     for flag in flags:
         assert f"{flag} " in text
