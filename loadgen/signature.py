@@ -56,6 +56,8 @@ def parse_signature(text: bytes) -> tuple[TensorSpec, ...]:
         ValueError, KeyError, TypeError: the answer does not follow the protocol.
     """
     inputs = json.loads(text)["inputs"]
+    if not inputs:
+        raise ValueError("the model names no inputs, as one behind user code does")
     return tuple(_tensor(entry) for entry in inputs)
 
 

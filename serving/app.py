@@ -1,64 +1,70 @@
-"""The ASGI application: four paths, JSON errors, a bounded queue."""
+"""The ASGI application: its paths, JSON errors, a bounded queue."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
 from dyno.errors import RequestError
+from serving import oip
+from serving.answer import Answer, Call, Headers, Request, error_answer
 from serving.backends import Backend
+from serving.batching import Batcher, BatchLimits
+from serving.body import Receive, read_body, unpack
 from serving.metrics import CONTENT_TYPE, Meters
 from serving.pool import WorkerPool
-from serving.protocol import JSON, decode, encode, error_json, oip_tensors
+from serving.protocol import read_invocation
+from serving.user_code import UserCode
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Handler = Callable[[Scope, Receive], Awaitable[Answer | None]]
+Work = Callable[[Request], Awaitable[Answer]]
+Reader = Callable[[Backend, Headers, bytes], Call]
 
 MODEL_NAME = "model"
 INVOCATIONS = "/invocations"
+_MODELS = "/v2/models/"
 _log = logging.getLogger("serving")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One HTTP answer."""
-
-    status: int
-    body: bytes
-    content_type: str = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class App:
     """Serves the model of `pool`.
 
     At most `max_waiting` requests wait for a worker, their bodies in memory; one more is answered 503 at
-    once. A body (and what an npz unpacks to) is at most `max_body_bytes` long, else the answer is 413. While
+    once. A body (and what it unpacks to) is at most `max_body_bytes` long, else the answer is 413. A request
+    that has not begun `timeout_s` after it came is answered 504. With `batch`, those that wait together run
+    together. While
     `draining`, /ping says 503 and each answer asks its client to close the connection.
     """
 
     def __init__(
-        self, pool: WorkerPool, facts: dict[str, str], *, max_body_bytes: int, max_waiting: int
+        self,
+        pool: WorkerPool,
+        facts: dict[str, str],
+        *,
+        max_body_bytes: int,
+        max_waiting: int,
+        model_name: str = MODEL_NAME,
+        timeout_s: float | None = None,
+        batch: BatchLimits | None = None,
     ) -> None:
         self.draining = False
         self._pool = pool
+        self._name = model_name
         self._in_flight = 0
-        self._max_in_flight = pool.workers + max_waiting
+        self._max_waiting = max_waiting
+        self._max_in_flight = max_waiting + pool.workers * (batch.max_rows if batch else 1)
+        self._timeout_s = timeout_s
         self._max_body_bytes = max_body_bytes
         self._meters = Meters(facts, lambda: self._in_flight)
-        self._metadata = json.dumps(_metadata(pool.backends[0])).encode()
-        self._routes = {
-            "/ping": ("GET", self._ping),
-            INVOCATIONS: ("POST", self._invoke),
-            "/metrics": ("GET", self._metrics),
-            f"/v2/models/{MODEL_NAME}": ("GET", self._model),
-        }
+        self._batcher = Batcher(pool, batch, self._meters.joined_inference) if batch else None
+        self._routes = self._all_routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -66,56 +72,111 @@ class App:
         answer = await self._answer(scope, receive)
         if answer is not None:
             await self._send(answer, send)
-        if scope["path"] == INVOCATIONS and scope["method"] == "POST":
+        if scope["method"] == "POST" and self._routes.get(scope["path"], ("",))[0] == "POST":
             self._meters.answered(answer.status if answer else None, perf_counter() - started_s)
+
+    def _all_routes(self) -> dict[str, tuple[str, Handler]]:
+        backend = self._pool.backends[0]
+        code = isinstance(backend, UserCode)
+        invoke = self._run_code if code else partial(self._run_tensors, self._read_invocation)
+        infer = partial(self._run_tensors, self._read_infer)
+        server = {"name": "modeldyno", "version": version("modeldyno"), "extensions": oip.EXTENSIONS}
+        model = {
+            "": ("GET", _fixed(_metadata(self._name, backend))),
+            "/ready": ("GET", self._ping),
+            "/config": ("GET", _fixed(_config(self._name, backend))),
+            "/infer": ("POST", self._queued(infer)),
+        }
+        path = _MODELS + self._name
+        return {
+            "/ping": ("GET", self._ping),
+            INVOCATIONS: ("POST", self._queued(invoke)),
+            "/metrics": ("GET", self._metrics),
+            "/v2": ("GET", _fixed(server)),
+            "/v2/health/live": ("GET", _fixed({"live": True})),
+            "/v2/health/ready": ("GET", self._ping),
+            **{path + end: route for end, route in model.items()},
+            **{f"{path}/versions/{oip.VERSION}{end}": route for end, route in model.items()},
+        }
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         method, handler = self._routes.get(scope["path"], (None, None))
         if handler is None:
-            return _error(404, f"no such path {scope['path']!r}; there are {', '.join(self._routes)}")
+            return error_answer(404, self._no_such(scope["path"]))
         if scope["method"] != method:
             allow = (b"allow", str(method).encode())
-            return _error(405, f"{scope['path']} takes {method}, found {scope['method']}", allow)
+            return error_answer(405, f"{scope['path']} takes {method}, found {scope['method']}", allow)
         try:
             return await handler(scope, receive)
         except RequestError as error:
-            return _error(error.status, str(error))
+            return error_answer(error.status, str(error))
         except Exception as error:
             _log.exception("%s %s failed", scope["method"], scope["path"])
-            return _error(500, f"this request made the server fail: {type(error).__name__}: {error}")
+            return error_answer(500, f"this request made the server fail: {type(error).__name__}: {error}")
+
+    def _no_such(self, path: str) -> str:
+        model = path.removeprefix(_MODELS).split("/", 1)[0]
+        if path.startswith(_MODELS) and model != self._name:
+            return f"no such model {model!r}; there is {self._name!r}"
+        paths = (name for name in self._routes if "/versions/" not in name)
+        return f"no such path {path!r}; there are {', '.join(paths)}"
 
     async def _ping(self, _scope: Scope, _receive: Receive) -> Answer:
-        return _error(503, "shutting down") if self.draining else Answer(200, b'{"status": "ready"}')
+        return error_answer(503, "shutting down") if self.draining else Answer(200, b'{"status": "ready"}')
 
     async def _metrics(self, _scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, self._meters.render(), CONTENT_TYPE)
 
-    async def _model(self, _scope: Scope, _receive: Receive) -> Answer:
-        return Answer(200, self._metadata)
+    def _queued(self, work: Work) -> Handler:
+        async def handle(scope: Scope, receive: Receive) -> Answer | None:
+            if self._in_flight >= self._max_in_flight:
+                again = (b"retry-after", b"1")
+                return error_answer(503, f"{self._max_waiting} requests wait already: try again later", again)
+            self._in_flight += 1
+            arrived_s = perf_counter()
+            try:
+                headers = dict(scope["headers"])
+                body = await read_body(headers, receive, self._max_body_bytes)
+                return None if body is None else await work(Request(headers, body, arrived_s))
+            finally:
+                self._in_flight -= 1
 
-    async def _invoke(self, scope: Scope, receive: Receive) -> Answer | None:
-        if self._in_flight >= self._max_in_flight:
-            waiting = self._max_in_flight - self._pool.workers
-            return _error(503, f"{waiting} requests wait already: try again later", (b"retry-after", b"1"))
-        self._in_flight += 1
-        try:
-            headers = dict(scope["headers"])
-            body = await _read_body(headers, receive, self._max_body_bytes)
-            if body is None:
-                return None
-            return await self._pool.run(lambda backend: self._infer(backend, headers, body))
-        finally:
-            self._in_flight -= 1
+        return handle
 
-    def _infer(self, backend: Backend, headers: dict[bytes, bytes], body: bytes) -> Answer:
-        """Decode, run, encode: all in the worker thread, so that a large body never stops the event loop."""
-        content_type = headers.get(b"content-type", b"").decode("latin-1")
-        accept = headers.get(b"accept", b"").decode("latin-1")
-        feeds = decode(body, content_type, backend.inputs, self._max_body_bytes)
-        started_s = perf_counter()
-        outputs = backend.run(feeds)
-        self._meters.inference(perf_counter() - started_s)
-        return Answer(200, *encode(outputs, accept, content_type, backend.outputs))
+    async def _run_tensors(self, read: Reader, request: Request) -> Answer:
+        """Read, run, write: all in the worker thread, so that a large body never stops the event loop."""
+
+        def prepare(backend: Backend) -> Call:
+            call = read(backend, request.headers, self._unpacked(request))
+            request.check_deadline(call.timeout_s)
+            return call
+
+        def run(backend: Backend) -> Answer:
+            call = prepare(backend)
+            started_s = perf_counter()
+            outputs = backend.run(call.feeds)
+            self._meters.inference(perf_counter() - started_s)
+            return call.answer(outputs)
+
+        return await (self._batcher.submit(prepare) if self._batcher else self._pool.run(run))
+
+    async def _run_code(self, request: Request) -> Answer:
+        def run(backend: Backend) -> Answer:
+            if not isinstance(backend, UserCode):
+                raise TypeError(f"{type(backend).__name__} is no user code")
+            return backend.invoke(request.headers, self._unpacked(request), self._meters.inference)
+
+        return await self._pool.run(run)
+
+    def _unpacked(self, request: Request) -> bytes:
+        request.check_deadline(self._timeout_s)
+        return unpack(request.headers, request.body, self._max_body_bytes)
+
+    def _read_invocation(self, backend: Backend, headers: Headers, body: bytes) -> Call:
+        return read_invocation(body, headers, backend.inputs, backend.outputs, self._max_body_bytes)
+
+    def _read_infer(self, backend: Backend, headers: Headers, body: bytes) -> Call:
+        return oip.read_infer(body, headers, backend.inputs, backend.outputs, self._name)
 
     async def _send(self, answer: Answer, send: Send) -> None:
         headers = [
@@ -129,37 +190,38 @@ class App:
         await send({"type": "http.response.body", "body": answer.body})
 
 
-def _metadata(backend: Backend) -> dict[str, Any]:
+def _fixed(document: dict[str, Any]) -> Handler:
+    answer = Answer(200, json.dumps(document).encode())
+
+    async def handle(_scope: Scope, _receive: Receive) -> Answer:
+        return answer
+
+    return handle
+
+
+def _metadata(name: str, backend: Backend) -> dict[str, Any]:
     return {
-        "name": MODEL_NAME,
+        "name": name,
+        "versions": [oip.VERSION],
         "platform": backend.platform,
-        "inputs": oip_tensors(backend.inputs),
-        "outputs": oip_tensors(backend.outputs),
+        "inputs": oip.tensors(backend.inputs),
+        "outputs": oip.tensors(backend.outputs),
     }
 
 
-async def _read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: int) -> bytes | None:
-    """Read the body, or None when the client leaves in the middle of it."""
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise RequestError(
-            "a compressed body (Content-Encoding) is not understood: send it plain", status=415
-        )
-    too_large = RequestError(f"the body is larger than the limit of {max_bytes} bytes", status=413)
-    if int(headers.get(b"content-length", b"0")) > max_bytes:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        chunks.append(message["body"])
-        size += len(message["body"])
-        if size > max_bytes:
-            raise too_large
-        if not message["more_body"]:
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+def _config(name: str, backend: Backend) -> dict[str, Any]:
+    """Describe the model as Triton's model configuration does; a batch of 0 says that shapes are whole."""
 
+    def tensors(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            {"name": entry["name"], "data_type": f"TYPE_{entry['datatype']}", "dims": entry["shape"]}
+            for entry in entries
+        ]
 
-def _error(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:
-    return Answer(status, error_json(message), headers=headers)
+    return {
+        "name": name,
+        "platform": backend.platform,
+        "max_batch_size": 0,
+        "input": tensors(oip.tensors(backend.inputs)),
+        "output": tensors(oip.tensors(backend.outputs)),
+    }

@@ -1,4 +1,4 @@
-"""What can be served: an artifact folder or an `.onnx` file, behind one small interface."""
+"""What can be served: an artifact folder, an `.onnx` file or user code, behind one small interface."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from dyno.records import TensorSpec
     from runtime.session import Session
 
-Kind = Literal["artifact", "onnx"]
-_MANIFEST = "manifest.json"
+Kind = Literal["artifact", "code", "onnx"]
+MANIFEST = "manifest.json"
+SCRIPTS = ("code/inference.py", "inference.py")
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -24,7 +25,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """`onnxruntime` or `compiled`, the word that candidates use."""
+        """`onnxruntime` or `compiled`, the word that candidates use; or `user code`."""
 
     @property
     def platform(self) -> str:
@@ -70,8 +71,13 @@ def model_kind(path: Path) -> Kind:
         ArtifactError: a folder that is no artifact.
     """
     if path.is_dir():
-        if not (path / _MANIFEST).is_file():
-            raise ArtifactError(f"{path} is no artifact: it has no {_MANIFEST}; `dyno compile` makes one")
+        if find_script(path) is not None:
+            return "code"
+        if not (path / MANIFEST).is_file():
+            raise ArtifactError(
+                f"{path} is no artifact: it has no {MANIFEST}; `dyno compile` makes one "
+                f"(nor is it user code: it has no {' and no '.join(SCRIPTS)})"
+            )
         return "artifact"
     try:
         with path.open("rb") as stream:
@@ -83,6 +89,11 @@ def model_kind(path: Path) -> Kind:
     if head == _ZIP_MAGIC:
         raise ModelError(f"{path} is a zip file (torch.export?), no ONNX model: `dyno compile` it first")
     return "onnx"
+
+
+def find_script(folder: Path) -> Path | None:
+    """Return the script of user code in a folder, or None."""
+    return next((folder / name for name in SCRIPTS if (folder / name).is_file()), None)
 
 
 def load_backend(path: Path, threads: int) -> Backend:
@@ -110,6 +121,10 @@ def loader(path: Path, threads: int) -> Callable[[], Backend]:
     Raises:
         ModelError, ArtifactError: as `load_backend`, now or when the result is called.
     """
+    if model_kind(path) == "code":
+        from serving.user_code import code_loader
+
+        return code_loader(path, threads)
     if model_kind(path) == "onnx" and threads == 1:
         shared = load_backend(path, threads)
         return lambda: shared

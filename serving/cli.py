@@ -36,6 +36,12 @@ from dyno.cores import parse_cores
     show_default=True,
     help="Inferences that may run side by side.",
 )
+@click.option(
+    "--model-name",
+    default="model",
+    show_default=True,
+    help="Name in /v2/models/NAME: letters, digits, dots, dashes and underscores.",
+)
 @click.option("--cpus", callback=parse_cores, help="Cores to stay on, e.g. 0,1 (default: all usable ones).")
 @click.option(
     "--max-body-mib",
@@ -51,6 +57,25 @@ from dyno.cores import parse_cores
     show_default=True,
     help="Requests that may wait for a worker; one more is answered 503.",
 )
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="Rows that requests which wait together may be joined to in one inference; 1 joins none.",
+)
+@click.option(
+    "--batch-delay-ms",
+    type=click.FloatRange(0, 10_000),
+    default=0.0,
+    show_default=True,
+    help="How long a request may wait for others to join; with 0 it waits only for a free worker.",
+)
+@click.option(
+    "--timeout-ms",
+    type=click.FloatRange(0, min_open=True),
+    help="A request that has not begun by then is answered 504 (default: none).",
+)
 def serve_command(
     *,
     path: Path,
@@ -59,15 +84,21 @@ def serve_command(
     port_file: Path | None,
     threads: int | None,
     workers: int,
+    model_name: str,
     cpus: tuple[int, ...] | None,
     max_body_mib: int,
     max_waiting: int,
+    max_batch: int,
+    batch_delay_ms: float,
+    timeout_ms: float | None,
 ) -> None:
     """Serve an artifact or an ONNX model over HTTP.
 
-    PATH is an artifact folder, or an .onnx file, which runs in ONNX Runtime. GET /ping answers 200 once the
-    model is ready; POST /invocations takes JSON, x-npy, x-npz or raw bytes. SIGTERM and Ctrl-C answer what
-    was accepted, then end.
+    PATH is an artifact folder; an .onnx file, which runs in ONNX Runtime; or a folder with an inference.py in
+    the shape of SageMaker's toolkit (model_fn, input_fn, predict_fn, output_fn), whose code is run: serve
+    your own. GET /ping answers 200 once the model is ready; POST /invocations takes JSON, x-npy, x-npz or raw
+    bytes; /v2 speaks the Open Inference Protocol of KServe and Triton. SIGTERM and Ctrl-C answer what was
+    accepted, then end.
     """
     from serving.server import ServeSettings, serve
 
@@ -79,8 +110,12 @@ def serve_command(
             port_file=port_file,
             threads=threads,
             workers=workers,
+            model_name=model_name,
             cpus=cpus,
             max_body_mib=max_body_mib,
             max_waiting=max_waiting,
+            max_batch=max_batch,
+            batch_delay_ms=batch_delay_ms,
+            timeout_ms=timeout_ms,
         )
     )

@@ -11,9 +11,11 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 # 0.5 ms to 10 s, each bound about twice the last: a percentile read from the buckets is known to that factor.
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+_BUCKETS_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
 
 class Meters:
-    """Counters of one server, in a registry of their own. Counts POST /invocations and nothing else."""
+    """Counters of one server, in a registry of their own. Counts requests for inferences alone."""
 
     def __init__(self, facts: dict[str, str], in_flight: Callable[[], float]) -> None:
         self._registry = CollectorRegistry()
@@ -40,10 +42,21 @@ class Meters:
             buckets=_BUCKETS_S,
             registry=self._registry,
         )
+        self._rows = Histogram(
+            "dyno_batch_rows",
+            "Rows in one inference of joined requests; empty where requests are not joined.",
+            buckets=_BUCKETS_ROWS,
+            registry=self._registry,
+        )
         self._ok = self._requests.labels("200")
 
     def inference(self, seconds: float) -> None:
         """Count one inference."""
+        self._inference.observe(seconds)
+
+    def joined_inference(self, rows: int, seconds: float) -> None:
+        """Count one inference of joined requests."""
+        self._rows.observe(rows)
         self._inference.observe(seconds)
 
     def answered(self, status: int | None, seconds: float) -> None:

@@ -70,7 +70,7 @@ def read_raw(body: bytes, spec: TensorSpec) -> np.ndarray:
         raise RequestError(
             f"input {spec.name!r} is {wanted(spec)}: expected {multiple}{known} bytes, found {len(body)}"
         )
-    return _view(body, 0, shape, dtype, spec)
+    return view(body, 0, shape, dtype, spec)
 
 
 def read_npy(body: bytes, spec: TensorSpec) -> np.ndarray:
@@ -87,8 +87,17 @@ def read_npy(body: bytes, spec: TensorSpec) -> np.ndarray:
             f"input {spec.name!r}: the npy header says {needed} bytes of data, {found} follow: cut short?"
         )
     if fortran:
-        return _view(body, offset, shape[::-1], dtype, spec).transpose().copy(order="C")
-    return _view(body, offset, shape, dtype, spec)
+        return view(body, offset, shape[::-1], dtype, spec).transpose().copy(order="C")
+    return view(body, offset, shape, dtype, spec)
+
+
+def read_any_npy(body: bytes) -> np.ndarray:
+    """View the array of an `.npy` file, whatever numbers and shape it has."""
+    anything = TensorSpec(name="body", dtype="float32", shape=())
+    shape, _, dtype, _ = _npy_header(body, anything)
+    if dtype.kind not in "biufc" or any(size < 0 for size in shape):
+        raise RequestError(f"the npy holds {shown(str(dtype))} of shape {shown(shape)}: expected numbers")
+    return read_npy(body, TensorSpec(name="body", dtype=dtype.newbyteorder("=").name, shape=shape))
 
 
 def read_npz(body: bytes, specs: Sequence[TensorSpec], max_bytes: int) -> dict[str, np.ndarray]:
@@ -113,6 +122,15 @@ def check_names(found: Mapping[str, object], specs: Sequence[TensorSpec]) -> Non
     if set(found) != set(names):
         given = [shown(name) for name in list(found)[: len(names) + 3]]
         raise RequestError(f"expected the inputs {', '.join(names)}; found {', '.join(given) or 'none'}")
+
+
+def view(body: bytes, offset: int, shape: Sequence[int], dtype: np.dtype, spec: TensorSpec) -> np.ndarray:
+    """View the numbers of a body as an array; copied only where they lie unaligned or in foreign order."""
+    count = math.prod(shape)
+    flat = np.frombuffer(body, dtype, count, offset) if count else np.empty(0, dtype)
+    if dtype.kind == "b" and count and flat.view(np.uint8).max() > 1:
+        raise RequestError(f"input {spec.name!r}: a bool must be 0 or 1")
+    return np.require(flat.reshape(shape), np.dtype(spec.dtype), ["C", "A"])
 
 
 def _check_directory(body: bytes) -> None:
@@ -150,11 +168,3 @@ def _parse_header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
     return np.lib.format.read_array_header_2_0(stream)
-
-
-def _view(body: bytes, offset: int, shape: Sequence[int], dtype: np.dtype, spec: TensorSpec) -> np.ndarray:
-    count = math.prod(shape)
-    flat = np.frombuffer(body, dtype, count, offset) if count else np.empty(0, dtype)
-    if dtype.kind == "b" and count and flat.view(np.uint8).max() > 1:
-        raise RequestError(f"input {spec.name!r}: a bool must be 0 or 1")
-    return np.require(flat.reshape(shape), np.dtype(spec.dtype), ["C", "A"])

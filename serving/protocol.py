@@ -12,9 +12,9 @@ with 406 and the advice to ask for x-npy: a `null` in their place would hide whi
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -24,16 +24,15 @@ from pydantic_core import from_json, to_json  # 5 to 10 times faster than json h
 
 from dyno.errors import RequestError
 from dyno.records import TensorSpec
+from serving.answer import JSON, Answer, Headers, header
 from serving.npy import check_names, check_shape, read_npy, read_npz, read_raw, shown, wanted
 
-JSON = "application/json"
 NPY = "application/x-npy"
 NPZ = "application/x-npz"
 RAW = "application/octet-stream"
 CONTENT_TYPES = (JSON, NPY, NPZ, RAW)
 _UNSUPPORTED_TYPE = 415
 _NOT_ACCEPTABLE = 406
-_OIP = {"bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64"}
 _WORDS = {
     bool: "boolean",
     dict: "object",
@@ -46,6 +45,38 @@ _WORDS = {
 _LEAVES: dict[str, set[type]] = {"f": {float, int}, "i": {int}, "u": {int}, "b": {bool}}
 
 
+@dataclass(frozen=True)
+class InvocationCall:
+    """One POST /invocations."""
+
+    feeds: dict[str, np.ndarray]
+    accept: str
+    content_type: str
+    outputs: tuple[TensorSpec, ...]
+    timeout_s: float | None = None
+
+    def answer(self, outputs: dict[str, np.ndarray]) -> Answer:
+        """Write the answer in the type that was asked for."""
+        return Answer(200, *encode(outputs, self.accept, self.content_type, self.outputs))
+
+
+def read_invocation(
+    body: bytes,
+    headers: Headers,
+    inputs: Sequence[TensorSpec],
+    outputs: tuple[TensorSpec, ...],
+    max_bytes: int,
+) -> InvocationCall:
+    """Read the request of a POST /invocations.
+
+    Raises:
+        RequestError: whatever is wrong with it; nothing else.
+    """
+    content_type = header(headers, b"content-type")
+    feeds = decode(body, content_type, inputs, max_bytes)
+    return InvocationCall(feeds, header(headers, b"accept"), content_type, outputs)
+
+
 def decode(
     body: bytes, content_type: str, specs: Sequence[TensorSpec], max_bytes: int = 2**26
 ) -> dict[str, np.ndarray]:
@@ -54,7 +85,7 @@ def decode(
     Raises:
         RequestError: whatever is wrong with the body; nothing else.
     """
-    kind = _media_type(content_type)
+    kind = media_type(content_type)
     if kind not in CONTENT_TYPES:
         raise RequestError(
             f"unknown Content-Type {shown(content_type)}: expected {', '.join(CONTENT_TYPES)}",
@@ -78,7 +109,7 @@ def encode(
     Raises:
         RequestError: JSON is wanted and the numbers are not all finite (406).
     """
-    kind = _answer_type(accept, _media_type(content_type), len(specs))
+    kind = _answer_type(accept, media_type(content_type), len(specs))
     if kind == JSON:
         return _write_json(outputs, specs), kind
     if kind == NPZ:
@@ -87,24 +118,21 @@ def encode(
     return b"".join((_npy_head(array), array.data) if kind == NPY else (array.data,)), kind
 
 
-def oip_tensors(specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
-    """Describe tensors in the words of the Open Inference Protocol; -1 is any size."""
-    return [
-        {
-            "name": spec.name,
-            "datatype": _OIP.get(spec.dtype, spec.dtype.upper()),
-            "shape": [-1 if size is None else size for size in spec.shape],
-        }
-        for spec in specs
-    ]
+def check_finite(array: np.ndarray, spec: TensorSpec, instead: str) -> None:
+    """Refuse numbers that JSON can't say; `instead` is what to ask for.
+
+    Raises:
+        RequestError: there is a NaN or an infinity (406).
+    """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise RequestError(
+            f"output {spec.name!r} holds NaN or infinity, which JSON can't say: ask with {instead}",
+            status=_NOT_ACCEPTABLE,
+        )
 
 
-def error_json(message: str) -> bytes:
-    """Write the body of an error answer."""
-    return json.dumps({"error": message}).encode()
-
-
-def _media_type(header: str) -> str:
+def media_type(header: str) -> str:
+    """Return the type of a Content-Type or Accept entry, without its parameters."""
     return header.split(";", 1)[0].strip().lower()
 
 
@@ -120,7 +148,7 @@ def _only(specs: Sequence[TensorSpec], kind: str) -> TensorSpec:
 
 def _answer_type(accept: str, asked: str, outputs: int) -> str:
     for entry in accept.split(","):
-        kind = _media_type(entry)
+        kind = media_type(entry)
         if kind in CONTENT_TYPES and (outputs == 1 or kind not in (NPY, RAW)):
             return kind
     return NPZ if outputs != 1 and asked in (NPY, RAW) else asked
@@ -138,11 +166,17 @@ def _read_json(body: bytes, specs: Sequence[TensorSpec]) -> dict[str, np.ndarray
     if not isinstance(inputs, dict):
         inputs = {_only(specs, "a bare list").name: inputs}
     check_names(inputs, specs)
-    return {spec.name: _array(inputs[spec.name], spec) for spec in specs}
+    return {spec.name: from_lists(inputs[spec.name], spec) for spec in specs}
 
 
-def _array(value: object, spec: TensorSpec) -> np.ndarray:
-    """Build an array level by level: numpy would take strings for numbers and null for an object."""
+def from_lists(value: object, spec: TensorSpec) -> np.ndarray:
+    """Build an array from nested lists.
+
+    Level by level: numpy would take strings for numbers and null for an object.
+
+    Raises:
+        RequestError: the lists don't follow `spec`.
+    """
     level: list[Any] = [value]
     shape: list[int] = []
     for axis, declared in enumerate(spec.shape):
@@ -183,12 +217,7 @@ def _numbers(flat: list[Any], spec: TensorSpec) -> np.ndarray:
 
 def _write_json(outputs: dict[str, np.ndarray], specs: Sequence[TensorSpec]) -> bytes:
     for spec in specs:
-        if outputs[spec.name].dtype.kind == "f" and not np.isfinite(outputs[spec.name]).all():
-            raise RequestError(
-                f"output {spec.name!r} holds NaN or infinity, which JSON can't say: "
-                f"ask with Accept: {NPY} or {NPZ}",
-                status=_NOT_ACCEPTABLE,
-            )
+        check_finite(outputs[spec.name], spec, f"Accept: {NPY} or {NPZ}")
     return to_json({"outputs": {spec.name: outputs[spec.name].tolist() for spec in specs}})
 
 

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dyno.records import TensorSpec
+    from serving.batching import BatchLimits
     from serving.pool import WorkerPool
 
 _BACKLOG = 2048
@@ -42,19 +44,24 @@ class ServeSettings:
     port_file: Path | None = None
     threads: int | None = None
     workers: int = 1
+    model_name: str = "model"
     cpus: tuple[int, ...] | None = None
     max_body_mib: int = 64
     max_waiting: int = 256
+    max_batch: int = 1
+    batch_delay_ms: float = 0.0
+    timeout_ms: float | None = None
 
 
 def serve(settings: ServeSettings) -> None:
     """Serve a model until SIGTERM or SIGINT. Call it from the main thread of a process of its own.
 
     Raises:
-        ConfigError: the address can't be listened on, or this machine has no such cores.
+        ConfigError: the address can't be listened on, this machine has no such cores, or the name is no name.
         ModelError, ArtifactError: the model can't be loaded, or fails its first inference.
         OutputError: the port file can't be written.
     """
+    _check_name(settings.model_name)
     model_kind(settings.path)  # what can be told fast is told first
     pin(settings.cpus)
     with bind(settings.host, settings.port) as listener:
@@ -113,6 +120,9 @@ def warm_up(path: Path, pool: WorkerPool) -> None:
     Raises:
         ModelError: a model of fixed shape fails.
     """
+    if model_kind(path) == "code":
+        say("no warm-up: only its callers know what user code takes")
+        return
     started_s = perf_counter()
     try:
         pool.run_on_each(lambda backend: backend.run(zeros(backend.inputs)))
@@ -133,6 +143,11 @@ def zeros(inputs: Iterable[TensorSpec]) -> dict[str, np.ndarray]:
         spec.name: np.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
         for spec in inputs
     }
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", name):
+        raise ConfigError(f"--model-name {name}: expected letters, digits, dots, dashes and underscores")
 
 
 def _load(settings: ServeSettings, threads: int) -> WorkerPool:
@@ -176,12 +191,34 @@ def _run(settings: ServeSettings, threads: int, pool: WorkerPool, listener: sock
         facts,
         max_body_bytes=settings.max_body_mib * BYTES_PER_MIB,
         max_waiting=settings.max_waiting,
+        model_name=settings.model_name,
+        timeout_s=None if settings.timeout_ms is None else settings.timeout_ms / 1000,
+        batch=_batch_limits(settings, pool),
     )
     server = DrainingServer(app)
     server.handle_signals()
     _listen(settings, listener)
     server.run(sockets=[listener])
     say("stopped")
+
+
+def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | None:
+    """Return the limits of joining, or None, and say why where it was asked for."""
+    from serving.batch_check import why_not_joined
+    from serving.batching import BatchLimits
+
+    if settings.max_batch == 1:
+        return None
+    reason = (
+        "user code sees one request at a time"
+        if model_kind(settings.path) == "code"
+        else pool.run_on_each(why_not_joined)[0]
+    )
+    if reason is not None:
+        say(f"no batching: {reason}")
+        return None
+    say(f"batching: up to {settings.max_batch} rows, a delay of {settings.batch_delay_ms:g} ms at most")
+    return BatchLimits(settings.max_batch, settings.batch_delay_ms / 1000)
 
 
 def _listen(settings: ServeSettings, listener: socket.socket) -> None:
@@ -191,7 +228,10 @@ def _listen(settings: ServeSettings, listener: socket.socket) -> None:
     if settings.port_file is not None:
         write_text(settings.port_file, f"{port}\n")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    say(f"serving http://{host}:{port} (POST /invocations; GET /ping, /metrics, /v2/models/model)")
+    say(
+        f"serving http://{host}:{port} "
+        f"(POST /invocations; GET /ping, /metrics; Open Inference Protocol: /v2/models/{settings.model_name})"
+    )
 
 
 @contextmanager

@@ -113,3 +113,16 @@ def relu(
     nodes = [helper.make_node(operator, ["x"], ["y"], domain=domain)]
     x, y = tensor("x", kind, [1, 4]), tensor("y", kind, [1, 4])
     return save(path, nodes, [x], [y], opset=opset, ir_version=ir_version)
+
+
+def over_rows(path: Path) -> Path:
+    """y = softmax of x over its rows: what one row gets depends on the others."""
+    nodes = [helper.make_node("Softmax", ["x"], ["y"], axis=0)]
+    return save(path, nodes, [tensor("x", FLOAT, ["N", 4])], [tensor("y", FLOAT, ["N", 4])])
+
+
+def lookup(path: Path) -> Path:
+    """y = [0, 1/8, 2/8][ids], any number of rows of any length."""
+    nodes = [helper.make_node("Gather", ["table", "ids"], ["y"])]
+    ids, y = tensor("ids", INT64, ["N", "L"]), tensor("y", FLOAT, ["N", "L"])
+    return save(path, nodes, [ids], [y], {"table": WEIGHTS[0]})

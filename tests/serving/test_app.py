@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import socket
 import zipfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -118,6 +120,7 @@ def test_several_inputs_and_outputs_through_json_and_npz(pair: Server) -> None:
 def test_metadata_follows_the_open_inference_protocol(server: Server, pair: Server) -> None:
     assert server.ask("GET", "/v2/models/model").json() == {
         "name": "model",
+        "versions": ["1"],
         "platform": "onnxruntime_onnx",
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],
         "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 3]}],
@@ -178,9 +181,34 @@ def test_a_bad_request_is_a_json_error_and_the_server_lives_on(server: Server, c
     assert server.infer(npy(X), NPY).status == 200
 
 
-def test_a_compressed_body_is_refused_by_name(server: Server) -> None:
-    reply = server.infer(npy(X), NPY, content_encoding="gzip")
-    assert (reply.status, "Content-Encoding" in reply.error) == (415, True)
+def test_a_compressed_body_is_unpacked_up_to_the_limit_of_plain_ones(
+    server: Server, expected: np.ndarray
+) -> None:
+    for kind, packed in (("gzip", gzip.compress(npy(X))), ("deflate", zlib.compress(npy(X)))):
+        np.testing.assert_array_equal(
+            from_npy(server.infer(packed, NPY, content_encoding=kind).body), expected
+        )
+    bomb = gzip.compress(bytes(64 * MIB))
+    assert len(bomb) < MIB
+    reply = server.infer(bomb, RAW, content_encoding="gzip")
+    assert (reply.status, reply.error) == (413, "the body unpacks to more than 1048576 bytes")
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "words"),
+    [
+        (gzip.compress(npy(X))[:-9], "gzip", 400, "the gzip body was cut short"),
+        (gzip.compress(npy(X)) + b"x", "gzip", 400, "bytes follow the end of the gzip body"),
+        (npy(X), "gzip", 400, "no gzip data, or is damaged"),
+        (b"", "deflate", 400, "cut short"),
+        (npy(X), "br", 415, "unknown Content-Encoding 'br': expected gzip, deflate or none"),
+    ],
+)
+def test_a_damaged_compressed_body_is_refused_by_name(
+    server: Server, body: bytes, encoding: str, status: int, words: str
+) -> None:
+    reply = server.infer(body, NPY, content_encoding=encoding)
+    assert (reply.status, words in reply.error) == (status, True)
 
 
 def test_one_array_for_several_inputs_is_told_what_to_send(pair: Server) -> None:

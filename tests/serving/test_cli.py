@@ -20,9 +20,13 @@ def test_help_names_every_flag_and_its_default() -> None:
         "--port-file",
         "--threads",
         "--workers",
+        "--model-name",
         "--cpus",
         "--max-body-mib",
         "--max-waiting",
+        "--max-batch",
+        "--batch-delay-ms",
+        "--timeout-ms",
     )
     for flag in flags:
         assert f"{flag} " in text

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from dyno.errors import RequestError
 from dyno.records import TensorSpec
-from serving.protocol import CONTENT_TYPES, JSON, NPY, NPZ, RAW, decode
+from serving.answer import JSON
+from serving.protocol import CONTENT_TYPES, NPY, NPZ, RAW, decode
 from tests.serving.helpers import npy, npz
 
 MAX_BYTES = 4096

@@ -13,7 +13,8 @@ import pytest
 
 from dyno.errors import RequestError
 from dyno.records import TensorSpec
-from serving.protocol import JSON, NPY, NPZ, RAW, decode, encode, oip_tensors
+from serving.answer import JSON
+from serving.protocol import NPY, NPZ, RAW, decode, encode
 from tests.serving.helpers import from_npy, from_npz, npy, npz
 
 
@@ -200,8 +201,3 @@ def test_infinity_is_refused_in_json_with_406() -> None:
     with pytest.raises(RequestError, match="ask with Accept: application/x-npy") as error:
         encode({"x": np.array([np.inf])}, "", JSON, (spec("float64", 1),))
     assert error.value.status == 406
-
-
-def test_datatypes_have_the_names_of_the_open_inference_protocol() -> None:
-    names = {"bool": "BOOL", "uint8": "UINT8", "int64": "INT64", "float16": "FP16", "float64": "FP64"}
-    assert {name: oip_tensors([spec(name)])[0]["datatype"] for name in names} == names

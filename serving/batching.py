@@ -1,0 +1,186 @@
+"""Requests that wait at the same time, joined into one inference along the first axis.
+
+A free worker takes what waits, up to the limit, so a lone request is never held back for company unless a
+delay is asked for. Requests are read, joined, run, split and answered in the worker thread; one that fails to
+read, or that makes the joined inference fail, fails alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TypeAlias
+
+import numpy as np
+
+from serving.answer import Answer, Call
+from serving.backends import Backend
+from serving.pool import WorkerPool
+
+Prepare: TypeAlias = Callable[[Backend], Call]
+Result: TypeAlias = Answer | Exception
+Observe: TypeAlias = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """At most `max_rows` in one inference; the first request waits `max_delay_s` at most for others."""
+
+    max_rows: int
+    max_delay_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    prepare: Prepare
+    since_s: float
+    result: asyncio.Future[Answer]
+
+
+class Batcher:
+    """The queue before the workers of `pool`. Lives on the event loop; `observe` gets rows and seconds."""
+
+    def __init__(self, pool: WorkerPool, limits: BatchLimits, observe: Observe) -> None:
+        self._pool = pool
+        self._limits = limits
+        self._observe = observe
+        self._waiting: deque[_Waiting] = deque()
+        self._free = pool.workers
+        self._timer: asyncio.TimerHandle | None = None
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, prepare: Prepare) -> Answer:
+        """Queue one request and wait for its answer.
+
+        Raises:
+            RequestError: as `prepare`, the backend or the call's answer raise it.
+        """
+        loop = asyncio.get_running_loop()
+        one = _Waiting(prepare, loop.time(), loop.create_future())
+        self._waiting.append(one)
+        self._dispatch()
+        return await one.result
+
+    def _dispatch(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting and self._free:
+            due_s = self._waiting[0].since_s + self._limits.max_delay_s
+            if len(self._waiting) < self._limits.max_rows and loop.time() < due_s:
+                self._timer = loop.call_at(due_s, self._dispatch)
+                return
+            # Each has a row at least, so no more than this many can go together.
+            count = min(len(self._waiting), self._limits.max_rows)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            self._free -= 1
+            task = loop.create_task(self._run(batch))
+            self._running.add(task)  # else it may be collected while it runs
+            task.add_done_callback(self._running.discard)
+
+    async def _run(self, batch: list[_Waiting]) -> None:
+        prepares = [one.prepare for one in batch]
+        try:
+            results: list[Result] = await self._pool.run(
+                lambda backend: run_joined(backend, prepares, self._limits.max_rows, self._observe)
+            )
+        except Exception as error:  # a bug: each of the requests must hear of it
+            results = [error] * len(batch)
+        finally:
+            self._free += 1
+        for one, result in zip(batch, results, strict=True):
+            if one.result.done():
+                continue
+            if isinstance(result, Exception):
+                one.result.set_exception(result)
+            else:
+                one.result.set_result(result)
+        self._dispatch()
+
+
+def run_joined(backend: Backend, prepares: list[Prepare], max_rows: int, observe: Observe) -> list[Result]:
+    """Answer all of `prepares` with as few inferences as `max_rows` allows; in their order."""
+    made = [_prepared(prepare, backend) for prepare in prepares]
+    results: dict[int, Result] = {index: one for index, one in enumerate(made) if isinstance(one, Exception)}
+    calls = {index: one for index, one in enumerate(made) if not isinstance(one, Exception)}
+    for group in _groups(calls, max_rows):
+        members = [calls[index] for index in group]
+        results.update(zip(group, _run_group(backend, members, observe), strict=True))
+    return [results[index] for index in range(len(prepares))]
+
+
+def _prepared(prepare: Prepare, backend: Backend) -> Call | Exception:
+    try:
+        return prepare(backend)
+    except Exception as error:
+        return error
+
+
+def _run_group(backend: Backend, calls: list[Call], observe: Observe) -> list[Result]:
+    if len(calls) == 1:
+        return [_run_one(backend, calls[0], observe)]
+    counts = [_rows(call) for call in calls]
+    joined = {name: np.concatenate([call.feeds[name] for call in calls]) for name in calls[0].feeds}
+    try:
+        outputs = _timed(backend, joined, sum(counts), observe)
+    except Exception:  # whose fault it is shows when each runs alone
+        return [_run_one(backend, call, observe) for call in calls]
+    if any(array.shape[:1] != (sum(counts),) for array in outputs.values()):
+        return [_run_one(backend, call, observe) for call in calls]
+    ends = np.cumsum(counts)
+    return [
+        _answer(call, {name: array[end - count : end] for name, array in outputs.items()})
+        for call, count, end in zip(calls, counts, ends, strict=True)
+    ]
+
+
+def _run_one(backend: Backend, call: Call, observe: Observe) -> Result:
+    try:
+        outputs = _timed(backend, call.feeds, _rows(call), observe)
+    except Exception as error:
+        return error
+    return _answer(call, outputs)
+
+
+def _answer(call: Call, outputs: dict[str, np.ndarray]) -> Result:
+    try:
+        return call.answer(outputs)
+    except Exception as error:
+        return error
+
+
+def _timed(
+    backend: Backend, feeds: dict[str, np.ndarray], rows: int, observe: Observe
+) -> dict[str, np.ndarray]:
+    started_s = perf_counter()
+    outputs = backend.run(feeds)
+    observe(rows, perf_counter() - started_s)
+    return outputs
+
+
+def _groups(calls: dict[int, Call], max_rows: int) -> Iterator[list[int]]:
+    """Put together what has the same sizes but for the rows, in the order of arrival."""
+    open_groups: dict[tuple[object, ...], list[int]] = {}
+    filled: dict[tuple[object, ...], int] = {}
+    for index, call in calls.items():
+        rows = _rows(call)
+        if rows == 0:
+            yield [index]
+            continue
+        key = tuple((name, array.shape[1:]) for name, array in sorted(call.feeds.items()))
+        if key in open_groups and filled[key] + rows > max_rows:
+            yield open_groups.pop(key)
+            filled[key] = 0
+        open_groups.setdefault(key, []).append(index)
+        filled[key] = filled.get(key, 0) + rows
+    yield from open_groups.values()
+
+
+def _rows(call: Call) -> int:
+    """Return the rows that all inputs agree on; 0 where there are none to join."""
+    counts = {array.shape[0] if array.ndim else 0 for array in call.feeds.values()}
+    return counts.pop() if len(counts) == 1 else 0

@@ -1,0 +1,116 @@
+"""What stands in for a function that the user's script does not have."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from dyno.errors import ModelError, RequestError
+from serving.answer import JSON
+from serving.backends import MANIFEST, Backend, load_backend
+from serving.npy import read_any_npy, shown
+from serving.protocol import NPY, RAW, media_type
+
+CSV = "text/csv"
+_INPUT_TYPES = (JSON, NPY, CSV, RAW)
+_OUTPUT_TYPES = (JSON, NPY, CSV)
+
+
+class Model:
+    """An artifact or an ONNX model to be called from user code: arrays by name in, arrays by name out."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def __call__(self, feeds: dict[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
+        """Run one inference; a bare array is enough for a model of one input."""
+        specs = self.backend.inputs
+        if not isinstance(feeds, dict):
+            feeds = {specs[0].name: feeds}
+        return self.backend.run({spec.name: np.asarray(feeds[spec.name], spec.dtype) for spec in specs})
+
+
+def model_fn(folder: Path, threads: int) -> Model:
+    """Load the folder's artifact, or its only `.onnx` file.
+
+    Raises:
+        ModelError: it has neither.
+    """
+    if (folder / MANIFEST).is_file():
+        from runtime.session import Session
+        from serving.backends import ArtifactBackend
+
+        return Model(ArtifactBackend(Session.load(folder, threads)))
+    models = sorted(folder.glob("*.onnx"))
+    if len(models) != 1:
+        raise ModelError(
+            f"the script of {folder} has no model_fn, and the folder holds {len(models)} .onnx files and no "
+            "artifact: define model_fn(model_dir)"
+        )
+    return Model(load_backend(models[0], threads))
+
+
+def input_fn(body: bytes | str, content_type: str) -> Any:
+    """Read JSON, npy, CSV of numbers, or bytes as they are."""
+    kind = media_type(content_type)
+    try:
+        if kind == JSON:
+            return from_json(body)
+        if kind == NPY:
+            return read_any_npy(_bytes(body))
+        if kind == CSV:
+            return np.loadtxt(io.StringIO(_text(body)), delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise RequestError(f"the body is no readable {kind}: {error}") from error
+    if kind == RAW:
+        return body
+    raise RequestError(
+        f"unknown Content-Type {shown(content_type)}: expected {', '.join(_INPUT_TYPES)}", status=415
+    )
+
+
+def predict_fn(data: Any, model: Any) -> Any:
+    """Call the model."""
+    return model(data)
+
+
+def output_fn(prediction: Any, accept: str) -> tuple[bytes, str]:
+    """Write JSON, npy or CSV: the first of `accept` that is one of these, else JSON."""
+    kinds = [kind for kind in map(media_type, accept.split(",")) if kind in _OUTPUT_TYPES]
+    kind = kinds[0] if kinds else JSON
+    value = _plain(prediction)
+    if kind == JSON:
+        try:
+            return to_json(value, serialize_unknown=False, fallback=_plain_or_refuse), kind
+        except PydanticSerializationError as error:
+            raise TypeError(f"what predict_fn gave can't be written as JSON: {error}") from error
+    stream = io.BytesIO()
+    if kind == NPY:
+        np.save(stream, np.asarray(value), allow_pickle=False)
+    else:
+        np.savetxt(stream, np.atleast_2d(np.asarray(value)), delimiter=",")
+    return stream.getvalue(), kind
+
+
+def _plain(value: Any) -> Any:
+    """Turn a torch tensor into an array."""
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+
+def _plain_or_refuse(value: Any) -> Any:
+    value = _plain(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(f"define output_fn for {type(value).__name__}")
+
+
+def _bytes(body: bytes | str) -> bytes:
+    return body if isinstance(body, bytes) else body.encode()
+
+
+def _text(body: bytes | str) -> str:
+    return body if isinstance(body, str) else body.decode()

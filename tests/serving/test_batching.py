@@ -1,0 +1,188 @@
+"""Requests joined into one inference: in the worker, and in a real server process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
+
+from dyno.errors import RequestError
+from serving.answer import Answer, Call
+from serving.backends import Backend, load_backend
+from serving.batch_check import why_not_joined
+from serving.batching import Prepare, Result, run_joined
+from serving.protocol import NPY, InvocationCall
+from tests.serving import models
+from tests.serving.helpers import Reply, Server, from_npy, multiplications, npy, serving, wait_until
+from tests.serving.test_app import counts
+
+X = np.eye(4, dtype=np.float32)
+
+
+def prepared(**feeds: np.ndarray) -> Prepare:
+    def prepare(backend: Backend) -> Call:
+        return InvocationCall(feeds, "", NPY, backend.outputs)
+
+    return prepare
+
+
+def unreadable(_backend: Backend) -> Call:
+    raise RequestError("unreadable")
+
+
+def joined(model: Path, *prepares: Prepare, max_rows: int = 8) -> tuple[list[Result], list[int]]:
+    """Return the results, and the rows of each inference."""
+    rows: list[int] = []
+    results = run_joined(
+        load_backend(model, 1), list(prepares), max_rows, lambda count, _seconds: rows.append(count)
+    )
+    return results, rows
+
+
+def array(result: Result) -> np.ndarray:
+    assert isinstance(result, Answer), repr(result)
+    return from_npy(result.body)
+
+
+def test_joined_requests_get_the_rows_that_they_would_get_alone(tmp_path: Path) -> None:
+    sizes = (1, 3, 2)
+    inputs = [np.full((size, 4), size, np.float32) for size in sizes]
+    results, rows = joined(models.matmul(tmp_path / "m.onnx"), *(prepared(x=x) for x in inputs))
+    assert rows == [6]
+    for x, result in zip(inputs, results, strict=True):
+        np.testing.assert_array_equal(array(result), x @ models.WEIGHTS)
+
+
+def test_no_inference_has_more_rows_than_allowed_but_that_of_one_request(tmp_path: Path) -> None:
+    path = models.matmul(tmp_path / "m.onnx")
+    results, rows = joined(path, *(prepared(x=X[:size]) for size in (2, 1, 2, 4, 1)), max_rows=3)
+    assert rows == [3, 2, 4, 1]
+    assert [len(array(result)) for result in results] == [2, 1, 2, 4, 1]
+
+
+def test_only_requests_of_the_same_other_sizes_are_joined(tmp_path: Path) -> None:
+    ids = [np.full((1, length), number) for number, length in enumerate((2, 5, 2))]
+    results, rows = joined(models.lookup(tmp_path / "m.onnx"), *(prepared(ids=one) for one in ids))
+    assert sorted(rows) == [1, 2]
+    assert [array(result).tolist() for result in results] == [[[0.0] * 2], [[0.125] * 5], [[0.25] * 2]]
+
+
+def test_requests_without_rows_are_answered_too(tmp_path: Path) -> None:
+    results, _ = joined(models.matmul(tmp_path / "m.onnx"), prepared(x=X[:0]), prepared(x=X[:1]))
+    assert [len(array(result)) for result in results] == [0, 1]
+
+
+def test_a_request_that_fails_fails_alone(tmp_path: Path) -> None:
+    good, bad = np.array([[1]]), np.array([[9]])
+    results, rows = joined(
+        models.lookup(tmp_path / "m.onnx"),
+        prepared(ids=good),
+        prepared(ids=bad),
+        unreadable,
+        prepared(ids=good),
+    )
+    assert rows == [1, 1]
+    assert array(results[0]).tolist() == array(results[3]).tolist() == [[0.125]]
+    assert isinstance(results[1], RequestError)
+    assert "out of data bounds" in str(results[1])
+    assert str(results[2]) == "unreadable"
+
+
+def test_models_whose_rows_stand_alone_are_told_from_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    made = {
+        name: why_not_joined(load_backend(getattr(models, name)(path), 1))
+        for name in ("matmul", "lookup", "over_rows", "relu", "picky", "pair")
+    }
+    assert made["matmul"] is made["lookup"] is None
+    assert made["over_rows"] == "rows of 'y' are not those that they are alone: they depend on one another"
+    assert made["relu"] == "'x' has the fixed shape (1, 4)"
+    assert made["pair"] == "'a' has the fixed shape (2, 3)"
+    assert str(made["picky"]).startswith("it fails on one or two rows of random numbers: ")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Four requests of one row each leave at once, fewer after 0.3 s."""
+    folder = tmp_path_factory.mktemp("batch")
+    flags = ("--max-batch", "4", "--batch-delay-ms", "300")
+    with serving(models.matmul(folder / "m.onnx"), folder, *flags) as running:
+        yield running
+
+
+def test_clients_that_come_together_are_served_together(server: Server) -> None:
+    before = counts(server)
+    with ThreadPoolExecutor(8) as clients:
+        replies = list(clients.map(lambda row: server.infer(npy(X[row % 4 :][:1]), NPY), range(8)))
+    for row, reply in enumerate(replies):
+        np.testing.assert_array_equal(from_npy(reply.body), models.WEIGHTS[row % 4 :][:1])
+    after = counts(server)
+    assert after["dyno_batch_rows_sum"] - before["dyno_batch_rows_sum"] == 8
+    assert after["dyno_batch_rows_count"] - before["dyno_batch_rows_count"] < 8
+    assert "batching: up to 4 rows, a delay of 300 ms at most" in server.child.log.read_text()
+
+
+def test_a_lone_request_and_a_bad_one_are_answered_when_the_delay_is_over(server: Server) -> None:
+    assert server.infer(npy(X[:1]), NPY).status == 200
+    assert "no readable npy" in server.infer(b"hello", NPY).error
+
+
+def test_what_waits_to_be_joined_is_answered_before_the_server_ends(tmp_path: Path) -> None:
+    flags = ("--max-batch", "4", "--batch-delay-ms", "1500")
+    with (
+        serving(models.matmul(tmp_path / "m.onnx"), tmp_path, *flags) as server,
+        ThreadPoolExecutor(1) as client,
+    ):
+        reply = client.submit(server.infer, npy(X[:1]), NPY)
+        wait_until(lambda: counts(server)["dyno_requests_in_flight"] == 1, 10)
+        os.kill(server.child.pid, signal.SIGTERM)
+        assert reply.result().status == 200
+        assert server.child.process.wait(30) == 0
+
+
+def test_a_model_that_can_not_be_joined_is_served_one_by_one_and_says_so(tmp_path: Path) -> None:
+    with serving(models.relu(tmp_path / "m.onnx"), tmp_path, "--max-batch", "8") as server:
+        assert "no batching: 'x' has the fixed shape (1, 4)\n" in server.child.log.read_text()
+        assert from_npy(server.infer(npy(X[:1]), NPY).body).tolist() == X[:1].tolist()
+
+
+def keep_busy(server: Server, clients: ThreadPoolExecutor, seconds: float) -> Future[Reply]:
+    """Send a request that takes so long, and wait until it is there."""
+    body = npy(np.array(multiplications(server, seconds=seconds)))
+    reply = clients.submit(server.infer, body, NPY)
+    wait_until(lambda: counts(server)["dyno_requests_in_flight"] == 1, 10)
+    return reply
+
+
+def test_a_request_past_the_servers_deadline_is_answered_504_and_not_begun(tmp_path: Path) -> None:
+    with (
+        serving(models.busy(tmp_path / "busy.onnx"), tmp_path, "--timeout-ms", "1000") as server,
+        ThreadPoolExecutor(1) as clients,
+    ):
+        first = keep_busy(server, clients, 2.0)
+        second = server.infer(npy(np.array(1)), NPY)
+        assert (first.result().status, second.status) == (200, 504)
+        assert "deadline of 1000 ms: not begun" in second.error
+        assert counts(server)["dyno_requests_total/504"] == 1
+
+
+def test_a_request_past_the_deadline_that_it_names_is_answered_504(tmp_path: Path) -> None:
+    with (
+        serving(models.busy(tmp_path / "busy.onnx"), tmp_path) as server,
+        ThreadPoolExecutor(1) as clients,
+        triton.InferenceServerClient(f"127.0.0.1:{server.port}", network_timeout=30) as client,
+    ):
+        first = keep_busy(server, clients, 0.5)
+        number = triton.InferInput("n", [], "INT64")
+        number.set_data_from_numpy(np.array(1))
+        with pytest.raises(InferenceServerException, match="deadline of 1 ms: not begun") as error:
+            client.infer("model", [number], timeout=1000)
+        assert error.value.status() == "504"
+        assert first.result().status == 200
