@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 from onnx import helper, shape_inference
 
+from compiler.frontends.onnx_rules.apply import correct, take_apart
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ModelError
 from dyno.records import TensorSpec
@@ -36,7 +37,7 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
     fixed = fix_shapes({value.name: _declared(path, value) for value in free}, shapes)
     for value in free:
         _set_shape(value, fixed[value.name])
-    simple = _simplify(path, model)
+    simple = _simplify(path, correct(model) if model.ByteSize() < PROTOBUF_LIMIT_BYTES else model)
     inputs = tuple(TensorSpec(name=v.name, dtype=_dtype(path, v), shape=fixed[v.name]) for v in free)
     return Source(
         name=path.name,
@@ -44,7 +45,7 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
         digest=digest_files([path, *_external_files(path)]),
         inputs=inputs,
         outputs=tuple(_output_spec(path, value) for value in simple.graph.output),
-        import_relax=lambda: _import(simple, fixed),
+        import_relax=lambda: _import_either(path, model, simple, fixed),
         reference=_reference(path, model),
         reference_name=f"onnxruntime {onnxruntime.__version__}",
     )
@@ -183,6 +184,22 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type == "Sum" and len(node.input) == 2:
             node.op_type = "Add"
+
+
+def _import_either(path: Path, model: onnx.ModelProto, simple: onnx.ModelProto, shapes: Shapes) -> Any:
+    """Import the model; where the front end can't, import it with its operators taken apart.
+
+    Only then: an operator that is known as a whole is the faster one.
+    """
+    try:
+        return _import(simple, shapes)
+    except Exception as error:
+        if model.ByteSize() >= PROTOBUF_LIMIT_BYTES:  # what can't be one message can't be inlined
+            raise
+        try:
+            return _import(_simplify(path, take_apart(model)), shapes)
+        except Exception as second:
+            raise second from error
 
 
 def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
