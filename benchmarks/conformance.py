@@ -182,7 +182,9 @@ def _print(document: Row) -> None:
     passes, native = document["onnxruntime_passes"], document["native"]
     share = f"{native / passes:.1%}" if passes else "-"
     print(f"{document['total']} tests; ONNX Runtime passes {passes}")
-    print(f"of these {native} native ({share}), {document['specialised']} of them for given values of a shape")
+    print(
+        f"of these {native} native ({share}), {document['specialised']} of them for given values of a shape"
+    )
     print(f"crashes and timeouts: {document['crashes']}")
     for (stage, reason), count in Counter(
         (failure["stage"], failure["reason"][:100]) for failure in document["failures"]
@@ -191,12 +193,18 @@ def _print(document: Row) -> None:
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.conformance", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.conformance", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--json", type=Path, help="also write the figures and failures here")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="of the tests' names, e.g. 'test_conv*'")
+    parser.add_argument(
+        "--only", default="*", metavar="PATTERN", help="of the tests' names, e.g. 'test_conv*'"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="the first N tests only")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="SECONDS", help="for one test")
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of --json ended")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where an interrupted run of --json ended"
+    )
     args = parser.parse_args(arguments)
     if args.resume and not args.json:
         parser.error("--resume needs --json: the results of the interrupted run lie beside it")

@@ -29,7 +29,9 @@ def main(names: Path, results: Path) -> None:
         for name in names.read_text().split():
             case = cases[name]
             passes = _step(stream, name, "onnxruntime", lambda case=case: _onnxruntime(case))
-            outcome = _step(stream, name, "native", lambda case=case: _native(case), passes=not passes["stage"])
+            outcome = _step(
+                stream, name, "native", lambda case=case: _native(case), passes=not passes["stage"]
+            )
             _say(stream, {"test": name, "onnxruntime": not passes["stage"], **outcome})
 
 

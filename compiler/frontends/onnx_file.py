@@ -19,6 +19,7 @@ from dyno.errors import ModelError
 from dyno.records import TensorSpec
 
 PROTOBUF_LIMIT_BYTES = 1 << 31
+APART_ROUNDS = 3
 
 
 def read_onnx(path: Path, shapes: Shapes) -> Source:
@@ -37,7 +38,7 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
     fixed = fix_shapes({value.name: _declared(path, value) for value in free}, shapes)
     for value in free:
         _set_shape(value, fixed[value.name])
-    simple = _simplify(path, correct(model) if model.ByteSize() < PROTOBUF_LIMIT_BYTES else model)
+    simple = _simplify(path, model)
     inputs = tuple(TensorSpec(name=v.name, dtype=_dtype(path, v), shape=fixed[v.name]) for v in free)
     return Source(
         name=path.name,
@@ -45,7 +46,7 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
         digest=digest_files([path, *_external_files(path)]),
         inputs=inputs,
         outputs=tuple(_output_spec(path, value) for value in simple.graph.output),
-        import_relax=lambda: _import_either(path, model, simple, fixed),
+        import_relax=lambda: _import_either(path, simple, fixed),
         reference=_reference(path, model),
         reference_name=f"onnxruntime {onnxruntime.__version__}",
     )
@@ -186,20 +187,31 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
             node.op_type = "Add"
 
 
-def _import_either(path: Path, model: onnx.ModelProto, simple: onnx.ModelProto, shapes: Shapes) -> Any:
+def _import_either(path: Path, model: onnx.ModelProto, shapes: Shapes) -> Any:
     """Import the model; where the front end can't, import it with its operators taken apart.
 
     Only then: an operator that is known as a whole is the faster one.
     """
+    if model.ByteSize() >= PROTOBUF_LIMIT_BYTES:  # what can't be one message can't be looked through by onnx
+        return _import(model, shapes)
     try:
-        return _import(simple, shapes)
+        return _import(correct(model), shapes)
     except Exception as error:
-        if model.ByteSize() >= PROTOBUF_LIMIT_BYTES:  # what can't be one message can't be inlined
-            raise
+        return _import_apart(path, model, shapes, error)
+
+
+def _import_apart(path: Path, model: onnx.ModelProto, shapes: Shapes, error: Exception) -> Any:
+    """Take the operators apart, simplify, and again: a definition may stand on operators that have one too."""
+    for _ in range(APART_ROUNDS):
+        before = model.SerializeToString()
         try:
-            return _import(_simplify(path, take_apart(model)), shapes)
-        except Exception as second:
-            raise second from error
+            model = _simplify(path, take_apart(model))
+            return _import(correct(model), shapes)
+        except Exception as last:
+            if model.SerializeToString() == before:
+                raise last from error
+            error = last
+    raise error
 
 
 def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:

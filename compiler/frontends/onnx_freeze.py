@@ -49,20 +49,34 @@ SLOTS: dict[str, tuple[int, ...]] = {
     "SequenceInsert": (2,),
     "Slice": (1, 2, 3, 4),
 }
-# Those whose output's shape hangs on the numbers of all that they read.
-ALL_SLOTS = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
+_SHAPE_ONLY = ("Shape", "Size")  # read no numbers, only how many there are
 
 
 def shape_inputs(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Name the graph inputs that decide shapes, in the model's order."""
+    """Name the graph inputs that decide shapes, directly or by what is computed from them, in the model's order.
+
+    Only numbers and lists: what a whole tensor of data decides is not for one value.
+    """
     wanted = {
         name
         for node in model.graph.node
         for place, name in enumerate(node.input)
         if place in SLOTS.get(node.op_type, ())
     }
+    for node in reversed(model.graph.node):  # in order of computation, so one walk back is enough
+        if wanted.intersection(node.output) and node.op_type not in _SHAPE_ONLY:
+            wanted.update(node.input)
     weights = {tensor.name for tensor in model.graph.initializer}
-    return tuple(v.name for v in model.graph.input if v.name in wanted and v.name not in weights)
+    return tuple(
+        value.name
+        for value in model.graph.input
+        if value.name in wanted and value.name not in weights and _is_short(value)
+    )
+
+
+def _is_short(value: onnx.ValueInfoProto) -> bool:
+    tensor = value.type.tensor_type
+    return value.type.HasField("tensor_type") and tensor.HasField("shape") and len(tensor.shape.dim) <= 1
 
 
 def freeze(model: onnx.ModelProto, values: Mapping[str, Array]) -> onnx.ModelProto:

@@ -8,14 +8,13 @@ import numpy as np
 
 from compiler.frontends.onnx_rules.graph import Array, Writer
 
-_BEFORE_BIAS, _CAPPED, _BIASED, _AFTER_SOFTMAX = range(4)
-_ONLY_SOFTCAP_FIRST = 24  # opset from which the soft cap comes before the mask
-
 
 def attention(w: Writer) -> list[str] | None:
     """Give Y, present key, present value and the product, in whichever mode the node asks for."""
     query, key, value = (_heads(w, place) for place in range(3))
-    (batch, q_heads, q_len, size), (_, kv_heads, kv_len, _), (*_, v_size) = (x[1] for x in (query, key, value))
+    (batch, q_heads, q_len, size), (_, kv_heads, kv_len, _), (*_, v_size) = (
+        x[1] for x in (query, key, value)
+    )
     past = 0
     keys, values = key[0], value[0]
     if w.input(4):
@@ -32,22 +31,15 @@ def attention(w: Writer) -> list[str] | None:
     factor = w.const(root, dtype)
     scaled = w.op("Mul", w.transpose(keys, (0, 1, 3, 2)), factor)
     scores = w.op("MatMul", w.op("Mul", query[0], factor), scaled)
-    seen = [scores]
+    capped = _capped(w, scores, dtype)
     mask = _mask(w, (q_len, kv_len, past), dtype)
-    for step in _steps(w):
-        scores = _capped(w, scores, dtype) if step == "cap" else _added(w, scores, mask)
-        seen.append(scores)
-    chances = _softmax(w, scores, dtype, guarded=bool(mask))
-    seen.append(chances)
+    biased = w.op("Add", capped, mask) if mask else capped
+    chances = _softmax(w, biased, dtype, guarded=bool(mask))
+    seen = [scores, capped, biased, chances]  # by the number of the output mode
     out = w.op("MatMul", chances, values)
     if len(w.shape(w.input(0))) == 3:
         out = w.reshape(w.transpose(out, (0, 2, 1, 3)), (batch, q_len, q_heads * v_size))
     return [out, *present, seen[int(w.attribute("qk_matmul_output_mode", 0))]]
-
-
-def _steps(w: Writer) -> tuple[str, str]:
-    """Order of cap and mask: output modes count the steps, and opset 23 names them the other way about."""
-    return ("cap", "mask") if w.opset >= _ONLY_SOFTCAP_FIRST else ("mask", "cap")
 
 
 def _heads(w: Writer, place: int) -> tuple[str, tuple[int, int, int, int]]:
@@ -139,10 +131,6 @@ def _capped(w: Writer, scores: str, dtype: object) -> str:
         return scores
     limit = w.const(cap, dtype)
     return w.op("Mul", w.op("Tanh", w.op("Div", scores, limit)), limit)
-
-
-def _added(w: Writer, scores: str, mask: str) -> str:
-    return w.op("Add", scores, mask) if mask else scores
 
 
 def _softmax(w: Writer, scores: str, dtype: object, *, guarded: bool) -> str:

@@ -53,9 +53,7 @@ def _layer(w: Writer, gates: int, cell: Cell, default: list[str]) -> list[str] |
     shape, hidden = w.shape(w.input(0)), w.shape(w.input(2))[2]
     batch_first = bool(w.attribute("layout", 0))
     steps, batch = (shape[1], shape[0]) if batch_first else (shape[0], shape[1])
-    # Rows of different lengths would need masks in every step.
-    ragged = w.input(4) and not _all_full(w, steps)
-    if ragged or steps > MOST_STEPS or w.attribute("clip") or w.attribute("input_forget", 0):
+    if steps > MOST_STEPS or w.attribute("clip") or w.attribute("input_forget", 0):
         return None
     way = w.attribute("direction", "forward")
     ways = ["forward", "reverse"] if way == "bidirectional" else [way]
@@ -72,8 +70,9 @@ def _layer(w: Writer, gates: int, cell: Cell, default: list[str]) -> list[str] |
         outs = []
         for step in range(steps) if one == "forward" else reversed(range(steps)):
             row = w.reshape(w.slice(data, 0, step, step + 1), (batch, shape[2]))
-            state = cell(direction, w.op("MatMul", row, weights), state)
-            outs.append(w.reshape(state[0], (1, 1, batch, hidden)))
+            new = cell(direction, w.op("MatMul", row, weights), state)
+            out, state = _within_length(w, step, new, state)
+            outs.append(w.reshape(out, (1, 1, batch, hidden)))
         outs = outs if one == "forward" else outs[::-1]
         sequences.append(w.op("Concat", *outs, axis=0))
         finals.append([w.reshape(part, (1, batch, hidden)) for part in state])
@@ -84,9 +83,13 @@ def _layer(w: Writer, gates: int, cell: Cell, default: list[str]) -> list[str] |
     return [whole, *last]
 
 
-def _all_full(w: Writer, steps: int) -> bool:
-    lengths = w.value(w.input(4))
-    return lengths is not None and bool((lengths == steps).all())
+def _within_length(w: Writer, step: int, new: list[str], old: list[str]) -> tuple[str, list[str]]:
+    """Give the step's output and the state behind it; rows that are shorter give 0 and keep their state."""
+    if not w.input(4):
+        return new[0], new
+    runs = w.reshape(w.op("Less", w.const(step, w.dtype(w.input(4))), w.input(4)), (-1, 1))
+    state = [w.op("Where", runs, now, before) for now, before in zip(new, old, strict=True)]
+    return w.op("Where", runs, new[0], w.const(0, w.dtype(w.input(0)))), state
 
 
 def _activations(w: Writer, names: list[str]) -> list[Callable[[str], str]] | None:
