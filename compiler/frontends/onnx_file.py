@@ -13,11 +13,13 @@ import onnx
 import onnxruntime
 from onnx import helper, shape_inference
 
+from compiler.frontends.onnx_rules.apply import correct, take_apart
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ModelError
 from dyno.records import TensorSpec
 
 PROTOBUF_LIMIT_BYTES = 1 << 31
+APART_ROUNDS = 3
 
 
 def read_onnx(path: Path, shapes: Shapes) -> Source:
@@ -44,7 +46,7 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
         digest=digest_files([path, *_external_files(path)]),
         inputs=inputs,
         outputs=tuple(_output_spec(path, value) for value in simple.graph.output),
-        import_relax=lambda: _import(simple, fixed),
+        import_relax=lambda: _import_either(path, simple, fixed),
         reference=_reference(path, model),
         reference_name=f"onnxruntime {onnxruntime.__version__}",
     )
@@ -183,6 +185,33 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type == "Sum" and len(node.input) == 2:
             node.op_type = "Add"
+
+
+def _import_either(path: Path, model: onnx.ModelProto, shapes: Shapes) -> Any:
+    """Import the model; where the front end can't, import it with its operators taken apart.
+
+    Only then: an operator that is known as a whole is the faster one.
+    """
+    if model.ByteSize() >= PROTOBUF_LIMIT_BYTES:  # what can't be one message can't be looked through by onnx
+        return _import(model, shapes)
+    try:
+        return _import(correct(model), shapes)
+    except Exception as error:
+        return _import_apart(path, model, shapes, error)
+
+
+def _import_apart(path: Path, model: onnx.ModelProto, shapes: Shapes, error: Exception) -> Any:
+    """Take the operators apart, simplify, and again: a definition may stand on operators that have one too."""
+    for _ in range(APART_ROUNDS):
+        before = model.SerializeToString()
+        try:
+            model = _simplify(path, take_apart(model))
+            return _import(correct(model), shapes)
+        except Exception as last:
+            if model.SerializeToString() == before:
+                raise last from error
+            error = last
+    raise error
 
 
 def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:

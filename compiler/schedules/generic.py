@@ -76,6 +76,8 @@ def _crossed_axis(sch: Any, block: Any) -> int | None:
     Of what it reads, only tensors count that are at least as large as what it writes.
     """
     node = sch.get(block)
+    if not node.writes:  # an opaque block says nothing of what it reads and writes
+        return None
     axes = [axis.var for axis in node.iter_vars]
     written = math.prod(int(size) for size in node.writes[0].source.shape)
     for region in node.reads:

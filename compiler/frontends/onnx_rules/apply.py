@@ -1,0 +1,169 @@
+"""Taking a model's operators apart: by the rules here, then by the definitions that ONNX itself gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+import onnx
+from onnx import helper, inliner, numpy_helper, shape_inference
+
+from compiler.frontends.onnx_rules import attention, norms, numbers, recurrent, resize
+from compiler.frontends.onnx_rules.graph import Facts, Rule, Writer
+
+_REDUCTIONS = (
+    *("ReduceMax", "ReduceMin", "ReduceSum", "ReduceMean", "ReduceProd", "ReduceLogSumExp", "ReduceLogSum"),
+    *("ReduceSumSquare", "ReduceL1", "ReduceL2"),
+)
+RULES: dict[str, Rule] = {
+    "Attention": attention.attention,
+    "RotaryEmbedding": attention.rotary,
+    "RNN": recurrent.rnn,
+    "GRU": recurrent.gru,
+    "LSTM": recurrent.lstm,
+    "LayerNormalization": norms.layer_norm,
+    "RMSNormalization": norms.rms_norm,
+    "GroupNormalization": norms.group_norm,
+    "BatchNormalization": numbers.batch_norm,
+    "CumProd": numbers.cumulative_product,
+    "Dropout": numbers.dropout,
+    "EyeLike": numbers.eye_like,
+    "IsInf": numbers.is_infinite,
+    "LpNormalization": numbers.lp_norm,
+    "Pow": numbers.power,
+    "QLinearMatMul": numbers.quantized_matmul,
+    **dict.fromkeys(_REDUCTIONS, numbers.reduce_nothing),
+    "Resize": resize.resize,
+    "Split": numbers.split,
+    "Upsample": resize.upsample,
+}
+# Those that the front end would read wrongly, without a word: taken apart at once.
+MISREAD: dict[str, Callable[[Writer], bool]] = {
+    "BatchNormalization": lambda w: bool(w.attribute("training_mode", 0)),
+    "Dropout": lambda w: w.wants(1),
+    "IsInf": lambda w: not (w.attribute("detect_positive", 1) and w.attribute("detect_negative", 1)),
+    "LayerNormalization": lambda w: w.wants(1) or w.wants(2),
+    "Pow": lambda w: w.dtype(w.input(0)).kind != "f" or w.dtype(w.input(0)) != w.dtype(w.input(1)),
+    "RMSNormalization": lambda w: int(w.attribute("axis", -1)) not in (-1, len(w.shape(w.input(0))) - 1),
+    **dict.fromkeys(_REDUCTIONS, lambda w: numbers.is_empty(w) or w.dtype(w.input(0)) == np.bool_),
+    "Resize": resize.misread,
+    "Split": numbers.has_empty_part,
+}
+# Operators that the front end reads well although ONNX defines them by others.
+KEPT = (
+    *("BatchNormalization", "Bernoulli", "Clip", "Gelu", "GlobalLpPool", "HardSigmoid", "HardSwish"),
+    *("LeakyRelu", "LessOrEqual", "GreaterOrEqual", "LogSoftmax", "Mish", "PRelu", "Relu", "Selu", "Softmax"),
+    *("Softplus", "Softsign", "Elu"),
+)
+# The earliest opset that the rules write for; older models are brought to NEWER first.
+_OLDEST, _NEWER = 13, 18
+_DOMAINS = ("", "ai.onnx")
+
+
+def correct(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Take apart only the operators that the front end would read wrongly."""
+    return _with_rules(model, {name: RULES[name] for name in MISREAD}, MISREAD)
+
+
+def take_apart(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Take apart all that can be: own rules first, then functions and ONNX's definitions.
+
+    The model's inputs have fixed shapes. What neither knows stays as it is.
+    """
+    if 1 < _opset(model) < _OLDEST:
+        model = onnx.version_converter.convert_version(model, _NEWER)
+    return _inlined(_with_rules(model, RULES))
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Inline functions and ONNX's definitions, one kind of operator at a time: some can't be, for want of a type."""
+    kinds = dict.fromkeys((node.domain, node.op_type) for node in model.graph.node)
+    for domain, kind in kinds:
+        if kind in KEPT or not _has_body(model, domain, kind):
+            continue
+        with suppress(Exception):  # an assertion of the inliner's; the operator stays as it is then
+            model = inliner.inline_selected_functions(
+                _typed(model), [(domain, kind)], exclude=False, inline_schema_functions=True
+            )
+    return model
+
+
+def _has_body(model: onnx.ModelProto, domain: str, kind: str) -> bool:
+    if any((function.domain, function.name) == (domain, kind) for function in model.functions):
+        return True
+    if not onnx.defs.has(kind, domain):
+        return False
+    schema = onnx.defs.get_schema(kind, _opset(model) if domain in _DOMAINS else 1, domain)
+    return bool(schema.has_function or schema.has_context_dependent_function)
+
+
+def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the types of all values, those of constants too: the inliner asks for them."""
+    typed = shape_inference.infer_shapes(model, data_prop=True)
+    known = {value.name for value in (*typed.graph.value_info, *typed.graph.input)}
+    typed.graph.value_info.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        for tensor in typed.graph.initializer
+        if tensor.name not in known
+    )
+    return typed
+
+
+def _with_rules(
+    model: onnx.ModelProto,
+    rules: dict[str, Rule],
+    only: dict[str, Callable[[Writer], bool]] | None = None,
+) -> onnx.ModelProto:
+    if not any(node.op_type in rules for node in model.graph.node):
+        return model
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    del out.graph.node[:]
+    facts = _facts(model)
+    for number, node in enumerate(model.graph.node):
+        rule = rules.get(node.op_type) if node.domain in _DOMAINS else None
+        writer = Writer(node, facts, f"{node.op_type}_{node.output[0]}_{number}_", _opset(model))
+        written = _written(rule, writer, only) if rule else None
+        out.graph.node.extend(written or [node])
+    return out
+
+
+def _written(
+    rule: Rule, writer: Writer, only: dict[str, Callable[[Writer], bool]] | None
+) -> list[onnx.NodeProto] | None:
+    """Give the nodes that stand for one; None where the rule doesn't know it or a shape isn't known."""
+    try:
+        if only is not None and not only[writer.node.op_type](writer):
+            return None
+        names = rule(writer)
+    except KeyError:
+        return None
+    if names is None or len(names) < len(writer.node.output):
+        return None
+    ends = zip(names, writer.node.output, strict=False)
+    return [*writer.nodes, *(helper.make_node("Identity", [ours], [name]) for ours, name in ends if name)]
+
+
+def _facts(model: onnx.ModelProto) -> Facts:
+    facts = Facts()
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        tensor = value.type.tensor_type
+        if tensor.elem_type:
+            facts.dtypes[value.name] = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+            facts.shapes[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            facts.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    for initializer in graph.initializer:
+        facts.constants[initializer.name] = numpy_helper.to_array(initializer)
+    for name, array in facts.constants.items():
+        facts.dtypes[name], facts.shapes[name] = array.dtype, array.shape
+    return facts
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    return versions.get("", versions.get("ai.onnx", 1))

@@ -1,0 +1,158 @@
+"""modeldyno as a backend of the `onnx` package: prepare, run_model, run_node over compile and runtime.
+
+    from compiler.onnx_backend import ModeldynoBackend
+
+    outputs = ModeldynoBackend.run_model(onnx.load("model.onnx"), [image])
+
+Compiled code has fixed shapes, and the interface brings inputs only when the model runs: it is compiled then, once
+for each set of input shapes. Inputs that decide shapes (axes, sizes, `k`) are made constants of the values given, and
+the model is compiled anew for other values; `Prepared.specialised` names them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+from onnx.backend.base import Backend, BackendRep
+
+from compiler.build import compile_source
+from compiler.frontends.onnx_file import read_onnx
+from compiler.frontends.onnx_freeze import freeze, shape_inputs
+from compiler.options import Options
+from compiler.targets import resolve_target
+from dyno.errors import ModelError, RequestError
+from dyno.host import host_facts
+from runtime.session import Session
+
+Array = npt.NDArray[Any]
+
+
+class Prepared(BackendRep):
+    """A model that is compiled when its first inputs come. `threads` inside one inference."""
+
+    def __init__(self, model: onnx.ModelProto, *, threads: int = 1, verify: bool = False) -> None:
+        self.model = model
+        self.threads = threads
+        self.verify = verify
+        weights = {tensor.name for tensor in model.graph.initializer}
+        self.inputs = tuple(value.name for value in model.graph.input if value.name not in weights)
+        self.specialised = shape_inputs(model)
+        self._sessions: dict[Any, Session] = {}
+
+    def run(self, inputs: Any, **_kwargs: Any) -> tuple[Array, ...]:
+        """Run on arrays in the model's order, or on a dict of them.
+
+        Raises:
+            ModelError, CompileError: the model can't be compiled. RequestError: an input is missing, too many,
+            or no array of numbers.
+        """
+        feeds = self._named(inputs)
+        session = self._session(feeds)
+        found = session.run({spec.name: feeds[spec.name] for spec in session.inputs})
+        return tuple(found.values())
+
+    def _named(self, inputs: Any) -> dict[str, Array]:
+        if isinstance(inputs, Mapping):
+            given = dict(inputs)
+        else:
+            values = list(inputs) if isinstance(inputs, Sequence) else [inputs]
+            if len(values) > len(self.inputs):
+                raise RequestError(f"{len(values)} inputs for a model that takes {len(self.inputs)}")
+            given = dict(zip(self.inputs, values, strict=False))
+        missing = [name for name in self.inputs if name not in given]
+        if missing:
+            raise RequestError(f"input {missing[0]!r} is missing; the inputs are: {', '.join(self.inputs)}")
+        for name in self.inputs:
+            if not isinstance(given[name], np.ndarray | np.generic):
+                raise ModelError(f"input {name!r} is no tensor; only tensors are supported")
+        return {name: np.asarray(given[name]) for name in self.inputs}
+
+    def _session(self, feeds: dict[str, Array]) -> Session:
+        frozen = {name: feeds[name] for name in self.specialised}
+        shapes = {name: array.shape for name, array in feeds.items() if name not in frozen}
+        key = (
+            tuple(sorted(shapes.items())),
+            tuple((name, array.shape, array.tobytes()) for name, array in frozen.items()),
+        )
+        if key not in self._sessions:
+            self._sessions[key] = self._compiled(freeze(self.model, frozen), shapes)
+        return self._sessions[key]
+
+    def _compiled(self, model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> Session:
+        with tempfile.TemporaryDirectory(prefix="dyno-backend-") as folder:
+            path = Path(folder) / "model.onnx"
+            onnx.save(model, path)
+            source = read_onnx(path, shapes)
+            artifact = Path(folder) / "artifact"
+            options = Options(verify=self.verify, reuse_tuning=False)
+            compile_source(source, artifact, resolve_target("host", host_facts()), options)
+            return Session.load(artifact, threads=self.threads)  # keeps mapped what the folder's end removes
+
+
+class ModeldynoBackend(Backend):
+    """The interface of `onnx.backend.base` over compile and runtime, for the processor of this machine."""
+
+    @classmethod
+    def supports_device(cls, device: str) -> bool:
+        """Whether `device` is the CPU."""
+        return device.split(":", 1)[0] == "CPU"
+
+    @classmethod
+    def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> Prepared:
+        """Make a model ready to be compiled for its first inputs; `threads` and `verify` as in `Prepared`.
+
+        Raises:
+            ModelError: the model is not for the CPU.
+        """
+        if not cls.supports_device(device):
+            raise ModelError(f"the backend runs on the CPU of this machine; not on {device!r}")
+        return Prepared(model, threads=kwargs.get("threads", 1), verify=kwargs.get("verify", False))
+
+    @classmethod
+    def run_model(
+        cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any
+    ) -> tuple[Array, ...]:
+        """Compile a model and run it once."""
+        return cls.prepare(model, device, **kwargs).run(inputs)
+
+    @classmethod
+    def run_node(
+        cls,
+        node: onnx.NodeProto,
+        inputs: Any,
+        device: str = "CPU",
+        outputs_info: Sequence[tuple[Any, tuple[int, ...]]] | None = None,
+        **kwargs: Any,
+    ) -> tuple[Array, ...]:
+        """Compile a model of one node and run it once; of the newest opset, or of `opset_version`."""
+        names = list(dict.fromkeys(name for name in node.input if name))
+        arrays = [np.asarray(array) for array in inputs]
+        given = [_value(name, a.dtype, a.shape) for name, a in zip(names, arrays, strict=True)]
+        names_out = [name for name in node.output if name]
+        if outputs_info is None:
+            outputs = [helper.make_empty_tensor_value_info(name) for name in names_out]
+        else:
+            outputs = [_value(n, np.dtype(d), s) for n, (d, s) in zip(names_out, outputs_info, strict=True)]
+        graph = helper.make_graph([node], "node", given, outputs)
+        opset = kwargs.pop("opset_version", onnx.defs.onnx_opset_version())
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid(node.domain, opset)])
+        if outputs_info is None:
+            model = onnx.shape_inference.infer_shapes(model)
+        return cls.run_model(model, arrays, device, **kwargs)
+
+
+def _value(name: str, dtype: Any, shape: Sequence[int]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), list(shape))
+
+
+prepare = ModeldynoBackend.prepare
+run_model = ModeldynoBackend.run_model
+run_node = ModeldynoBackend.run_node
+supports_device = ModeldynoBackend.supports_device
