@@ -2,10 +2,10 @@
 
     python -m benchmarks.conformance --json runs/conformance.json
 
-Each test is one operator on given inputs with expected outputs, compared at the test's own tolerances. ONNX Runtime
-runs each too: `native` counts the tests that it passes and modeldyno's compiled artifact passes as well, of which
-`specialised` had an input that decides shapes made a constant. `--json` also keeps `FILE.tests.jsonl`, from which an
-interrupted run goes on with `--resume`.
+Each test is one operator on given inputs with expected outputs, compared at the test's own tolerances. ONNX
+Runtime runs each too: `native` counts the tests that it passes and modeldyno's compiled artifact passes as
+well, of which `specialised` had an input that decides shapes made a constant. `--json` also keeps
+`FILE.tests.jsonl`, from which an interrupted run goes on with `--resume`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from dyno.procs import Child, python_module, start
 WORKERS = 2
 BATCH = 1000
 TIMEOUT_S = 120.0
+COMMAND = tuple(python_module("benchmarks.conformance_worker"))
 _POLL_S = 0.2
 Row = dict[str, Any]
 
@@ -36,11 +38,14 @@ Row = dict[str, Any]
 class Worker:
     """One batch of tests in a process of its own, which is started anew behind a test that ended it."""
 
-    def __init__(self, names: list[str], folder: Path, timeout_s: float) -> None:
+    def __init__(
+        self, names: list[str], folder: Path, timeout_s: float, command: Sequence[str] = COMMAND
+    ) -> None:
         self.rows: list[Row] = []
         self._left = names
         self._folder = folder
         self._timeout_s = timeout_s
+        self._command = command
         self._results = folder / "results.jsonl"
         self._child = self._start()
 
@@ -65,7 +70,7 @@ class Worker:
         write_text(names, "\n".join(self._left))
         self._results.write_text("")
         self._seen, self._moved = 0, time.monotonic()
-        command = python_module("benchmarks.conformance_worker", str(names), str(self._results))
+        command = [*self._command, str(names), str(self._results)]
         return start(command, log=self._folder / "log.txt", env={"OMP_NUM_THREADS": "1"})
 
     def _read(self) -> list[Row]:
@@ -143,7 +148,7 @@ def _run(names: list[str], rows: list[Row], log: Path | None, timeout_s: float) 
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dyno-conformance-")))
         stream = stack.enter_context(_opened(log, bool(rows))) if log else None
         running: list[Worker] = []
-        stack.callback(lambda: [worker.stop() for worker in running])
+        stack.callback(_stop, running)
         count = len(rows)
         while batches or running:
             while batches and len(running) < WORKERS:
@@ -163,6 +168,11 @@ def _run(names: list[str], rows: list[Row], log: Path | None, timeout_s: float) 
                 count += len(fresh)
                 if fresh and count // 100 != (count - len(fresh)) // 100:
                     say(f"{count} of {len(names)} tests")
+
+
+def _stop(running: list[Worker]) -> None:
+    for worker in running:
+        worker.stop()
 
 
 def _opened(log: Path, again: bool) -> Any:

@@ -1,7 +1,7 @@
 """Runs node tests of the `onnx` package one after the other; its own process may die on any of them.
 
-Arguments: a file of test names, and a JSON-lines file to append to: {"test", "phase"} before each step, then one
-line with what came out. Who started it sees from the last line where it died.
+Arguments: a file of test names, and a JSON-lines file to append to: {"test", "phase"} before each step, then
+one line with what came out. Who started it sees from the last line where it died.
 """
 
 from __future__ import annotations

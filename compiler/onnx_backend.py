@@ -4,9 +4,9 @@
 
     outputs = ModeldynoBackend.run_model(onnx.load("model.onnx"), [image])
 
-Compiled code has fixed shapes, and the interface brings inputs only when the model runs: it is compiled then, once
-for each set of input shapes. Inputs that decide shapes (axes, sizes, `k`) are made constants of the values given, and
-the model is compiled anew for other values; `Prepared.specialised` names them.
+Compiled code has fixed shapes, and the interface brings inputs only when the model runs: it is compiled
+then, once for each set of input shapes. Inputs that decide shapes (axes, sizes, `k`) are made constants of
+the values given, and the model is compiled anew for other values; `Prepared.specialised` names them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from dyno.host import host_facts
 from runtime.session import Session
 
 Array = npt.NDArray[Any]
+NODE_OPSET = 23  # the newest of the onnx package may be newer than ONNX Runtime reads
 
 
 class Prepared(BackendRep):
@@ -50,8 +51,8 @@ class Prepared(BackendRep):
         """Run on arrays in the model's order, or on a dict of them.
 
         Raises:
-            ModelError, CompileError: the model can't be compiled. RequestError: an input is missing, too many,
-            or no array of numbers.
+            ModelError, CompileError: the model can't be compiled, or an input is no array.
+            RequestError: an input is missing, or there are too many.
         """
         feeds = self._named(inputs)
         session = self._session(feeds)
@@ -131,7 +132,7 @@ class ModeldynoBackend(Backend):
         outputs_info: Sequence[tuple[Any, tuple[int, ...]]] | None = None,
         **kwargs: Any,
     ) -> tuple[Array, ...]:
-        """Compile a model of one node and run it once; of the newest opset, or of `opset_version`."""
+        """Compile a model of one node and run it once; of opset 23, or of `opset_version`."""
         names = list(dict.fromkeys(name for name in node.input if name))
         arrays = [np.asarray(array) for array in inputs]
         given = [_value(name, a.dtype, a.shape) for name, a in zip(names, arrays, strict=True)]
@@ -141,8 +142,9 @@ class ModeldynoBackend(Backend):
         else:
             outputs = [_value(n, np.dtype(d), s) for n, (d, s) in zip(names_out, outputs_info, strict=True)]
         graph = helper.make_graph([node], "node", given, outputs)
-        opset = kwargs.pop("opset_version", onnx.defs.onnx_opset_version())
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid(node.domain, opset)])
+        opset = helper.make_opsetid(node.domain, kwargs.pop("opset_version", NODE_OPSET))
+        ir_version = helper.find_min_ir_version_for([opset], ignore_unknown=True)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=ir_version)
         if outputs_info is None:
             model = onnx.shape_inference.infer_shapes(model)
         return cls.run_model(model, arrays, device, **kwargs)

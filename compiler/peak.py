@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import s_tir, te, tirx
+from tvm import s_tir, te
 
 from compiler.schedules.common import SCHEDULED
 from compiler.schedules.machine import Machine

@@ -201,7 +201,7 @@ def _import_either(path: Path, model: onnx.ModelProto, shapes: Shapes) -> Any:
 
 
 def _import_apart(path: Path, model: onnx.ModelProto, shapes: Shapes, error: Exception) -> Any:
-    """Take the operators apart, simplify, and again: a definition may stand on operators that have one too."""
+    """Take the operators apart, simplify, and again: a definition may stand on others that have one too."""
     for _ in range(APART_ROUNDS):
         before = model.SerializeToString()
         try:

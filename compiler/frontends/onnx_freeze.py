@@ -1,7 +1,7 @@
 """Inputs that decide shapes, made constants: what an operator reads as axes, sizes, pads or a count.
 
-Compiled code has fixed shapes. A model that takes `k` of TopK or the shape of Reshape as an input is compiled for
-one value of it; whoever calls `freeze` says which, and keeps apart what was compiled so.
+Compiled code has fixed shapes. A model that takes `k` of TopK or the shape of Reshape as an input is compiled
+for one value of it; whoever calls `freeze` says which, and keeps apart what was compiled so.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _SHAPE_ONLY = ("Shape", "Size")  # read no numbers, only how many there are
 
 
 def shape_inputs(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Name the graph inputs that decide shapes, directly or by what is computed from them, in the model's order.
+    """Name the inputs that decide shapes, directly or by what is computed from them, in the model's order.
 
     Only numbers and lists: what a whole tensor of data decides is not for one value.
     """

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, inliner, numpy_helper, shape_inference
 
-from compiler.frontends.onnx_rules import attention, norms, numbers, recurrent, resize
+from compiler.frontends.onnx_rules import arithmetic, attention, norms, recurrent, resize
 from compiler.frontends.onnx_rules.graph import Facts, Rule, Writer
 
 _REDUCTIONS = (
@@ -25,17 +25,17 @@ RULES: dict[str, Rule] = {
     "LayerNormalization": norms.layer_norm,
     "RMSNormalization": norms.rms_norm,
     "GroupNormalization": norms.group_norm,
-    "BatchNormalization": numbers.batch_norm,
-    "CumProd": numbers.cumulative_product,
-    "Dropout": numbers.dropout,
-    "EyeLike": numbers.eye_like,
-    "IsInf": numbers.is_infinite,
-    "LpNormalization": numbers.lp_norm,
-    "Pow": numbers.power,
-    "QLinearMatMul": numbers.quantized_matmul,
-    **dict.fromkeys(_REDUCTIONS, numbers.reduce_nothing),
+    "BatchNormalization": arithmetic.batch_norm,
+    "CumProd": arithmetic.cumulative_product,
+    "Dropout": arithmetic.dropout,
+    "EyeLike": arithmetic.eye_like,
+    "IsInf": arithmetic.is_infinite,
+    "LpNormalization": arithmetic.lp_norm,
+    "Pow": arithmetic.power,
+    "QLinearMatMul": arithmetic.quantized_matmul,
+    **dict.fromkeys(_REDUCTIONS, arithmetic.reduce_nothing),
     "Resize": resize.resize,
-    "Split": numbers.split,
+    "Split": arithmetic.split,
     "Upsample": resize.upsample,
 }
 # Those that the front end would read wrongly, without a word: taken apart at once.
@@ -46,9 +46,9 @@ MISREAD: dict[str, Callable[[Writer], bool]] = {
     "LayerNormalization": lambda w: w.wants(1) or w.wants(2),
     "Pow": lambda w: w.dtype(w.input(0)).kind != "f" or w.dtype(w.input(0)) != w.dtype(w.input(1)),
     "RMSNormalization": lambda w: int(w.attribute("axis", -1)) not in (-1, len(w.shape(w.input(0))) - 1),
-    **dict.fromkeys(_REDUCTIONS, lambda w: numbers.is_empty(w) or w.dtype(w.input(0)) == np.bool_),
+    **dict.fromkeys(_REDUCTIONS, lambda w: arithmetic.is_empty(w) or w.dtype(w.input(0)) == np.bool_),
     "Resize": resize.misread,
-    "Split": numbers.has_empty_part,
+    "Split": arithmetic.has_empty_part,
 }
 # Operators that the front end reads well although ONNX defines them by others.
 KEPT = (
@@ -77,7 +77,7 @@ def take_apart(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Inline functions and ONNX's definitions, one kind of operator at a time: some can't be, for want of a type."""
+    """Inline functions and ONNX's definitions, one kind at a time: some can't be, for want of a type."""
     kinds = dict.fromkeys((node.domain, node.op_type) for node in model.graph.node)
     for domain, kind in kinds:
         if kind in KEPT or not _has_body(model, domain, kind):

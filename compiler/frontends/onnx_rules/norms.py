@@ -50,8 +50,8 @@ def group_norm(w: Writer) -> list[str] | None:
     inverse = _inverse_root(w, w.reduce("ReduceMean", w.op("Mul", centred, centred), [2]), dtype)
     scaled = w.op("Mul", centred, inverse)
     if w.shape(w.input(1)) == (groups,) and groups != channels:
-        per = (1, groups, 1)
-        scaled = w.op("Add", w.op("Mul", scaled, w.reshape(w.input(1), per)), w.reshape(w.input(2), per))
+        each = (1, groups, 1)
+        scaled = w.op("Add", w.op("Mul", scaled, w.reshape(w.input(1), each)), w.reshape(w.input(2), each))
         return [w.reshape(scaled, shape)]
     per = (1, channels, *(1 for _ in shape[2:]))
     whole = w.reshape(scaled, shape)

@@ -1,4 +1,4 @@
-"""Resize along one axis at a time: by a constant matrix (linear, cubic), or by an index for each place (nearest)."""
+"""Resize, one axis at a time: by a constant matrix (linear, cubic), or an index for each place (nearest)."""
 
 from __future__ import annotations
 
@@ -87,19 +87,22 @@ def _axes(w: Writer) -> list[Axis] | None:
     scales = w.value(w.input(1 if old else 2))
     sizes = None if old else w.value(w.input(3))
     region = _region(w, len(numbers))
-    if region is None or ((scales is None or not scales.size) and sizes is None):
+    if scales is not None and scales.size:
+        ends = [_by_scale(shape[number], float(scale)) for number, scale in zip(numbers, scales, strict=True)]
+    elif sizes is not None:
+        ends = [_by_size(w, [shape[n] for n in numbers], sizes, place) for place in range(len(numbers))]
+    else:
         return None
-    found = []
-    for place, number in enumerate(numbers):
-        size = shape[number]
-        if scales is not None and scales.size:
-            scale = float(scales[place])
-            out = math.floor(size * scale + 1e-9 * (size * scale))
-        else:
-            assert sizes is not None
-            out, scale = _by_size(w, [shape[n] for n in numbers], sizes, place)
-        found.append(Axis(number, size, out, scale, *region[place]))
-    return found
+    if region is None:
+        return None
+    return [
+        Axis(number, shape[number], *end, *part)
+        for number, end, part in zip(numbers, ends, region, strict=True)
+    ]
+
+
+def _by_scale(size: int, scale: float) -> tuple[int, float]:
+    return math.floor(size * scale * (1 + 1e-9)), scale
 
 
 def _region(w: Writer, count: int) -> list[tuple[float, float]] | None:
