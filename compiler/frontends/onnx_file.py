@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,10 @@ import onnx
 import onnxruntime
 from onnx import helper, shape_inference
 
-from compiler.frontends.onnx_rules.apply import correct, take_apart
+from compiler.frontends.onnx_import import PROTOBUF_LIMIT_BYTES, import_onnx
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ModelError
 from dyno.records import TensorSpec
-
-PROTOBUF_LIMIT_BYTES = 1 << 31
-APART_ROUNDS = 3
 
 
 def read_onnx(path: Path, shapes: Shapes) -> Source:
@@ -46,7 +42,7 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
         digest=digest_files([path, *_external_files(path)]),
         inputs=inputs,
         outputs=tuple(_output_spec(path, value) for value in simple.graph.output),
-        import_relax=lambda: _import_either(path, simple, fixed),
+        import_relax=lambda: import_onnx(simple, fixed, lambda taken_apart: _simplify(path, taken_apart)),
         reference=_reference(path, model),
         reference_name=f"onnxruntime {onnxruntime.__version__}",
     )
@@ -185,45 +181,6 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type == "Sum" and len(node.input) == 2:
             node.op_type = "Add"
-
-
-def _import_either(path: Path, model: onnx.ModelProto, shapes: Shapes) -> Any:
-    """Import the model; where the front end can't, import it with its operators taken apart.
-
-    Only then: an operator that is known as a whole is the faster one.
-    """
-    if model.ByteSize() >= PROTOBUF_LIMIT_BYTES:  # what can't be one message can't be looked through by onnx
-        return _import(model, shapes)
-    try:
-        return _import(correct(model), shapes)
-    except Exception as error:
-        return _import_apart(path, model, shapes, error)
-
-
-def _import_apart(path: Path, model: onnx.ModelProto, shapes: Shapes, error: Exception) -> Any:
-    """Take the operators apart, simplify, and again: a definition may stand on others that have one too."""
-    for _ in range(APART_ROUNDS):
-        before = model.SerializeToString()
-        try:
-            model = _simplify(path, take_apart(model))
-            return _import(correct(model), shapes)
-        except Exception as last:
-            if model.SerializeToString() == before:
-                raise last from error
-            error = last
-    raise error
-
-
-def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
-    from tvm.relax.frontend.onnx import from_onnx
-
-    from compiler.passes.clip import find_clips
-
-    with warnings.catch_warnings():
-        # Inputs go in by their place: what TVM calls them is of no interest.
-        warnings.filterwarnings("ignore", message="Renaming name", category=UserWarning)
-        module = from_onnx(model, shape_dict={name: list(shape) for name, shape in shapes.items()})
-    return find_clips(module)
 
 
 def _reference(path: Path, model: onnx.ModelProto) -> Callable[[dict[str, Array]], dict[str, Array]]:

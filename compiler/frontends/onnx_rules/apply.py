@@ -92,9 +92,11 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 def _has_body(model: onnx.ModelProto, domain: str, kind: str) -> bool:
     if any((function.domain, function.name) == (domain, kind) for function in model.functions):
         return True
-    if not onnx.defs.has(kind, domain):
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    try:
+        schema = onnx.defs.get_schema(kind, versions.get(domain, 1), domain)
+    except onnx.defs.SchemaError:
         return False
-    schema = onnx.defs.get_schema(kind, _opset(model) if domain in _DOMAINS else 1, domain)
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 

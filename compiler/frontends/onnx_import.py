@@ -1,0 +1,83 @@
+"""From a simplified ONNX model to a Relax module: as it is, or with its operators taken apart."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+
+from compiler.frontends.onnx_rules.apply import correct, take_apart
+from compiler.source import Shapes
+
+PROTOBUF_LIMIT_BYTES = 1 << 31
+APART_ROUNDS = 3
+Simplify = Callable[[onnx.ModelProto], onnx.ModelProto]
+
+
+def import_onnx(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify) -> Any:
+    """Import the model; where the front end can't, import it with its operators taken apart.
+
+    Only then: an operator that is known as a whole is the faster one. `simplify` folds constants and shapes.
+
+    Raises:
+        NotImplementedError: an operator has no way; names it, its node, domain and opset.
+    """
+    if model.ByteSize() >= PROTOBUF_LIMIT_BYTES:  # what can't be one message can't be looked through by onnx
+        return _import(model, shapes)
+    try:
+        return _import(correct(model), shapes)
+    except Exception as error:
+        return _import_apart(model, shapes, simplify, error)
+
+
+def _import_apart(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify, error: Exception) -> Any:
+    """Take the operators apart, simplify, and again: a definition may stand on others that have one too."""
+    taken = model
+    for _ in range(APART_ROUNDS):
+        before = taken.SerializeToString()
+        try:
+            taken = simplify(take_apart(taken))
+            return _import(correct(taken), shapes)
+        except Exception:
+            if taken.SerializeToString() == before:
+                break
+    missing = _missing(model)
+    if missing:
+        raise NotImplementedError(missing) from error
+    raise error  # of the model as it was given: its operators are those that its author knows
+
+
+def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
+    from tvm.relax.frontend.onnx import from_onnx
+
+    from compiler.passes.clip import find_clips
+
+    with warnings.catch_warnings():
+        # Inputs go in by their place: what TVM calls them is of no interest.
+        warnings.filterwarnings("ignore", message="Renaming name", category=UserWarning)
+        module = from_onnx(model, shape_dict={name: list(shape) for name, shape in shapes.items()})
+    return find_clips(module)
+
+
+def _missing(model: onnx.ModelProto) -> str:
+    """Word which operator the front end has never heard of; empty where it knows all."""
+    from tvm.relax.frontend.onnx import onnx_frontend
+
+    known = onnx_frontend._get_convert_map()
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    found = [node for node in model.graph.node if node.op_type not in known]
+    if not found:
+        return ""
+    node = found[0]
+    others = sorted({other.op_type for other in found} - {node.op_type})
+    more = f"; nor are: {', '.join(others)}" if others else ""
+    where = (
+        f"node {node.name or node.output[0]!r}, domain {node.domain or 'ai.onnx'}, "
+        f"opset {opsets.get(node.domain, '?')}"
+    )
+    return (
+        f"{node.op_type} is not supported ({where}){more}; export the model with simpler operators in its "
+        "place, or serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime"
+    )
