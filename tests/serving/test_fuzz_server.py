@@ -12,10 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serving.answer import Headers
+from serving.oip import HEADER_LENGTH
+from serving.protocol import CONTENT_TYPES
 from tests.serving import models
 from tests.serving.helpers import JSON, NPY, Server, ask, npy, serving
-from tests.serving.test_fuzz import BODIES, CONTENT_TYPES
-from tests.serving.test_oip import HEADER_LENGTH, Headers, requests
+from tests.serving.test_fuzz import BODIES
+from tests.serving.test_oip import requests
 
 X = np.eye(4, dtype=np.float32)
 REFUSALS = {400, 404, 406, 413, 415}
