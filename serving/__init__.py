@@ -1,4 +1,4 @@
-"""Serves an artifact or an ONNX model over HTTP, in one process.
+"""Serves an artifact, an ONNX model or user code over HTTP, in one process.
 
 backends   what runs a model: ONNX Runtime (`ort`) or a compiled artifact
 user_code  a folder with an inference.py as for SageMaker's toolkit (what it leaves out: `user_defaults`)
