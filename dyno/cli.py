@@ -22,7 +22,7 @@ SUMMARIES = {
     "run": "Run one inference of an artifact and save its outputs.",
     "inspect": "Show what an artifact is, and check its files.",
     "profile": "Show where an artifact's time goes, kernel by kernel.",
-    "serve": "Serve an artifact or an ONNX model over HTTP.",
+    "serve": "Serve an artifact, an ONNX model or user code over HTTP.",
     "load": "Load-test an endpoint with Locust and write a LoadResult.",
     "recommend": "Measure a model's candidate configurations and rank them.",
     "report": "Write a run's one-file HTML report again from its records.",

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from dyno.errors import RequestError
-from serving import oip
+from serving import oip, openapi
 from serving.answer import Answer, Call, Headers, Request, error_answer
 from serving.backends import Backend
 from serving.batching import Batcher, BatchLimits
@@ -80,7 +80,8 @@ class App:
         code = isinstance(backend, UserCode)
         invoke = self._run_code if code else partial(self._run_tensors, self._read_invocation)
         infer = partial(self._run_tensors, self._read_infer)
-        server = {"name": "modeldyno", "version": version("modeldyno"), "extensions": oip.EXTENSIONS}
+        own = version("modeldyno")
+        server = {"name": "modeldyno", "version": own, "extensions": oip.EXTENSIONS}
         model = {
             "": ("GET", _fixed(_metadata(self._name, backend))),
             "/ready": ("GET", self._ping),
@@ -92,6 +93,10 @@ class App:
             "/ping": ("GET", self._ping),
             INVOCATIONS: ("POST", self._queued(invoke)),
             "/metrics": ("GET", self._metrics),
+            "/openapi.json": (
+                "GET",
+                _fixed(openapi.document(self._name, own, backend.inputs, backend.outputs)),
+            ),
             "/v2": ("GET", _fixed(server)),
             "/v2/health/live": ("GET", _fixed({"live": True})),
             "/v2/health/ready": ("GET", self._ping),

@@ -92,7 +92,7 @@ def serve_command(
     batch_delay_ms: float,
     timeout_ms: float | None,
 ) -> None:
-    """Serve an artifact or an ONNX model over HTTP.
+    """Serve an artifact, an ONNX model or user code over HTTP.
 
     PATH is an artifact folder; an .onnx file, which runs in ONNX Runtime; or a folder with an inference.py in
     the shape of SageMaker's toolkit (model_fn, input_fn, predict_fn, output_fn), whose code is run: serve

@@ -230,7 +230,8 @@ def _listen(settings: ServeSettings, listener: socket.socket) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     say(
         f"serving http://{host}:{port} "
-        f"(POST /invocations; GET /ping, /metrics; Open Inference Protocol: /v2/models/{settings.model_name})"
+        "(POST /invocations; GET /ping, /metrics, /openapi.json; "
+        f"Open Inference Protocol: /v2/models/{settings.model_name})"
     )
 
 

@@ -78,6 +78,8 @@ class UserCode:
         accept = JSON if accept in ("", "*/*") else accept
         try:
             answer = self._transform(_as_sent(body, content_type), content_type, accept, observe)
+        except SystemExit as error:  # it would end the server, with the requests of all others
+            raise RuntimeError(f"the user code called sys.exit({error.code})") from error
         except Exception as error:
             raise _with_status(error) from error
         value, kind = answer if isinstance(answer, tuple) else (answer, accept)

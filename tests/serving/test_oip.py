@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -197,3 +199,15 @@ def test_whatever_is_packed_unpacks_within_the_limit_or_is_refused(body: bytes, 
         assert plain.status in {400, 413, 415}
     else:
         assert len(plain) <= 64
+
+
+def test_a_bomb_is_unpacked_no_further_than_the_limit() -> None:
+    bomb = gzip.compress(bytes(2**26))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError, match="unpacks to more than 65536 bytes") as error:
+            unpack({b"content-encoding": b"gzip"}, bomb, 2**16)
+        assert tracemalloc.get_traced_memory()[1] < 2**19
+    finally:
+        tracemalloc.stop()
+    assert error.value.status == 413

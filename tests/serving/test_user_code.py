@@ -37,6 +37,8 @@ FOUR_FUNCTIONS = """
 
     def predict_fn(input_object, model, context):
         assert os.path.exists(context.system_properties["model_dir"])
+        if input_object == "leave":
+            raise SystemExit(3)
         return [len(words.clean(word)) * model for word in input_object]
 
     def output_fn(prediction, accept):
@@ -83,6 +85,8 @@ def test_an_error_keeps_its_status_and_any_other_is_a_logged_500(server: Server)
     reply = server.infer(b"{}", JSON)
     assert (reply.status, reply.error) == (500, "this request made the server fail: KeyError: 'words'")
     assert 'json.loads(request_body)["words"]' in server.child.log.read_text()
+    reply = server.infer(b'{"words": "leave"}', JSON)
+    assert (reply.status, "the user code called sys.exit(3)" in reply.error) == (500, True)
     assert server.infer(b'{"words": []}', JSON).status == 200
 
 
