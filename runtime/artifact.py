@@ -29,12 +29,13 @@ def open_artifact(folder: Path, host: HostFacts) -> Manifest:
         ArtifactError: missing, damaged, of a newer schema, or made for another processor.
     """
     manifest = read_manifest(folder)
-    _check_host(folder, manifest, host)
-    _check_library(folder, manifest)
+    check_host(folder, manifest, host)
+    check_library(folder, manifest)
     return manifest
 
 
-def _check_host(folder: Path, manifest: Manifest, host: HostFacts) -> None:
+def check_host(folder: Path, manifest: Manifest, host: HostFacts) -> None:
+    """Raise an ArtifactError that says why, where `host` can't run the code."""
     target = manifest.target
     made_for = target.triple.split("-", 1)[0]
     here = host.architecture.replace("arm64", "aarch64")
@@ -54,7 +55,8 @@ def missing_features(needed: Iterable[str], present: Iterable[str]) -> tuple[str
     return tuple(name for name in needed if name not in have)
 
 
-def _check_library(folder: Path, manifest: Manifest) -> None:
+def check_library(folder: Path, manifest: Manifest) -> None:
+    """Raise an ArtifactError where the library is not the one that the manifest names."""
     library = folder / LIBRARY_NAME
     if not library.is_file():
         raise ArtifactError(f"{folder} is damaged: {LIBRARY_NAME} is missing; compile the model again")

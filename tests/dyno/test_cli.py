@@ -119,7 +119,7 @@ def test_the_commands_of_the_installation_are_those_of_the_help() -> None:
 def test_an_unknown_command_names_the_nearest_and_exits_2() -> None:
     done = dyno("instnces")
     assert done.returncode == 2
-    assert "unknown command 'instnces'; nearest: instances (see dyno --help)" in done.stderr
+    assert "unknown command 'instnces'; nearest: instances, inspect (see dyno --help)" in done.stderr
     assert "Traceback" not in done.stderr
 
 

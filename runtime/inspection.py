@@ -1,0 +1,121 @@
+"""What an artifact is and whether it can run here: read, checked, and none of its code loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from dyno.errors import ArtifactError
+from dyno.records import HostFacts, Record, TensorSpec
+from dyno.units import BYTES_PER_MIB, short_duration
+from runtime.artifact import check_host, check_library
+from runtime.manifest import WEIGHTS_NAME, Manifest, read_manifest
+from runtime.memory import map_weights
+
+
+class Inspection(Record):
+    """A manifest, and what this machine says of the files beside it."""
+
+    artifact: str
+    manifest: Manifest
+    size_bytes: int = Field(description="library and weights")
+    damage: str | None = Field(description="why a file is not the one that the manifest names; None: all are")
+    unfit: str | None = Field(description="why this machine can't run it; None: it can")
+
+
+def inspect_artifact(folder: Path, host: HostFacts) -> Inspection:
+    """Read an artifact, compare every digest and compare its needs with `host`.
+
+    Raises:
+        ArtifactError: `folder` is no artifact, its manifest is damaged, or a newer version made it.
+    """
+    manifest = read_manifest(folder)
+    return Inspection(
+        artifact=str(folder),
+        manifest=manifest,
+        size_bytes=manifest.bytes,
+        damage=_damage(folder, manifest),
+        unfit=_unfit(folder, manifest, host),
+    )
+
+
+def _damage(folder: Path, manifest: Manifest) -> str | None:
+    try:
+        check_library(folder, manifest)
+        if manifest.weights:
+            map_weights(folder / WEIGHTS_NAME, manifest.weights)
+    except ArtifactError as error:
+        return str(error)
+    return None
+
+
+def _unfit(folder: Path, manifest: Manifest, host: HostFacts) -> str | None:
+    try:
+        check_host(folder, manifest, host)
+    except ArtifactError as error:
+        return str(error)
+    return None
+
+
+def lines(found: Inspection) -> list[str]:
+    """Say it all for a person, one `label  value` a line."""
+    manifest, target = found.manifest, found.manifest.target
+    rows = [
+        ("model", f"{manifest.model} ({manifest.frontend}, {manifest.precision})"),
+        ("source", f"BLAKE2b {manifest.source_digest}"),
+        ("made", f"{manifest.created_at}, schema {manifest.schema_version}"),
+        *(("input", _tensor(spec)) for spec in manifest.inputs),
+        *(("output", _tensor(spec)) for spec in manifest.outputs),
+        ("target", f"{target.name}: {target.cpu}, {target.triple}"),
+        ("needs", ", ".join(target.features) or "no CPU feature beyond the architecture's own"),
+        ("toolchain", ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items())),
+        ("options", ", ".join(f"{name}={value}" for name, value in manifest.options.items()) or "none"),
+        ("compiled", _coverage(manifest)),
+        *(("parity", text) for text in _parity(manifest)),
+        ("stages", _stages(manifest)),
+        ("size", _size(manifest)),
+        ("digests", found.damage or "all files are whole"),
+        ("runs here", f"no: {found.unfit}" if found.unfit else "yes"),
+    ]
+    width = max(len(label) for label, _ in rows)
+    return [f"{label:<{width}}  {text}" for label, text in rows]
+
+
+def _tensor(spec: TensorSpec) -> str:
+    shape = " x ".join("any" if size is None else str(size) for size in spec.shape) or "scalar"
+    return f"{spec.name}: {spec.dtype}, {shape}"
+
+
+def _coverage(manifest: Manifest) -> str:
+    found = manifest.coverage
+    if found is None:
+        return "not on record (made by an older version)"
+    text = f"{found.operators_share:.1%} of the operators, {found.flops_share:.1%} of the FLOPs"
+    return f"{text}; not compiled: {', '.join(found.fallback)}" if found.fallback else text
+
+
+def _parity(manifest: Manifest) -> list[str]:
+    report = manifest.parity
+    if report is None:
+        return ["not checked"]
+    return [
+        f"{row.output}: max abs {row.max_abs:.1e}, max rel {row.max_rel:.1e} (allowed "
+        f"{report.tolerance_max_rel:.0e}), cosine {row.cosine:.7f} against {report.reference}"
+        for row in report.outputs
+    ]
+
+
+def _stages(manifest: Manifest) -> str:
+    """Total and the slowest stages; JSON has all."""
+    slowest = sorted(manifest.stages, key=lambda stage: -stage.seconds)[:5]
+    named = ", ".join(f"{stage.stage} {short_duration(stage.seconds)}" for stage in slowest)
+    total = short_duration(sum(stage.seconds for stage in manifest.stages))
+    return f"{total} in {len(manifest.stages)}; slowest: {named}"
+
+
+def _size(manifest: Manifest) -> str:
+    library = f"library {manifest.library_bytes / BYTES_PER_MIB:.2f} MiB"
+    if manifest.weights is None:
+        return f"{library} with the weights in it"
+    return f"{library}, weights {manifest.weights.bytes / BYTES_PER_MIB:.2f} MiB"
