@@ -11,6 +11,7 @@ import inspect
 import json
 import types
 import typing
+from functools import lru_cache
 from typing import Any, TypeVar
 
 Place = tuple[str | int, ...]
@@ -89,7 +90,7 @@ class BaseModel:
 def _model(kind: type[M], value: Any, place: Place) -> M:
     if not isinstance(value, dict):
         raise ValidationError(place, f"Input should be an object, not {type(value).__name__}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type] # a class can be hashed; mypy asks it of its instances
     try:
         return kind(
             **{
@@ -102,6 +103,11 @@ def _model(kind: type[M], value: Any, place: Place) -> M:
         if found["loc"][: len(place)] == place:
             raise
         raise ValidationError((*place, *found["loc"]), found["msg"]) from error
+
+
+@lru_cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _value(hint: Any, value: Any, place: Place) -> Any:

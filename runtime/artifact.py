@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dyno.errors import ArtifactError
+from dyno.host import Processor
 from dyno.records import HostFacts
 from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
 
@@ -22,7 +23,7 @@ def digest_file(path: Path) -> str:
     return state.hexdigest()
 
 
-def open_artifact(folder: Path, host: HostFacts) -> Manifest:
+def open_artifact(folder: Path, host: HostFacts | Processor) -> Manifest:
     """Read the manifest and check that the library is whole and that `host` can run it.
 
     Raises:
@@ -34,7 +35,7 @@ def open_artifact(folder: Path, host: HostFacts) -> Manifest:
     return manifest
 
 
-def check_host(folder: Path, manifest: Manifest, host: HostFacts) -> None:
+def check_host(folder: Path, manifest: Manifest, host: HostFacts | Processor) -> None:
     """Raise an ArtifactError that says why, where `host` can't run the code."""
     target = manifest.target
     made_for = target.triple.split("-", 1)[0]

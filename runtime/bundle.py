@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import marshal
 import platform
 import re
+import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -67,7 +70,7 @@ def write_bundle(artifact: Path, output: Path) -> Bundle:
     _check_architecture(artifact, manifest)
     parts = [LIBRARY_NAME, MANIFEST_NAME, *([WEIGHTS_NAME] if manifest.weights else [])]
     packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in parts]
-    lib: list[Entry] = [(f"lib/{place}", content) for place, content in _library_files()]
+    lib: list[Entry] = [(f"lib/{place}", content) for place, content in _with_bytecode(_library_files())]
     texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name).encode())]
     with staged_file(output) as stream:
         _write_archive(stream, [(f"{name}/{place}", content) for place, content in (*texts, *lib, *packed)])
@@ -102,6 +105,27 @@ def _library_files() -> Iterator[Entry]:
     yield from _package("apache-tvm-ffi", "tvm_ffi/")
     yield from _package("typing_extensions", "typing_extensions.py")
     yield from _licenses(_installed("apache-tvm"))
+
+
+def _with_bytecode(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Give the modules in compiled form too: a bundle may lie where Python can't write it.
+
+    Python compares them with their sources by hash, so an edit is still seen.
+    """
+    for place, content in entries:
+        yield place, content
+        if place.endswith(".py"):
+            source = content if isinstance(content, bytes) else content.read_bytes()
+            folder, _, module = place.rpartition("/")
+            cached = f"__pycache__/{module.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
+            yield f"{folder}/{cached}".lstrip("/"), _bytecode(source, place)
+
+
+def _bytecode(source: bytes, place: str) -> bytes:
+    checked_hash = (3).to_bytes(4, "little")
+    code = compile(source, place, "exec", dont_inherit=True)
+    # Version 2 of marshal knows no references, which would differ from one run to the next.
+    return MAGIC_NUMBER + checked_hash + source_hash(source) + marshal.dumps(code, 2)
 
 
 def _package(name: str, prefix: str) -> Iterator[Entry]:

@@ -18,7 +18,7 @@ import click
     help="The archive.",
 )
 def bundle_command(artifact: Path, *, output: Path) -> None:
-    """Pack an artifact with all it needs on a machine with Python and numpy.
+    """Pack an artifact to run where only Python and numpy are.
 
     The archive holds the artifact, the runtime, a command (run.py) and a README. The machine needs the Python
     version and the processor architecture of this one, and the CPU features that the artifact was made for.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.errors import ArtifactError, ConfigError, RequestError
-from dyno.host import host_facts, usable_cores
+from dyno.host import processor, usable_cores
 from dyno.records import TensorSpec
 from runtime import tvm_light
 from runtime.artifact import open_artifact
@@ -62,7 +62,7 @@ class Session:
             ConfigError: a core that this process may not use, or fewer cores than threads.
         """
         pinned = _checked_cores(cores, threads)
-        manifest = open_artifact(path, host_facts())
+        manifest = open_artifact(path, processor())
         weights = map_weights(path / WEIGHTS_NAME, manifest.weights) if manifest.weights else []
         ffi = tvm_light.load()
         library = str((path / LIBRARY_NAME).resolve())

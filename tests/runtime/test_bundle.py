@@ -98,6 +98,15 @@ def test_the_archive_holds_plain_files_in_one_folder_and_licenses(archive: Path)
     assert {"app/lib/licenses/apache-tvm-ffi/LICENSE", "app/run.py"} <= {member.name for member in members}
 
 
+def test_no_module_is_compiled_again_where_the_bundle_lies(bare_python: Path, unpacked: Path) -> None:
+    script: list[str | Path] = [bare_python, "-v", unpacked / "run.py", "--repeat", "1"]
+    told = run(script, unpacked).stderr.splitlines()
+    ours = [line for line in told if f"{unpacked}/lib/" in line]
+    assert [line for line in ours if line.startswith("# code object from") and ".pyc" in line]
+    assert not [line for line in ours if line.startswith("# code object from") and ".pyc" not in line]
+    assert not [line for line in ours if line.startswith("# wrote")]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
