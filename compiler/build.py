@@ -26,11 +26,13 @@ from runtime.manifest import (
     LIBRARY_NAME,
     MANIFEST_NAME,
     WEIGHTS_NAME,
+    Coverage,
     Manifest,
     ParityReport,
     StageTime,
     TargetFacts,
     WeightsFile,
+    sealed,
 )
 from runtime.session import Session
 
@@ -243,6 +245,8 @@ def _manifest(
         toolchain={name: packages[name] for name in TOOLCHAIN if name in packages},
         stages=tuple(times),
         parity=None,
+        # An operator that can't be compiled ends the compile, so what is here is all of the model.
+        coverage=Coverage(operators_share=1.0, flops_share=1.0),
         kernels=built.kernels,
         peak=built.peak,
         library_digest=digest_file(library),
@@ -252,4 +256,4 @@ def _manifest(
 
 
 def _write(folder: Path, manifest: Manifest) -> None:
-    write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")
+    write_text(folder / MANIFEST_NAME, sealed(manifest.model_dump_json(indent=2) + "\n"))

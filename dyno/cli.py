@@ -20,7 +20,8 @@ PARENT_VARIABLE = "DYNO_PARENT_PID"
 SUMMARIES = {
     "compile": "Compile an ONNX or torch.export model into an artifact folder.",
     "run": "Run one inference of an artifact and save its outputs.",
-    "inspect": "Show what an artifact is, and check its files.",
+    "inspect": "Show what an artifact is: signature, target, parity, digests.",
+    "bundle": "Pack an artifact to run where only Python and numpy are.",
     "profile": "Show where an artifact's time goes, kernel by kernel.",
     "serve": "Serve an artifact, an ONNX model or user code over HTTP.",
     "load": "Load-test an endpoint with Locust and write a LoadResult.",

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from dyno.errors import OutputError
 
@@ -36,13 +37,24 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         OutputError: the disk is full, or the folder can't be written.
     """
+    with staged_file(path) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a stream that becomes `path` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        OutputError: the disk is full, or the folder can't be written.
+    """
     with mapped_output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.chmod(0o644)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 from dyno.records import HostFacts
 from dyno.units import BYTES_PER_GIB
@@ -32,6 +33,19 @@ MEASURED_PACKAGES = (
     "modeldyno",
 )
 _EC2_TYPE = re.compile(r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")
+
+
+class Processor(NamedTuple):
+    """What decides whether compiled code can run here; the fields are those of HostFacts."""
+
+    architecture: str
+    cpu_features: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def processor() -> Processor:
+    """Read what this machine's processor is, and nothing else: loading a model must not wait for more."""
+    return Processor(platform.machine(), cpu_features(cpu_info(_read("/proc/cpuinfo"))))
 
 
 @lru_cache(maxsize=1)

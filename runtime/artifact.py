@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dyno.errors import ArtifactError
+from dyno.host import Processor
 from dyno.records import HostFacts
 from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
 
@@ -22,7 +23,7 @@ def digest_file(path: Path) -> str:
     return state.hexdigest()
 
 
-def open_artifact(folder: Path, host: HostFacts) -> Manifest:
+def open_artifact(folder: Path, host: HostFacts | Processor) -> Manifest:
     """Read the manifest and check that the library is whole and that `host` can run it.
 
     Raises:
@@ -34,8 +35,8 @@ def open_artifact(folder: Path, host: HostFacts) -> Manifest:
     return manifest
 
 
-def check_host(folder: Path, manifest: Manifest, host: HostFacts) -> None:
-    """Raise ArtifactError when the code was made for another processor than `host`."""
+def check_host(folder: Path, manifest: Manifest, host: HostFacts | Processor) -> None:
+    """Raise an ArtifactError that says why, where `host` can't run the code."""
     target = manifest.target
     made_for = target.triple.split("-", 1)[0]
     here = host.architecture.replace("arm64", "aarch64")
@@ -56,7 +57,7 @@ def missing_features(needed: Iterable[str], present: Iterable[str]) -> tuple[str
 
 
 def check_library(folder: Path, manifest: Manifest) -> None:
-    """Raise ArtifactError when the library is missing or is not the one of the manifest."""
+    """Raise an ArtifactError where the library is not the one that the manifest names."""
     library = folder / LIBRARY_NAME
     if not library.is_file():
         raise ArtifactError(f"{folder} is damaged: {LIBRARY_NAME} is missing; compile the model again")

@@ -12,21 +12,21 @@ from dyno.errors import ArtifactError
 
 @click.command("inspect")
 @click.argument("artifact", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print all as JSON, the whole manifest included.")
 def inspect_command(artifact: Path, *, as_json: bool) -> None:
-    """Show what an artifact is, and check its files.
+    """Show what an artifact is: signature, target, parity, digests.
 
-    No code of it is loaded, so an artifact for another machine can be looked at too. Exit code 2 when a file
-    is damaged.
+    None of its code is loaded, so an artifact made for another machine can be looked at. A file that is not
+    the one in the manifest is told after the rest, with exit code 2.
     """
     from dyno.host import host_facts
-    from runtime.inspection import inspect_artifact
+    from runtime.inspection import inspect_artifact, lines
 
     found = inspect_artifact(artifact, host_facts())
     if as_json:
-        console.print_json(found.facts())
+        console.print_json(found.model_dump(mode="json"))
     else:
-        for name, value in found.rows():
-            click.echo(f"{name:<12}  {value}")
+        for line in lines(found):
+            click.echo(line)
     if found.damage:
         raise ArtifactError(found.damage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from pydantic import Field, ValidationError
 from dyno.errors import ArtifactError
 from dyno.records import Record, TensorSpec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _OLDEST = 1  # artifacts of this version have their weights inside the library
+_SEALED = 3  # from this version on the manifest has a digest of itself
 MANIFEST_NAME = "manifest.json"
 LIBRARY_NAME = "model.so"
 WEIGHTS_NAME = "weights.bin"
@@ -135,6 +137,16 @@ class TuningFacts(Record):
     faster: tuple[TunedKernel, ...] = Field(default=(), description="those not computed in the default way")
 
 
+class Coverage(Record):
+    """How much of the source model became machine code. What did not is named: nothing falls back unsaid."""
+
+    operators_share: float = Field(ge=0, le=1, description="share of the model's operators compiled")
+    flops_share: float = Field(ge=0, le=1, description="share of the model's operations compiled")
+    fallback: tuple[str, ...] = Field(
+        default=(), description="operators that run in another runtime; empty where all is compiled"
+    )
+
+
 class Manifest(Record):
     """`manifest.json` of an artifact folder."""
 
@@ -151,6 +163,7 @@ class Manifest(Record):
     toolchain: dict[str, str] = Field(description="versions of what made it")
     stages: tuple[StageTime, ...]
     parity: ParityReport | None
+    coverage: Coverage | None = Field(default=None, description="None in artifacts of older versions")
     kernels: tuple[KernelFacts, ...] = Field(default=(), description="empty in artifacts of older versions")
     peak: PeakKernel | None = None
     tuning: TuningFacts | None = Field(default=None, description="None in artifacts of older versions")
@@ -159,6 +172,10 @@ class Manifest(Record):
     weights: WeightsFile | None = Field(
         default=None,
         description="None where the weights lie inside the library (schema 1, and models with branches)",
+    )
+    manifest_digest: str = Field(
+        default="",
+        description="BLAKE2b-256 of this file with these digits left out; empty before schema 3",
     )
 
     @property
@@ -170,6 +187,19 @@ class Manifest(Record):
     def bytes(self) -> int:
         """Size of library and weights."""
         return self.library_bytes + (self.weights.bytes if self.weights else 0)
+
+
+def sealed(text: str) -> str:
+    """Put its digest into a manifest's JSON text, whose `manifest_digest` is empty."""
+    empty = '"manifest_digest": "'
+    before, found, after = text.rpartition(empty)
+    if not found or not after.startswith('"'):
+        raise ValueError("no empty manifest_digest to fill in")
+    return f"{before}{found}{_digest(text.encode())}{after}"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -192,7 +222,15 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(_explain(path, data, error)) from error
     if not _OLDEST <= manifest.schema_version <= SCHEMA_VERSION:
         raise ArtifactError(_newer(path, manifest.schema_version))
+    if manifest.schema_version >= _SEALED and not _is_whole(data, manifest.manifest_digest):
+        raise ArtifactError(
+            f"{path} is damaged or was edited: its digest is not its own; copy or compile it again"
+        )
     return manifest
+
+
+def _is_whole(data: bytes, digest: str) -> bool:
+    return bool(digest) and _digest(data.replace(digest.encode(), b"", 1)) == digest
 
 
 def _explain(path: Path, data: bytes, error: ValidationError) -> str:

@@ -3,62 +3,72 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import ArtifactError, RequestError
-from dyno.host import host_facts, usable_cores
+from dyno.errors import ArtifactError, ConfigError, RequestError
+from dyno.host import processor, usable_cores
 from dyno.records import TensorSpec
 from runtime import tvm_light
 from runtime.artifact import open_artifact
+from runtime.lane import Lane
 from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME, Manifest
-from runtime.memory import aligned, empty_aligned, map_weights
+from runtime.memory import aligned, map_weights
 
 Array = npt.NDArray[Any]
-_CPU, _POOLED_ALLOCATOR = 1, 2
-_BOUND = "bound_main"
-# The threads of a pool may each run on any of the given cores: which core is the kernel's business, since a
-# server process is pinned from outside when it is to be pinned.
-_SHARE_CORES = -3
-_pool = threading.local()  # .threads: the size of the calling thread's pool, whichever session set it
+Observer = Callable[..., None]
+# Modes of TVM's thread pool. Without pinning, its threads may each run on any of the given cores: which core
+# is the kernel's business, since a server process is pinned from outside when it is to be pinned.
+_ONE_CORE_EACH, _SHARE_CORES = -2, -3
+_pool = threading.local()  # .settings: those of the calling thread's pool, whichever session made them
 
 
 class Session:
-    """A loaded artifact. Not for two threads at once: make one session per thread."""
+    """A loaded artifact. Any number of threads may run it: each inference has a lane of its own.
+
+    Lanes are made as they are needed (as many as ever ran side by side) and share the weights.
+    """
 
     def __init__(
-        self, manifest: Manifest, module: Any, threads: int, library: Any, weights: Sequence[Array]
+        self, manifest: Manifest, library: Any, weights: Sequence[Array], threads: int, cores: tuple[int, ...]
     ) -> None:
         self.manifest = manifest
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
         self.threads = threads
+        self.cores = cores
         self._ffi = tvm_light.load()
-        self._module = module
         self._library = library
-        self._buffers = [_buffer(spec) for spec in manifest.inputs]
-        self._main = self._bound_main(weights)
+        self._weights = weights
+        self._observer: Observer | None = None
+        self._lock = threading.Lock()
+        self._lanes = [self._new_lane()]
+        self._idle = list(self._lanes)
 
     @classmethod
-    def load(cls, path: Path, threads: int | None = None) -> Session:
-        """Load the artifact folder `path`; `threads` inside one inference (default: the usable cores).
+    def load(cls, path: Path, threads: int | None = None, cores: Sequence[int] | None = None) -> Session:
+        """Load the artifact folder `path`.
+
+        `threads` work inside one inference (default: one for each of `cores`, or of the usable cores). With
+        `cores`, each of them is pinned to one of these; the thread that calls `run` is moved onto them too.
 
         Raises:
             ArtifactError: missing, damaged, of a newer schema, or made for another processor.
+            ConfigError: a core that this process may not use, or fewer cores than threads.
         """
-        manifest = open_artifact(path, host_facts())
+        pinned = _checked_cores(cores, threads)
+        manifest = open_artifact(path, processor())
         weights = map_weights(path / WEIGHTS_NAME, manifest.weights) if manifest.weights else []
         ffi = tvm_light.load()
         library = str((path / LIBRARY_NAME).resolve())
         try:
             loaded = ffi.load_module(library)
-            module = loaded["vm_load_executable"]()
-            module["vm_initialization"](_CPU, 0, _POOLED_ALLOCATOR)
-            return cls(manifest, module, threads or len(usable_cores()), loaded, weights)
+            return cls(manifest, loaded, weights, threads or len(pinned or usable_cores()), pinned)
         except (RuntimeError, OSError, AttributeError, ValueError) as error:
             raise ArtifactError(f"{library} can't be loaded: {_first_line(error)}") from error
 
@@ -68,24 +78,49 @@ class Session:
         Raises:
             RequestError: an input is missing, unknown, or of another shape or dtype.
         """
-        self._configure_threads()
-        for spec, buffer in zip(self.inputs, self._buffers, strict=True):
-            self._take(spec, feeds, buffer)
-        if len(feeds) != len(self.inputs):
-            unknown = sorted(feeds.keys() - {spec.name for spec in self.inputs})
-            raise RequestError(f"unknown input {unknown[0]!r}; the inputs are: {self._names()}")
-        result = self._main()
-        found = [result] if hasattr(result, "__dlpack__") else list(result)
-        # Copied: the buffers are the session's own, and the next inference writes them again.
-        arrays = [np.from_dlpack(tensor).copy() for tensor in found]
-        return {spec.name: array for spec, array in zip(self.outputs, arrays, strict=True)}
+        with self.lane() as lane:
+            for spec in self.inputs:
+                self._take(spec, feeds, lane.inputs[spec.name])
+            if len(feeds) != len(self.inputs):
+                unknown = sorted(feeds.keys() - {spec.name for spec in self.inputs})
+                raise RequestError(f"unknown input {unknown[0]!r}; the inputs are: {self._names()}")
+            # Copied: the buffers are the lane's own, and the next inference writes them again.
+            return {name: array.copy() for name, array in lane.run().items()}
 
-    def instrument(self, observer: Callable[..., None] | None) -> None:
+    @contextmanager
+    def lane(self) -> Iterator[Lane]:
+        """Lend a lane to this thread: write its `inputs`, `run` it, read the results; nothing is copied.
+
+        The arrays belong to whoever comes next when the block ends.
+        """
+        self._configure_threads()
+        with self._lock:
+            lane = self._idle.pop() if self._idle else None
+        if lane is None:
+            lane = self._new_lane()
+            with self._lock:
+                self._lanes.append(lane)
+        try:
+            yield lane
+        finally:
+            with self._lock:
+                self._idle.append(lane)
+
+    def instrument(self, observer: Observer | None) -> None:
         """Have `observer(function, name, before, result, *arguments)` called before and after each call.
 
         A call is that of a kernel or of a builtin, by its name. None ends it.
         """
-        self._module["set_instrument"](observer)
+        with self._lock:
+            self._observer = observer
+            for lane in self._lanes:
+                lane.module["set_instrument"](observer)
+
+    def _new_lane(self) -> Lane:
+        lane = Lane(self._ffi, self._library, self.manifest, self._weights)
+        if self._observer:
+            lane.module["set_instrument"](self._observer)
+        return lane
 
     def bind(self, function: str, *arrays: Array) -> Callable[[], Any] | None:
         """Bind a function of the library itself to what it reads and writes; None when there is none."""
@@ -105,13 +140,6 @@ class Session:
         ]
         return lambda: converted(None, *given)
 
-    def _bound_main(self, weights: Sequence[Array]) -> Any:
-        """Bind all that `main` takes, once: inputs, weights, and the buffers that it works in."""
-        tensors = [self._ffi.from_dlpack(array) for array in (*self._buffers, *weights)]
-        made = list(self._module["setup"]()) if self.manifest.weights is not None else []
-        self._module["save_function"]("main", _BOUND, True, *tensors, *made)
-        return self._module[_BOUND]
-
     def _take(self, spec: TensorSpec, feeds: dict[str, Array], buffer: Array) -> None:
         """Check one input and copy it to where `main` reads it."""
         if spec.name not in feeds:
@@ -128,19 +156,29 @@ class Session:
 
     def _configure_threads(self) -> None:
         """Size TVM's pool, which each calling thread has one of its own of."""
-        if getattr(_pool, "threads", None) == self.threads:
+        if getattr(_pool, "settings", None) == (self.threads, self.cores):
             return
-        cores = [str(core) for core in usable_cores()]
-        self._ffi.get_global_func("runtime.config_threadpool")(_SHARE_CORES, self.threads, cores)
-        _pool.threads = self.threads
+        cores = [str(core) for core in self.cores or usable_cores()]
+        mode = _ONE_CORE_EACH if self.cores else _SHARE_CORES
+        self._ffi.get_global_func("runtime.config_threadpool")(mode, self.threads, cores)
+        _pool.settings = (self.threads, self.cores)
 
     def _names(self) -> str:
         return ", ".join(spec.name for spec in self.inputs)
 
 
-def _buffer(spec: TensorSpec) -> Array:
-    # A compiled model's shapes are fixed.
-    return empty_aligned(tuple(dim for dim in spec.shape if dim is not None), spec.dtype)
+def _checked_cores(cores: Sequence[int] | None, threads: int | None) -> tuple[int, ...]:
+    """Give the cores to pin to; none where nothing is pinned."""
+    if cores is None:
+        return ()
+    chosen, usable = tuple(dict.fromkeys(cores)), usable_cores()
+    foreign = [core for core in chosen if core not in usable]
+    if foreign or not chosen:
+        named = f"core {foreign[0]} can't be used" if foreign else "no core is given"
+        raise ConfigError(f"{named}; this process may run on {', '.join(map(str, usable))}")
+    if threads and threads > len(chosen):
+        raise ConfigError(f"{threads} threads can't be pinned to {len(chosen)} core(s): one each")
+    return chosen
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,6 +13,10 @@ from typing import Any
 
 from dyno.errors import ArtifactError
 
+RUNTIME_LIBRARY = "libtvm_runtime.so"
+# Where a bundle has it: before any TVM that may be installed, whose version may be another.
+_BUNDLED = Path(__file__).with_name(RUNTIME_LIBRARY)
+
 
 @lru_cache(maxsize=1)
 def load() -> Any:
@@ -26,14 +30,21 @@ def load() -> Any:
     with _without_torch():
         import tvm_ffi
     if "tvm" not in sys.modules:
-        ctypes.CDLL(str(_runtime_library()), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(runtime_library()), ctypes.RTLD_GLOBAL)
     return tvm_ffi
 
 
-def _runtime_library() -> Path:
+def runtime_library() -> Path:
+    """Find TVM's runtime library without importing TVM.
+
+    Raises:
+        ArtifactError: the package apache-tvm is not installed.
+    """
+    if _BUNDLED.is_file():
+        return _BUNDLED
     spec = importlib.util.find_spec("tvm")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        library = Path(folder) / "lib" / "libtvm_runtime.so"
+        library = Path(folder) / "lib" / RUNTIME_LIBRARY
         if library.is_file():
             return library
     raise ArtifactError("TVM's runtime library was not found: install the package apache-tvm")

@@ -13,7 +13,7 @@ import pytest
 from dyno.errors import ArtifactError
 from dyno.host import host_facts
 from runtime.artifact import missing_features, open_artifact
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME
+from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, sealed
 from runtime.session import Session
 
 
@@ -33,9 +33,15 @@ def edited(**changes: Any) -> Callable[[Path], None]:
             for step in way:
                 place = place[step]
             place[last] = value
-        (folder / MANIFEST_NAME).write_text(json.dumps(document))
+        document["manifest_digest"] = ""
+        (folder / MANIFEST_NAME).write_text(sealed(json.dumps(document)))
 
     return edit
+
+
+def edit_unsealed(folder: Path) -> None:
+    manifest = folder / MANIFEST_NAME
+    manifest.write_text(manifest.read_text().replace('"mlp.onnx"', '"mlq.onnx"'))
 
 
 def flip(folder: Path) -> None:
@@ -87,9 +93,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a manifest that is a list": (lambda f: (f / MANIFEST_NAME).write_text("[]"), "is damaged"),
     "a newer schema": (
-        edited(schema_version=3, new_key=1),
-        "has schema_version 3, this modeldyno reads 2: update",
+        edited(schema_version=4, new_key=1),
+        "has schema_version 4, this modeldyno reads 3: update",
     ),
+    "a changed letter in the manifest": (edit_unsealed, "is damaged or was edited: its digest"),
     "another architecture": (
         edited(target__triple=f"{OTHER}-linux-gnu"),
         f"was compiled for {OTHER}.*this machine is",

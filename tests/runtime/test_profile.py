@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from compiler import compile_model
 from dyno.errors import ArtifactError, ConfigError
 from runtime.feeds import random_feeds
-from runtime.manifest import MANIFEST_NAME, read_manifest
+from runtime.manifest import MANIFEST_NAME, read_manifest, sealed
 from runtime.profile_cli import COLUMNS, profile_command
 from runtime.profile_records import Profile
 from runtime.profiler import Observer, physical_cores, profile
@@ -232,5 +232,6 @@ def changed(artifact: Path, folder: Path, change: Callable[[dict[str, Any]], obj
     shutil.copytree(artifact, copy)
     manifest = json.loads((copy / MANIFEST_NAME).read_text())
     change(manifest)
-    (copy / MANIFEST_NAME).write_text(json.dumps(manifest))
+    manifest["manifest_digest"] = ""
+    (copy / MANIFEST_NAME).write_text(sealed(json.dumps(manifest)))
     return copy

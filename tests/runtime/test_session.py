@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -13,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dyno.errors import RequestError
+from dyno.errors import ConfigError, RequestError
+from dyno.host import usable_cores
 from runtime.feeds import random_feeds
 from runtime.memory import aligned
 from runtime.session import Session
@@ -188,7 +190,92 @@ def test_two_threads_with_a_session_each_do_not_disturb_each_other(two_inputs: P
     assert wrong == []
 
 
-def test_running_loads_neither_the_compiler_nor_torch(artifact: Path) -> None:
+def test_one_session_serves_many_threads_at_once(two_inputs: Path) -> None:
+    session = Session.load(two_inputs, 1)
+    expected = {seed: session.run(inputs(session, seed))["sum"] for seed in range(6)}
+    wrong: list[int] = []
+    start = threading.Barrier(len(expected))
+
+    def work(seed: int) -> None:
+        feeds = inputs(session, seed)
+        start.wait()
+        answers = (session.run(feeds)["sum"] for _ in range(50))
+        wrong.extend(seed for answer in answers if not np.array_equal(answer, expected[seed]))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_lanes_lent_at_one_time_are_different_and_come_back(two_inputs: Path) -> None:
+    session = Session.load(two_inputs, 1)
+    with session.lane() as one, session.lane() as two:
+        assert one is not two
+    with session.lane() as again, session.lane() as more:
+        assert {again, more} == {one, two}
+
+
+def test_a_lane_reads_and_writes_in_place(two_inputs: Path) -> None:
+    session = Session.load(two_inputs, 1)
+    feeds = inputs(session, 3)
+    with session.lane() as lane:
+        for name, array in feeds.items():
+            lane.inputs[name][...] = array
+        first = lane.run()["sum"]
+        kept = first.copy()
+        lane.inputs["a"][...] += 1
+        second = lane.run()["sum"]
+        assert np.shares_memory(first, second)
+    np.testing.assert_array_equal(kept, session.run(feeds)["sum"])
+
+
+def test_a_refused_request_gives_its_lane_back(artifact: Path) -> None:
+    session = Session.load(artifact, 1)
+    with pytest.raises(RequestError):
+        session.run({})
+    assert len(session._idle) == len(session._lanes) == 1
+
+
+PINNED = """
+import os, sys
+from pathlib import Path
+from runtime.feeds import random_feeds
+from runtime.session import Session
+
+cores = sorted(os.sched_getaffinity(0))
+session = Session.load(Path(sys.argv[1]), cores=cores[-1:])
+session.run(random_feeds(session.inputs, 0))
+print(session.threads, os.sched_getaffinity(0) == {cores[-1]})
+"""
+
+
+def test_pinned_threads_run_on_the_given_cores(two_inputs: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PINNED, str(two_inputs)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1", "True"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "message"),
+    [
+        ([9999], None, "core 9999 can't be used; this process may run on "),
+        ([], None, "no core is given"),
+        ([min(usable_cores())], 2, r"2 threads can't be pinned to 1 core\(s\)"),
+    ],
+)
+def test_cores_that_do_not_fit_are_refused(
+    artifact: Path, cores: list[int], threads: int | None, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Session.load(artifact, threads, cores)
+
+
+def test_running_loads_neither_the_compiler_nor_torch(artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").touch()  # so that there is one to be found, and kept out, on any machine
     code = (
         "import sys\nfrom pathlib import Path\nfrom runtime.session import Session\n"
         "from runtime.feeds import random_feeds\n"
@@ -200,6 +287,10 @@ def test_running_loads_neither_the_compiler_nor_torch(artifact: Path) -> None:
         "print('libtvm_compiler' in maps, 'libtorch' in maps, 'libtvm_runtime' in maps)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(artifact)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(artifact)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert done.stdout.splitlines() == ["[]", "False False True"]

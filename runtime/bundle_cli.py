@@ -1,0 +1,33 @@
+"""`dyno bundle`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("bundle")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE.tar.gz",
+    help="The archive.",
+)
+def bundle_command(artifact: Path, *, output: Path) -> None:
+    """Pack an artifact to run where only Python and numpy are.
+
+    The archive holds the artifact, the runtime, a command (run.py) and a README. The machine needs the Python
+    version and the processor architecture of this one, and the CPU features that the artifact was made for.
+    """
+    from dyno.units import BYTES_PER_MIB
+    from runtime.bundle import write_bundle
+
+    made = write_bundle(artifact, output)
+    click.echo(
+        f"wrote {made.path}: {made.bytes / BYTES_PER_MIB:.1f} MiB; unpacked: artifact "
+        f"{made.artifact_bytes / BYTES_PER_MIB:.1f} MiB, runtime {made.lib_bytes / BYTES_PER_MIB:.1f} MiB"
+    )

@@ -1,0 +1,118 @@
+"""The two files of a bundle that are written for it: its command and its README."""
+
+from __future__ import annotations
+
+import platform
+
+from dyno.records import TensorSpec
+from runtime.manifest import Manifest
+
+ENTRY = '''#!/usr/bin/env python3
+"""Run the model of this bundle: python run.py --help. Needs numpy alone."""
+
+import argparse
+import importlib.machinery
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "lib"))
+
+
+def main():
+    check_python()
+    from dyno.errors import DynoError
+
+    try:
+        run(arguments())
+    except DynoError as error:
+        fail(error)
+
+
+def check_python():
+    """The libraries fit one version of Python: say so, where this is another."""
+    found = [path.name for path in (HERE / "lib" / "tvm_ffi").glob("core.*.so")]
+    fitting = {"core" + suffix for suffix in importlib.machinery.EXTENSION_SUFFIXES}
+    if not fitting.intersection(found):
+        here = sys.version.split()[0]
+        fail(f"this bundle was made for another Python ({', '.join(found)}), not for {here}")
+
+
+def fail(message):
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Run one inference and time it.")
+    parser.add_argument("--input", action="append", default=[], metavar="[NAME=]FILE.npy",
+                        help="one input; without any: seeded random input")
+    parser.add_argument("--output", "-o", type=Path, help="folder for the outputs, one .npy each")
+    parser.add_argument("--threads", type=int, help="threads inside one inference (default: usable cores)")
+    parser.add_argument("--repeat", type=int, default=20, help="steady inferences to time (default: 20)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of random input")
+    parser.add_argument("--json", action="store_true", help="print the times as JSON")
+    given = parser.parse_args()
+    if given.repeat < 1 or (given.threads is not None and given.threads < 1):
+        parser.error("--threads and --repeat are 1 or more")
+    return given
+
+
+def run(given):
+    from runtime.inference import load_inputs, run_once, save_outputs
+
+    result = run_once(
+        HERE / "artifact",
+        lambda specs: load_inputs(specs, given.input, seed=given.seed),
+        threads=given.threads,
+        repeat=given.repeat,
+    )
+    saved = save_outputs(result.outputs, given.output) if given.output else []
+    if given.json:
+        print(json.dumps({**result.times(), "outputs": [str(path) for path in saved]}, indent=2))
+        return
+    for line in [*result.lines(), *(f"wrote {path}" for path in saved)]:
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def readme(manifest: Manifest, name: str) -> str:
+    """Say what the bundle holds, what it needs, and how it is run."""
+    target = manifest.target
+    version = ".".join(platform.python_version_tuple()[:2])
+    feeds = ", ".join(f'"{spec.name}": {_zeros(spec)}' for spec in manifest.inputs)
+    needs = ", ".join(target.features) or "none beyond the architecture's own"
+    return f"""# {manifest.model}, compiled by modeldyno
+
+Needs CPython {version} with numpy, on Linux with glibc and libstdc++ ({target.triple}).
+CPU features: {needs}. What does not fit is said before code of the model is loaded.
+
+    tar xzf {name}.tar.gz
+    python {name}/run.py                                  # seeded random input, and the times
+    python {name}/run.py --input NAME=file.npy -o out     # outputs as out/NAME.npy
+
+From Python:
+
+    import sys; sys.path.insert(0, "{name}/lib")
+    from pathlib import Path
+    import numpy as np
+    from runtime.session import Session
+
+    outputs = Session.load(Path("{name}/artifact")).run({{{feeds}}})
+
+Inputs: {"; ".join(map(_words, manifest.inputs))}.
+Outputs: {"; ".join(map(_words, manifest.outputs))}.
+"""
+
+
+def _zeros(spec: TensorSpec) -> str:
+    return f'np.zeros({tuple(spec.shape)}, "{spec.dtype}")'
+
+
+def _words(spec: TensorSpec) -> str:
+    return f"{spec.name}, {spec.dtype} {list(spec.shape)}"

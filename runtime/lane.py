@@ -1,0 +1,45 @@
+"""A lane: what one inference at a time needs for itself. Sessions keep as many as run side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dyno.records import TensorSpec
+from runtime.manifest import Manifest
+from runtime.memory import empty_aligned
+
+Array = npt.NDArray[Any]
+_CPU, _POOLED_ALLOCATOR = 1, 2
+_BOUND = "bound_main"
+
+
+class Lane:
+    """A virtual machine bound to inputs, weights and the buffers that it works in; for one thread at a time.
+
+    `inputs` are the arrays that the code reads, by name: what is written there is not copied again.
+    """
+
+    def __init__(self, ffi: Any, library: Any, manifest: Manifest, weights: Sequence[Array]) -> None:
+        self.module = library["vm_load_executable"]()
+        self.module["vm_initialization"](_CPU, 0, _POOLED_ALLOCATOR)
+        self.inputs: dict[str, Array] = {spec.name: _buffer(spec) for spec in manifest.inputs}
+        self._names = [spec.name for spec in manifest.outputs]
+        tensors = [ffi.from_dlpack(array) for array in (*self.inputs.values(), *weights)]
+        made = list(self.module["setup"]()) if manifest.weights is not None else []
+        self.module["save_function"]("main", _BOUND, True, *tensors, *made)
+        self._main = self.module[_BOUND]
+
+    def run(self) -> dict[str, Array]:
+        """Run on what `inputs` hold; the results are read where the code wrote them, until the next run."""
+        result = self._main()
+        found = [result] if hasattr(result, "__dlpack__") else list(result)
+        return {name: np.from_dlpack(tensor) for name, tensor in zip(self._names, found, strict=True)}
+
+
+def _buffer(spec: TensorSpec) -> Array:
+    # A compiled model's shapes are fixed.
+    return empty_aligned(tuple(dim for dim in spec.shape if dim is not None), spec.dtype)
