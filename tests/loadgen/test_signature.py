@@ -36,7 +36,14 @@ def test_data_types_of_the_protocol_get_numpys_names() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1]}]}', '{"inputs": [1]}'],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1]}]}',
+        '{"inputs": [1]}',
+        '{"inputs": []}',
+    ],
 )
 def test_answers_that_do_not_follow_the_protocol_raise_what_is_mapped(text: str) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):

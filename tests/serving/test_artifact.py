@@ -34,7 +34,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(artifact: Path) -> Iterator[Server]:
-    with serving(artifact, artifact.parent, "--workers", "2", "--threads", "2") as running:
+    flags = ("--workers", "2", "--threads", "2", "--max-batch", "4")
+    with serving(artifact, artifact.parent, *flags) as running:
         yield running
 
 
@@ -60,6 +61,10 @@ def test_it_says_that_it_is_compiled(server: Server) -> None:
     found = server.ask("GET", "/v2/models/model").json()
     assert (found["platform"], found["inputs"][0]["shape"]) == ("modeldyno_artifact", [2, 4])
     assert "loaded with backend compiled" in server.child.log.read_text()
+
+
+def test_a_compiled_shape_is_fixed_so_requests_are_not_joined_and_it_says_so(server: Server) -> None:
+    assert "no batching: 'x' has the fixed shape (2, 4)\n" in server.child.log.read_text()
 
 
 def test_a_wrong_shape_is_refused(server: Server) -> None:

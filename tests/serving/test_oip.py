@@ -170,7 +170,7 @@ def requests(draw: st.DrawFn) -> tuple[bytes, Headers]:
     return bytes(data), {HEADER_LENGTH: length}
 
 
-@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(made=requests(), specs=st.sampled_from([(XS,), (XS, IDS), (IDS,)]))
 @example(made=SEEDS[0], specs=(XS,))
 @example(made=SEEDS[1], specs=(XS,))
