@@ -111,7 +111,7 @@ def _compile(
         weights = write_weights(stage / WEIGHTS_NAME, built.weights) if built.weights is not None else None
         manifest = _manifest(source, target, options, built, times=times, library=library, weights=weights)
         manifest = manifest.model_copy(update={"tuning": kernels.facts()})
-        _write(stage, manifest)
+        manifest = _write(stage, manifest)
         if options.verify and runs_here(target, host_facts()):
             reports: list[ParityReport] = []
             times.append(
@@ -124,7 +124,7 @@ def _compile(
                 )
             )
             manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
-            _write(stage, manifest)
+            manifest = _write(stage, manifest)
     return manifest
 
 
@@ -255,5 +255,9 @@ def _manifest(
     )
 
 
-def _write(folder: Path, manifest: Manifest) -> None:
-    write_text(folder / MANIFEST_NAME, sealed(manifest.model_dump_json(indent=2) + "\n"))
+def _write(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest with its own digest in it, and give it as it reads now."""
+    unsealed = manifest.model_copy(update={"manifest_digest": ""})
+    text = sealed(unsealed.model_dump_json(indent=2) + "\n")
+    write_text(folder / MANIFEST_NAME, text)
+    return Manifest.model_validate_json(text)
