@@ -130,6 +130,9 @@ class TimelinePoint(Record):
     p50_ms: float | None
     p99_ms: float | None
     warmup: bool
+    steady: bool | None = Field(
+        default=None, description="whether latency had settled; None: never, or unknown"
+    )
 
 
 class LoadResult(Record):
@@ -150,6 +153,9 @@ class LoadResult(Record):
     percentiles: tuple[Percentile, ...]
     lateness_p99_ms: float | None = Field(
         default=None, description="open loop: how late the generator itself sent, 99th percentile"
+    )
+    steady_from_s: float | None = Field(
+        default=None, description="when latency settled, from the start (MSER-5); None: never, or unknown"
     )
     histogram: str = Field(description="HDR histogram of latency in microseconds, V2 compressed, base64")
     timeline: tuple[TimelinePoint, ...] = ()

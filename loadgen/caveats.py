@@ -17,6 +17,8 @@ MOST_LAG_MS = 5.0
 MOST_LAG_SHARE = 0.1
 LEAST_OF_RATE = 0.95
 FEWEST_ARRIVALS = 50
+FEWEST_FOR_STEADY = 1000
+MOST_SHIFT = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ def caveats(spec: LoadSpec, recording: Recording, summary: Summary, around: Circ
     return (
         *_of_the_loop(spec),
         *_of_the_samples(recording, summary),
+        *_of_the_warmup(spec, summary),
         *_of_the_schedule(spec, recording, summary),
         *_of_the_machine(around),
     )
@@ -65,6 +68,26 @@ def _of_the_samples(recording: Recording, summary: Summary) -> Iterator[str]:
         yield (
             f"throughput drifted (correlation of neighbouring slices {summary.correlation:.2f}): "
             "its interval is too narrow; measure longer"
+        )
+
+
+def _of_the_warmup(spec: LoadSpec, summary: Summary) -> Iterator[str]:
+    before_ms, after_ms = summary.mean_before_steady_ms, summary.mean_steady_ms
+    if before_ms is None or after_ms is None or summary.samples < FEWEST_FOR_STEADY:
+        return
+    # A busy queue has such stretches by chance: only what moves the mean is worth a word.
+    if abs(before_ms - after_ms) <= MOST_SHIFT * after_ms:
+        return
+    if summary.steady_from_s is None:
+        yield (
+            f"latency never settled (MSER-5; mean {before_ms:.3g} ms in the first half of the window, "
+            f"{after_ms:.3g} ms in the second): it depends on how long the test ran"
+        )
+    elif summary.steady_from_s > spec.warmup_s:
+        yield (
+            f"latency settled {summary.steady_from_s:.3g} s after the start, the warm-up was "
+            f"{spec.warmup_s:g} s (MSER-5; mean {before_ms:.3g} ms before, {after_ms:.3g} ms after): "
+            "give it a longer --warmup"
         )
 
 

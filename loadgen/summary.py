@@ -30,6 +30,7 @@ from loadgen.intervals import (
     widened,
 )
 from loadgen.recording import US_PER_S, Ints, Recording
+from loadgen.steady import steady_from_us
 
 HDR_LOWEST_US = 1
 HDR_HIGHEST_US = 3600 * US_PER_S
@@ -52,6 +53,11 @@ class Summary:
     lateness_p99_ms: float | None
     histogram: str
     timeline: tuple[TimelinePoint, ...]
+    steady_from_s: float | None
+    """When latency settled; None when it never did, or too few requests say so."""
+    mean_before_steady_ms: float | None
+    """Of the window's requests before that moment (the middle where it never settled) and after; None: none."""
+    mean_steady_ms: float | None
     completed: int
     """Successful requests that ended in the window."""
     correlation: float
@@ -66,19 +72,25 @@ def summarise(recording: Recording, spec: LoadSpec) -> Summary:
     failed = _within(recording.failure_start_us, window)
     samples, errors = len(latency_us), int(failed.sum())
     completions = completions_by_slice(recording, window)
+    up_to_end = recording.start_us < window[1]
+    steady_us = steady_from_us(recording.start_us[up_to_end], recording.latency_us[up_to_end])
+    early = recording.start_us[inside] < (sum(window) // 2 if steady_us is None else steady_us)
     return Summary(
         samples=samples,
         errors=errors,
         error_rate=errors / (samples + errors) if samples + errors else 0.0,
         error_groups=error_groups(recording, failed),
         throughput_rps=throughput_estimate(completions, spec.duration_s),
-        mean_ms=float(latency_us.mean()) / US_PER_MS if samples else None,
+        mean_ms=_mean_ms(latency_us),
         min_ms=float(latency_us.min()) / US_PER_MS if samples else None,
         max_ms=float(latency_us.max()) / US_PER_MS if samples else None,
         percentiles=percentiles(latency_us, slice_numbers(recording.start_us[inside], window)),
         lateness_p99_ms=_nearest_ms(recording.lag_us[inside], 99.0) if spec.rate_rps else None,
         histogram=encode_histogram(latency_us),
-        timeline=timeline(recording, window),
+        timeline=timeline(recording, window, steady_us),
+        steady_from_s=None if steady_us is None else steady_us / US_PER_S,
+        mean_before_steady_ms=_mean_ms(latency_us[early]),
+        mean_steady_ms=_mean_ms(latency_us[~early]),
         completed=int(completions.sum()),
         correlation=slice_correlation(completions),
     )
@@ -114,11 +126,13 @@ def error_groups(recording: Recording, chosen: npt.NDArray[np.bool_]) -> tuple[E
     return tuple(sorted(groups, key=lambda group: -group.count))
 
 
-def timeline(recording: Recording, window: tuple[int, int]) -> tuple[TimelinePoint, ...]:
+def timeline(
+    recording: Recording, window: tuple[int, int], steady_us: int | None = None
+) -> tuple[TimelinePoint, ...]:
     """Each second up to the window's end, by start of the request; `requests` counts the failed ones too.
 
-    A second that begins in the warm-up is marked as warm-up. Percentiles are the second's own samples,
-    however few.
+    A second that begins in the warm-up is marked as warm-up, one that begins settled as steady. Percentiles
+    are the second's own samples, however few.
     """
     first, end = window
     seconds = -(-end // US_PER_S)
@@ -135,6 +149,7 @@ def timeline(recording: Recording, window: tuple[int, int]) -> tuple[TimelinePoi
             p50_ms=_nearest_ms(group, 50.0),
             p99_ms=_nearest_ms(group, 99.0),
             warmup=second * US_PER_S < first,
+            steady=None if steady_us is None else second * US_PER_S >= steady_us,
         )
         for second, group in enumerate(groups)
     )
@@ -162,6 +177,10 @@ def _percentile(latency_us: Ints, ordered: Ints, slices: Ints, percent: float) -
         low_ms=_at_rank(ordered, low),
         high_ms=_at_rank(ordered, high),
     )
+
+
+def _mean_ms(values_us: Ints) -> float | None:
+    return float(values_us.mean()) / US_PER_MS if len(values_us) else None
 
 
 def _at_rank(ordered: Ints, rank: int | None) -> float | None:
