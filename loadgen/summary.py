@@ -56,7 +56,7 @@ class Summary:
     steady_from_s: float | None
     """When latency settled; None when it never did, or too few requests say so."""
     mean_before_steady_ms: float | None
-    """Of the window's requests before that moment (the middle where it never settled) and after; None: none."""
+    """Of the window's requests before that moment (the middle where it never settled); None: none."""
     mean_steady_ms: float | None
     completed: int
     """Successful requests that ended in the window."""
