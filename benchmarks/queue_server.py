@@ -24,7 +24,8 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
 
 def services(service_s: float, *, fixed: bool, seed: int) -> Iterator[float]:
     """Service times, in order of arrival: all the same, or seeded exponential ones."""
-    draw = random.Random(seed)  # noqa: S311 - to be repeated, no secret
+    # A stream of its own: the same seed draws the arrivals, and no service may depend on the gap before it.
+    draw = random.Random(f"service {seed}")  # noqa: S311 - to be repeated, no secret
     while True:
         yield service_s if fixed else draw.expovariate(1 / service_s)
 

@@ -72,7 +72,12 @@ def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tupl
             "memory_mib": point.server.memory_mib_max if point.server else None,
             "samples": point.samples,
             "reasons": reasons,
-            "warnings": (*point.warnings, *doubts(point, limits), *([caveat] if caveat else [])),
+            "warnings": (
+                *(f"INVALID: {reason}" for reason in point.invalid_reasons),
+                *point.warnings,
+                *doubts(point, limits),
+                *([caveat] if caveat else []),
+            ),
         }
     )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 
 from benchmarks.loadgen import main, queue_row
+from benchmarks.queue_server import services
 from benchmarks.queueing import Queue, times_in_system
+from loadgen.arrivals import arrivals
 
 
 def test_mean_and_quantiles_of_an_exponential_server_are_the_formulas() -> None:
@@ -32,15 +36,22 @@ def test_half_of_the_requests_of_a_half_loaded_fixed_server_do_not_wait() -> Non
 @pytest.mark.parametrize("fixed", [True, False])
 def test_a_long_simulation_comes_near_the_formulas(fixed: bool) -> None:
     queue, draw, now = Queue(100, 0.007, fixed=fixed), np.random.default_rng(3), 0.0
-    arrivals, services = [], []
+    due, lasting = [], []
     for _ in range(200_000):
         now += draw.exponential(0.01)
-        arrivals.append(now)
-        services.append(0.007 if fixed else draw.exponential(0.007))
-    found = sorted(times_in_system(arrivals, services))
+        due.append(now)
+        lasting.append(0.007 if fixed else draw.exponential(0.007))
+    found = sorted(times_in_system(due, lasting))
     assert sum(found) / len(found) == pytest.approx(queue.mean_s, rel=0.04)
     assert found[len(found) * 9 // 10] == pytest.approx(queue.quantile_s(0.9), rel=0.05)
     assert found[len(found) * 99 // 100] == pytest.approx(queue.quantile_s(0.99), rel=0.08)
+
+
+def test_arrivals_and_services_of_one_seed_do_not_depend_on_each_other() -> None:
+    # At load 0.8; services that follow the gaps before them would wait half as long.
+    due = list(islice(arrivals("poisson", 160, 7), 200_000))
+    found = times_in_system(due, list(islice(services(0.005, fixed=False, seed=7), len(due))))
+    assert sum(found) / len(found) == pytest.approx(Queue(160, 0.005, fixed=False).mean_s, rel=0.05)
 
 
 def test_requests_wait_for_the_one_before_and_for_a_stall() -> None:

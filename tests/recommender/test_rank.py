@@ -160,6 +160,11 @@ def test_a_doubtful_p99_and_a_burstable_price_are_warned_of() -> None:
     assert (len(rejected.reasons), len(rejected.warnings)) == (1, 1)
 
 
+def test_a_load_test_that_its_generator_could_not_keep_up_with_is_warned_of_first() -> None:
+    late = point(p99_ms=45).model_copy(update={"invalid_reasons": ("requests were sent late",)})
+    assert only([trial(late)]).warnings[0] == "INVALID: requests were sent late"
+
+
 def test_the_error_rate_limit_holds_unless_it_is_lifted() -> None:
     faulty = trial(point(error_rate=0.02))
     assert ranked_names(faulty, limits=Limits()) == []
