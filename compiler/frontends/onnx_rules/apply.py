@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, inliner, numpy_helper, shape_inference
+from onnx import helper, inliner, shape_inference
 
 from compiler.frontends.onnx_rules import arithmetic, attention, norms, recurrent, resize
 from compiler.frontends.onnx_rules.graph import Facts, Rule, Writer
@@ -59,6 +61,7 @@ KEPT = (
 # The earliest opset that the rules write for; older models are brought to NEWER first.
 _OLDEST, _NEWER = 13, 18
 _DOMAINS = ("", "ai.onnx")
+_SHORT = 1024  # numbers: what may be axes, sizes or a shape, and computed with while shapes are inferred
 
 
 def correct(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -119,14 +122,18 @@ def _with_rules(
 ) -> onnx.ModelProto:
     if not any(node.op_type in rules for node in model.graph.node):
         return model
-    out = onnx.ModelProto()
-    out.CopyFrom(model)
-    del out.graph.node[:]
     facts = _facts(model)
+    found: list[list[onnx.NodeProto] | None] = []
     for number, node in enumerate(model.graph.node):
         rule = rules.get(node.op_type) if node.domain in _DOMAINS else None
         writer = Writer(node, facts, f"{node.op_type}_{node.output[0]}_{number}_", _opset(model))
-        written = _written(rule, writer, only) if rule else None
+        found.append(_written(rule, writer, only) if rule else None)
+    if not any(found):  # the usual case, in which the weights need no copy
+        return model
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    del out.graph.node[:]
+    for node, written in zip(model.graph.node, found, strict=True):
         out.graph.node.extend(written or [node])
     return out
 
@@ -149,21 +156,46 @@ def _written(
 
 def _facts(model: onnx.ModelProto) -> Facts:
     facts = Facts()
-    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    graph = shape_inference.infer_shapes(_without_weights(model), data_prop=True).graph
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
         if tensor.elem_type:
-            facts.dtypes[value.name] = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+            facts.dtypes[value.name] = _dtype(tensor.elem_type)
         if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
             facts.shapes[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
-    for node in graph.node:
+    for node in model.graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
-            facts.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    for initializer in graph.initializer:
-        facts.constants[initializer.name] = numpy_helper.to_array(initializer)
-    for name, array in facts.constants.items():
-        facts.dtypes[name], facts.shapes[name] = array.dtype, array.shape
+            facts.constants[node.output[0]] = node.attribute[0].t
+    facts.constants.update((tensor.name, tensor) for tensor in model.graph.initializer)
+    for name, constant in facts.constants.items():
+        facts.dtypes[name], facts.shapes[name] = _dtype(constant.data_type), tuple(constant.dims)
     return facts
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the graph with its weights as inputs: shapes depend on short lists alone, which stay.
+
+    Shape inference copies what it is given several times, and weights can be gigabytes.
+    """
+    light = onnx.ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = model.graph.name
+    for field in ("node", "input", "output", "value_info"):
+        getattr(light.graph, field).extend(getattr(model.graph, field))
+    named = {value.name for value in model.graph.input}
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) <= _SHORT:
+            light.graph.initializer.append(tensor)
+        elif tensor.name not in named:
+            light.graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+    return light
+
+
+def _dtype(elem_type: int) -> Any:
+    return np.dtype(helper.tensor_dtype_to_np_dtype(elem_type))
 
 
 def _opset(model: onnx.ModelProto) -> int:

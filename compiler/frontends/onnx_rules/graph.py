@@ -20,7 +20,7 @@ class Facts:
 
     dtypes: dict[str, Any] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    constants: dict[str, Array] = field(default_factory=dict)
+    constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
 
 class Writer:
@@ -57,7 +57,8 @@ class Writer:
 
     def value(self, name: str) -> Array | None:
         """Give the numbers of an input that is constant; None for any other."""
-        return self._facts.constants.get(name)
+        tensor = self._facts.constants.get(name)
+        return None if tensor is None else numpy_helper.to_array(tensor)
 
     def const(self, values: Any, dtype: Any = np.int64) -> str:
         """Name a constant."""
