@@ -75,8 +75,8 @@ def repeated(trace_s: Sequence[float], rate_rps: float) -> Iterator[float]:
 
     Times are stretched to `rate_rps`: a trace's own rate (`trace_rate`) leaves them as they were.
     """
-    stretch = trace_rate(trace_s) / rate_rps
-    length = len(trace_s) / trace_rate(trace_s)
+    own_rps = trace_rate(trace_s)
+    stretch, length = own_rps / rate_rps, len(trace_s) / own_rps
     return (stretch * (number * length + due) for number in itertools.count() for due in trace_s)
 
 

@@ -113,7 +113,7 @@ def _of_the_schedule(spec: LoadSpec, recording: Recording, summary: Summary) -> 
 
 
 def _of_the_lag(summary: Summary) -> Iterator[str]:
-    lag_ms, p50_ms = summary.lateness_p99_ms, _median(summary)
+    lag_ms, p50_ms = summary.lateness_p99_ms, summary.p50_ms
     if lag_ms is None:
         return
     if lag_ms > MOST_LAG_MS or (p50_ms is not None and lag_ms > MOST_LAG_SHARE * p50_ms):
@@ -146,7 +146,3 @@ def _of_the_machine(around: Circumstances) -> Iterator[str]:
         yield f"the host was busy with other work: {usage.other_cores:.1f} of {around.logical_cores} cores"
     if usage.stolen_share > MOST_STOLEN:
         yield f"the hypervisor took {usage.stolen_share:.1%} of the CPU time for other machines (steal)"
-
-
-def _median(summary: Summary) -> float | None:
-    return next(entry.ms for entry in summary.percentiles if entry.percentile == 50.0)

@@ -63,6 +63,11 @@ class Summary:
     correlation: float
     """First autocorrelation of the slices' throughput."""
 
+    @property
+    def p50_ms(self) -> float | None:
+        """Median latency; None when the samples are too few to state it."""
+        return next(entry.ms for entry in self.percentiles if entry.percentile == 50.0)
+
 
 def summarise(recording: Recording, spec: LoadSpec) -> Summary:
     """Work out every number of a load test from its requests."""

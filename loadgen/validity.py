@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dyno.records import LoadSpec, ResourceUsage
+from loadgen.caveats import MOST_LAG_MS, MOST_LAG_SHARE
 from loadgen.summary import Summary
 
-MOST_LATENESS_MS = 5.0
-MOST_LATENESS_SHARE = 0.1
 MOST_CORES = 0.95
 
 
@@ -25,8 +24,7 @@ def invalid_reasons(
 
 
 def _reasons(spec: LoadSpec, summary: Summary, lost: int, generator: ResourceUsage | None) -> Iterator[str]:
-    median = next((entry.ms for entry in summary.percentiles if entry.percentile == 50.0), None)
-    bound = max(MOST_LATENESS_MS, MOST_LATENESS_SHARE * (median or 0.0))
+    bound = max(MOST_LAG_MS, MOST_LAG_SHARE * (summary.p50_ms or 0.0))
     if spec.rate_rps is not None and (summary.lateness_p99_ms or 0.0) > bound:
         yield (
             f"requests were sent late: 99th percentile {summary.lateness_p99_ms:.3g} ms, "

@@ -38,15 +38,16 @@ def empty_aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     space = np.empty(count + ALIGNMENT_BYTES, np.uint8)
     start = -space.ctypes.data % ALIGNMENT_BYTES
-    array = space[start : start + count].view(dtype).reshape(shape)
-    return array if count else _with_compact_strides(array)
+    return _compact(space[start : start + count].view(dtype).reshape(shape))
 
 
-def _with_compact_strides(array: Array) -> Array:
+def _compact(array: Array) -> Array:
     """Give an array without elements the strides of one row behind another, which TVM's code checks.
 
-    Numpy's own are as if each axis of size 0 had size 1.
+    Numpy's own are as if each axis of size 0 had size 1. Any other array is given back as it is.
     """
+    if array.size:
+        return array
     strides = [int(np.prod(array.shape[axis + 1 :])) * array.itemsize for axis in range(array.ndim)]
     return np.lib.stride_tricks.as_strided(array, array.shape, strides)
 
@@ -75,11 +76,10 @@ def map_weights(path: Path, file: WeightsFile) -> list[Array]:
     if _digest(mapped) != file.digest:
         raise ArtifactError(f"{path} is damaged: its digest is not the manifest's; copy or compile it again")
     space = np.frombuffer(mapped, np.uint8)
-    arrays = [
-        space[tensor.offset : tensor.offset + tensor.bytes].view(tensor.dtype).reshape(tensor.shape)
+    return [
+        _compact(space[tensor.offset : tensor.offset + tensor.bytes].view(tensor.dtype).reshape(tensor.shape))
         for tensor in file.tensors
     ]
-    return [array if array.size else _with_compact_strides(array) for array in arrays]
 
 
 def _digest(mapped: mmap.mmap) -> str:
