@@ -24,7 +24,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice, takewhile
@@ -33,6 +32,7 @@ from typing import Any
 
 from benchmarks.queue_server import services
 from benchmarks.queueing import Queue, times_in_system
+from benchmarks.ready import wait_for_port
 from dyno.console import print_table, say
 from dyno.files import write_text
 from dyno.host import host_facts
@@ -54,14 +54,10 @@ Row = dict[str, Any]
 def queue_server(*options: str) -> Iterator[str]:
     """Run the server of known service time; give its URL."""
     with tempfile.TemporaryDirectory(prefix="dyno-queue-") as name:
-        folder = Path(name)
-        command = python_module("benchmarks.queue_server", str(folder / "port"), *options)
-        with start(command, log=folder / "server.log") as child:
-            while not (folder / "port").exists():
-                if child.returncode() is not None:
-                    raise SystemExit(f"the server did not start:\n{child.log_tail()}")
-                time.sleep(0.02)
-            yield f"http://127.0.0.1:{(folder / 'port').read_text()}/invocations"
+        port_file = Path(name) / "port"
+        command = python_module("benchmarks.queue_server", str(port_file), *options)
+        with start(command, log=port_file.with_suffix(".log")) as child:
+            yield f"http://127.0.0.1:{wait_for_port(child, port_file)}/invocations"
 
 
 def load(url: str, duration_s: float, **fields: Any) -> LoadResult:

@@ -29,13 +29,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.ready import wait_for_port
 from benchmarks.server_peers import PACKAGES, MissingPeerError, serving_peer
 from dyno import procs
 from dyno.files import write_text
 
 RAW = "application/octet-stream"
 CONNECTIONS = (1, 8, 64)
-_READY_S = 60.0
 _SIZES = {"tiny": 4, "600 KB": 150_000}  # float32 numbers a row
 _LUA = """wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/octet-stream"
@@ -65,12 +65,7 @@ def serving(model: Path, folder: Path, *flags: str) -> Iterator[int]:
     port_file = folder / "port"
     args = procs.python_module("dyno", "serve", str(model), "--port", "0", "--threads", "1")
     with procs.start([*args, "--port-file", str(port_file), *flags], log=folder / "log") as child:
-        deadline_s = time.monotonic() + _READY_S
-        while not port_file.exists():
-            if child.returncode() is not None or time.monotonic() > deadline_s:
-                raise click.ClickException(f"the server did not start: {child.log_tail()}")
-            time.sleep(0.02)
-        yield int(port_file.read_text())
+        yield wait_for_port(child, port_file)
 
 
 def bare(model: Path, width: int) -> Callable[[], object]:
