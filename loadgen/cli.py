@@ -223,9 +223,8 @@ def load_command(
     if find_rate:
         from loadgen.search_cli import search
 
-        spec = spec.model_copy(update={"users": None, "rate_rps": rate_rps or 10.0})
         return search(
-            spec,
+            spec.model_copy(update={"users": None}),
             payload,
             limit_texts,
             precision=precision,

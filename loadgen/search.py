@@ -83,14 +83,19 @@ def find_rate(
     url: str,
     start_rps: float,
     precision: float,
+    least_rps: float = 0.0,
     on_step: Callable[[RateStep], None] | None = None,
 ) -> RateSearch:
-    """Search from `start_rps` until the gap is at most `precision` of its lower end."""
+    """Search from `start_rps` until the gap is at most `precision` of its lower end.
+
+    Rates below `least_rps` are not tried: a test of them would be too short to say anything.
+    """
+    smallest = max(least_rps, start_rps * SMALLEST_SHARE)
     steps: list[RateStep] = []
     met: float | None = None
     failed: float | None = None
     rate = start_rps
-    while len(steps) < MAX_STEPS and not _narrow(met, failed, precision, start_rps):
+    while len(steps) < MAX_STEPS and not _narrow(met, failed, precision) and rate >= smallest:
         steps.append(judge(rate, measure(rate), limits))
         if on_step:
             on_step(steps[-1])
@@ -139,9 +144,5 @@ def _next(met: float | None, failed: float | None) -> float:
     return failed / 2 if met is None else (met + failed) / 2
 
 
-def _narrow(met: float | None, failed: float | None, precision: float, start_rps: float) -> bool:
-    if failed is None:
-        return False
-    if met is None:
-        return failed <= start_rps * SMALLEST_SHARE
-    return failed - met <= precision * met
+def _narrow(met: float | None, failed: float | None, precision: float) -> bool:
+    return met is not None and failed is not None and failed - met <= precision * met

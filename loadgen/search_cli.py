@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
 
 from dyno.console import print_table, say
+from dyno.errors import ConfigError
 from dyno.records import LoadResult, LoadSpec, write_record
 from loadgen.payload import Payload
 from loadgen.run import run_load
 from loadgen.search import RateSearch, RateStep, find_rate, parse_limits, samples_needed
 
 EXIT_NONE_MEETS_LIMITS = 1
+DEFAULT_START_RPS = 10.0
 
 
 def search(
@@ -29,14 +32,29 @@ def search(
 ) -> int:
     """Search, tell each step, print and write the result; exit code 1 when no rate meets the limits."""
     limits = parse_limits(limit_texts)
+    needed = samples_needed(limits)
+    planned = math.ceil(needed + 3 * math.sqrt(needed))  # by chance alone fewer would come often
+    longest_s = max(longest_s, spec.duration_s)
+    start_rps, least_rps = spec.rate_rps or DEFAULT_START_RPS, planned / longest_s
+    if start_rps < least_rps:
+        raise ConfigError(
+            f"the limits need {planned} requests, which take {planned / start_rps:.0f} s at {start_rps:g} "
+            f"requests/s: raise --rate to {math.ceil(least_rps)} or --max-duration"
+        )
 
     def measure(rate_rps: float) -> LoadResult:
-        wanted = {"rate_rps": rate_rps, "min_samples": samples_needed(limits)}
-        step = spec.model_copy(update={**wanted, "max_duration_s": max(longest_s, spec.duration_s)})
-        return run_load(step, payload, server_pid=server_pid, cpus=cpus)
+        step = {"rate_rps": rate_rps, "min_samples": planned, "max_duration_s": 1.1 * longest_s}
+        return run_load(spec.model_copy(update=step), payload, server_pid=server_pid, cpus=cpus)
 
-    start_rps = spec.rate_rps or 10.0
-    found = find_rate(measure, limits, url=spec.url, start_rps=start_rps, precision=precision, on_step=_tell)
+    found = find_rate(
+        measure,
+        limits,
+        url=spec.url,
+        start_rps=start_rps,
+        precision=precision,
+        least_rps=least_rps,
+        on_step=_tell,
+    )
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
@@ -67,7 +85,8 @@ def _print(found: RateSearch) -> None:
     print_table(columns, rows, right=("req/s", *columns[2:]))
     limits = ", ".join(f"{name} <= {value:g}" for name, value in found.limits.items())
     if found.met_rps is None:
-        click.echo(f"no rate met the limits ({limits})")
+        lowest = min(step.rate_rps for step in found.steps)
+        click.echo(f"no rate met the limits ({limits}); {lowest:.4g} was the lowest tried")
         return
     above = "no failing rate was found" if found.failed_rps is None else f"{found.failed_rps:.4g} fails"
     click.echo(f"{found.met_rps:.4g} req/s meet {limits}; {above}")

@@ -6,10 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from dyno.errors import ConfigError
 from dyno.procs import python_module
 from dyno.records import LoadResult, read_record
+from loadgen.cli import load_command
 from loadgen.search import RateSearch, find_rate, judge, parse_limits, samples_needed
 from tests.loadgen.stub import stub_server
 from tests.reports.sample import GOLDEN
@@ -55,6 +57,32 @@ def test_a_first_guess_that_is_too_high_is_halved_and_given_up_at_a_sixteenth() 
     found = find_rate(lambda rate: result(rate, 99.0), {"p99_ms": 50.0}, url="u", start_rps=64, precision=0.1)
     assert found.met_rps is None
     assert [step.rate_rps for step in found.steps] == [64, 32, 16, 8, 4]
+
+
+def test_a_rate_that_is_too_low_to_be_judged_is_not_tried() -> None:
+    found = find_rate(
+        lambda rate: result(rate, 99.0), {"p99_ms": 50.0}, url="u", start_rps=64, precision=0.1, least_rps=20
+    )
+    assert [step.rate_rps for step in found.steps] == [64, 32]
+
+
+def test_a_first_rate_that_is_too_low_is_refused_with_what_to_do() -> None:
+    command = [
+        "http://127.0.0.1:1",
+        "--find-rate",
+        "--limit",
+        "p99_ms=50",
+        "--rate",
+        "2",
+        "--max-duration",
+        "60",
+    ]
+    with pytest.raises(ConfigError, match="raise --rate to 8 or --max-duration"):
+        CliRunner().invoke(
+            load_command,
+            [*command, "--payload", __file__, "--content-type", "text/plain"],
+            catch_exceptions=False,
+        )
 
 
 def test_a_step_fails_for_each_reason_of_its_own() -> None:
