@@ -25,6 +25,9 @@ def rewrite(node: Statement, handlers: Mapping[str, Handler]) -> Statement:
     """Do the same in one statement."""
     if isinstance(node, tirx.SeqStmt):
         return tirx.SeqStmt([rewrite(each, handlers) for each in node.seq])
+    if isinstance(node, tirx.IfThenElse):
+        other = None if node.else_case is None else rewrite(node.else_case, handlers)
+        return tirx.IfThenElse(node.condition, rewrite(node.then_case, handlers), other)
     if isinstance(node, s_tir.SBlockRealize):
         block = with_body(node.block, rewrite(node.block.body, handlers))
         return s_tir.SBlockRealize(node.iter_values, node.predicate, block)
@@ -37,6 +40,11 @@ def rewrite(node: Statement, handlers: Mapping[str, Handler]) -> Statement:
             value = [int(each) for each in marks.pop(mark)]
             loop = loop_with(node, handler(loop, value), marks)
     return loop
+
+
+def own_variables(func: Any) -> Any:
+    """Give copies of a loop variables of their own."""
+    return s_tir.transform.ConvertSSA()(tvm.IRModule({"main": func}))["main"]
 
 
 def with_body(block: Any, body: Statement) -> Any:
@@ -83,17 +91,20 @@ def at_start(values: list[Any], loops: list[Any]) -> list[Any]:
 
 def inner_loops(node: Statement) -> list[Any]:
     """Variables of the loops under a statement, outside of blocks."""
-    if isinstance(node, tirx.For):
-        return [node.loop_var, *inner_loops(node.body)]
-    if isinstance(node, tirx.SeqStmt):
-        return [var for each in node.seq for var in inner_loops(each)]
-    return []
+    below = [var for each in _children(node) for var in inner_loops(each)]
+    return [node.loop_var, *below] if isinstance(node, tirx.For) else below
 
 
 def realizes(node: Statement) -> list[Any]:
     """Blocks under a statement, in order."""
     if isinstance(node, s_tir.SBlockRealize):
         return [node]
+    return [found for each in _children(node) for found in realizes(each)]
+
+
+def _children(node: Statement) -> list[Statement]:
     if isinstance(node, tirx.For):
-        return realizes(node.body)
-    return [found for each in node.seq for found in realizes(each)] if isinstance(node, tirx.SeqStmt) else []
+        return [node.body]
+    if isinstance(node, tirx.IfThenElse):
+        return [node.then_case, *([] if node.else_case is None else [node.else_case])]
+    return list(node.seq) if isinstance(node, tirx.SeqStmt) else []

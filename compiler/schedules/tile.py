@@ -8,8 +8,10 @@ that follows (bias, activation, residual) is computed on the tile before it is w
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
+from compiler.schedules.borders import BORDERS, ROWS, TAPS, inline_padding, skip_borders
 from compiler.schedules.common import (
     extent,
     is_spatial,
@@ -22,10 +24,10 @@ from compiler.schedules.common import (
     try_inline,
 )
 from compiler.schedules.kernels import PACKED, TILE
-from compiler.schedules.loops import rewrite_loops
+from compiler.schedules.loops import own_variables, rewrite_loops
 from compiler.schedules.machine import Machine
 from compiler.schedules.overlap import OVERLAP, overlap_rows
-from compiler.schedules.prefetch import STEPS, TILE_START, WEIGHTS, fetch_tile, fetch_weights
+from compiler.schedules.prefetch import SPREAD, STEPS, TILE_START, WEIGHTS, fetch_tile, fetch_weights
 
 # Reductions up to this many steps are unrolled whole: the 3 * 3 of a filter, the 3 channels of an image.
 UNROLL_STEPS = 9
@@ -40,6 +42,9 @@ def register_tile(func: Any, machine: Machine) -> Any:
     main = tiled[0]
     rows, columns = (int(size) for size in sch.get(main).annotations[TILE])
     padding = [block for block in sch.get_producers(main) if is_spatial(sch, block)]
+    borders = inline_padding(sch, main, padding, rows)
+    if borders:
+        padding = []
     found = element_wise_tail(sch, main, padding)
     if found is None:
         return None
@@ -48,19 +53,24 @@ def register_tile(func: Any, machine: Machine) -> Any:
     channels = extent(sch, sch.get_loops(tail)[-1])
     trips, walked = _tile_output(sch, tail, (rows, columns), blocks, machine)
     sch.compute_at(main, trips[-1], preserve_unit_loops=True)
-    steps, first_sum, chunk = _order_tile(sch, main, machine)
-    if len(blocks) and chunk is not None:
-        sch.annotate(chunk, WEIGHTS, [columns, blocks[0], rows, *walked])
+    steps, first_sum, chunk = _order_tile(sch, main, machine, marked=bool(borders))
+    if chunk is not None:
+        sch.annotate(chunk.loop, SPREAD, [chunk.steps])
+        if blocks and chunk.steps == STEPS:
+            sch.annotate(chunk.loop, WEIGHTS, [columns, blocks[0], rows, *walked])
     around = spread(sch, trips, steps_inside=steps)
-    sch.annotate(around, TILE_START, [rows, columns])
+    across = blocks[0] if blocks else math.ceil(channels / columns)
+    sch.annotate(around, TILE_START, [rows, columns, across, machine.l2_bytes])
     if walked[-1] % rows:
         sch.annotate(around, OVERLAP, [rows, walked[-1], channels if channels % columns else 0])
+    if borders:
+        sch.annotate(around, BORDERS, [rows, walked[-1], *borders])
     # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
     sch.decompose_reduction(main, first_sum)
     for block in (*padding, *rest):
         schedule_spatial(sch, block, machine.lanes)
-    handlers = {OVERLAP: overlap_rows, TILE_START: fetch_tile, WEIGHTS: fetch_weights}
-    return rewrite_loops(sch.mod["main"], handlers)
+    handlers = {OVERLAP: overlap_rows, BORDERS: skip_borders, TILE_START: fetch_tile, WEIGHTS: fetch_weights}
+    return own_variables(rewrite_loops(sch.mod["main"], handlers))
 
 
 def element_wise_tail(sch: Any, main: Any, before: list[Any]) -> tuple[Any, list[Any]] | None:
@@ -146,11 +156,18 @@ def _tile_output(
     return trips, walked
 
 
-def _order_tile(sch: Any, main: Any, machine: Machine) -> tuple[int, Any, Any]:
+@dataclass(frozen=True)
+class _Chunk:
+    """A loop around so many reduction steps: where there is time for a few prefetches."""
+
+    loop: Any
+    steps: int
+
+
+def _order_tile(sch: Any, main: Any, machine: Machine, *, marked: bool) -> tuple[int, Any, _Chunk | None]:
     """Order the loops of one tile.
 
-    Gives its number of multiply-adds, its outermost reduction loop, and the loop around STEPS steps of the
-    innermost one, where there is such a loop.
+    Gives its number of multiply-adds, its outermost reduction loop, and the loop around a chunk of its steps.
     """
     kinds = iteration_kinds(sch, main)
     loops = sch.get_loops(main)[-len(kinds) :]
@@ -159,12 +176,23 @@ def _order_tile(sch: Any, main: Any, machine: Machine) -> tuple[int, Any, Any]:
     reductions = loops[kinds.count(0) :]
     sch.reorder(*unit, *reductions, row, column)
     vectorize_tile(sch, row, column, machine)
-    chunk = None
-    if extent(sch, reductions[-1]) % STEPS == 0:
-        chunk, inner = sch.split(reductions[-1], [None, STEPS])
-        reductions = [*reductions[:-1], chunk, inner]
+    if marked:
+        sch.annotate(reductions[1], TAPS, [1])
+        sch.annotate(row, ROWS, [1])
+    chunk, reductions = _chunk(sch, reductions)
     _unroll_short(sch, reductions)
     return steps, reductions[0], chunk
+
+
+def _chunk(sch: Any, reductions: list[Any]) -> tuple[_Chunk | None, list[Any]]:
+    """Find or make the loop around a chunk of steps; gives it, if there is one, and all reduction loops."""
+    sizes = [extent(sch, loop) for loop in reductions]
+    if sizes[-1] % STEPS == 0:
+        outer, inner = sch.split(reductions[-1], [None, STEPS])
+        return _Chunk(outer, STEPS), [*reductions[:-1], outer, inner]
+    if len(sizes) > 1 and sizes[-1] <= UNROLL_STEPS < sizes[-2] * sizes[-1]:
+        return _Chunk(reductions[-2], sizes[-1]), reductions
+    return None, reductions
 
 
 def _unroll_short(sch: Any, reductions: list[Any]) -> None:

@@ -20,7 +20,7 @@ from dyno.records import Record
 
 # Part of every key. To be raised by one when a kernel, its schedule or the list of candidates changes: times
 # that were measured before say nothing then.
-KERNELS_REVISION = 1
+KERNELS_REVISION = 2
 
 Warn = Callable[[str], None]
 

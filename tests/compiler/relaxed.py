@@ -13,6 +13,7 @@ from tvm import relax
 
 from compiler.passes.rewrite import rewrite
 from compiler.pipeline import STAGES, run_stages
+from compiler.schedules.choice import Chooser
 from compiler.schedules.machine import Machine
 from compiler.source import Source
 from compiler.targets import CompileTarget, host_target
@@ -55,18 +56,19 @@ def run_default(mod: Any, *arrays: Array) -> list[Array]:
         return _run(relax.build(mod, target), arrays)
 
 
-def run_staged(mod: Any, machine: Machine, *arrays: Array) -> list[Array]:
+def run_staged(mod: Any, machine: Machine, *arrays: Array, chooser: Chooser | None = None) -> list[Array]:
     """Run a module through all our stages, scheduled for `machine`, on this processor."""
-    built = run_stages(source_of(mod), target_for(machine))
+    built = run_stages(source_of(mod), target_for(machine), chooser=chooser)
     return _run(built.executable, arrays, built.weights)
 
 
-def staged_until(mod: Any, machine: Machine, last: str) -> Any:
+def staged_until(mod: Any, machine: Machine, last: str, *, chooser: Chooser | None = None) -> Any:
     """Give the module as it is after the stage named `last`."""
     target, source = target_for(machine), source_of(mod)
     with target.tvm_target():
         for name, stage in STAGES:
-            mod = stage(mod, source, target)
+            choice = {"chooser": chooser} if chooser and name == "legalize" else {}
+            mod = stage(mod, source, target, **choice)
             if name == last:
                 return mod
     raise AssertionError(last)
