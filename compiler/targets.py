@@ -21,6 +21,12 @@ _ICE = (*_VNNI, *_BITS)
 _SPR = (*_ICE, "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
 
 
+# LLVM's loop vectorizer makes wrong code of loops with a branch in them where it may use vectors of 512 bits:
+# lanes of the branch not taken get into the result (seen in two concatenated halves that are read through a
+# reshape). Our rules leave no branch inside of a vector, so nothing is lost without it.
+_NO_IF_CONVERSION = "-enable-if-conversion:bool=0"
+
+
 @dataclass(frozen=True)
 class CompileTarget:
     """One thing to compile for. `features` are the kernel's names for what the code may use."""
@@ -44,6 +50,8 @@ class CompileTarget:
         import tvm
 
         description: dict[str, Any] = {"kind": self.kind, "mtriple": self.triple, "mcpu": self.cpu}
+        if self.kind == "llvm":
+            description["cl-opt"] = [_NO_IF_CONVERSION]
         if self.attributes:
             description["mattr"] = list(self.attributes)
         return tvm.target.Target(description)

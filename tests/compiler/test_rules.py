@@ -191,6 +191,32 @@ def test_concatenation_along_channels_is_right_alone_and_before_element_wise_wor
     np.testing.assert_array_equal(found[1], np.maximum(expected, 0))
 
 
+def test_turned_halves_of_each_head_are_right_behind_a_reshape() -> None:
+    # LLVM's loop vectorizer made wrong code of this with vectors of 512 bits, where the processor has them.
+    rng = np.random.default_rng(0)
+    data, cosine, sine = (
+        rng.standard_normal(shape).astype(np.float32) for shape in ((2, 3, 32), (2, 3, 4), (2, 3, 4))
+    )
+
+    def body(builder: Any, x: Any, cos: Any, sin: Any) -> Any:
+        def emit(call: Any) -> Any:
+            return builder.emit(call)
+
+        heads = emit(relax.op.reshape(x, (2, 3, 4, 8)))
+        left, right = (emit(relax.op.strided_slice(heads, [3], [start], [start + 4])) for start in (0, 4))
+        cos, sin = (emit(relax.op.reshape(each, (2, 3, 1, 4))) for each in (cos, sin))
+        first = relax.op.subtract(emit(relax.op.multiply(left, cos)), emit(relax.op.multiply(right, sin)))
+        second = relax.op.add(emit(relax.op.multiply(left, sin)), emit(relax.op.multiply(right, cos)))
+        turned = emit(relax.op.concat([emit(first), emit(second)], 3))
+        return emit(relax.op.reshape(turned, (2, 3, 32)))
+
+    found = run_staged(module([data.shape, cosine.shape, sine.shape], body), AVX512, data, cosine, sine)[0]
+    heads, cosine, sine = data.reshape(2, 3, 4, 8), cosine[:, :, None], sine[:, :, None]
+    left, right = heads[..., :4], heads[..., 4:]
+    turned = np.concatenate([left * cosine - right * sine, left * sine + right * cosine], 3)
+    np.testing.assert_allclose(found, turned.reshape(data.shape), atol=1e-6)
+
+
 def test_operators_that_no_rule_answers_are_fused_and_scheduled_too() -> None:
     def body(builder: Any, x: Any, y: Any) -> Any:
         return builder.emit(relax.op.nn.relu(builder.emit(relax.op.matmul(x, y))))
