@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +43,26 @@ def kernel_facts(module: Any) -> tuple[KernelFacts, ...]:
         with suppress(TypeError):  # int() of a symbolic size
             facts.append(_facts(name, module[name], found))
     return tuple(facts)
+
+
+def settled_facts(
+    facts: tuple[KernelFacts, ...], renamed: Mapping[str, str], main: Any
+) -> tuple[KernelFacts, ...]:
+    """Give the facts of the kernels that `main` calls in the end, `renamed` from new names to old ones."""
+    counts: Counter[str] = Counter()
+
+    def visit(expr: Any) -> None:
+        if isinstance(expr, relax.Call) and isinstance(expr.op, relax.GlobalVar):
+            counts[expr.op.name_hint] += 1
+
+    relax.analysis.post_order_visit(main, visit)
+    known = {each.name: each for each in facts}
+    names = {name: renamed.get(name, name) for name in counts}
+    return tuple(
+        known[old].model_copy(update={"name": name, "calls": counts[name]})
+        for name, old in names.items()
+        if old in known
+    )
 
 
 def _facts(name: str, func: Any, calls: list[Any]) -> KernelFacts:

@@ -19,6 +19,7 @@ from dyno.files import write_text
 from runtime.manifest import KernelFacts, PeakKernel, StageTime
 
 if TYPE_CHECKING:
+    from compiler.passes.memory import Planned
     from compiler.schedules.choice import Chooser
 
 Stage = Callable[..., Any]
@@ -206,7 +207,9 @@ def run_stages(
                 kernels = _run_stage(name, _kernel_facts, module, source, target)
             if name == "generate":
                 module, peak = _run_stage(name, _with_peak, module, source, target)
-                module, weights = _run_stage(name, _plan_memory, module, source, target)
+                planned = _run_stage(name, _plan_memory, module, source, target)
+                module, weights = planned.module, planned.weights
+                kernels = _settled(kernels, planned)
             began = time.perf_counter()
             module = _run_stage(name, stage, module, source, target)
             times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
@@ -241,11 +244,18 @@ def _with_peak(module: Any, _source: Source, target: CompileTarget) -> tuple[Any
     return with_peak(module, target.machine)
 
 
-def _plan_memory(module: Any, _source: Source, _target: CompileTarget) -> tuple[Any, Weights | None]:
+def _plan_memory(module: Any, _source: Source, _target: CompileTarget) -> Planned:
     from compiler.passes.memory import plan_memory
 
-    planned = plan_memory(module)
-    return planned.module, planned.weights
+    return plan_memory(module)
+
+
+def _settled(kernels: tuple[KernelFacts, ...], planned: Planned) -> tuple[KernelFacts, ...]:
+    from compiler.kernel_facts import settled_facts
+
+    if not planned.renamed:
+        return kernels
+    return settled_facts(kernels, planned.renamed, planned.module["main"])
 
 
 def _run_stage(name: str, stage: Stage, module: Any, source: Source, target: CompileTarget) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from tvm import relax
 
 from compiler.passes.clip import clamp_kernels
+from compiler.passes.concat import concat_kernel, flatten_concats
 from compiler.passes.fast_math import FAST_MATH
 from compiler.passes.fold import as_constant, constant
 from compiler.passes.layout import is_nhwc
@@ -30,8 +31,10 @@ def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:
         **FAST_MATH,
         **clamp_kernels(),
         **light_kernels(machine),
+        "relax.concat": concat_kernel,
     }
-    return relax.transform.LegalizeOps(mine, enable_warning=False)(fold_shuffles(mod, machine))
+    ready = flatten_concats(fold_shuffles(mod, machine))
+    return relax.transform.LegalizeOps(mine, enable_warning=False)(ready)
 
 
 def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Callable[[Any, Any], Any]:

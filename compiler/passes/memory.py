@@ -8,12 +8,14 @@ maps and shares; a function of its own, `setup`, makes the buffers once for each
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm import relax
 
+from compiler.passes.in_place import write_in_place
 from compiler.passes.rewrite import op_name
 
 if TYPE_CHECKING:
@@ -23,6 +25,26 @@ SETUP = "setup"
 _ALLOCATIONS = ("relax.vm.alloc_storage", "relax.vm.alloc_tensor")
 _VIEW = "vm.builtin.reshape"
 _KILL = "relax.vm.kill_object"
+# TVM's own passes from tensor programs to its virtual machine, in two halves: until each program is called
+# with a tensor that it fills, and from there on.
+_TO_CALLS = [
+    relax.backend.DispatchSampling(),
+    relax.backend.DispatchSortScan(),
+    relax.transform.LegalizeOps(),
+    relax.transform.RewriteDataflowReshape(),
+    relax.transform.ToNonDataflow(),
+    relax.transform.RemovePurityChecking(),
+    relax.transform.CallTIRRewrite(),
+]
+_TO_MACHINE = [
+    relax.transform.StaticPlanBlockMemory(),
+    relax.transform.LowerAllocTensor(),
+    relax.transform.KillAfterLastUse(),
+    relax.transform.LowerRuntimeBuiltin(),
+    relax.transform.ComputePrimValue(),
+    relax.transform.VMShapeLower(),
+    relax.transform.AttachGlobalSymbol(),
+]
 # What both numpy and the file can hold: other constants (bfloat16) stay in the library.
 _WIDTHS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
 _DTYPES = frozenset(["bool", "float16", "float32", "float64", *_WIDTHS])
@@ -33,11 +55,13 @@ _SIMPLE = (relax.Call, relax.Var, relax.Tuple, relax.TupleGetItem, tvm.ir.Generi
 class Planned:
     """A module whose `main` takes inputs, then `weights` in order, then what `setup()` returns.
 
-    `weights` is None where `main` is left as it was, with inputs alone.
+    `weights` is None where `main` is left as it was, with inputs alone. `renamed` gives the names that
+    kernels had before they were made to write in place.
     """
 
     module: Any
     weights: tuple[npt.NDArray[Any], ...] | None
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_memory(mod: Any) -> Planned:
@@ -45,7 +69,8 @@ def plan_memory(mod: Any) -> Planned:
 
     A module whose `main` has branches stays as it is: which buffers it needs is known only when it runs.
     """
-    lowered = relax.get_pipeline("default")(mod)
+    in_place = write_in_place(tvm.transform.Sequential(_TO_CALLS)(mod))
+    lowered = tvm.transform.Sequential(_TO_MACHINE)(in_place.module)
     main = lowered["main"]
     if not isinstance(main.body, relax.SeqExpr):
         return Planned(mod, None)
@@ -58,7 +83,7 @@ def plan_memory(mod: Any) -> Planned:
     module = lowered.clone()
     module["main"] = split.main(main)
     module[SETUP] = split.setup()
-    return Planned(module, tuple(split.weights))
+    return Planned(module, tuple(split.weights), in_place.renamed)
 
 
 def is_planned(mod: Any) -> bool:

@@ -1,0 +1,60 @@
+"""Concatenations: those of concatenations made one, and the kernel of what is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import relax, topi
+
+from compiler.passes.rewrite import op_name, rewrite
+
+# Function attribute: the function concatenates its arguments on this axis, and does nothing else.
+CONCAT = "dyno.concat"
+
+
+def flatten_concats(mod: Any) -> Any:
+    """Make one concatenation of those whose parts are concatenations on the same axis, read nowhere else."""
+    uses = _uses(mod["main"])
+    inner: dict[Any, Any] = {}
+
+    def handle(builder: Any, var: Any, value: Any) -> Any:
+        if op_name(value) != "relax.concat" or not isinstance(value.args[0], relax.Tuple):
+            return value
+        axis = int(value.attrs.axis)
+        parts: list[Any] = []
+        for part in value.args[0].fields:
+            known = inner.get(part)
+            if known is None or int(known.attrs.axis) != axis:
+                parts.append(part)
+            else:
+                parts.extend(known.args[0].fields)
+        flat = relax.op.concat(parts, axis)
+        if uses.get(var, 0) != 1:
+            return flat
+        bound = builder.emit(flat)
+        inner[bound] = flat
+        return bound
+
+    return rewrite(mod, handle)
+
+
+def _uses(function: Any) -> dict[Any, int]:
+    counts: dict[Any, int] = {}
+
+    def visit(expr: Any) -> None:
+        if isinstance(expr, relax.Var):
+            counts[expr] = counts.get(expr, 0) + 1
+
+    for block in function.body.blocks:
+        for binding in block.bindings:
+            relax.analysis.post_order_visit(binding.value, visit)
+    relax.analysis.post_order_visit(function.body.body, visit)
+    return counts
+
+
+def concat_kernel(builder: Any, call: Any) -> Any:
+    """Give a concatenation TVM's kernel, marked for what it is."""
+    if not isinstance(call.args[0], relax.Tuple) or call.attrs.axis is None:
+        return call
+    axis = int(call.attrs.axis) % len(call.ty.shape)
+    return builder.call_te(topi.concatenate, list(call.args[0].fields), axis, primfunc_attrs={CONCAT: axis})
