@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from dyno.host import host_facts
 
 DEFAULT_PEERS = "onnxruntime,openvino"
 ROUNDS = 9
+_HELD_BACK = ("openvino", "torch")  # peers that can be held to AVX2 by the environment
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -51,9 +53,21 @@ def main(arguments: list[str] | None = None) -> None:
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure every model with every number of threads; the JSON file is written anew after each row."""
     document: dict[str, Any] = {"models": [], "geomean_ratio_to_best_peer": {}, "host": _host()}
+    document["target"] = args.target
+    if _is_narrow(args.target):
+        # oneDNN (of OpenVINO and torch) and torch's own kernels can be held to AVX2; ONNX Runtime's can't.
+        os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+        document["peers_held_to_avx2"] = [peer for peer in args.peers if peer in _HELD_BACK]
     peak = document["host"]["peak_gflops_per_core"] = measured_peak(folder)
     for name in args.models:
-        model = prepared(name, args.cache, folder / "model", tune_s=args.tune, winograd=args.winograd)
+        model = prepared(
+            name,
+            args.cache,
+            folder / "model",
+            tune_s=args.tune,
+            winograd=args.winograd,
+            target=args.target,
+        )
         for threads in args.threads:
             document["models"].append(_row(model, threads, args, peak))
             document["geomean_ratio_to_best_peer"] = geometric_means(document["models"])
@@ -89,6 +103,14 @@ def _row(model: Prepared, threads: int, args: argparse.Namespace, peak: float | 
     }
 
 
+def _is_narrow(target: str) -> bool:
+    """Whether a target is an x86 processor without AVX-512."""
+    from compiler.targets import resolve_target
+
+    found = resolve_target(target, host_facts())
+    return found.architecture == "x86_64" and "avx512f" not in found.features
+
+
 def _host() -> dict[str, Any]:
     facts: dict[str, Any] = host_facts().model_dump()
     installed = {found.metadata["Name"]: found.version for found in distributions()}
@@ -105,6 +127,9 @@ def _print(document: dict[str, Any], peers: list[str]) -> None:
         rows = [row for row in document["models"] if str(row["threads"]) == threads]
         counted = sum(row["ratio_to_best_peer"] is not None for row in rows)
         print(f"{threads} thread(s): geometric mean of the ratio to the best peer {mean} ({counted} models)")
+    if "peers_held_to_avx2" in document:
+        held = ", ".join(document["peers_held_to_avx2"]) or "none"
+        print(f"compiled for {document['target']}; peers held to AVX2 as well: {held}")
     reasons = {(row["model"], *item) for row in document["models"] for item in row["missing"].items()}
     for model, peer, reason in sorted(reasons):
         print(f"no figure for {peer} on {model}: {reason}")
@@ -140,6 +165,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--tune", type=float, metavar="SECONDS", help="let dyno tune for so long a model")
     parser.add_argument(
         "--no-winograd", dest="winograd", action="store_false", help="direct convolution only"
+    )
+    parser.add_argument(
+        "--target", default="host", help="what dyno compiles for; of those that this machine can run"
     )
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of the built ONNX files")
     parser.add_argument("--list", action="store_true", help="print the models' names and end")

@@ -1,6 +1,6 @@
 """Compiles one model in a process of its own, and writes the seconds that it took.
 
-    python -m benchmarks.dyno_artifact MODEL.onnx FOLDER ANSWER.json OPTIONS
+    python -m benchmarks.dyno_artifact MODEL.onnx FOLDER ANSWER.json OPTIONS TARGET
 
 OPTIONS are fields of `compiler.Options` as JSON; what is not named keeps its default.
 
@@ -19,26 +19,26 @@ from dyno.files import write_text
 from dyno.procs import end_with_parent
 
 
-def main(model: str, folder: str, answer: str, options: str = "{}") -> None:
+def main(model: str, folder: str, answer: str, options: str = "{}", target: str = "host") -> None:
     """Compile, then write {"compile_s", "artifact_mb"} or {"error"} to `answer`."""
     end_with_parent()
     try:
-        result = _compile(Path(model), Path(folder), json.loads(options))
+        result = _compile(Path(model), Path(folder), json.loads(options), target)
     except Exception as error:  # whatever went wrong is a line of the report
         text = (str(error).strip() or "no message").splitlines()[0][:300]
         result = {"error": f"{type(error).__name__}: {text}"}
     write_text(Path(answer), json.dumps(result))
 
 
-def _compile(model: Path, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+def _compile(model: Path, folder: Path, options: dict[str, Any], target: str) -> dict[str, Any]:
     from compiler import Options, compile_model
 
     began = time.perf_counter()
-    compile_model(model, folder, options=Options(**options, verify=False))
+    compile_model(model, folder, target=target, options=Options(**options, verify=False))
     seconds = time.perf_counter() - began
     size = sum(path.stat().st_size for path in folder.iterdir())
     return {"compile_s": seconds, "artifact_mb": size / 1e6}
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:6])

@@ -34,7 +34,9 @@ class Prepared:
     failure: str
 
 
-def prepared(name: str, cache: Path, folder: Path, *, tune_s: float | None, winograd: bool) -> Prepared:
+def prepared(
+    name: str, cache: Path, folder: Path, *, tune_s: float | None, winograd: bool, target: str
+) -> Prepared:
     """Build or find the ONNX file of a zoo model (or take a file), compile it once, make the inputs.
 
     What stood in `folder`, from the model before, is removed.
@@ -46,7 +48,8 @@ def prepared(name: str, cache: Path, folder: Path, *, tune_s: float | None, wino
     say(f"{name}: compiling")
     artifact = folder / "artifact"
     options = json.dumps({"tune_s": tune_s, "winograd": winograd})
-    answer = _child(folder, "dyno_artifact", str(path), str(artifact), str(folder / "answer.json"), options)
+    paths = [str(path), str(artifact), str(folder / "answer.json")]
+    answer = _child(folder, "dyno_artifact", *paths, options, target)
     return Prepared(
         name=name if name in ZOO else path.stem,
         zoo_name=name if name in ZOO else "",
