@@ -31,7 +31,8 @@ from dyno.host import host_facts
 
 DEFAULT_PEERS = "onnxruntime,openvino"
 ROUNDS = 9
-_HELD_BACK = ("openvino", "torch")  # peers that can be held to AVX2 by the environment
+# Peers that the environment can hold to AVX2: those on oneDNN. ONNX Runtime's kernels go by the processor.
+_HELD_BACK = ("openvino", "torch")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -55,10 +56,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     document: dict[str, Any] = {"models": [], "geomean_ratio_to_best_peer": {}, "host": _host()}
     document["target"] = args.target
     if _is_narrow(args.target):
-        # oneDNN (of OpenVINO and torch) and torch's own kernels can be held to AVX2; ONNX Runtime's can't.
         os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
         document["peers_held_to_avx2"] = [peer for peer in args.peers if peer in _HELD_BACK]
-    peak = document["host"]["peak_gflops_per_core"] = measured_peak(folder)
+    peak = document["host"]["peak_gflops_per_core"] = measured_peak(folder, args.target)
     for name in args.models:
         model = prepared(
             name,
@@ -159,7 +159,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.compile", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", default="", help="names (see --list) or ONNX files; default: every name")
     parser.add_argument("--threads", default="1,2", help="numbers of threads inside one inference")
-    parser.add_argument("--peers", default=DEFAULT_PEERS, help=f"of {', '.join(PEERS)}; dyno always runs")
+    parser.add_argument("--peers", help=f"of {', '.join(PEERS)}; dyno always runs [default: {DEFAULT_PEERS}]")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of half a second for each peer")
     parser.add_argument("--json", type=Path, help="also write the rows here, anew after each")
     parser.add_argument("--tune", type=float, metavar="SECONDS", help="let dyno tune for so long a model")
@@ -173,7 +173,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the models' names and end")
     args = parser.parse_args(arguments)
     args.models = _names(args.models) or list(ZOO)
-    args.peers = [MINE, *(peer for peer in _names(args.peers) if peer != MINE)]
+    # By default, nobody with AVX-512 runs against AVX2.
+    peers = args.peers or (",".join(_HELD_BACK) if _is_narrow(args.target) else DEFAULT_PEERS)
+    args.peers = [MINE, *(peer for peer in _names(peers) if peer != MINE)]
     try:
         args.threads = [int(text) for text in _names(args.threads)]
     except ValueError:

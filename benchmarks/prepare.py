@@ -35,7 +35,7 @@ class Prepared:
 
 
 def prepared(
-    name: str, cache: Path, folder: Path, *, tune_s: float | None, winograd: bool, target: str
+    name: str, cache: Path, folder: Path, *, tune_s: float | None, winograd: bool, target: str = "host"
 ) -> Prepared:
     """Build or find the ONNX file of a zoo model (or take a file), compile it once, make the inputs.
 
@@ -63,9 +63,9 @@ def prepared(
     )
 
 
-def measured_peak(folder: Path) -> float | None:
+def measured_peak(folder: Path, target: str = "host") -> float | None:
     """Peak multiply-add rate of one core in GFLOP/s, or None where it can't be measured."""
-    answer = _child(folder, "peak", str(folder / "answer.json"))
+    answer = _child(folder, "peak", str(folder / "answer.json"), target)
     if "error" in answer:
         say(f"the peak of a core can't be measured: {answer['error']}")
     peak: float | None = answer.get("peak_gflops")

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.compile import main
+from benchmarks.compile import _arguments, main
 from benchmarks.feeds import model_feeds, save_feeds
 from benchmarks.peak import loop_instructions, peak_kernel
 from benchmarks.side_by_side import Place, measure
@@ -42,7 +42,7 @@ def test_a_run_writes_every_field_and_names_the_peer_that_it_could_not_measure(
     peers = ["--peers", "onnxruntime,torch", "--threads", "1", "--rounds", "2"]
     main(["--models", str(tiny(tmp_path)), *peers, "--json", str(output)])
     document = json.loads(output.read_text())
-    assert document.keys() == {"models", "geomean_ratio_to_best_peer", "host"}
+    assert document.keys() == {"models", "geomean_ratio_to_best_peer", "host", "target"}
     assert document["host"]["peak_gflops_per_core"] > 0
     (row,) = document["models"]
     assert (row["model"], row["threads"], row["rounds"]) == ("tiny", 1, 2)
@@ -100,3 +100,10 @@ def test_the_loop_that_measures_the_peak_touches_no_memory(target: str) -> None:
     loop = loop_instructions(kernel.mod.inspect_source("asm"))
     assert sum("vfmadd" in line for line in loop) >= 12
     assert not any("(" in line for line in loop)  # an address is written in brackets
+
+
+def test_by_default_nobody_with_avx512_runs_against_avx2() -> None:
+    assert _arguments(["--target", "haswell"]).peers == ["dyno", "openvino", "torch"]
+    assert _arguments(["--target", "skylake-avx512"]).peers[1] == "onnxruntime"
+    named = _arguments(["--target", "haswell", "--peers", "onnxruntime"])
+    assert named.peers == ["dyno", "onnxruntime"]
