@@ -15,6 +15,7 @@ from serving import oip, openapi
 from serving.answer import Answer, Call, Headers, Request, error_answer
 from serving.backends import Backend
 from serving.batching import Batcher, BatchLimits
+from serving.board import Row
 from serving.body import Receive, read_body, unpack
 from serving.metrics import CONTENT_TYPE, Meters
 from serving.pool import WorkerPool
@@ -34,7 +35,7 @@ _log = logging.getLogger("serving")
 
 
 class App:
-    """Serves the model of `pool`.
+    """Serves the model of `pool`; `row` is where it says how much it has in flight.
 
     At most `max_waiting` requests wait for a worker, their bodies in memory; one more is answered 503 at
     once. A body (and what it unpacks to) is at most `max_body_bytes` long, else the answer is 413. A request
@@ -46,7 +47,8 @@ class App:
     def __init__(
         self,
         pool: WorkerPool,
-        facts: dict[str, str],
+        meters: Meters,
+        row: Row,
         *,
         max_body_bytes: int,
         max_waiting: int,
@@ -57,12 +59,12 @@ class App:
         self.draining = False
         self._pool = pool
         self._name = model_name
-        self._in_flight = 0
+        self._row = row
         self._max_waiting = max_waiting
         self._max_in_flight = max_waiting + pool.workers * (batch.max_rows if batch else 1)
         self._timeout_s = timeout_s
         self._max_body_bytes = max_body_bytes
-        self._meters = Meters(facts, lambda: self._in_flight)
+        self._meters = meters
         self._batcher = Batcher(pool, batch, self._meters.joined_inference) if batch else None
         self._routes = self._all_routes()
 
@@ -134,17 +136,17 @@ class App:
 
     def _queued(self, work: Work) -> Handler:
         async def handle(scope: Scope, receive: Receive) -> Answer | None:
-            if self._in_flight >= self._max_in_flight:
+            if self._row.in_flight >= self._max_in_flight:
                 again = (b"retry-after", b"1")
                 return error_answer(503, f"{self._max_waiting} requests wait already: try again later", again)
-            self._in_flight += 1
+            self._row.in_flight += 1
             arrived_s = perf_counter()
             try:
                 headers = dict(scope["headers"])
                 body = await read_body(headers, receive, self._max_body_bytes)
                 return None if body is None else await work(Request(headers, body, arrived_s))
             finally:
-                self._in_flight -= 1
+                self._row.in_flight -= 1
 
         return handle
 

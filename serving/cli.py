@@ -27,14 +27,21 @@ from dyno.cores import parse_cores
 @click.option(
     "--threads",
     type=click.IntRange(1),
-    help="Threads inside one inference (default: usable cores divided by workers).",
+    help="Threads inside one inference (default: cores of a process divided by its workers).",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="Inferences that may run side by side.",
+    help="Inferences that may run side by side in each process.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Server processes behind the port, each with its share of the cores; one that dies is replaced.",
 )
 @click.option(
     "--model-name",
@@ -55,7 +62,7 @@ from dyno.cores import parse_cores
     type=click.IntRange(0),
     default=256,
     show_default=True,
-    help="Requests that may wait for a worker; one more is answered 503.",
+    help="Requests that may wait for a worker, in each process; one more is answered 503.",
 )
 @click.option(
     "--max-batch",
@@ -84,6 +91,7 @@ def serve_command(
     port_file: Path | None,
     threads: int | None,
     workers: int,
+    processes: int,
     model_name: str,
     cpus: tuple[int, ...] | None,
     max_body_mib: int,
@@ -100,7 +108,8 @@ def serve_command(
     bytes; /v2 speaks the Open Inference Protocol of KServe and Triton. SIGTERM and Ctrl-C answer what was
     accepted, then end.
     """
-    from serving.server import ServeSettings, serve
+    from serving.server import serve
+    from serving.settings import ServeSettings
 
     serve(
         ServeSettings(
@@ -110,6 +119,7 @@ def serve_command(
             port_file=port_file,
             threads=threads,
             workers=workers,
+            processes=processes,
             model_name=model_name,
             cpus=cpus,
             max_body_mib=max_body_mib,

@@ -20,6 +20,7 @@ def test_help_names_every_flag_and_its_default() -> None:
         "--port-file",
         "--threads",
         "--workers",
+        "--processes",
         "--model-name",
         "--cpus",
         "--max-body-mib",
