@@ -11,6 +11,7 @@ pool       worker threads, each with its own backend
 batching   requests that wait together, run together (`batch_check`: for which models)
 app        the ASGI application; metrics: what it counts
 server     bind, load, warm up, listen, drain (settings: how)
-processes  several worker processes behind one socket: started, replaced, ended (`worker` is one of them,
-           `shares` the cores of each, `board` what they tell one another, `acceptor` who takes connections)
+connection one client: how long it may take
+processes  several worker processes behind one socket: started, replaced, ended; `worker` is one of them,
+           `shares` the cores of each, `board` what they tell one another, `acceptor` takes connections
 """

@@ -16,7 +16,7 @@ from serving.answer import Answer, Call, Headers, Request, error_answer
 from serving.backends import Backend
 from serving.batching import Batcher, BatchLimits
 from serving.board import Row
-from serving.body import Receive, read_body, unpack
+from serving.body import TIMED_OUT, Receive, read_body, unpack
 from serving.metrics import CONTENT_TYPE, Meters
 from serving.pool import WorkerPool
 from serving.protocol import read_invocation
@@ -116,7 +116,8 @@ class App:
         try:
             return await handler(scope, receive)
         except RequestError as error:
-            return error_answer(error.status, str(error))
+            close = ((b"connection", b"close"),) if error.status == TIMED_OUT else ()
+            return error_answer(error.status, str(error), *close)
         except Exception as error:
             _log.exception("%s %s failed", scope["method"], scope["path"])
             return error_answer(500, f"this request made the server fail: {type(error).__name__}: {error}")
@@ -143,7 +144,7 @@ class App:
             arrived_s = perf_counter()
             try:
                 headers = dict(scope["headers"])
-                body = await read_body(headers, receive, self._max_body_bytes)
+                body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
                 return None if body is None else await work(Request(headers, body, arrived_s))
             finally:
                 self._row.in_flight -= 1

@@ -83,6 +83,13 @@ from dyno.cores import parse_cores
     type=click.FloatRange(0, min_open=True),
     help="A request that has not begun by then is answered 504 (default: none).",
 )
+@click.option(
+    "--client-timeout-s",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="How long a client may take to send a request (then it is answered 408), or to read its answer.",
+)
 def serve_command(
     *,
     path: Path,
@@ -99,6 +106,7 @@ def serve_command(
     max_batch: int,
     batch_delay_ms: float,
     timeout_ms: float | None,
+    client_timeout_s: float,
 ) -> None:
     """Serve an artifact, an ONNX model or user code over HTTP.
 
@@ -127,5 +135,6 @@ def serve_command(
             max_batch=max_batch,
             batch_delay_ms=batch_delay_ms,
             timeout_ms=timeout_ms,
+            client_timeout_s=client_timeout_s,
         )
     )

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.acceptor import Acceptor
 from serving.app import App
 from serving.board import Board
+from serving.connection import Connection, Watch
 
 _KEEP_ALIVE_S = (
     120  # longer than any pause of a slow open-loop load, else idle connections break under its requests
@@ -26,11 +24,13 @@ _GRACE_S = 30
 class DrainingServer(uvicorn.Server):
     """Serves `app` until SIGTERM or SIGINT, as process `own` of the board's."""
 
-    def __init__(self, app: App, board: Board, own: int) -> None:
+    def __init__(self, app: App, board: Board, own: int, client_timeout_s: float) -> None:
         super().__init__(_config(app))
         self._app = app
         self._board, self._own = board, own
+        self._client_timeout_s = client_timeout_s
         self._acceptor: Acceptor | None = None
+        self._watch: Watch | None = None
 
     def handle_signals(self) -> None:
         """From here on SIGTERM and SIGINT end the server gently; a second SIGINT ends it at once.
@@ -43,6 +43,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take connections from the one socket; side by side with other processes where there are any."""
+        self._watch = Watch(self.server_state.connections, self._client_timeout_s)
         self._board.rows[self._own].ready = True
         if len(self._board.rows) == 1 or not sockets:
             await super().startup(sockets)
@@ -65,9 +66,11 @@ class DrainingServer(uvicorn.Server):
             server.close()
         await asyncio.sleep(_DRAIN_S)
         await super().shutdown(sockets)
+        if self._watch is not None:
+            await self._watch.stop()
 
     def _protocol(self) -> asyncio.Protocol:
-        return _Counted(
+        return Connection(
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
@@ -75,22 +78,11 @@ class DrainingServer(uvicorn.Server):
         )
 
 
-class _Counted(HttpToolsProtocol):
-    def __init__(self, *, ended: Callable[[], None] | None, **rest: Any) -> None:
-        super().__init__(**rest)
-        self._ended = ended
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self._ended is not None:
-            self._ended()
-
-
 def _config(app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         interface="asgi3",

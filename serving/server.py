@@ -219,7 +219,7 @@ def _run(
         timeout_s=None if settings.timeout_ms is None else settings.timeout_ms / 1000,
         batch=_batch_limits(settings, pool),
     )
-    server = DrainingServer(app, place.board, place.number)
+    server = DrainingServer(app, place.board, place.number, settings.client_timeout_s)
     server.handle_signals()
     if place.alone:
         _listen(settings, listener)

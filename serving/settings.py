@@ -24,3 +24,4 @@ class ServeSettings:
     max_batch: int = 1
     batch_delay_ms: float = 0.0
     timeout_ms: float | None = None
+    client_timeout_s: float = 60.0

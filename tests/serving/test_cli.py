@@ -28,6 +28,7 @@ def test_help_names_every_flag_and_its_default() -> None:
         "--max-batch",
         "--batch-delay-ms",
         "--timeout-ms",
+        "--client-timeout-s",
     )
     for flag in flags:
         assert f"{flag} " in text
