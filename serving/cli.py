@@ -7,6 +7,16 @@ from pathlib import Path
 import click
 
 from dyno.cores import parse_cores
+from dyno.errors import ConfigError
+
+
+def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in (value or "").split(",") if value)
+    except ValueError as error:
+        raise ConfigError(
+            f"--preferred-batch {value}: expected numbers of rows with commas, e.g. 4,8"
+        ) from error
 
 
 @click.command("serve")
@@ -79,6 +89,11 @@ from dyno.cores import parse_cores
     help="How long a request may wait for others to join; with 0 it waits only for a free worker.",
 )
 @click.option(
+    "--preferred-batch",
+    callback=_sizes,
+    help="Rows that joined requests should make, e.g. 4,8 (default: what the artifact prefers, if it does).",
+)
+@click.option(
     "--timeout-ms",
     type=click.FloatRange(0, min_open=True),
     help="A request that has not begun by then is answered 504 (default: none).",
@@ -105,6 +120,7 @@ def serve_command(
     max_waiting: int,
     max_batch: int,
     batch_delay_ms: float,
+    preferred_batch: tuple[int, ...],
     timeout_ms: float | None,
     client_timeout_s: float,
 ) -> None:
@@ -134,6 +150,7 @@ def serve_command(
             max_waiting=max_waiting,
             max_batch=max_batch,
             batch_delay_ms=batch_delay_ms,
+            preferred_batch=preferred_batch,
             timeout_ms=timeout_ms,
             client_timeout_s=client_timeout_s,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -77,7 +77,7 @@ class Connection(HttpToolsProtocol):
             self._end_request()
 
     def _end_request(self) -> None:
-        if "path" not in self.scope:  # not all headers are there
+        if "path" not in cast("dict[str, Any]", self.scope):  # not all headers are there
             body = error_json("the headers did not come in time")
             self.transport.write(
                 b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n"

@@ -64,6 +64,7 @@ def serve(settings: ServeSettings) -> None:
         OutputError: the port file can't be written.
     """
     _check_name(settings.model_name)
+    _check_batches(settings)
     model_kind(settings.path)  # what can be told fast is told first
     pin(settings.cpus)
     with bind(settings.host, settings.port) as listener:
@@ -169,6 +170,15 @@ def _check_name(name: str) -> None:
         raise ConfigError(f"--model-name {name}: expected letters, digits, dots, dashes and underscores")
 
 
+def _check_batches(settings: ServeSettings) -> None:
+    sizes = settings.preferred_batch
+    if any(not 1 <= size <= settings.max_batch for size in sizes):
+        raise ConfigError(
+            f"--preferred-batch {_words(sizes)}: expected sizes from 1 to --max-batch, "
+            f"which is {settings.max_batch}"
+        )
+
+
 def _load(settings: ServeSettings, threads: int) -> WorkerPool:
     from serving.pool import WorkerPool
 
@@ -241,8 +251,13 @@ def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | No
     if reason is not None:
         say(f"no batching: {reason}")
         return None
-    say(f"batching: up to {settings.max_batch} rows, a delay of {settings.batch_delay_ms:g} ms at most")
-    return BatchLimits(settings.max_batch, settings.batch_delay_ms / 1000)
+    sizes = settings.preferred_batch or pool.backends[0].preferred_batches
+    preferred = tuple(sorted(size for size in set(sizes) if size <= settings.max_batch))
+    words = f", best {_words(preferred)}" if preferred else ""
+    say(
+        f"batching: up to {settings.max_batch} rows{words}, a delay of {settings.batch_delay_ms:g} ms at most"
+    )
+    return BatchLimits(settings.max_batch, settings.batch_delay_ms / 1000, preferred)
 
 
 def _listen(settings: ServeSettings, listener: socket.socket) -> None:
@@ -272,5 +287,5 @@ def _mapped_address_errors(host: str, port: int) -> Iterator[None]:
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 
 
-def _words(cores: tuple[int, ...]) -> str:
-    return ",".join(map(str, cores)) or "none"
+def _words(numbers: tuple[int, ...]) -> str:
+    return ",".join(map(str, numbers)) or "none"

@@ -23,5 +23,6 @@ class ServeSettings:
     max_waiting: int = 256
     max_batch: int = 1
     batch_delay_ms: float = 0.0
+    preferred_batch: tuple[int, ...] = ()
     timeout_ms: float | None = None
     client_timeout_s: float = 60.0

@@ -58,6 +58,7 @@ def _settings(text: str) -> ServeSettings:
             "path": Path(values["path"]),
             "port_file": None if port_file is None else Path(port_file),
             "cpus": None if cpus is None else tuple(cpus),
+            "preferred_batch": tuple(values["preferred_batch"]),
         }
     )
 

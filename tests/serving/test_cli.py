@@ -27,6 +27,7 @@ def test_help_names_every_flag_and_its_default() -> None:
         "--max-waiting",
         "--max-batch",
         "--batch-delay-ms",
+        "--preferred-batch",
         "--timeout-ms",
         "--client-timeout-s",
     )

@@ -118,6 +118,8 @@ def test_a_taken_port_is_named_and_nothing_is_loaded(tmp_path: Path) -> None:
     [
         (("--cpus", "9999"), "error: --cpus 9999: the usable cores are "),
         (("--cpus", "a"), "error: --cpus a: expected core numbers with commas"),
+        (("--preferred-batch", "4,x"), "error: --preferred-batch 4,x: expected numbers of rows with commas"),
+        (("--preferred-batch", "4"), "error: --preferred-batch 4: expected sizes from 1 to --max-batch"),
         (("--host", "203.0.113.9"), "error: cannot listen on 203.0.113.9 port 0"),
         (
             ("--host", "no.such.host.invalid"),
