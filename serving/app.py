@@ -166,7 +166,7 @@ class App:
             self._meters.inference(perf_counter() - started_s)
             return call.answer(outputs)
 
-        return await (self._batcher.submit(prepare) if self._batcher else self._pool.run(run))
+        return await (self._batcher.submit(prepare) if self._batcher else self._pool.start(run))
 
     async def _run_code(self, request: Request) -> Answer:
         def run(backend: Backend) -> Answer:
@@ -174,7 +174,7 @@ class App:
                 raise TypeError(f"{type(backend).__name__} is no user code")
             return backend.invoke(request.headers, self._unpacked(request), self._meters.inference)
 
-        return await self._pool.run(run)
+        return await self._pool.start(run)
 
     def _unpacked(self, request: Request) -> bytes:
         request.check_deadline(self._timeout_s)

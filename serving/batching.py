@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from time import perf_counter
 from typing import TypeAlias
@@ -60,7 +61,6 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._free = pool.workers
         self._timer: asyncio.TimerHandle | None = None
-        self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, prepare: Prepare) -> Answer:
         """Queue one request and wait for its answer.
@@ -89,24 +89,22 @@ class Batcher:
             count = count or len(self._waiting)
             batch = [self._waiting.popleft() for _ in range(count)]
             self._free -= 1
-            task = loop.create_task(self._run(batch))
-            self._running.add(task)  # else it may be collected while it runs
-            task.add_done_callback(self._running.discard)
+            prepares = [one.prepare for one in batch]
+            running = self._pool.start(partial(self._run, prepares))
+            running.add_done_callback(partial(self._finish, batch))
 
-    async def _run(self, batch: list[_Waiting]) -> None:
-        prepares = [one.prepare for one in batch]
-        try:
-            results: list[Result] = await self._pool.run(
-                lambda backend: run_joined(backend, prepares, self._limits, self._observe)
-            )
-        except Exception as error:  # a bug: each of the requests must hear of it
-            results = [error] * len(batch)
-        finally:
-            self._free += 1
+    def _run(self, prepares: list[Prepare], backend: Backend) -> list[Result]:
+        return run_joined(backend, prepares, self._limits, self._observe)
+
+    def _finish(self, batch: list[_Waiting], done: asyncio.Future[list[Result]]) -> None:
+        self._free += 1
+        error = done.exception()
+        # A bug: each of the requests must hear of it.
+        results: Sequence[Result | BaseException] = [error] * len(batch) if error else done.result()
         for one, result in zip(batch, results, strict=True):
             if one.result.done():
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 one.result.set_exception(result)
             else:
                 one.result.set_result(result)

@@ -41,8 +41,8 @@ class WorkerPool:
             self.close()
             raise
 
-    async def run(self, job: Callable[[Backend], T]) -> T:
-        """Run `job` on the first free worker."""
+    def start(self, job: Callable[[Backend], T]) -> asyncio.Future[T]:
+        """Have the first free worker run `job`; called on the event loop, which the result comes back to."""
         if self._answers is None:
             self._answers = _Answers(asyncio.get_running_loop())
         answers = self._answers
@@ -61,7 +61,7 @@ class WorkerPool:
                 answers.put(future, result, None)
 
         self._jobs.put(work)
-        return await future
+        return future
 
     def run_on_each(self, job: Callable[[Backend], T]) -> list[T]:
         """Run `job` once on every worker at the same time, and wait."""
