@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -21,7 +21,7 @@ import numpy as np
 
 from serving.answer import Answer, Call
 from serving.backends import Backend
-from serving.pool import WorkerPool
+from serving.pool import WorkerPool, settle
 
 Prepare: TypeAlias = Callable[[Backend], Call]
 Result: TypeAlias = Answer | Exception
@@ -90,24 +90,20 @@ class Batcher:
             batch = [self._waiting.popleft() for _ in range(count)]
             self._free -= 1
             prepares = [one.prepare for one in batch]
-            running = self._pool.start(partial(self._run, prepares))
-            running.add_done_callback(partial(self._finish, batch))
+            self._pool.submit(partial(self._run, prepares), partial(self._finish, batch))
 
     def _run(self, prepares: list[Prepare], backend: Backend) -> list[Result]:
         return run_joined(backend, prepares, self._limits, self._observe)
 
-    def _finish(self, batch: list[_Waiting], done: asyncio.Future[list[Result]]) -> None:
+    def _finish(self, batch: list[_Waiting], found: list[Result] | None, error: Exception | None) -> None:
         self._free += 1
-        error = done.exception()
-        # A bug: each of the requests must hear of it.
-        results: Sequence[Result | BaseException] = [error] * len(batch) if error else done.result()
+        # An error here is a bug: each of the requests must hear of it.
+        results = found if found is not None else [error or RuntimeError("no results")] * len(batch)
         for one, result in zip(batch, results, strict=True):
-            if one.result.done():
-                continue
-            if isinstance(result, BaseException):
-                one.result.set_exception(result)
+            if isinstance(result, Exception):
+                settle(one.result, None, result)
             else:
-                one.result.set_result(result)
+                settle(one.result, result, None)
         self._dispatch()
 
 
@@ -116,6 +112,8 @@ def run_joined(
 ) -> list[Result]:
     """Answer all of `prepares` with as few inferences as the limits allow; in their order."""
     made = [_prepared(prepare, backend) for prepare in prepares]
+    if len(made) == 1:  # nothing to join: a lone request at low load
+        return [made[0] if isinstance(made[0], Exception) else _run_one(backend, made[0], observe)]
     results: dict[int, Result] = {index: one for index, one in enumerate(made) if isinstance(one, Exception)}
     calls = {index: one for index, one in enumerate(made) if not isinstance(one, Exception)}
     groups = (part for whole in _groups(calls, limits.max_rows) for part in _preferred(whole, calls, limits))

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from serving.backends import Backend
 
 T = TypeVar("T")
+Done: TypeAlias = Callable[[T | None, Exception | None], None]
 _Job = Callable[[], None]
 
 
@@ -43,25 +44,27 @@ class WorkerPool:
 
     def start(self, job: Callable[[Backend], T]) -> asyncio.Future[T]:
         """Have the first free worker run `job`; called on the event loop, which the result comes back to."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.submit(job, partial(settle, future))
+        return future
+
+    def submit(self, job: Callable[[Backend], T], done: Done[T]) -> None:
+        """Like `start`, but call `done` on the event loop with the result, or else the error."""
         if self._answers is None:
             self._answers = _Answers(asyncio.get_running_loop())
         answers = self._answers
-        future: asyncio.Future[T] = answers.loop.create_future()
 
         def work() -> None:
-            if future.cancelled():  # its request is gone
-                return
             try:
                 result = job(self._local.backend)
             except Exception as error:
-                answers.put(future, None, error)
+                answers.put(partial(done, None, error))
             except BaseException as error:  # it would end the event loop, and the requests of all others
-                answers.put(future, None, RuntimeError(f"{type(error).__name__}: {error}"))
+                answers.put(partial(done, None, RuntimeError(f"{type(error).__name__}: {error}")))
             else:
-                answers.put(future, result, None)
+                answers.put(partial(done, result, None))
 
         self._jobs.put(work)
-        return future
 
     def run_on_each(self, job: Callable[[Backend], T]) -> list[T]:
         """Run `job` once on every worker at the same time, and wait."""
@@ -106,33 +109,35 @@ class _Once(Generic[T]):
 
 
 class _Answers:
-    """Brings results from the threads to the futures of the event loop, which is woken once for several."""
+    """Brings calls from the threads to the event loop, which is woken once for several."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._ready: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._loop = loop
+        self._ready: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        self._woken = False
 
-    def put(self, future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
-        """Hand over one result, from any thread."""
+    def put(self, call: Callable[[], None]) -> None:
+        """Have the event loop make `call`; from any thread."""
         with self._lock:
-            self._ready.append((future, result, error))
-            wake = not self._woken
-            self._woken = True
-        if wake:
-            self.loop.call_soon_threadsafe(self._deliver)
+            self._ready.append(call)
+            first = len(self._ready) == 1
+        if first:
+            self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         with self._lock:
-            ready, self._ready = self._ready, deque()
-            self._woken = False
-        for future, result, error in ready:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(result)
-            elif isinstance(error, StopIteration):  # a future takes anything but this
-                future.set_exception(RuntimeError(f"StopIteration: {error}"))
-            else:
-                future.set_exception(error)
+            ready, self._ready = self._ready, []
+        for call in ready:
+            call()
+
+
+def settle(future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:
+    """Give a future its result, or else its error."""
+    if future.done():  # its request is gone
+        return
+    if error is None:
+        future.set_result(cast("T", result))
+    elif isinstance(error, StopIteration):  # a future takes anything but this
+        future.set_exception(RuntimeError(f"StopIteration: {error}"))
+    else:
+        future.set_exception(error)
