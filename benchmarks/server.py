@@ -1,9 +1,9 @@
 """What the model server costs: `python -m benchmarks.server --json F`.
 
 At one connection, over a bare socket: latency less that of a bare `Session.run` of the same model. With `wrk`
-(where it is installed): requests a second at 1, 8 and 64 connections, batching off and on, and with the same
-numbers as JSON to LitServe and MLServer. All are measured in turns, round by round; the figures are medians,
-with the least and the most of the rounds. At the end each goal, and whether it is met.
+(where it is installed): requests a second at 1, 8 and 64 connections, batching off and on, two processes,
+and with the same numbers as JSON to LitServe and MLServer. All are measured in turns, round by round; the
+figures are medians, with the least and the most of the rounds. At the end each goal, and whether it is met.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dyno.console import print_table
 from dyno.files import write_text
 
 CONNECTIONS = (1, 8, 64)
-_FLAGS = {"plain": (), "batching": ("--max-batch", "32")}
+_FLAGS = {"plain": (), "batching": ("--max-batch", "32"), "2_processes": ("--processes", "2")}
 
 
 @dataclass(frozen=True)

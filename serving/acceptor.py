@@ -13,6 +13,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from serving.board import Board
 
@@ -84,8 +85,9 @@ class Acceptor:
                 self._pause(_NO_DESCRIPTORS_S)
             return False
         self._own.connections += 1
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setblocking(False)
+        with suppress(OSError):  # it has ended already: that shows when it is read
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._begin(connection))
         self._beginning.add(task)  # else it may be collected while it runs
         task.add_done_callback(self._beginning.discard)
