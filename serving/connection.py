@@ -18,6 +18,7 @@ from serving.answer import error_json
 IS_LATE = "dyno.late"
 """In a request's state once its body has taken too long; who waits for the body is woken."""
 _LOOK_EVERY_S = 0.25
+_GATHER_BYTES = 1 << 20
 
 
 class Connection(HttpToolsProtocol):
@@ -52,6 +53,15 @@ class Connection(HttpToolsProtocol):
         """Stop it with the last."""
         self._receiving_since_s = None
         super().on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Gather a body before who waits for it is woken; uvicorn wakes and pauses for each 64 KiB."""
+        if self.cycle.response_complete:
+            return
+        self.cycle.body += body
+        if len(self.cycle.body) > _GATHER_BYTES:
+            self.flow.pause_reading()
+            self.cycle.message_event.set()
 
     def pause_writing(self) -> None:
         """Note since when the client reads too slowly."""
