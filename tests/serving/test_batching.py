@@ -148,8 +148,17 @@ def test_clients_that_come_together_are_served_together(server: Server) -> None:
 
 
 def test_a_preferred_size_leaves_without_waiting_for_more(tmp_path: Path) -> None:
-    """The delay is longer than the test may take, so a pair leaves because it is one."""
-    flags = ("--max-batch", "8", "--preferred-batch", "2", "--batch-delay-ms", "10000")
+    """Whoever waits for the whole delay is past the deadline."""
+    flags = (
+        "--max-batch",
+        "8",
+        "--preferred-batch",
+        "2",
+        "--batch-delay-ms",
+        "10000",
+        "--timeout-ms",
+        "8000",
+    )
     with (
         serving(models.matmul(tmp_path / "m.onnx"), tmp_path, *flags) as server,
         ThreadPoolExecutor(6) as clients,
