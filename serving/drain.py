@@ -51,6 +51,8 @@ class DrainingServer(uvicorn.Server):
         await super().startup([])
         while not self._board.listening and not self.should_exit:  # until all others are warm
             await asyncio.sleep(_LOOK_EVERY_S)
+        if self.should_exit:
+            return
         self._acceptor = Acceptor(sockets[0], self._protocol, self._board, self._own)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -24,14 +24,13 @@ from dyno.host import usable_cores
 from serving.board import Board, Row, shared_memory
 from serving.settings import ServeSettings
 from serving.shares import Share, by_neighbours, shares
-from serving.worker import worker_args
+from serving.worker import MOST_REPORT_BYTES, worker_args
 
 _LOOK_EVERY_S = 0.05
 _GRACE_S = 40.0  # longer than a worker's own drain
 _STABLE_S = 60.0  # a worker that lived so long has no fault of its own
 _FIRST_PAUSE_S = 0.25
 _MOST_DEATHS = 5  # in a row
-_REPORT_BYTES = 1 << 16  # what a pipe holds
 
 
 @dataclass
@@ -192,7 +191,7 @@ def serve_processes(settings: ServeSettings, listener: socket.socket, listen: Ca
 def _words(slot: _Slot) -> str:
     """Return the error that the worker reported, whole, or else how it ended."""
     with suppress(BlockingIOError):
-        if message := os.read(slot.report, _REPORT_BYTES).decode(errors="replace"):
+        if message := os.read(slot.report, MOST_REPORT_BYTES).decode(errors="replace"):
             return message
     code = slot.child.returncode()
     if code is not None and code < 0:

@@ -15,6 +15,7 @@ from dyno import procs
 from dyno.errors import DynoError
 from serving.settings import ServeSettings
 
+MOST_REPORT_BYTES = 60_000
 _LAST_S = 10
 
 
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _serve(_settings(settings), listener, board, processes, number)
     except DynoError as error:
-        os.write(report, str(error).encode())
+        # The parent reads it when this process has ended: more than the pipe holds would wait for ever.
+        os.write(report, str(error).encode()[:MOST_REPORT_BYTES])
         return error.exit_code
     return 0
 
