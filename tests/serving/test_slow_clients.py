@@ -81,6 +81,21 @@ def test_a_body_that_never_ends_is_answered_408_and_gives_its_place_back(strict:
     assert strict.infer(BODY, NPY).status == 200
 
 
+def test_slow_clients_take_nobodys_place_in_the_queue(tmp_path: Path) -> None:
+    """One may wait and one may run; four small bodies and two large ones never end."""
+    with (
+        serving(models.matmul(tmp_path / "m.onnx"), tmp_path, "--max-waiting", "1") as server,
+        ExitStack() as stack,
+    ):
+        for size in (100, 100, 100, 100, MIB, MIB):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            slow.sendall(head(size) + b"x")
+        wait_until(lambda: counts(server)["dyno_requests_in_flight"] == 6, 30)
+        assert server.infer(BODY, NPY).status == 200
+        large = server.infer(bytes(MIB), RAW)
+        assert (large.status, large.headers["retry-after"]) == (503, "1")
+
+
 def test_drops_of_a_body_do_not_buy_more_time(strict: Server) -> None:
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as slow:
         slow.sendall(head(10_000))
