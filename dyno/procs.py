@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 PARENT_VARIABLE = "DYNO_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
@@ -93,8 +94,16 @@ def stop_all() -> None:
 os.register_at_fork(after_in_child=_unstopped.clear)  # they are the parent's, not the fork's
 
 
-def start(args: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Child:
-    """Start `args` in a process group of its own with its output in `log`.
+def start(
+    args: Sequence[str],
+    *,
+    log: Path | None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Child:
+    """Start `args` in a process group of its own with its output in `log`; None: where this process's goes.
+
+    Of the open descriptors it inherits `pass_fds` alone.
 
     A child that calls `end_with_parent()` first thing also ends when this process is killed. Start it from a
     thread that stays alive as long as it should: the kernel ties it to the thread, not the process.
@@ -102,17 +111,17 @@ def start(args: Sequence[str], *, log: Path, env: Mapping[str, str] | None = Non
     An interrupt that comes meanwhile is handled when the child is known to `stop_all`.
     """
     full = {**os.environ, **(env or {}), PARENT_VARIABLE: str(os.getpid())}
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as stream, _interrupts_held_back():
+    with _output(log) as stream, _interrupts_held_back():
         process = subprocess.Popen(
             list(args),
             stdin=subprocess.DEVNULL,
             stdout=stream,
-            stderr=subprocess.STDOUT,
+            stderr=None if stream is None else subprocess.STDOUT,
             env=full,
             start_new_session=True,
+            pass_fds=tuple(pass_fds),
         )
-        child = Child(process, log)
+        child = Child(process, log or Path(os.devnull))
         _unstopped[child] = None
     return child
 
@@ -138,6 +147,16 @@ def free_port(host: str = "127.0.0.1") -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
+    if log is None:
+        yield None
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as stream:
+        yield stream
 
 
 @contextmanager

@@ -210,8 +210,21 @@ def find_server(url: str) -> tuple[int, ...]:
             for entry in psutil.net_connections("tcp")
             if entry.status == psutil.CONN_LISTEN and entry.laddr and entry.laddr.port == port and entry.pid
         }
+        # Of several processes with one socket it is told of one only: a worker, perhaps, not its parent.
+        pids = {_first_listener(pid, port) for pid in pids}
         return tuple(sorted(pid for pid in pids if not _parents(pid) & pids))
     return ()
+
+
+def _first_listener(pid: int, port: int) -> int:
+    """Climb from a process that listens at a port to the first of its parents that does as well."""
+    with suppress(*GONE, OSError):
+        while (parent := psutil.Process(pid).parent()) is not None and any(
+            entry.status == psutil.CONN_LISTEN and entry.laddr.port == port
+            for entry in parent.net_connections("tcp")
+        ):
+            pid = parent.pid
+    return pid
 
 
 def is_this_machine(host: str) -> bool:

@@ -15,7 +15,8 @@ from serving import oip, openapi
 from serving.answer import Answer, Call, Headers, Request, error_answer
 from serving.backends import Backend
 from serving.batching import Batcher, BatchLimits
-from serving.body import Receive, read_body, unpack
+from serving.board import Row
+from serving.body import TIMED_OUT, Receive, read_body, unpack
 from serving.metrics import CONTENT_TYPE, Meters
 from serving.pool import WorkerPool
 from serving.protocol import read_invocation
@@ -30,23 +31,26 @@ Reader = Callable[[Backend, Headers, bytes], Call]
 MODEL_NAME = "model"
 INVOCATIONS = "/invocations"
 _MODELS = "/v2/models/"
+_LARGE_BODY = 1 << 16  # bytes; less than that, connections take anyhow
 _log = logging.getLogger("serving")
 
 
 class App:
-    """Serves the model of `pool`.
+    """Serves the model of `pool`; `row` is where it says how much it has in flight.
 
     At most `max_waiting` requests wait for a worker, their bodies in memory; one more is answered 503 at
-    once. A body (and what it unpacks to) is at most `max_body_bytes` long, else the answer is 413. A request
-    that has not begun `timeout_s` after it came is answered 504. With `batch`, those that wait together run
-    together. While
-    `draining`, /ping says 503 and each answer asks its client to close the connection.
+    once. A place is taken when the body is there, so slow clients keep nobody else from one; of large
+    bodies no more may be on their way at a time either. A body (and what it unpacks to) is at most
+    `max_body_bytes` long, else the answer is 413. A request that has not begun `timeout_s` after it came is
+    answered 504. With `batch`, those that wait together run together. While `draining`, /ping says 503 and
+    each answer asks its client to close the connection.
     """
 
     def __init__(
         self,
         pool: WorkerPool,
-        facts: dict[str, str],
+        meters: Meters,
+        row: Row,
         *,
         max_body_bytes: int,
         max_waiting: int,
@@ -57,12 +61,13 @@ class App:
         self.draining = False
         self._pool = pool
         self._name = model_name
-        self._in_flight = 0
+        self._row = row
         self._max_waiting = max_waiting
-        self._max_in_flight = max_waiting + pool.workers * (batch.max_rows if batch else 1)
+        self._most_admitted = max_waiting + pool.workers * (batch.max_rows if batch else 1)
+        self._admitted = self._arriving = 0
         self._timeout_s = timeout_s
         self._max_body_bytes = max_body_bytes
-        self._meters = Meters(facts, lambda: self._in_flight)
+        self._meters = meters
         self._batcher = Batcher(pool, batch, self._meters.joined_inference) if batch else None
         self._routes = self._all_routes()
 
@@ -114,7 +119,8 @@ class App:
         try:
             return await handler(scope, receive)
         except RequestError as error:
-            return error_answer(error.status, str(error))
+            close = ((b"connection", b"close"),) if error.status == TIMED_OUT else ()
+            return error_answer(error.status, str(error), *close)
         except Exception as error:
             _log.exception("%s %s failed", scope["method"], scope["path"])
             return error_answer(500, f"this request made the server fail: {type(error).__name__}: {error}")
@@ -134,19 +140,39 @@ class App:
 
     def _queued(self, work: Work) -> Handler:
         async def handle(scope: Scope, receive: Receive) -> Answer | None:
-            if self._in_flight >= self._max_in_flight:
-                again = (b"retry-after", b"1")
-                return error_answer(503, f"{self._max_waiting} requests wait already: try again later", again)
-            self._in_flight += 1
             arrived_s = perf_counter()
+            headers = dict(scope["headers"])
+            large = int(headers.get(b"content-length", _LARGE_BODY)) >= _LARGE_BODY
+            if self._admitted >= self._most_admitted or (large and self._arriving >= self._most_admitted):
+                return self._full()
+            self._row.in_flight += 1
+            self._arriving += large
             try:
-                headers = dict(scope["headers"])
-                body = await read_body(headers, receive, self._max_body_bytes)
-                return None if body is None else await work(Request(headers, body, arrived_s))
+                body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
             finally:
-                self._in_flight -= 1
+                self._row.in_flight -= 1
+                self._arriving -= large
+            if body is None:
+                return None
+            return await self._admit(work, Request(headers, body, arrived_s))
 
         return handle
+
+    async def _admit(self, work: Work, request: Request) -> Answer:
+        """Let a request whose body is here wait for a worker, if there is a place."""
+        if self._admitted >= self._most_admitted:
+            return self._full()
+        self._admitted += 1
+        self._row.in_flight += 1
+        try:
+            return await work(request)
+        finally:
+            self._admitted -= 1
+            self._row.in_flight -= 1
+
+    def _full(self) -> Answer:
+        again = (b"retry-after", b"1")
+        return error_answer(503, f"{self._max_waiting} requests wait already: try again later", again)
 
     async def _run_tensors(self, read: Reader, request: Request) -> Answer:
         """Read, run, write: all in the worker thread, so that a large body never stops the event loop."""
@@ -163,7 +189,7 @@ class App:
             self._meters.inference(perf_counter() - started_s)
             return call.answer(outputs)
 
-        return await (self._batcher.submit(prepare) if self._batcher else self._pool.run(run))
+        return await (self._batcher.submit(prepare) if self._batcher else self._pool.start(run))
 
     async def _run_code(self, request: Request) -> Answer:
         def run(backend: Backend) -> Answer:
@@ -171,7 +197,7 @@ class App:
                 raise TypeError(f"{type(backend).__name__} is no user code")
             return backend.invoke(request.headers, self._unpacked(request), self._meters.inference)
 
-        return await self._pool.run(run)
+        return await self._pool.start(run)
 
     def _unpacked(self, request: Request) -> bytes:
         request.check_deadline(self._timeout_s)

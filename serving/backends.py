@@ -39,6 +39,10 @@ class Backend(Protocol):
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs in the model's order."""
 
+    @property
+    def preferred_batches(self) -> tuple[int, ...]:
+        """Numbers of rows that it is fastest at; none where it does not say."""
+
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run one inference on arrays that follow `inputs`.
 
@@ -52,6 +56,7 @@ class ArtifactBackend:
 
     name = "compiled"
     platform = "modeldyno_artifact"
+    preferred_batches: tuple[int, ...] = ()
 
     def __init__(self, session: Session) -> None:
         self._session = session

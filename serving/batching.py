@@ -1,8 +1,9 @@
 """Requests that wait at the same time, joined into one inference along the first axis.
 
 A free worker takes what waits, up to the limit, so a lone request is never held back for company unless a
-delay is asked for. Requests are read, joined, run, split and answered in the worker thread; one that fails to
-read, or that makes the joined inference fail, fails alone.
+delay is asked for. Where sizes are preferred, it takes as many as make the largest of them, and the rest wait
+for the next; fewer than the smallest go as they are. Requests are read, joined, run, split and answered in
+the worker thread; one that fails to read, or that makes the joined inference fail, fails alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from time import perf_counter
 from typing import TypeAlias
 
@@ -18,7 +21,7 @@ import numpy as np
 
 from serving.answer import Answer, Call
 from serving.backends import Backend
-from serving.pool import WorkerPool
+from serving.pool import WorkerPool, settle
 
 Prepare: TypeAlias = Callable[[Backend], Call]
 Result: TypeAlias = Answer | Exception
@@ -27,10 +30,18 @@ Observe: TypeAlias = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """At most `max_rows` in one inference; the first request waits `max_delay_s` at most for others."""
+    """At most `max_rows` in one inference; the first request waits `max_delay_s` at most for others.
+
+    `preferred` are the numbers of rows that the model is fastest at, none over `max_rows`.
+    """
 
     max_rows: int
     max_delay_s: float = 0.0
+    preferred: tuple[int, ...] = ()
+
+    def largest(self, rows: int) -> int | None:
+        """Return the largest size to begin with at once when so many rows wait; None: there is none."""
+        return max((size for size in (*self.preferred, self.max_rows) if size <= rows), default=None)
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,6 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._free = pool.workers
         self._timer: asyncio.TimerHandle | None = None
-        self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, prepare: Prepare) -> Answer:
         """Queue one request and wait for its answer.
@@ -71,43 +81,43 @@ class Batcher:
             self._timer = None
         while self._waiting and self._free:
             due_s = self._waiting[0].since_s + self._limits.max_delay_s
-            if len(self._waiting) < self._limits.max_rows and loop.time() < due_s:
+            # Each has a row at least, so no more than this many can go together.
+            count = self._limits.largest(len(self._waiting))
+            if count is None and loop.time() < due_s:
                 self._timer = loop.call_at(due_s, self._dispatch)
                 return
-            # Each has a row at least, so no more than this many can go together.
-            count = min(len(self._waiting), self._limits.max_rows)
+            count = count or len(self._waiting)
             batch = [self._waiting.popleft() for _ in range(count)]
             self._free -= 1
-            task = loop.create_task(self._run(batch))
-            self._running.add(task)  # else it may be collected while it runs
-            task.add_done_callback(self._running.discard)
+            prepares = [one.prepare for one in batch]
+            self._pool.submit(partial(self._run, prepares), partial(self._finish, batch))
 
-    async def _run(self, batch: list[_Waiting]) -> None:
-        prepares = [one.prepare for one in batch]
-        try:
-            results: list[Result] = await self._pool.run(
-                lambda backend: run_joined(backend, prepares, self._limits.max_rows, self._observe)
-            )
-        except Exception as error:  # a bug: each of the requests must hear of it
-            results = [error] * len(batch)
-        finally:
-            self._free += 1
+    def _run(self, prepares: list[Prepare], backend: Backend) -> list[Result]:
+        return run_joined(backend, prepares, self._limits, self._observe)
+
+    def _finish(self, batch: list[_Waiting], found: list[Result] | None, error: Exception | None) -> None:
+        self._free += 1
+        # An error here is a bug: each of the requests must hear of it.
+        results = found if found is not None else [error or RuntimeError("no results")] * len(batch)
         for one, result in zip(batch, results, strict=True):
-            if one.result.done():
-                continue
             if isinstance(result, Exception):
-                one.result.set_exception(result)
+                settle(one.result, None, result)
             else:
-                one.result.set_result(result)
+                settle(one.result, result, None)
         self._dispatch()
 
 
-def run_joined(backend: Backend, prepares: list[Prepare], max_rows: int, observe: Observe) -> list[Result]:
-    """Answer all of `prepares` with as few inferences as `max_rows` allows; in their order."""
+def run_joined(
+    backend: Backend, prepares: list[Prepare], limits: BatchLimits, observe: Observe
+) -> list[Result]:
+    """Answer all of `prepares` with as few inferences as the limits allow; in their order."""
     made = [_prepared(prepare, backend) for prepare in prepares]
+    if len(made) == 1:  # nothing to join: a lone request at low load
+        return [made[0] if isinstance(made[0], Exception) else _run_one(backend, made[0], observe)]
     results: dict[int, Result] = {index: one for index, one in enumerate(made) if isinstance(one, Exception)}
     calls = {index: one for index, one in enumerate(made) if not isinstance(one, Exception)}
-    for group in _groups(calls, max_rows):
+    groups = (part for whole in _groups(calls, limits.max_rows) for part in _preferred(whole, calls, limits))
+    for group in groups:
         members = [calls[index] for index in group]
         results.update(zip(group, _run_group(backend, members, observe), strict=True))
     return [results[index] for index in range(len(prepares))]
@@ -178,6 +188,18 @@ def _groups(calls: dict[int, Call], max_rows: int) -> Iterator[list[int]]:
         open_groups.setdefault(key, []).append(index)
         filled[key] = filled.get(key, 0) + rows
     yield from open_groups.values()
+
+
+def _preferred(group: list[int], calls: dict[int, Call], limits: BatchLimits) -> Iterator[list[int]]:
+    """Cut a group into parts of preferred sizes, the largest first; what is left stays together."""
+    rest = group
+    while rest and limits.preferred:
+        ends = list(accumulate(_rows(calls[index]) for index in rest))
+        cut = max((end for end, rows in enumerate(ends, 1) if rows in limits.preferred), default=len(rest))
+        yield rest[:cut]
+        rest = rest[cut:]
+    if rest:
+        yield rest
 
 
 def _rows(call: Call) -> int:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from dyno.errors import RequestError
 from serving.answer import Headers, header
+from serving.connection import IS_LATE
 from serving.npy import shown
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
+TIMED_OUT = 408
 _TOO_LARGE = 413
 _UNSUPPORTED_TYPE = 415
 # What HTTP calls deflate is a zlib stream; 16 more says gzip to zlib.
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
-async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
+async def read_body(
+    headers: Headers, receive: Receive, max_bytes: int, state: Mapping[str, Any]
+) -> bytes | None:
     """Read the body as it was sent, or None when the client leaves in the middle of it.
 
     Raises:
-        RequestError: it is larger than `max_bytes`, or packed in an unknown way.
+        RequestError: it is larger than `max_bytes`, packed in an unknown way, or late as `state` says.
     """
     _encoding(headers)
     too_large = RequestError(f"the body is larger than the limit of {max_bytes} bytes", status=_TOO_LARGE)
@@ -38,6 +42,8 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes
         size += len(message["body"])
         if size > max_bytes:
             raise too_large
+        if IS_LATE in state:
+            raise RequestError("the body did not come in time", status=TIMED_OUT)
         if not message["more_body"]:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 

@@ -7,6 +7,16 @@ from pathlib import Path
 import click
 
 from dyno.cores import parse_cores
+from dyno.errors import ConfigError
+
+
+def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in (value or "").split(",") if value)
+    except ValueError as error:
+        raise ConfigError(
+            f"--preferred-batch {value}: expected numbers of rows with commas, e.g. 4,8"
+        ) from error
 
 
 @click.command("serve")
@@ -27,14 +37,21 @@ from dyno.cores import parse_cores
 @click.option(
     "--threads",
     type=click.IntRange(1),
-    help="Threads inside one inference (default: usable cores divided by workers).",
+    help="Threads inside one inference (default: cores of a process divided by its workers).",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="Inferences that may run side by side.",
+    help="Inferences that may run side by side in each process.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Server processes behind the port, each with its share of the cores; one that dies is replaced.",
 )
 @click.option(
     "--model-name",
@@ -55,7 +72,7 @@ from dyno.cores import parse_cores
     type=click.IntRange(0),
     default=256,
     show_default=True,
-    help="Requests that may wait for a worker; one more is answered 503.",
+    help="Requests that may wait for a worker, in each process; one more is answered 503.",
 )
 @click.option(
     "--max-batch",
@@ -72,9 +89,21 @@ from dyno.cores import parse_cores
     help="How long a request may wait for others to join; with 0 it waits only for a free worker.",
 )
 @click.option(
+    "--preferred-batch",
+    callback=_sizes,
+    help="Rows that joined requests should make, e.g. 4,8 (default: what the artifact prefers, if it does).",
+)
+@click.option(
     "--timeout-ms",
     type=click.FloatRange(0, min_open=True),
     help="A request that has not begun by then is answered 504 (default: none).",
+)
+@click.option(
+    "--client-timeout-s",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="How long a client may take to send a request (then it is answered 408), or to read its answer.",
 )
 def serve_command(
     *,
@@ -84,13 +113,16 @@ def serve_command(
     port_file: Path | None,
     threads: int | None,
     workers: int,
+    processes: int,
     model_name: str,
     cpus: tuple[int, ...] | None,
     max_body_mib: int,
     max_waiting: int,
     max_batch: int,
     batch_delay_ms: float,
+    preferred_batch: tuple[int, ...],
     timeout_ms: float | None,
+    client_timeout_s: float,
 ) -> None:
     """Serve an artifact, an ONNX model or user code over HTTP.
 
@@ -100,7 +132,8 @@ def serve_command(
     bytes; /v2 speaks the Open Inference Protocol of KServe and Triton. SIGTERM and Ctrl-C answer what was
     accepted, then end.
     """
-    from serving.server import ServeSettings, serve
+    from serving.server import serve
+    from serving.settings import ServeSettings
 
     serve(
         ServeSettings(
@@ -110,12 +143,15 @@ def serve_command(
             port_file=port_file,
             threads=threads,
             workers=workers,
+            processes=processes,
             model_name=model_name,
             cpus=cpus,
             max_body_mib=max_body_mib,
             max_waiting=max_waiting,
             max_batch=max_batch,
             batch_delay_ms=batch_delay_ms,
+            preferred_batch=preferred_batch,
             timeout_ms=timeout_ms,
+            client_timeout_s=client_timeout_s,
         )
     )

@@ -8,21 +8,29 @@ import socket
 
 import uvicorn
 
+from serving.acceptor import Acceptor
 from serving.app import App
+from serving.board import Board
+from serving.connection import Connection, Watch
 
 _KEEP_ALIVE_S = (
     120  # longer than any pause of a slow open-loop load, else idle connections break under its requests
 )
+_LOOK_EVERY_S = 0.02
 _DRAIN_S = 0.2
 _GRACE_S = 30
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves `app` until SIGTERM or SIGINT."""
+    """Serves `app` until SIGTERM or SIGINT, as process `own` of the board's."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, board: Board, own: int, client_timeout_s: float) -> None:
         super().__init__(_config(app))
         self._app = app
+        self._board, self._own = board, own
+        self._client_timeout_s = client_timeout_s
+        self._acceptor: Acceptor | None = None
+        self._watch: Watch | None = None
 
     def handle_signals(self) -> None:
         """From here on SIGTERM and SIGINT end the server gently; a second SIGINT ends it at once.
@@ -33,23 +41,50 @@ class DrainingServer(uvicorn.Server):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle_exit)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections from the one socket; side by side with other processes where there are any."""
+        self._watch = Watch(self.server_state.connections, self._client_timeout_s)
+        self._board.rows[self._own].ready = True
+        if len(self._board.rows) == 1 or not sockets:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        while not self._board.listening and not self.should_exit:  # until all others are warm
+            await asyncio.sleep(_LOOK_EVERY_S)
+        if self.should_exit:
+            return
+        self._acceptor = Acceptor(sockets[0], self._protocol, self._board, self._own)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, tell clients to close for a moment, then close idle connections, await busy ones.
 
         Without the moment, a request that is on its way over a kept-alive connection would meet a closed one.
         """
         self._app.draining = True
+        self._board.rows[self._own].ready = False
+        if self._acceptor is not None:
+            self._acceptor.close()
         for server in self.servers:
             server.close()
         await asyncio.sleep(_DRAIN_S)
         await super().shutdown(sockets)
+        if self._watch is not None:
+            await self._watch.stop()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return Connection(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            ended=self._acceptor.gone if self._acceptor else None,
+        )
 
 
 def _config(app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         interface="asgi3",

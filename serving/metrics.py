@@ -1,72 +1,157 @@
-"""What the server counts, in the Prometheus text format."""
+"""What the server counts, in the Prometheus text format.
+
+Each worker process counts in its own row of the board, and whoever is asked adds up the rows: a scrape is of
+the whole server, whichever process answers it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Info, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from serving.board import FIRST_FREE, Board, Row
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # 0.5 ms to 10 s, each bound about twice the last: a percentile read from the buckets is known to that factor.
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_BUCKETS_ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+_STATUSES = 600  # a cell for each; that of 0 is for clients that left
+_LEAST = {"process_start_time_seconds", "process_max_fds"}
 
-_BUCKETS_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+@dataclass(frozen=True)
+class _Histogram:
+    """Where one histogram is in a row: its sum, then a cell for each bound and one for what is over all."""
+
+    name: str
+    text: str
+    bounds: tuple[float, ...]
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.bounds) + 2
+
+    def observe(self, cells: memoryview[float], value: float) -> None:
+        cells[self.start] += value
+        cells[self.start + 1 + bisect_left(self.bounds, value)] += 1.0
+
+    def family(self, rows: Iterable[Row]) -> HistogramMetricFamily:
+        total, *counts = map(sum, zip(*(row.cells[self.start : self.end] for row in rows), strict=True))
+        names = [*map(str, self.bounds), "+Inf"]
+        buckets = list(zip(names, accumulate(counts), strict=True))
+        return HistogramMetricFamily(self.name, self.text, buckets=buckets, sum_value=total)
+
+
+_LATENCY = _Histogram(
+    "dyno_request_seconds",
+    "Answers with status 200: from the request's headers to the answer handed to the socket.",
+    _BUCKETS_S,
+    FIRST_FREE + _STATUSES,
+)
+_INFERENCE = _Histogram(
+    "dyno_inference_seconds", "The model alone: no waiting, decoding or encoding.", _BUCKETS_S, _LATENCY.end
+)
+_ROWS = _Histogram(
+    "dyno_batch_rows",
+    "Rows in one inference of joined requests; empty where requests are not joined.",
+    _BUCKETS_ROWS,
+    _INFERENCE.end,
+)
 
 
 class Meters:
-    """Counters of one server, in a registry of their own. Counts requests for inferences alone."""
+    """Counts in the row `own` of the board. Counts requests for inferences alone."""
 
-    def __init__(self, facts: dict[str, str], in_flight: Callable[[], float]) -> None:
+    def __init__(self, facts: dict[str, str], board: Board, own: int) -> None:
+        self._cells = board.rows[own].cells
+        self._lock = threading.Lock()  # inferences are counted by the threads that run them
         self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
         Info("dyno_model", "What is served, and how.", registry=self._registry).info(facts)
-        Gauge(
-            "dyno_requests_in_flight", "Requests taken and not yet answered.", registry=self._registry
-        ).set_function(in_flight)
-        self._requests = Counter(
-            "dyno_requests",
-            "Requests by the HTTP status of their answer; `gone` when the client left before it was sent.",
-            ["status"],
-            registry=self._registry,
-        )
-        self._latency = Histogram(
-            "dyno_request_seconds",
-            "Answers with status 200: from the request's headers to the answer handed to the socket.",
-            buckets=_BUCKETS_S,
-            registry=self._registry,
-        )
-        self._inference = Histogram(
-            "dyno_inference_seconds",
-            "The model alone: no waiting, decoding or encoding.",
-            buckets=_BUCKETS_S,
-            registry=self._registry,
-        )
-        self._rows = Histogram(
-            "dyno_batch_rows",
-            "Rows in one inference of joined requests; empty where requests are not joined.",
-            buckets=_BUCKETS_ROWS,
-            registry=self._registry,
-        )
-        self._ok = self._requests.labels("200")
+        self._registry.register(_Totals(board))
+        self._registry.register(_Processes(board))
 
     def inference(self, seconds: float) -> None:
         """Count one inference."""
-        self._inference.observe(seconds)
+        with self._lock:
+            _INFERENCE.observe(self._cells, seconds)
 
     def joined_inference(self, rows: int, seconds: float) -> None:
         """Count one inference of joined requests."""
-        self._rows.observe(rows)
-        self._inference.observe(seconds)
+        with self._lock:
+            _ROWS.observe(self._cells, rows)
+            _INFERENCE.observe(self._cells, seconds)
 
     def answered(self, status: int | None, seconds: float) -> None:
-        """Count one request; `status` None: the client was gone."""
+        """Count one request; `status` None: the client was gone. On the event loop only."""
+        self._cells[FIRST_FREE + (status or 0)] += 1.0
         if status == 200:
-            self._ok.inc()
-            self._latency.observe(seconds)
-        else:
-            self._requests.labels("gone" if status is None else str(status)).inc()
+            _LATENCY.observe(self._cells, seconds)
 
     def render(self) -> bytes:
         """Write all of it as Prometheus text."""
         return generate_latest(self._registry)
+
+
+class _Totals(Collector):
+    """The sums of what the worker processes counted."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def collect(self) -> Iterator[Metric]:
+        rows = self._board.rows
+        yield GaugeMetricFamily(
+            "dyno_requests_in_flight",
+            "Requests taken and not yet answered.",
+            value=sum(row.in_flight for row in rows),
+        )
+        yield GaugeMetricFamily(
+            "dyno_processes", "Worker processes that are ready.", value=sum(row.ready for row in rows)
+        )
+        yield CounterMetricFamily(
+            "dyno_restarts", "Worker processes that were started again.", value=self._board.restarts
+        )
+        requests = CounterMetricFamily(
+            "dyno_requests",
+            "Requests by the HTTP status of their answer; `gone` when the client left before it was sent.",
+            labels=["status"],
+        )
+        for status in range(_STATUSES):
+            count = sum(row.cells[FIRST_FREE + status] for row in rows)
+            if count or status == 200:
+                requests.add_metric([str(status or "gone")], count)
+        yield requests
+        for histogram in (_LATENCY, _INFERENCE, _ROWS):
+            yield histogram.family(rows)
+
+
+class _Processes(Collector):
+    """The usual metrics of a process: sums over the worker processes, of limits and start times the least."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def collect(self) -> Iterator[Metric]:
+        found: dict[str, Metric] = {}
+        values: dict[str, list[float]] = {}
+        for pid in [row.pid for row in self._board.rows if row.pid]:
+            for family in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+                found.setdefault(family.name, family)
+                values.setdefault(family.name, []).append(family.samples[0].value)
+        for name, family in found.items():
+            value = min(values[name]) if name in _LEAST else sum(values[name])
+            family.samples = [family.samples[0]._replace(value=value)]
+            yield family

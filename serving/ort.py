@@ -58,6 +58,7 @@ class OrtBackend:
 
     name = "onnxruntime"
     platform = "onnxruntime_onnx"
+    preferred_batches: tuple[int, ...] = ()
 
     def __init__(self, path: Path, threads: int) -> None:
         self._session = _open(path, threads)

@@ -1,16 +1,25 @@
-"""Worker threads, each with a backend of its own, that keep inference off the event loop."""
+"""Worker threads, each with a backend of its own, that keep inference off the event loop.
+
+A queue of its own, since an executor's costs more than a small model: a lock and a condition for each job,
+and a wake-up of the event loop for each answer. Here all answers that are there when the event loop comes
+are handed over at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from serving.backends import Backend
 
 T = TypeVar("T")
+Done: TypeAlias = Callable[[T | None, Exception | None], None]
+_Job = Callable[[], None]
 
 
 class WorkerPool:
@@ -22,35 +31,113 @@ class WorkerPool:
     def __init__(self, load: Callable[[], Backend], workers: int) -> None:
         self.workers = workers
         self._local = threading.local()
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="inference")
-        self.backends = self._on_each(lambda: self._keep(load()))
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._answers: _Answers | None = None
+        for number in range(workers):
+            # Daemons: one that never ends must not keep the process from ending.
+            threading.Thread(target=self._work, name=f"inference-{number}", daemon=True).start()
+        try:
+            self.backends = self._on_each(lambda: self._keep(load()))
+        except BaseException:
+            self.close()
+            raise
 
-    async def run(self, job: Callable[[Backend], T]) -> T:
-        """Run `job` on the first free worker."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, job)
+    def start(self, job: Callable[[Backend], T]) -> asyncio.Future[T]:
+        """Have the first free worker run `job`; called on the event loop, which the result comes back to."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.submit(job, partial(settle, future))
+        return future
+
+    def submit(self, job: Callable[[Backend], T], done: Done[T]) -> None:
+        """Like `start`, but call `done` on the event loop with the result, or else the error."""
+        if self._answers is None:
+            self._answers = _Answers(asyncio.get_running_loop())
+        answers = self._answers
+
+        def work() -> None:
+            try:
+                result = job(self._local.backend)
+            except Exception as error:
+                answers.put(partial(done, None, error))
+            except BaseException as error:  # it would end the event loop, and the requests of all others
+                answers.put(partial(done, None, RuntimeError(f"{type(error).__name__}: {error}")))
+            else:
+                answers.put(partial(done, result, None))
+
+        self._jobs.put(work)
 
     def run_on_each(self, job: Callable[[Backend], T]) -> list[T]:
         """Run `job` once on every worker at the same time, and wait."""
-        return self._on_each(lambda: self._call(job))
+        return self._on_each(lambda: job(self._local.backend))
 
     def close(self) -> None:
         """Let the threads end after what they have begun."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for _ in range(self.workers):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            del job  # else its request's body is kept until the next comes
 
     def _keep(self, backend: Backend) -> Backend:
         self._local.backend = backend
         return backend
 
-    def _call(self, job: Callable[[Backend], T]) -> T:
-        return job(self._local.backend)
-
     def _on_each(self, job: Callable[[], T]) -> list[T]:
         # Nobody passes the barrier before all are there, so no thread takes two of the jobs.
         barrier = threading.Barrier(self.workers)
+        pending = [_Once(job, barrier) for _ in range(self.workers)]
+        for one in pending:
+            self._jobs.put(one)
+        return [one.future.result() for one in pending]
 
-        def meet_and_run() -> T:
-            barrier.wait()
-            return job()
 
-        futures = [self._executor.submit(meet_and_run) for _ in range(self.workers)]
-        return [future.result() for future in futures]
+class _Once(Generic[T]):
+    """One job for one thread, begun when all threads have theirs."""
+
+    def __init__(self, job: Callable[[], T], barrier: threading.Barrier) -> None:
+        self.future: Future[T] = Future()
+        self._job, self._barrier = job, barrier
+
+    def __call__(self) -> None:
+        self._barrier.wait()
+        try:
+            self.future.set_result(self._job())
+        except BaseException as error:
+            self.future.set_exception(error)
+
+
+class _Answers:
+    """Brings calls from the threads to the event loop, which is woken once for several."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ready: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    def put(self, call: Callable[[], None]) -> None:
+        """Have the event loop make `call`; from any thread."""
+        with self._lock:
+            self._ready.append(call)
+            first = len(self._ready) == 1
+        if first:
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        with self._lock:
+            ready, self._ready = self._ready, []
+        for call in ready:
+            call()
+
+
+def settle(future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:
+    """Give a future its result, or else its error."""
+    if future.done():  # its request is gone
+        return
+    if error is None:
+        future.set_result(cast("T", result))
+    elif isinstance(error, StopIteration):  # a future takes anything but this
+        future.set_exception(RuntimeError(f"StopIteration: {error}"))
+    else:
+        future.set_exception(error)

@@ -189,7 +189,7 @@ def from_lists(value: object, spec: TensorSpec) -> np.ndarray:
                 f"found lists of {min(sizes)} and {max(sizes)} items side by side at depth {axis + 1}"
             )
         shape.append(sizes.pop())
-        level = list(chain.from_iterable(level))
+        level = level[0] if len(level) == 1 else list(chain.from_iterable(level))
     if set(map(type, level)) - _LEAVES[np.dtype(spec.dtype).kind]:
         raise _misfit(level, len(shape), spec)
     check_shape(shape, spec)

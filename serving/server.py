@@ -1,4 +1,4 @@
-"""One model server process: bind, load, warm up, listen, and on SIGTERM finish what was accepted."""
+"""A model server: bind, load, warm up, listen, and on SIGTERM finish what was accepted."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from dyno.files import write_text
 from dyno.host import usable_cores
 from dyno.units import BYTES_PER_MIB
 from serving.backends import loader, model_kind
+from serving.board import Board, Row, board_alone
+from serving.settings import ServeSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,22 +37,21 @@ _M_MMAP_THRESHOLD = -3
 
 
 @dataclass(frozen=True)
-class ServeSettings:
-    """How to serve one model; the flags of `dyno serve`."""
+class Place:
+    """Which of the server's worker processes this one is."""
 
-    path: Path
-    host: str = "127.0.0.1"
-    port: int = 8080
-    port_file: Path | None = None
-    threads: int | None = None
-    workers: int = 1
-    model_name: str = "model"
-    cpus: tuple[int, ...] | None = None
-    max_body_mib: int = 64
-    max_waiting: int = 256
-    max_batch: int = 1
-    batch_delay_ms: float = 0.0
-    timeout_ms: float | None = None
+    board: Board
+    number: int = 0
+
+    @property
+    def row(self) -> Row:
+        """What it says of itself."""
+        return self.board.rows[self.number]
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is the only one."""
+        return len(self.board.rows) == 1
 
 
 def serve(settings: ServeSettings) -> None:
@@ -59,20 +60,39 @@ def serve(settings: ServeSettings) -> None:
     Raises:
         ConfigError: the address can't be listened on, this machine has no such cores, or the name is no name.
         ModelError, ArtifactError: the model can't be loaded, or fails its first inference.
+        ServerError: one of several processes can't be started; the message says why.
         OutputError: the port file can't be written.
     """
     _check_name(settings.model_name)
+    _check_batches(settings)
     model_kind(settings.path)  # what can be told fast is told first
     pin(settings.cpus)
     with bind(settings.host, settings.port) as listener:
-        threads = settings.threads or max(1, len(usable_cores()) // settings.workers)
-        pool = _load(settings, threads)
-        try:
-            warm_up(settings.path, pool)
-            _keep_freed_memory()
-            _run(settings, threads, pool, listener)
-        finally:
-            pool.close()
+        if settings.processes > 1:
+            from serving.processes import serve_processes
+
+            serve_processes(settings, listener, lambda: _listen(settings, listener))
+        else:
+            serve_here(settings, listener, Place(board_alone()))
+            say("stopped")
+
+
+def serve_here(settings: ServeSettings, listener: socket.socket, place: Place) -> None:
+    """Be one worker process, the only one or one of several, which begin when their parent lets them.
+
+    Raises:
+        ConfigError, ModelError, ArtifactError, OutputError: as `serve`.
+    """
+    place.row.begin(os.getpid())
+    pin(settings.cpus)
+    threads = settings.threads or max(1, len(usable_cores()) // settings.workers)
+    pool = _load(settings, threads)
+    try:
+        warm_up(settings.path, pool)
+        _keep_freed_memory()
+        _run(settings, threads, pool, listener, place)
+    finally:
+        pool.close()
 
 
 def pin(cpus: tuple[int, ...] | None) -> None:
@@ -150,6 +170,15 @@ def _check_name(name: str) -> None:
         raise ConfigError(f"--model-name {name}: expected letters, digits, dots, dashes and underscores")
 
 
+def _check_batches(settings: ServeSettings) -> None:
+    sizes = settings.preferred_batch
+    if any(not 1 <= size <= settings.max_batch for size in sizes):
+        raise ConfigError(
+            f"--preferred-batch {_words(sizes)}: expected sizes from 1 to --max-batch, "
+            f"which is {settings.max_batch}"
+        )
+
+
 def _load(settings: ServeSettings, threads: int) -> WorkerPool:
     from serving.pool import WorkerPool
 
@@ -175,31 +204,36 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 64 * BYTES_PER_MIB)
 
 
-def _run(settings: ServeSettings, threads: int, pool: WorkerPool, listener: socket.socket) -> None:
+def _run(
+    settings: ServeSettings, threads: int, pool: WorkerPool, listener: socket.socket, place: Place
+) -> None:
     from serving.app import App
     from serving.drain import DrainingServer
+    from serving.metrics import Meters
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     facts = {
         "model": settings.path.name,
         "backend": pool.backends[0].name,
+        "processes": str(len(place.board.rows)),
         "threads": str(threads),
         "workers": str(settings.workers),
     }
     app = App(
         pool,
-        facts,
+        Meters(facts, place.board, place.number),
+        place.row,
         max_body_bytes=settings.max_body_mib * BYTES_PER_MIB,
         max_waiting=settings.max_waiting,
         model_name=settings.model_name,
         timeout_s=None if settings.timeout_ms is None else settings.timeout_ms / 1000,
         batch=_batch_limits(settings, pool),
     )
-    server = DrainingServer(app)
+    server = DrainingServer(app, place.board, place.number, settings.client_timeout_s)
     server.handle_signals()
-    _listen(settings, listener)
+    if place.alone:
+        _listen(settings, listener)
     server.run(sockets=[listener])
-    say("stopped")
 
 
 def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | None:
@@ -217,8 +251,13 @@ def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | No
     if reason is not None:
         say(f"no batching: {reason}")
         return None
-    say(f"batching: up to {settings.max_batch} rows, a delay of {settings.batch_delay_ms:g} ms at most")
-    return BatchLimits(settings.max_batch, settings.batch_delay_ms / 1000)
+    sizes = settings.preferred_batch or pool.backends[0].preferred_batches
+    preferred = tuple(sorted(size for size in set(sizes) if size <= settings.max_batch))
+    words = f", best {_words(preferred)}" if preferred else ""
+    say(
+        f"batching: up to {settings.max_batch} rows{words}, a delay of {settings.batch_delay_ms:g} ms at most"
+    )
+    return BatchLimits(settings.max_batch, settings.batch_delay_ms / 1000, preferred)
 
 
 def _listen(settings: ServeSettings, listener: socket.socket) -> None:
@@ -248,5 +287,5 @@ def _mapped_address_errors(host: str, port: int) -> Iterator[None]:
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 
 
-def _words(cores: tuple[int, ...]) -> str:
-    return ",".join(map(str, cores)) or "none"
+def _words(numbers: tuple[int, ...]) -> str:
+    return ",".join(map(str, numbers)) or "none"

@@ -51,6 +51,7 @@ class UserCode:
     platform = "python_inference_script"
     inputs = ()
     outputs = ()
+    preferred_batches: tuple[int, ...] = ()
 
     def __init__(self, module: ModuleType, folder: Path, threads: int) -> None:
         self._context = Context({"model_dir": str(folder), "gpu_id": None})

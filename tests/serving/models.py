@@ -115,6 +115,12 @@ def relu(
     return save(path, nodes, [x], [y], opset=opset, ir_version=ir_version)
 
 
+def relu_rows(path: Path) -> Path:
+    """y = relu(x), any number of rows."""
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    return save(path, nodes, [tensor("x", FLOAT, ["N", 4])], [tensor("y", FLOAT, ["N", 4])])
+
+
 def over_rows(path: Path) -> Path:
     """y = softmax of x over its rows: what one row gets depends on the others."""
     nodes = [helper.make_node("Softmax", ["x"], ["y"], axis=0)]

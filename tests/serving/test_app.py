@@ -268,7 +268,7 @@ def test_metrics_parse_and_count(server: Server) -> None:
     assert list(grown.values()) == [2, 1, 2, 2]
     assert after["dyno_requests_in_flight"] == 0
     assert 0 < after["dyno_inference_seconds_sum"] < after["dyno_request_seconds_sum"]
-    assert after["dyno_model_info/onnxruntime/matmul.onnx/1/1"] == 1
+    assert after["dyno_model_info/onnxruntime/matmul.onnx/1/1/1"] == 1
     assert after["process_resident_memory_bytes"] > 10e6
 
 

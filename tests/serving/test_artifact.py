@@ -57,6 +57,16 @@ def test_two_workers_answer_many_clients_with_their_own_numbers(server: Server) 
     assert psutil.Process(server.child.pid).num_threads() >= 5  # main, 2 workers, and one more for each
 
 
+def test_processes_share_one_copy_of_the_weights(artifact: Path, tmp_path: Path) -> None:
+    """The proportional share of pages that two processes have in common is half of what each holds."""
+    with serving(artifact, tmp_path, "--processes", "2") as server:
+        for worker in psutil.Process(server.child.pid).children():
+            maps = [each for each in worker.memory_maps() if each.path.endswith("weights.bin")]
+            held, share = sum(each.rss for each in maps), sum(each.pss for each in maps)
+            assert held >= models.WEIGHTS.nbytes
+            assert share <= held * 0.55
+
+
 def test_it_says_that_it_is_compiled(server: Server) -> None:
     found = server.ask("GET", "/v2/models/model").json()
     assert (found["platform"], found["inputs"][0]["shape"]) == ("modeldyno_artifact", [2, 4])

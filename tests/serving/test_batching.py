@@ -17,7 +17,7 @@ from dyno.errors import RequestError
 from serving.answer import Answer, Call
 from serving.backends import Backend, load_backend
 from serving.batch_check import why_not_joined
-from serving.batching import Prepare, Result, run_joined
+from serving.batching import BatchLimits, Prepare, Result, run_joined
 from serving.protocol import NPY, InvocationCall
 from tests.serving import models
 from tests.serving.helpers import Reply, Server, from_npy, multiplications, npy, serving, wait_until
@@ -37,11 +37,14 @@ def unreadable(_backend: Backend) -> Call:
     raise RequestError("unreadable")
 
 
-def joined(model: Path, *prepares: Prepare, max_rows: int = 8) -> tuple[list[Result], list[int]]:
+def joined(
+    model: Path, *prepares: Prepare, max_rows: int = 8, preferred: tuple[int, ...] = ()
+) -> tuple[list[Result], list[int]]:
     """Return the results, and the rows of each inference."""
     rows: list[int] = []
+    limits = BatchLimits(max_rows, preferred=preferred)
     results = run_joined(
-        load_backend(model, 1), list(prepares), max_rows, lambda count, _seconds: rows.append(count)
+        load_backend(model, 1), list(prepares), limits, lambda count, _seconds: rows.append(count)
     )
     return results, rows
 
@@ -65,6 +68,21 @@ def test_no_inference_has_more_rows_than_allowed_but_that_of_one_request(tmp_pat
     results, rows = joined(path, *(prepared(x=X[:size]) for size in (2, 1, 2, 4, 1)), max_rows=3)
     assert rows == [3, 2, 4, 1]
     assert [len(array(result)) for result in results] == [2, 1, 2, 4, 1]
+
+
+def test_joined_rows_have_the_preferred_sizes_and_what_is_left_runs_as_it_is(tmp_path: Path) -> None:
+    path = models.matmul(tmp_path / "m.onnx")
+    sizes = (1, 1, 1, 1, 1, 2)
+    results, rows = joined(path, *(prepared(x=X[:size]) for size in sizes), preferred=(2, 4))
+    assert rows == [4, 3]
+    assert [len(array(result)) for result in results] == list(sizes)
+    assert joined(path, *(prepared(x=X[:3]) for _ in range(2)), preferred=(4,))[1] == [6]
+
+
+def test_the_queue_gives_the_largest_preferred_size_at_once_and_waits_below_the_smallest() -> None:
+    limits = BatchLimits(8, preferred=(2, 4))
+    assert [limits.largest(waiting) for waiting in (1, 2, 3, 4, 7, 8, 20)] == [None, 2, 2, 4, 4, 8, 8]
+    assert [BatchLimits(8).largest(waiting) for waiting in (7, 9)] == [None, 8]
 
 
 def test_only_requests_of_the_same_other_sizes_are_joined(tmp_path: Path) -> None:
@@ -127,6 +145,29 @@ def test_clients_that_come_together_are_served_together(server: Server) -> None:
     assert after["dyno_batch_rows_sum"] - before["dyno_batch_rows_sum"] == 8
     assert after["dyno_batch_rows_count"] - before["dyno_batch_rows_count"] < 8
     assert "batching: up to 4 rows, a delay of 300 ms at most" in server.child.log.read_text()
+
+
+def test_a_preferred_size_leaves_without_waiting_for_more(tmp_path: Path) -> None:
+    """Whoever waits for the whole delay is past the deadline."""
+    flags = (
+        "--max-batch",
+        "8",
+        "--preferred-batch",
+        "2",
+        "--batch-delay-ms",
+        "10000",
+        "--timeout-ms",
+        "8000",
+    )
+    with (
+        serving(models.matmul(tmp_path / "m.onnx"), tmp_path, *flags) as server,
+        ThreadPoolExecutor(6) as clients,
+    ):
+        assert all(
+            reply.status == 200 for reply in clients.map(lambda _: server.infer(npy(X[:1]), NPY), range(6))
+        )
+        assert counts(server)["dyno_batch_rows_bucket/2.0"] == counts(server)["dyno_batch_rows_count"] == 3
+        assert "batching: up to 8 rows, best 2, a delay" in server.child.log.read_text()
 
 
 def test_a_lone_request_and_a_bad_one_are_answered_when_the_delay_is_over(server: Server) -> None:

@@ -20,13 +20,16 @@ def test_help_names_every_flag_and_its_default() -> None:
         "--port-file",
         "--threads",
         "--workers",
+        "--processes",
         "--model-name",
         "--cpus",
         "--max-body-mib",
         "--max-waiting",
         "--max-batch",
         "--batch-delay-ms",
+        "--preferred-batch",
         "--timeout-ms",
+        "--client-timeout-s",
     )
     for flag in flags:
         assert f"{flag} " in text

@@ -92,7 +92,7 @@ def test_a_bad_model_is_one_message_and_exit_code_2(
 
 def test_what_a_look_at_the_file_tells_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import pathlib, sys; from serving.server import *\n"
+        "import pathlib, sys; from serving.server import *; from serving.settings import *\n"
         "try: serve(ServeSettings(pathlib.Path(sys.argv[1])))\n"
         "except ModelError: print({'numpy', 'onnxruntime', 'uvicorn', 'tvm_ffi'} & set(sys.modules))"
     )
@@ -118,6 +118,8 @@ def test_a_taken_port_is_named_and_nothing_is_loaded(tmp_path: Path) -> None:
     [
         (("--cpus", "9999"), "error: --cpus 9999: the usable cores are "),
         (("--cpus", "a"), "error: --cpus a: expected core numbers with commas"),
+        (("--preferred-batch", "4,x"), "error: --preferred-batch 4,x: expected numbers of rows with commas"),
+        (("--preferred-batch", "4"), "error: --preferred-batch 4: expected sizes from 1 to --max-batch"),
         (("--host", "203.0.113.9"), "error: cannot listen on 203.0.113.9 port 0"),
         (
             ("--host", "no.such.host.invalid"),

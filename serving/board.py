@@ -1,0 +1,116 @@
+"""What the processes of one server tell one another: a table of numbers in memory that they share.
+
+One row for the server, then one for each worker process, who alone writes it. A worker that is started again
+goes on with the row of the one before, so that what was counted stays counted.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+
+_CELL_BYTES = 8  # a double: written and read whole
+_ROW_BYTES = 8192  # whole pages: processes that count at the same time don't take lines from each other
+_LISTENING, _RESTARTS = range(2)
+_PID, _READY, _CONNECTIONS, _IN_FLIGHT = range(4)
+FIRST_FREE = 8
+"""The cells of a worker's row from here on are for whoever counts in it."""
+CELLS = _ROW_BYTES // _CELL_BYTES
+
+
+class Row:
+    """What one worker process says of itself."""
+
+    def __init__(self, cells: memoryview[float]) -> None:
+        self.cells = cells
+
+    def begin(self, pid: int) -> None:
+        """Say that this process has the row now, and is not ready."""
+        self.cells[_READY] = self.cells[_CONNECTIONS] = self.cells[_IN_FLIGHT] = 0.0
+        self.cells[_PID] = float(pid)
+
+    def end(self) -> None:
+        """Say that nobody has the row."""
+        self.begin(0)
+
+    @property
+    def pid(self) -> int:
+        """The process that has the row; 0 for none."""
+        return int(self.cells[_PID])
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is warm, and takes connections."""
+        return bool(self.cells[_READY])
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        self.cells[_READY] = float(value)
+
+    @property
+    def connections(self) -> int:
+        """Connections that it has open."""
+        return int(self.cells[_CONNECTIONS])
+
+    @connections.setter
+    def connections(self, value: int) -> None:
+        self.cells[_CONNECTIONS] = float(value)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that it has taken and not yet answered."""
+        return int(self.cells[_IN_FLIGHT])
+
+    @in_flight.setter
+    def in_flight(self, value: int) -> None:
+        self.cells[_IN_FLIGHT] = float(value)
+
+
+class Board:
+    """The table of a server of `processes` workers."""
+
+    def __init__(self, descriptor: int, processes: int) -> None:
+        size = (1 + processes) * _ROW_BYTES
+        if os.fstat(descriptor).st_size < size:
+            os.ftruncate(descriptor, size)
+        # The mapping outlives the descriptor that it was made from.
+        cells = memoryview(mmap.mmap(descriptor, size)).cast("d")
+        parts = [cells[start : start + CELLS] for start in range(0, len(cells), CELLS)]
+        self._server = parts[0]
+        self.rows = tuple(map(Row, parts[1:]))
+
+    @property
+    def listening(self) -> bool:
+        """Whether the workers may take connections."""
+        return bool(self._server[_LISTENING])
+
+    @listening.setter
+    def listening(self, value: bool) -> None:
+        self._server[_LISTENING] = float(value)
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker process was started again."""
+        return int(self._server[_RESTARTS])
+
+    @restarts.setter
+    def restarts(self, value: int) -> None:
+        self._server[_RESTARTS] = float(value)
+
+
+def shared_memory() -> int:
+    """Make memory that children can inherit; returns its descriptor."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("dyno-serve")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def board_alone() -> Board:
+    """Make the table of a server of one process."""
+    descriptor = shared_memory()
+    try:
+        return Board(descriptor, 1)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,73 @@
+"""One worker process of `dyno serve --processes`; `processes` starts it, and nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from dyno import procs
+from dyno.errors import DynoError
+from serving.settings import ServeSettings
+
+MOST_REPORT_BYTES = 60_000
+_LAST_S = 10
+
+
+def worker_args(
+    settings: ServeSettings, descriptors: Sequence[int], processes: int, number: int
+) -> list[str]:
+    """Write the command line of worker `number`; it inherits socket, board and the pipe for its error."""
+    numbers = map(str, (*descriptors, processes, number))
+    return procs.python_module("serving.worker", *numbers, json.dumps(asdict(settings), default=str))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve; give the exit code. An error that a user can act on goes through the pipe, to be said once."""
+    procs.end_with_parent()
+    *numbers, settings = arguments
+    listener, board, report, processes, number = map(int, numbers)
+    try:
+        _serve(_settings(settings), listener, board, processes, number)
+    except DynoError as error:
+        # The parent reads it when this process has ended: more than the pipe holds would wait for ever.
+        os.write(report, str(error).encode()[:MOST_REPORT_BYTES])
+        return error.exit_code
+    return 0
+
+
+def _serve(settings: ServeSettings, listener: int, board: int, processes: int, number: int) -> None:
+    from serving.board import Board
+    from serving.server import Place, serve_here
+
+    place = Place(Board(board, processes), number)
+    place.row.begin(os.getpid())
+    with socket.socket(fileno=listener) as inherited:
+        serve_here(settings, inherited, place)
+
+
+def _settings(text: str) -> ServeSettings:
+    values = json.loads(text)
+    cpus, port_file = values["cpus"], values["port_file"]
+    return ServeSettings(
+        **{
+            **values,
+            "path": Path(values["path"]),
+            "port_file": None if port_file is None else Path(port_file),
+            "cpus": None if cpus is None else tuple(cpus),
+            "preferred_batch": tuple(values["preferred_batch"]),
+        }
+    )
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    # Everything is answered by now. An inference that never ends would keep the interpreter from ending.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_LAST_S)
+    sys.exit(code)
