@@ -113,6 +113,28 @@ class ResourceUsage(Record):
     samples: int
 
 
+class Spread(Record):
+    """Times that something took, in milliseconds."""
+
+    samples: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    histogram: str = Field(description="HDR histogram in microseconds, V2 compressed, base64")
+
+
+class WorkerUsage(Record):
+    """One process of the load generator over the measured window, by its own clock."""
+
+    worker: int = Field(description="from 1")
+    host: str
+    pid: int
+    requests: int = Field(description="requests of the window that it sent")
+    cpu_cores_mean: float | None = Field(description="of the one core that it can use")
+    lateness: Spread | None = Field(description="open loop: how late it sent")
+    loop_lag: Spread | None = Field(description="how late its event loop woke what was due")
+
+
 class ErrorGroup(Record):
     """Requests that failed alike."""
 
@@ -154,6 +176,11 @@ class LoadResult(Record):
     lateness_p99_ms: float | None = Field(
         default=None, description="open loop: how late the generator itself sent, 99th percentile"
     )
+    lateness: Spread | None = Field(default=None, description="open loop: how late the generator itself sent")
+    loop_lag: Spread | None = Field(
+        default=None, description="how late the generator's event loop woke what was due"
+    )
+    workers: tuple[WorkerUsage, ...] = Field(default=(), description="each process of the generator")
     steady_from_s: float | None = Field(
         default=None, description="when latency settled, from the start (MSER-5); None: never, or unknown"
     )

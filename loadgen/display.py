@@ -13,7 +13,7 @@ from dyno.console import print_table, say
 from dyno.units import short_duration
 
 if TYPE_CHECKING:
-    from dyno.records import LoadResult, Percentile, ResourceUsage
+    from dyno.records import LoadResult, Percentile, ResourceUsage, Spread, WorkerUsage
     from loadgen.progress import LoadProgress
 
 PLAIN_LINES = 20
@@ -116,13 +116,30 @@ def _lines(result: LoadResult) -> Iterator[str]:
         status = f"HTTP {group.status}" if group.status is not None else "no answer"
         yield f"            {group.count} x {status}: {group.message}"
     if result.lateness_p99_ms is not None:
-        yield f"sent late   p99 {_ms(result.lateness_p99_ms)} (by the generator itself; part of the latency)"
+        yield f"sent late   {_spread(result.lateness)} (by the generator itself; part of the latency)"
     yield f"server      {_usage(result.server)}"
-    yield f"generator   {_usage(result.generator)}"
+    yield f"generator   {_usage(result.generator)}; event loop late {_spread(result.loop_lag)}"
+    if len(result.workers) > 1:
+        yield from map(_worker, result.workers)
     for reason in result.invalid_reasons:
         yield f"INVALID: {reason}"
     for warning in result.warnings:
         yield f"warning: {warning}"
+
+
+def _worker(worker: WorkerUsage) -> str:
+    busy = "unknown" if worker.cpu_cores_mean is None else f"{worker.cpu_cores_mean:.2f} cores"
+    late = f", sent late {_spread(worker.lateness)}" if worker.lateness else ""
+    return (
+        f"  worker {worker.worker}  {worker.host}, process {worker.pid}: {worker.requests} requests, "
+        f"{busy}{late}, event loop late {_spread(worker.loop_lag)}"
+    )
+
+
+def _spread(times: Spread | None) -> str:
+    if times is None:
+        return "unknown"
+    return f"p50 {_ms(times.p50_ms)}, p99 {_ms(times.p99_ms)}, max {_ms(times.max_ms)}"
 
 
 def _usage(usage: ResourceUsage | None) -> str:

@@ -23,8 +23,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import socket
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,10 @@ class FailureKind:
     """The first such failure, shortened."""
 
 
+def _nothing() -> Ints:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True)
 class Recording:
     """All finished requests of a load test; times in microseconds from its start, arrays of equal length."""
@@ -62,6 +68,8 @@ class Recording:
     failure_latency_us: Ints
     failure_kind: Ints
     """Index into `kinds`."""
+    failure_lag_us: Ints = field(default_factory=_nothing)
+    """As lag_us."""
     kinds: tuple[FailureKind, ...] = ()
     arrivals: int = 0
     """Open loop: requests scheduled in the window."""
@@ -73,6 +81,15 @@ class Recording:
     """Requests of the window without an end when the test was over; 0 unless the generator is overwhelmed."""
     window_s: float | None = None
     """How long the window was, where it could be longer than asked."""
+    loop_at_us: Ints = field(default_factory=_nothing)
+    """When the generator's event loop was looked at (loadgen.locustfiles.meter), ..."""
+    loop_lag_us: Ints = field(default_factory=_nothing)
+    """... how late it was, ..."""
+    loop_cpu_us: Ints = field(default_factory=_nothing)
+    """... and the CPU time that the process had used by then."""
+    host: str = ""
+    """The machine of the generator's process."""
+    pid: int = 0
 
 
 class Recorder:
@@ -89,7 +106,7 @@ class Recorder:
         self.held_back = 0
         self.lost = 0
         self.start_us, self.latency_us, self.lag_us = array("q"), array("q"), array("q")
-        self.failures = (array("q"), array("q"), array("q"))
+        self.failures = (array("q"), array("q"), array("q"), array("q"))
         self._kinds: dict[tuple[int | None, str], tuple[int, FailureKind]] = {}
 
     @property
@@ -119,13 +136,14 @@ class Recorder:
         self.latency_us.append(max(1, (end_ns - start_ns + NS_PER_US // 2) // NS_PER_US))
         self.lag_us.append(max(0, lag_ns) // NS_PER_US)
 
-    def fail(self, start_ns: int, end_ns: int, failure: FailureKind) -> None:
+    def fail(self, start_ns: int, end_ns: int, failure: FailureKind, lag_ns: int = 0) -> None:
         """It has failed."""
         self.in_flight -= self._in_window(start_ns)
-        starts, latencies, kinds = self.failures
+        starts, latencies, kinds, lags = self.failures
         starts.append((start_ns - self.start_ns) // NS_PER_US)
         latencies.append((end_ns - start_ns) // NS_PER_US)
         kinds.append(self._number(failure))
+        lags.append(max(0, lag_ns) // NS_PER_US)
 
     def arrive(self, due_ns: int, *, held_back: bool) -> None:
         """An arrival of an open loop has been taken from the schedule."""
@@ -139,7 +157,7 @@ class Recorder:
 
     def recording(self, users: int) -> Recording:
         """Everything so far."""
-        failure_start_us, failure_latency_us, failure_kind = map(_ints, self.failures)
+        failure_start_us, failure_latency_us, failure_kind, failure_lag_us = map(_ints, self.failures)
         return Recording(
             start_us=_ints(self.start_us),
             latency_us=_ints(self.latency_us),
@@ -147,12 +165,15 @@ class Recorder:
             failure_start_us=failure_start_us,
             failure_latency_us=failure_latency_us,
             failure_kind=failure_kind,
+            failure_lag_us=failure_lag_us,
             kinds=tuple(kind for _, kind in self._kinds.values()),
             arrivals=self.arrivals,
             held_back=self.held_back,
             users=users,
             lost=self.lost + self.in_flight,
             window_s=(self.window_us[1] - self.window_us[0]) / US_PER_S,
+            host=socket.gethostname(),
+            pid=os.getpid(),
         )
 
     def _in_window(self, start_ns: int) -> bool:
@@ -169,6 +190,11 @@ class Recorder:
 
 def save_recording(path: Path, recording: Recording) -> None:
     """Write a recording as .npz, whole or not at all."""
+    write_bytes(path, recording_bytes(recording))
+
+
+def recording_bytes(recording: Recording) -> bytes:
+    """Pack a recording as .npz."""
     arrays: dict[str, Any] = {
         name: value for name, value in vars(recording).items() if isinstance(value, np.ndarray)
     }
@@ -176,7 +202,7 @@ def save_recording(path: Path, recording: Recording) -> None:
     facts["kinds"] = [vars(kind) for kind in recording.kinds]
     stream = io.BytesIO()
     np.savez(stream, facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8), **arrays)
-    write_bytes(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def load_recording(path: Path) -> Recording:

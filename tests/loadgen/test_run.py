@@ -17,7 +17,7 @@ from dyno.errors import ConfigError, LoadTestError
 from dyno.host import usable_cores
 from dyno.procs import free_port
 from dyno.records import LoadResult, LoadSpec, read_record, write_record
-from loadgen import run
+from loadgen import fleet, run
 from loadgen.arrivals import poisson_arrivals
 from loadgen.progress import LoadProgress
 from tests.loadgen.stub import PAYLOAD, Running, load, stub_server
@@ -270,7 +270,7 @@ def test_locusts_last_lines_are_in_the_message_when_it_dies(
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise RuntimeError('no such luck')")
-    monkeypatch.setattr(run, "LOCUSTFILE", broken)
+    monkeypatch.setattr(fleet, "LOCUSTFILE", broken)
     with (
         stub_server(tmp_path) as server,
         pytest.raises(LoadTestError, match=r"(?s)ended early.*no such luck"),
