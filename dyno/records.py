@@ -135,6 +135,16 @@ class WorkerUsage(Record):
     loop_lag: Spread | None = Field(description="how late its event loop woke what was due")
 
 
+class Outcome(Record):
+    """The requests of an endpoint that ended in one way, failed ones too."""
+
+    endpoint: str = Field(description="the URL's path")
+    outcome: str = Field(description="HTTP status, or what happened without one: timeout, refused, ...")
+    status: int | None = Field(description="HTTP status; None when no answer came")
+    count: int
+    latency: Spread = Field(description="from the start to the answer, or to the failure")
+
+
 class ErrorGroup(Record):
     """Requests that failed alike."""
 
@@ -168,6 +178,9 @@ class LoadResult(Record):
     errors: int
     error_rate: float = Field(description="errors / (samples + errors)")
     error_groups: tuple[ErrorGroup, ...] = ()
+    outcomes: tuple[Outcome, ...] = Field(
+        default=(), description="requests of the window by endpoint and status, with their histograms"
+    )
     throughput_rps: Estimate = Field(description="successful requests a second")
     mean_ms: float | None
     min_ms: float | None

@@ -127,6 +127,12 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--output", "-o", type=click.Path(path_type=Path), help="Write the LoadResult to this JSON file."
 )
 @click.option(
+    "--samples",
+    "samples_file",
+    type=click.Path(path_type=Path),
+    help="Write every request to this file: .parquet (needs pyarrow), .csv or .npz.",
+)
+@click.option(
     "--server-pid",
     type=click.IntRange(1),
     help="Process to read CPU and memory of, with its children (default: the local one that listens).",
@@ -190,6 +196,7 @@ def load_command(
     content_type: str | None,
     seed: int,
     output: Path | None,
+    samples_file: Path | None,
     server_pid: int | None,
     cpus: tuple[int, ...] | None,
     workers: int,
@@ -214,8 +221,8 @@ def load_command(
         raise click.UsageError("--max-duration is shorter than --duration.")
     if bool(limit_texts) != find_rate:
         raise click.UsageError("--find-rate and --limit belong together.")
-    if find_rate and (users is not None or trace_path is not None):
-        raise click.UsageError("--find-rate searches the rate of an open loop: no --users, no --trace.")
+    if find_rate and (users is not None or trace_path is not None or samples_file is not None):
+        raise click.UsageError("--find-rate searches an open loop's rate: no --users, --trace or --samples.")
     fleet = _workers(workers, expect_workers, master_bind, searching=find_rate)
     if content_type is not None and payload_path is None:
         raise click.UsageError("--content-type needs --payload.")
@@ -266,6 +273,7 @@ def load_command(
             server_pid=server_pid,
             cpus=cpus,
             workers=fleet,
+            samples_file=samples_file,
             on_progress=show,
         )
     _print(result, as_json=as_json)

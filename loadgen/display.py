@@ -112,6 +112,8 @@ def _lines(result: LoadResult) -> Iterator[str]:
     yield f"throughput  {rate.value:.4g} req/s (95 %: {rate.low:.4g} to {rate.high:.4g})"
     yield f"latency     mean {_ms(result.mean_ms)}, min {_ms(result.min_ms)}, max {_ms(result.max_ms)}"
     yield f"errors      {result.errors} of {result.samples + result.errors} ({result.error_rate:.2%})"
+    for one in result.outcomes if result.errors else ():
+        yield f"  {one.outcome:<9} {one.count} requests, {_spread(one.latency)}"
     for group in result.error_groups:
         status = f"HTTP {group.status}" if group.status is not None else "no answer"
         yield f"            {group.count} x {status}: {group.message}"

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from dyno.clock import utc_now
@@ -22,6 +23,7 @@ from loadgen.payload import Payload
 from loadgen.plan import MAX_POOL, Plan, write_plan
 from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
 from loadgen.recording import Recording
+from loadgen.samples import check_samples_file, write_samples
 from loadgen.summary import Summary, error_groups, summarise
 from loadgen.usage import (
     UsageSampler,
@@ -54,13 +56,14 @@ def run_load(
     server_pid: int | None = None,
     cpus: tuple[int, ...] | None = None,
     workers: Workers = ALONE,
+    samples_file: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> LoadResult:
     """Load an endpoint as `spec` says and measure it.
 
     `trace_s` are the arrival times of a spec whose arrivals are a trace, in seconds, from 0 on.
     `cpus` pins the load generator to those cores; `workers` makes it several processes.
-    `server_pid` is the process whose tree is watched;
+    `samples_file` gets every request (loadgen.samples). `server_pid` is the process whose tree is watched;
     without it the one that listens at the port is taken, if it is on this machine. What is counted where:
     see loadgen.recording.
 
@@ -70,6 +73,8 @@ def run_load(
     """
     spec = _checked(spec, payload)
     workers = checked(workers, spec.users)
+    if samples_file is not None:
+        check_samples_file(samples_file)
     if (spec.arrival == "trace") != bool(trace_s):
         raise ConfigError("arrivals of a trace need its times, and no others do")
     check_listening(spec.url)
@@ -83,7 +88,10 @@ def run_load(
             around = _watch(fleet, _startup_limit_s(workers), servers, on_progress)
             gathered = gather(fleet)
     _check_alive(spec, servers, gathered.whole)
-    return _result(spec, started_at, gathered, around)
+    result = _result(spec, started_at, gathered, around)
+    if samples_file is not None:
+        write_samples(samples_file, gathered.parts, spec, result.window_s)
+    return result
 
 
 def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:

@@ -16,7 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dyno.records import PERCENTILES, ErrorGroup, Estimate, LoadSpec, Percentile, Spread, TimelinePoint
+from dyno.records import (
+    PERCENTILES,
+    ErrorGroup,
+    Estimate,
+    LoadSpec,
+    Outcome,
+    Percentile,
+    Spread,
+    TimelinePoint,
+)
 from dyno.units import US_PER_MS
 from loadgen.generator import lateness, loop_lag
 from loadgen.hdr import encode_histogram
@@ -30,6 +39,7 @@ from loadgen.intervals import (
     throughput_estimate,
     widened,
 )
+from loadgen.outcomes import outcomes
 from loadgen.recording import US_PER_S, Ints, Recording
 from loadgen.steady import steady_from_us
 
@@ -42,6 +52,7 @@ class Summary:
     errors: int
     error_rate: float
     error_groups: tuple[ErrorGroup, ...]
+    outcomes: tuple[Outcome, ...]
     throughput_rps: Estimate
     mean_ms: float | None
     min_ms: float | None
@@ -90,6 +101,7 @@ def summarise(recording: Recording, spec: LoadSpec) -> Summary:
         errors=errors,
         error_rate=errors / (samples + errors) if samples + errors else 0.0,
         error_groups=error_groups(recording, failed),
+        outcomes=outcomes(recording, spec, window),
         throughput_rps=throughput_estimate(completions, spec.duration_s),
         mean_ms=_mean_ms(latency_us),
         min_ms=float(latency_us.min()) / US_PER_MS if samples else None,

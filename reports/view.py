@@ -10,6 +10,7 @@ from reports import remarks, words
 from reports.answer import Answer, answer, cost
 from reports.compare import BASELINE
 from reports.digits import MISSING, TIMES, count
+from reports.endings import Ending, endings
 from reports.folder import Run
 from reports.remarks import Remark
 from reports.series import Bar, Series, all_series, tags
@@ -53,6 +54,7 @@ class View:
     host: tuple[tuple[str, str], ...]
     packages: tuple[tuple[str, str], ...]
     levels: tuple[Level, ...]
+    endings: tuple[Ending, ...]
     most_bars: int = MOST_BARS
 
 
@@ -81,6 +83,7 @@ def view(run: Run) -> View:
         host=_host(found.host),
         packages=tuple(sorted(found.host.packages.items())),
         levels=levels(run),
+        endings=endings(run),
     )
 
 

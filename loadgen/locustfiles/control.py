@@ -54,10 +54,12 @@ class Run:
         self._last_due_ns = self.recorder.start_ns + int(next(self._due_s) * NS_PER_S)
         return self._last_due_ns
 
-    def finish(self, start_ns: int, ended_ns: int, failure: FailureKind | None, lag_ns: int = 0) -> None:
+    def finish(
+        self, start_ns: int, ended_ns: int, failure: FailureKind | None, lag_ns: int = 0, status: int = 200
+    ) -> None:
         """Record a request that has ended."""
         if failure is None:
-            self.recorder.succeed(start_ns, ended_ns, lag_ns)
+            self.recorder.succeed(start_ns, ended_ns, lag_ns, status)
             return
         self.recorder.fail(start_ns, ended_ns, failure, lag_ns)
         if self.recorder.errors >= GIVE_UP_AFTER and not self.recorder.successes:

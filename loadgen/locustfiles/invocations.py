@@ -107,7 +107,7 @@ class ClosedLoopUser(PlannedUser):
         course.recorder.begin(start_ns)
         end_by_ns = start_ns + course.timeout_ns
         ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
-        course.finish(start_ns, ended_ns, failure)
+        course.finish(start_ns, ended_ns, failure, status=self.status)
 
 
 class OpenLoopUser(PlannedUser):
@@ -134,7 +134,7 @@ class OpenLoopUser(PlannedUser):
             course.finish(due_ns, sent_ns, UNSENT, lag_ns)
             return
         ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
-        course.finish(due_ns, ended_ns, failure, lag_ns)
+        course.finish(due_ns, ended_ns, failure, lag_ns, self.status)
 
     def _sleep_until_due(self, due_ns: int) -> None:
         OpenLoopUser.asleep += 1

@@ -222,6 +222,11 @@ def test_failures_are_grouped_counted_and_kept_out_of_the_latencies(
     assert counts[(307, "this is a move")] == pytest.approx(result.samples, abs=1)
     assert counts[(None, "no whole answer with")] == pytest.approx(result.samples, abs=1)
     assert len(counts) == 4
+    ways = {one.outcome: one for one in result.outcomes}
+    assert ways["200"].count == result.samples
+    assert ways["500"].count == counts[(500, "this is a fail")]
+    assert ways["timeout"].latency.p50_ms >= 250
+    assert sum(one.count for one in ways.values()) == result.samples + result.errors
     assert sum(counts.values()) == result.errors
     assert result.error_rate == pytest.approx(5 / 6, abs=0.05)
     assert result.error_rate == result.errors / (result.errors + result.samples)
