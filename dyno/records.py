@@ -318,7 +318,15 @@ class Row(Record):
     samples: int
     trial: str = Field(description="key of the trial record")
     reasons: tuple[str, ...] = Field(default=(), description="why it is rejected")
+    invalid_reasons: tuple[str, ...] = Field(
+        default=(), description="why its load test is void: it ranks behind all that were measured validly"
+    )
     warnings: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether the load test that the row rests on was the one asked for."""
+        return not self.invalid_reasons
 
 
 class CompileSummary(Record):

@@ -109,7 +109,7 @@ def _bar(tag: str, row: Row, colour: int, alone: bool) -> Bar:
         high=row.usd_per_million_high,
         text=f"{number.text}{interval}" + (" tie" if with_best and not alone else ""),
         colour=colour,
-        best=row.rank == 1,
+        best=row.rank == 1 and row.valid,
         baseline=row.backend == BASELINE,
     )
 
