@@ -111,6 +111,32 @@ class ResourceUsage(Record):
     cpu_cores_mean: float = Field(description="cores kept busy on average, e.g. 1.7")
     memory_mib_max: float = Field(description="highest resident set of the process tree")
     samples: int
+    rss_mib_max: float | None = Field(default=None, description="highest sum of resident sets")
+    pss_mib_max: float | None = Field(
+        default=None, description="highest sum of proportional shares; None: the system does not tell"
+    )
+    threads_max: int | None = Field(default=None, description="most threads of all processes together")
+    voluntary_switches: int | None = Field(default=None, description="threads that gave up their core")
+    involuntary_switches: int | None = Field(default=None, description="threads that were taken off it")
+
+
+class GpuUsage(Record):
+    """A GPU of the load generator's machine over the measured window, whoever used it."""
+
+    name: str
+    busy_share_mean: float | None = Field(description="share of time in which a kernel ran, 0 to 1")
+    memory_mib_max: float | None
+    power_w_mean: float | None
+    samples: int
+
+
+class MachineUsage(Record):
+    """The load generator's machine over the measured window."""
+
+    core_busy: tuple[float, ...] = Field(description="share of time that each core was busy, 0 to 1")
+    other_cores_mean: float = Field(description="cores kept busy by neither server nor generator")
+    stolen_share: float = Field(description="of all CPU time: what the hypervisor gave to other machines")
+    gpus: tuple[GpuUsage, ...] = ()
 
 
 class Spread(Record):
@@ -201,6 +227,9 @@ class LoadResult(Record):
     timeline: tuple[TimelinePoint, ...] = ()
     server: ResourceUsage | None = Field(description="None when the server is on another host")
     generator: ResourceUsage
+    machine: MachineUsage | None = Field(
+        default=None, description="what else the machine of the generator did; None: not read"
+    )
     host: HostFacts
     warnings: tuple[str, ...] = Field(default=(), description="what taints these numbers, in words")
     invalid_reasons: tuple[str, ...] = Field(

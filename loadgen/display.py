@@ -13,9 +13,10 @@ from dyno.console import print_table, say
 from dyno.units import short_duration
 
 if TYPE_CHECKING:
-    from dyno.records import LoadResult, Percentile, ResourceUsage, Spread, WorkerUsage
+    from dyno.records import LoadResult, MachineUsage, Percentile, ResourceUsage, Spread, WorkerUsage
     from loadgen.progress import LoadProgress
 
+MOST_CORES = 16
 PLAIN_LINES = 20
 """At most about so many lines of progress where stderr is no terminal."""
 
@@ -123,6 +124,8 @@ def _lines(result: LoadResult) -> Iterator[str]:
     yield f"generator   {_usage(result.generator)}; event loop late {_spread(result.loop_lag)}"
     if len(result.workers) > 1:
         yield from map(_worker, result.workers)
+    if result.machine is not None:
+        yield from _machine(result.machine)
     for reason in result.invalid_reasons:
         yield f"INVALID: {reason}"
     for warning in result.warnings:
@@ -147,7 +150,23 @@ def _spread(times: Spread | None) -> str:
 def _usage(usage: ResourceUsage | None) -> str:
     if usage is None:
         return "not on this machine, or not found"
-    return f"{usage.cpu_cores_mean:.2f} cores busy, {usage.memory_mib_max:.0f} MiB at most"
+    threads = f", {usage.threads_max} threads" if usage.threads_max is not None else ""
+    moved = usage.involuntary_switches
+    taken = "" if moved is None else f", taken off a core {moved} times"
+    return f"{usage.cpu_cores_mean:.2f} cores busy, {usage.memory_mib_max:.0f} MiB at most{threads}{taken}"
+
+
+def _machine(machine: MachineUsage) -> Iterator[str]:
+    cores = " ".join(f"{share:.0%}" for share in machine.core_busy[:MOST_CORES])
+    more = f" and {len(machine.core_busy) - MOST_CORES} more" if len(machine.core_busy) > MOST_CORES else ""
+    yield (
+        f"machine     cores busy {cores}{more}; others took {machine.other_cores_mean:.2f} cores, "
+        f"the hypervisor {machine.stolen_share:.1%}"
+    )
+    for gpu in machine.gpus:
+        busy = "-" if gpu.busy_share_mean is None else f"{gpu.busy_share_mean:.0%}"
+        memory = "-" if gpu.memory_mib_max is None else f"{gpu.memory_mib_max:.0f} MiB"
+        yield f"gpu         {gpu.name}: {busy} busy, {memory} at most"
 
 
 def _ms(value: float | None) -> str:

@@ -47,9 +47,9 @@ def _groups(recording: Recording, window: tuple[int, int]) -> Iterator[tuple[str
     inside, found = _within(recording.start_us, window), statuses(recording)
     for status in np.unique(found[inside]).tolist():
         yield str(status), status, recording.latency_us[inside & (found == status)]
-    failed = _within(recording.failure_start_us, window)
+    failed = np.flatnonzero(_within(recording.failure_start_us, window))
     for number, name in enumerate(outcome_names(recording)):
-        chosen = failed & (recording.failure_kind == number)
+        chosen = failed[recording.failure_kind[failed] == number]
         yield name, recording.kinds[number].status, recording.failure_latency_us[chosen]
 
 

@@ -208,6 +208,7 @@ def _result(spec: LoadSpec, started_at: str, gathered: Gathered, around: Circums
         server=groups.get("server"),
         generator=groups.get("generator", ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0)),
         host=host_facts(),
+        machine=around.usage.machine if around.usage else None,
         workers=workers,
         lateness_p99_ms=summary.lateness_p99_ms,
         warnings=caveats(spec, recording, summary, around),

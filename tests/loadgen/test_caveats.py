@@ -78,7 +78,12 @@ def test_each_trouble_of_the_machine_is_said_alone(around: Circumstances, expect
         (replace(FINE, arrivals=4300), "4300 requests were due in the window, 4000 were"),
         (replace(FINE, lost=2), "2 requests got lost"),
         (
-            replace(FINE, failure_start_us=np.array([5]), failure_kind=np.array([0])),
+            replace(
+                FINE,
+                failure_start_us=np.array([5]),
+                failure_latency_us=np.array([9]),
+                failure_kind=np.array([0]),
+            ),
             "1 of 4001 requests failed",
         ),
     ],
