@@ -36,7 +36,8 @@ from dyno.procs import end_with_parent
 from loadgen.endpoint import INVOCATIONS, endpoint_url
 from loadgen.locustfiles.control import Run
 from loadgen.locustfiles.master import Conductor
-from loadgen.locustfiles.sender import NS_PER_S, Sender, headers_for, now_ns, sleep_until
+from loadgen.locustfiles.precise import sharpen_timers, spin_ns, wait_until
+from loadgen.locustfiles.sender import NS_PER_S, Sender, headers_for, now_ns
 from loadgen.locustfiles.worker import WorkerEnd
 from loadgen.payload import Payload, payload_for, payload_from_file
 from loadgen.plan import SPARE_USERS, WORKER_VARIABLE, Plan, plan_from_environment
@@ -60,6 +61,7 @@ def _settle_in(folder: str) -> None:
     """End with the parent, and hear nothing of what the user's environment says to Locust."""
     atexit.register(_clean_up, folder, os.getppid())
     end_with_parent()
+    sharpen_timers()
     for name in [name for name in os.environ if name.startswith("LOCUST_")]:
         del os.environ[name]
     os.chdir(folder)
@@ -119,6 +121,10 @@ class OpenLoopUser(PlannedUser):
     coming = 0
     """Users that are being started."""
 
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.early_ns = spin_ns((self.course.spec.rate_rps or 0.0) / self.course.plan.share[1])
+
     @task
     def invoke(self) -> None:
         """One arrival."""
@@ -138,7 +144,7 @@ class OpenLoopUser(PlannedUser):
 
     def _sleep_until_due(self, due_ns: int) -> None:
         OpenLoopUser.asleep += 1
-        sleep_until(due_ns)
+        wait_until(due_ns, self.early_ns)
         OpenLoopUser.asleep -= 1
         room = self.course.plan.pool - self.environment.runner.user_count - self.coming
         missing = SPARE_USERS - self.asleep - self.coming
