@@ -6,6 +6,7 @@ import os
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 from dyno.errors import ConfigError, LoadTestError
 from dyno.procs import Child, free_port, python_module, start
@@ -69,7 +70,7 @@ class Fleet:
         if self.plan.workers == 1:
             return (load_recording(self.plan.recording_file),), ()
         files = [self.plan.part_file(worker) for worker in range(self.plan.workers)]
-        found = tuple(load_recording(path) for path in files if path.exists())
+        found = tuple(_received(path) for path in files if path.exists())
         if not found:
             raise LoadTestError(f"all {len(files)} workers ended during the load test{self._deaths()}")
         missing = len(files) - len(found)
@@ -80,6 +81,14 @@ class Fleet:
         """Say how those of this machine ended; the master lets the living go with status 0."""
         dead = [child for child in self.workers if child.returncode() not in (None, 0)]
         return "".join(f"; process {child.pid} by exit status {child.returncode()}" for child in dead)
+
+
+def _received(path: Path) -> Recording:
+    """Read what a worker sent; it may run another Python, and need not mean well."""
+    try:
+        return load_recording(path)
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, BadZipFile) as error:
+        raise LoadTestError(f"a worker sent something that is no recording: {error}") from error
 
 
 @dataclass(frozen=True)

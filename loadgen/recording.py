@@ -212,7 +212,8 @@ def recording_bytes(recording: Recording) -> bytes:
 
 def load_recording(path: Path) -> Recording:
     """Read a recording back."""
-    with np.load(path, allow_pickle=False) as bundle:
+    # Opened here: numpy leaves a file that is none of its own open.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as bundle:
         arrays = {name: bundle[name] for name in bundle.files}
     facts = json.loads(arrays.pop("facts").tobytes())
     facts["kinds"] = tuple(FailureKind(**kind) for kind in facts["kinds"])

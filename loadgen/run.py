@@ -145,7 +145,7 @@ def _watch(
                 elif isinstance(event, LoadProgress) and on_progress:
                     on_progress(event)
                 elif isinstance(event, Finished) and sampler:
-                    return _circumstances(plan.spec, sampler.stop(), shared, servers)
+                    return _circumstances(plan.spec, sampler.stop(), shared, servers, len(fleet.workers))
             if sampler is None and (early := fleet.ended()):
                 raise LoadTestError(_died(early, ended=True))
             if ended or time.monotonic() > end_by:
@@ -178,13 +178,14 @@ def _longest_s(spec: LoadSpec) -> float:
 
 
 def _circumstances(
-    spec: LoadSpec, usage: WindowUsage | None, shared: int, servers: tuple[int, ...]
+    spec: LoadSpec, usage: WindowUsage | None, shared: int, servers: tuple[int, ...], workers: int
 ) -> Circumstances:
     return Circumstances(
         usage=usage,
         shared_cores=shared,
         server_unseen=not servers and is_this_machine(host_and_port(spec.url)[0]),
         logical_cores=host_facts().logical_cores,
+        workers=max(1, workers),
     )
 
 

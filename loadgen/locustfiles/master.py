@@ -27,8 +27,10 @@ from loadgen.progress import Closing, Finished, LoadProgress, Started, append_ev
 from loadgen.recording import NS_PER_US
 
 LOOK_EVERY_S = 0.05
-LAST_WORDS_S = 30.0
+LAST_WORDS_S = 20.0
 """How long after its last answer a living worker may take to send its recording."""
+MAX_RECORDING_BYTES = 4 << 30
+EXIT_LOST = 2
 log = logging.getLogger(__name__)
 
 
@@ -71,7 +73,10 @@ class Conductor:
         if self._conducting:
             return
         self._conducting = True
-        self._wait(lambda: sum(member.ready for member in self.members.values()) == self.plan.workers)
+        if not self._all_ready():
+            return
+        # The load is fixed from here on: whoever comes or goes, no users are dealt out anew.
+        self.environment.runner.start = lambda *_, **__: None
         self._begin()
         self._follow_until(self._moment(self.total_s) - LEAD_NS)
         end_ns = self._close()
@@ -82,9 +87,17 @@ class Conductor:
         append_event(self.plan.progress_file, Finished())
         self.environment.runner.quit()
 
-    def _wait(self, happened: Any) -> None:
-        while not happened():  # the parent has a limit, and ends this process
+    def _all_ready(self) -> bool:
+        """Wait for all workers, as long as the parent lets this process live; one that goes ends the test."""
+        while sum(member.ready for member in self.members.values()) < self.plan.workers:
+            gone = [member.name for client, member in self.members.items() if not self._lives(client)]
+            if gone:
+                log.error("a worker went before the test began: %s", "; ".join(gone))
+                self.environment.process_exit_code = EXIT_LOST
+                self.environment.runner.quit()
+                return False
             gevent.sleep(LOOK_EVERY_S)
+        return True
 
     def _begin(self) -> None:
         self._start_ns = self._reported_ns = time.monotonic_ns() + LEAD_NS
@@ -193,7 +206,11 @@ class Conductor:
         if member is None or member.done:
             return
         member.pieces.append(msg.data["piece"])
-        if msg.data["last"]:
+        if sum(map(len, member.pieces)) > MAX_RECORDING_BYTES:
+            log.error("%s sent more than a recording can be: it is left out", member.name)
+            member.pieces.clear()
+            member.done = True
+        elif msg.data["last"]:
             write_bytes(self.plan.part_file(member.number), b"".join(member.pieces))
             member.pieces.clear()
             member.done = True

@@ -55,6 +55,7 @@ def test_a_clean_closed_loop_has_only_its_own() -> None:
     ("around", "expected"),
     [
         (replace(QUIET, usage=usage(generator_cores=0.85)), "used 0.85 of the one core"),
+        (replace(QUIET, usage=usage(generator_cores=1.7), workers=2), "used 1.70 of the 2 cores"),
         (replace(QUIET, usage=usage(other_cores=0.9)), "busy with other work: 0.9 of 8 cores"),
         (replace(QUIET, usage=usage(stolen_share=0.02)), "took 2.0% of the CPU time"),
         (replace(QUIET, usage=None), "could not be read"),

@@ -18,6 +18,7 @@ from dyno.procs import free_port, python_module, start
 from dyno.records import LoadResult, LoadSpec, read_record
 from loadgen.arrivals import poisson_arrivals
 from loadgen.fleet import Workers, parse_address
+from loadgen.fleet import _received as received
 from loadgen.locustfiles.messages import pack_folder, unpack_folder
 from loadgen.progress import LoadProgress
 from loadgen.run import run_load
@@ -194,3 +195,11 @@ def test_a_plan_from_a_master_stays_in_its_folder(tmp_path: Path) -> None:
     for name in ("../out", "/etc/out", "sub/../../out"):
         with pytest.raises(LoadTestError, match="leads out of the plan"):
             unpack_folder({name: b""}, tmp_path / "to")
+
+
+def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "recording-0.npz"
+    for content in (b"", b"PK\x03\x04 not a zip", b"\x80\x04."):
+        wrong.write_bytes(content)
+        with pytest.raises(LoadTestError, match="no recording"):
+            received(wrong)
