@@ -293,7 +293,7 @@ def _workers(local: int, remote: int, bind: str | None, *, searching: bool) -> W
     if bind is None:
         return Workers(local)
     host, port = parse_address(bind)
-    say(f"waiting for {remote} workers: dyno load-worker {host}:{port}")
+    say(f"waiting for {remote} worker{'s' if remote > 1 else ''}: dyno load-worker {host}:{port}")
     return Workers(local, remote, host, port)
 
 

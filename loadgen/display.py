@@ -150,7 +150,9 @@ def _spread(times: Spread | None) -> str:
 def _usage(usage: ResourceUsage | None) -> str:
     if usage is None:
         return "not on this machine, or not found"
-    threads = f", {usage.threads_max} threads" if usage.threads_max is not None else ""
+    threads = ""
+    if usage.threads_max is not None:
+        threads = f", {usage.threads_max} thread{'' if usage.threads_max == 1 else 's'}"
     moved = usage.involuntary_switches
     taken = "" if moved is None else f", taken off a core {moved} times"
     return f"{usage.cpu_cores_mean:.2f} cores busy, {usage.memory_mib_max:.0f} MiB at most{threads}{taken}"

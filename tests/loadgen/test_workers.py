@@ -131,7 +131,7 @@ def test_workers_of_another_command_join_by_the_masters_address(tmp_path: Path) 
             until(lambda: worker.returncode() is not None)
             assert worker.returncode() == 0, worker.log_tail()
     result = read_record(output, LoadResult)
-    assert f"waiting for 1 workers: dyno load-worker {address}" in done.stderr
+    assert f"waiting for 1 worker: dyno load-worker {address}" in done.stderr
     assert [worker_usage.worker for worker_usage in result.workers] == [1, 2]
     assert result.samples == sum(1 for _ in takewhile(lambda due: due < 1.5, poisson_arrivals(40, 0)))
     assert "worker 2  " in done.stdout
