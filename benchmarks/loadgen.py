@@ -21,14 +21,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loadgen_sections import SECTIONS, Row
+from benchmarks.loadgen_limits import added_section, capacity_section
+from benchmarks.loadgen_sections import Row, coverage_section, queue_section, stall_section
 from dyno.console import print_table, say
 from dyno.files import write_text
 from dyno.host import host_facts
 
+SECTIONS: dict[str, Callable[[bool], list[Row]]] = {
+    "queue": queue_section,
+    "stall": stall_section,
+    "coverage": coverage_section,
+    "capacity": capacity_section,
+    "added": added_section,
+}
 LONG = {"warnings", "verdicts", "steps", "invalid_reasons"}
 
 
@@ -91,6 +100,7 @@ def _flat_queue(row: Row) -> Row:
         **figures,
         "sent late p50, p99": f"{late['p50_ms']:.3f}, {late['p99_ms']:.3f}",
         "server late mean, p99": f"{server['late_mean_us'] / 1000:.3f}, {server['late_p99_us'] / 1000:.3f}",
+        "bare request": row["bare_request_ms"] or 0.0,
         **closed,
     }
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.loadgen import main
-from benchmarks.loadgen_sections import highest, queue_row, queue_server, server_late
+from benchmarks.loadgen_limits import highest
+from benchmarks.loadgen_sections import queue_row, queue_server, server_late
 from benchmarks.queue_server import services
 from benchmarks.queueing import Queue, times_in_system
 from loadgen.arrivals import arrivals
