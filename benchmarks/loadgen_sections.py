@@ -97,6 +97,15 @@ def queue_verdicts(row: Row) -> list[Row]:
     return [verdict.row() for verdict in verdicts]
 
 
+def queue_alone(row: Row, bare_ms: float | None) -> list[Row]:
+    """Hold what is left of a queue's mean when chance and the cost of a bare request are taken out."""
+    if bare_ms is None:
+        return []
+    found, same, truth = (row[name]["mean"] for name in ("measured_ms", "same_arrivals_ms", "formula_ms"))
+    name = f"{row['queue']} at {row['load']:g}, chance and bare request removed"
+    return [near_mean(name, chance_removed(found, same, truth) - bare_ms, truth).row()]
+
+
 def same_arrivals_ms(
     queue: Queue, seconds: float, seed: int, stall: tuple[float, float] | None = None
 ) -> list[float]:
@@ -134,6 +143,7 @@ def queue_section(quick: bool) -> list[Row]:
                 name: None if value is None else value / row["formula_ms"][name] - 1
                 for name, value in closed.items()
             }
+            row["verdicts"] += queue_alone(row, bare_ms)
             rows.append(row | {"bare_request_ms": bare_ms, "closed_loop_ms": closed, "closed_loop_off": off})
             say(f"{row['queue']} at {share}: {row['measured_ms']}")
     return rows
