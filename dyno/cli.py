@@ -25,6 +25,7 @@ SUMMARIES = {
     "profile": "Show where an artifact's time goes, kernel by kernel.",
     "serve": "Serve an artifact, an ONNX model or user code over HTTP.",
     "load": "Load-test an endpoint with Locust and write a LoadResult.",
+    "load-worker": "Send a part of a load test that another machine leads.",
     "recommend": "Measure a model's candidate configurations and rank them.",
     "report": "Write a run's one-file HTML report again from its records.",
     "instances": "List the instance types of the catalogue.",

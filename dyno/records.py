@@ -111,6 +111,64 @@ class ResourceUsage(Record):
     cpu_cores_mean: float = Field(description="cores kept busy on average, e.g. 1.7")
     memory_mib_max: float = Field(description="highest resident set of the process tree")
     samples: int
+    rss_mib_max: float | None = Field(default=None, description="highest sum of resident sets")
+    pss_mib_max: float | None = Field(
+        default=None, description="highest sum of proportional shares; None: the system does not tell"
+    )
+    threads_max: int | None = Field(default=None, description="most threads of all processes together")
+    voluntary_switches: int | None = Field(default=None, description="threads that gave up their core")
+    involuntary_switches: int | None = Field(default=None, description="threads that were taken off it")
+
+
+class GpuUsage(Record):
+    """A GPU of the load generator's machine over the measured window, whoever used it."""
+
+    name: str
+    busy_share_mean: float | None = Field(description="share of time in which a kernel ran, 0 to 1")
+    memory_mib_max: float | None
+    power_w_mean: float | None
+    samples: int
+
+
+class MachineUsage(Record):
+    """The load generator's machine over the measured window."""
+
+    core_busy: tuple[float, ...] = Field(description="share of time that each core was busy, 0 to 1")
+    other_cores_mean: float = Field(description="cores kept busy by neither server nor generator")
+    stolen_share: float = Field(description="of all CPU time: what the hypervisor gave to other machines")
+    gpus: tuple[GpuUsage, ...] = ()
+
+
+class Spread(Record):
+    """Times that something took, in milliseconds."""
+
+    samples: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    histogram: str = Field(description="HDR histogram in microseconds, V2 compressed, base64")
+
+
+class WorkerUsage(Record):
+    """One process of the load generator over the measured window, by its own clock."""
+
+    worker: int = Field(description="from 1")
+    host: str
+    pid: int
+    requests: int = Field(description="requests of the window that it sent")
+    cpu_cores_mean: float | None = Field(description="of the one core that it can use")
+    lateness: Spread | None = Field(description="open loop: how late it sent")
+    loop_lag: Spread | None = Field(description="how late its event loop woke what was due")
+
+
+class Outcome(Record):
+    """The requests of an endpoint that ended in one way, failed ones too."""
+
+    endpoint: str = Field(description="the URL's path")
+    outcome: str = Field(description="HTTP status, or what happened without one: timeout, refused, ...")
+    status: int | None = Field(description="HTTP status; None when no answer came")
+    count: int
+    latency: Spread = Field(description="from the start to the answer, or to the failure")
 
 
 class ErrorGroup(Record):
@@ -146,6 +204,9 @@ class LoadResult(Record):
     errors: int
     error_rate: float = Field(description="errors / (samples + errors)")
     error_groups: tuple[ErrorGroup, ...] = ()
+    outcomes: tuple[Outcome, ...] = Field(
+        default=(), description="requests of the window by endpoint and status, with their histograms"
+    )
     throughput_rps: Estimate = Field(description="successful requests a second")
     mean_ms: float | None
     min_ms: float | None
@@ -154,6 +215,11 @@ class LoadResult(Record):
     lateness_p99_ms: float | None = Field(
         default=None, description="open loop: how late the generator itself sent, 99th percentile"
     )
+    lateness: Spread | None = Field(default=None, description="open loop: how late the generator itself sent")
+    loop_lag: Spread | None = Field(
+        default=None, description="how late the generator's event loop woke what was due"
+    )
+    workers: tuple[WorkerUsage, ...] = Field(default=(), description="each process of the generator")
     steady_from_s: float | None = Field(
         default=None, description="when latency settled, from the start (MSER-5); None: never, or unknown"
     )
@@ -161,6 +227,9 @@ class LoadResult(Record):
     timeline: tuple[TimelinePoint, ...] = ()
     server: ResourceUsage | None = Field(description="None when the server is on another host")
     generator: ResourceUsage
+    machine: MachineUsage | None = Field(
+        default=None, description="what else the machine of the generator did; None: not read"
+    )
     host: HostFacts
     warnings: tuple[str, ...] = Field(default=(), description="what taints these numbers, in words")
     invalid_reasons: tuple[str, ...] = Field(
@@ -278,7 +347,15 @@ class Row(Record):
     samples: int
     trial: str = Field(description="key of the trial record")
     reasons: tuple[str, ...] = Field(default=(), description="why it is rejected")
+    invalid_reasons: tuple[str, ...] = Field(
+        default=(), description="why its load test is void: it ranks behind all that were measured validly"
+    )
     warnings: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether the load test that the row rests on was the one asked for."""
+        return not self.invalid_reasons
 
 
 class CompileSummary(Record):

@@ -31,6 +31,8 @@ class Circumstances:
     server_unseen: bool
     """The server is on this machine, but its process was not found."""
     logical_cores: int
+    workers: int = 1
+    """Processes of the generator on this machine; each can use one core."""
 
 
 def caveats(spec: LoadSpec, recording: Recording, summary: Summary, around: Circumstances) -> tuple[str, ...]:
@@ -137,9 +139,11 @@ def _of_the_machine(around: Circumstances) -> Iterator[str]:
         yield "CPU and memory could not be read over the window"
         return
     generator = usage.groups.get("generator")
-    if generator is not None and generator.cpu_cores_mean > MOST_GENERATOR_CORES:
+    can_use = max(1, around.workers)
+    if generator is not None and generator.cpu_cores_mean > MOST_GENERATOR_CORES * can_use:
+        cores = "one core" if can_use == 1 else f"{can_use} cores"
         yield (
-            f"the load generator used {generator.cpu_cores_mean:.2f} of the one core it can use: "
+            f"the load generator used {generator.cpu_cores_mean:.2f} of the {cores} it can use: "
             "it, not the server, may set these numbers"
         )
     if usage.other_cores > max(0.2, 0.1 * around.logical_cores):

@@ -14,6 +14,7 @@ from dyno.errors import ConfigError
 
 if TYPE_CHECKING:
     from dyno.records import LoadResult, LoadSpec
+    from loadgen.fleet import Workers
     from loadgen.payload import Payload
 
 
@@ -126,12 +127,36 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--output", "-o", type=click.Path(path_type=Path), help="Write the LoadResult to this JSON file."
 )
 @click.option(
+    "--samples",
+    "samples_file",
+    type=click.Path(path_type=Path),
+    help="Write every request to this file: .parquet (needs pyarrow), .csv or .npz.",
+)
+@click.option(
     "--server-pid",
     type=click.IntRange(1),
     help="Process to read CPU and memory of, with its children (default: the local one that listens).",
 )
 @click.option(
     "--cpus", callback=_cores, help="Cores the load generator stays on, e.g. 0,1 (default: all usable ones)."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    default=1,
+    show_default=True,
+    help="Processes that send; above 1 they are workers of a Locust master, and share the load among them.",
+)
+@click.option(
+    "--expect-workers",
+    type=click.IntRange(0, 256),
+    default=0,
+    help="Wait for so many more on other machines, where `dyno load-worker` starts them.",
+)
+@click.option(
+    "--master-bind",
+    metavar="HOST[:PORT]",
+    help="With --expect-workers: where the master listens; whoever reaches it can join, so no open network.",
 )
 @click.option(
     "--find-rate",
@@ -171,8 +196,12 @@ def load_command(
     content_type: str | None,
     seed: int,
     output: Path | None,
+    samples_file: Path | None,
     server_pid: int | None,
     cpus: tuple[int, ...] | None,
+    workers: int,
+    expect_workers: int,
+    master_bind: str | None,
     find_rate: bool,
     limit_texts: tuple[str, ...],
     precision: float,
@@ -192,8 +221,9 @@ def load_command(
         raise click.UsageError("--max-duration is shorter than --duration.")
     if bool(limit_texts) != find_rate:
         raise click.UsageError("--find-rate and --limit belong together.")
-    if find_rate and (users is not None or trace_path is not None):
-        raise click.UsageError("--find-rate searches the rate of an open loop: no --users, no --trace.")
+    if find_rate and (users is not None or trace_path is not None or samples_file is not None):
+        raise click.UsageError("--find-rate searches an open loop's rate: no --users, --trace or --samples.")
+    fleet = _workers(workers, expect_workers, master_bind, searching=find_rate)
     if content_type is not None and payload_path is None:
         raise click.UsageError("--content-type needs --payload.")
     from dyno.records import LoadSpec, write_record
@@ -231,16 +261,40 @@ def load_command(
             longest_s=max_duration_s,
             server_pid=server_pid,
             cpus=cpus,
+            workers=fleet,
             output=output,
             as_json=as_json,
         )
     with live_progress() as show:
-        result = run_load(spec, payload, trace_s=trace_s, server_pid=server_pid, cpus=cpus, on_progress=show)
+        result = run_load(
+            spec,
+            payload,
+            trace_s=trace_s,
+            server_pid=server_pid,
+            cpus=cpus,
+            workers=fleet,
+            samples_file=samples_file,
+            on_progress=show,
+        )
     _print(result, as_json=as_json)
     if output is not None:
         write_record(output, result)
         say(f"wrote {output}")
     return EXIT_INVALID if strict and not result.valid else 0
+
+
+def _workers(local: int, remote: int, bind: str | None, *, searching: bool) -> Workers:
+    if bool(remote) != (bind is not None):
+        raise click.UsageError("--expect-workers and --master-bind belong together.")
+    if searching and remote:
+        raise click.UsageError("--find-rate runs many tests, a worker elsewhere joins one: use --workers.")
+    from loadgen.fleet import Workers, parse_address
+
+    if bind is None:
+        return Workers(local)
+    host, port = parse_address(bind)
+    say(f"waiting for {remote} worker{'s' if remote > 1 else ''}: dyno load-worker {host}:{port}")
+    return Workers(local, remote, host, port)
 
 
 def _payload(spec: LoadSpec, path: Path | None, content_type: str | None) -> Payload:

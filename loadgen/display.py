@@ -13,9 +13,10 @@ from dyno.console import print_table, say
 from dyno.units import short_duration
 
 if TYPE_CHECKING:
-    from dyno.records import LoadResult, Percentile, ResourceUsage
+    from dyno.records import LoadResult, MachineUsage, Percentile, ResourceUsage, Spread, WorkerUsage
     from loadgen.progress import LoadProgress
 
+MOST_CORES = 16
 PLAIN_LINES = 20
 """At most about so many lines of progress where stderr is no terminal."""
 
@@ -112,23 +113,62 @@ def _lines(result: LoadResult) -> Iterator[str]:
     yield f"throughput  {rate.value:.4g} req/s (95 %: {rate.low:.4g} to {rate.high:.4g})"
     yield f"latency     mean {_ms(result.mean_ms)}, min {_ms(result.min_ms)}, max {_ms(result.max_ms)}"
     yield f"errors      {result.errors} of {result.samples + result.errors} ({result.error_rate:.2%})"
+    for one in result.outcomes if result.errors else ():
+        yield f"  {one.outcome:<9} {one.count} requests, {_spread(one.latency)}"
     for group in result.error_groups:
         status = f"HTTP {group.status}" if group.status is not None else "no answer"
         yield f"            {group.count} x {status}: {group.message}"
     if result.lateness_p99_ms is not None:
-        yield f"sent late   p99 {_ms(result.lateness_p99_ms)} (by the generator itself; part of the latency)"
+        yield f"sent late   {_spread(result.lateness)} (by the generator itself; part of the latency)"
     yield f"server      {_usage(result.server)}"
-    yield f"generator   {_usage(result.generator)}"
+    yield f"generator   {_usage(result.generator)}; event loop late {_spread(result.loop_lag)}"
+    if len(result.workers) > 1:
+        yield from map(_worker, result.workers)
+    if result.machine is not None:
+        yield from _machine(result.machine)
     for reason in result.invalid_reasons:
         yield f"INVALID: {reason}"
     for warning in result.warnings:
         yield f"warning: {warning}"
 
 
+def _worker(worker: WorkerUsage) -> str:
+    busy = "unknown" if worker.cpu_cores_mean is None else f"{worker.cpu_cores_mean:.2f} cores"
+    late = f", sent late {_spread(worker.lateness)}" if worker.lateness else ""
+    return (
+        f"  worker {worker.worker}  {worker.host}, process {worker.pid}: {worker.requests} requests, "
+        f"{busy}{late}, event loop late {_spread(worker.loop_lag)}"
+    )
+
+
+def _spread(times: Spread | None) -> str:
+    if times is None:
+        return "unknown"
+    return f"p50 {_ms(times.p50_ms)}, p99 {_ms(times.p99_ms)}, max {_ms(times.max_ms)}"
+
+
 def _usage(usage: ResourceUsage | None) -> str:
     if usage is None:
         return "not on this machine, or not found"
-    return f"{usage.cpu_cores_mean:.2f} cores busy, {usage.memory_mib_max:.0f} MiB at most"
+    threads = ""
+    if usage.threads_max is not None:
+        threads = f", {usage.threads_max} thread{'' if usage.threads_max == 1 else 's'}"
+    moved = usage.involuntary_switches
+    taken = "" if moved is None else f", taken off a core {moved} times"
+    return f"{usage.cpu_cores_mean:.2f} cores busy, {usage.memory_mib_max:.0f} MiB at most{threads}{taken}"
+
+
+def _machine(machine: MachineUsage) -> Iterator[str]:
+    cores = " ".join(f"{share:.0%}" for share in machine.core_busy[:MOST_CORES])
+    more = f" and {len(machine.core_busy) - MOST_CORES} more" if len(machine.core_busy) > MOST_CORES else ""
+    yield (
+        f"machine     cores busy {cores}{more}; others took {machine.other_cores_mean:.2f} cores, "
+        f"the hypervisor {machine.stolen_share:.1%}"
+    )
+    for gpu in machine.gpus:
+        busy = "-" if gpu.busy_share_mean is None else f"{gpu.busy_share_mean:.0%}"
+        memory = "-" if gpu.memory_mib_max is None else f"{gpu.memory_mib_max:.0f} MiB"
+        yield f"gpu         {gpu.name}: {busy} busy, {memory} at most"
 
 
 def _ms(value: float | None) -> str:

@@ -14,6 +14,8 @@ from dyno.records import LoadSpec, Record, read_record, write_record
 from loadgen.payload import Payload
 
 PLAN_VARIABLE = "DYNO_LOAD_PLAN"
+WORKER_VARIABLE = "DYNO_LOAD_WORKER"
+"""Names the folder of a Locust worker, which gets its plan from the master."""
 LOCUSTFILE = Path(__file__).parent / "locustfiles" / "invocations.py"
 MAX_POOL = 512
 SPARE_USERS = 8
@@ -28,6 +30,12 @@ class Plan(Record):
     spec: LoadSpec
     folder: str
     pool: int = Field(default=MAX_POOL, description="open loop: the most connections")
+    share: tuple[int, int] = Field(
+        default=(0, 1),
+        description="(k, n): arrivals k, k + n, k + 2n, ... are this process's. All n together send the very "
+        "schedule that one process would",
+    )
+    workers: int = Field(default=1, description="processes that send; above 1 this one is Locust's master")
     cpus: tuple[int, ...] | None = Field(default=None, description="cores the generator is pinned to")
 
     @property
@@ -49,6 +57,15 @@ class Plan(Record):
     def recording_file(self) -> Path:
         """What was measured; appears when all is done."""
         return Path(self.folder) / "recording.npz"
+
+    @property
+    def sent_names(self) -> tuple[str, ...]:
+        """Files and folders of the plan that a worker needs."""
+        return ("plan.json", self.payload_file.name, self.trace_file.name)
+
+    def part_file(self, worker: int) -> Path:
+        """What one of several workers recorded."""
+        return Path(self.folder) / f"recording-{worker}.npz"
 
     @property
     def log_file(self) -> Path:

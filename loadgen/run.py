@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from dyno.clock import utc_now
 from dyno.errors import ConfigError, LoadTestError
 from dyno.host import host_facts
-from dyno.procs import Child, python_module, start
+from dyno.procs import Child
 from dyno.records import LoadResult, LoadSpec, ResourceUsage
 from loadgen.caveats import Circumstances, caveats
-from loadgen.endpoint import check_listening, endpoint_url, host_and_port, server_root
+from loadgen.endpoint import check_listening, endpoint_url, host_and_port
+from loadgen.fleet import ALONE, Fleet, Gathered, Workers, checked, gather, launch, plan_pool
+from loadgen.generator import worker_usage
 from loadgen.payload import Payload
-from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, Plan, write_plan
+from loadgen.plan import MAX_POOL, Plan, write_plan
 from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
-from loadgen.recording import Recording, load_recording
+from loadgen.recording import Recording
+from loadgen.samples import check_samples_file, write_samples
 from loadgen.summary import Summary, error_groups, summarise
 from loadgen.usage import (
     UsageSampler,
@@ -33,6 +37,8 @@ from loadgen.usage import (
 from loadgen.validity import invalid_reasons
 
 STARTUP_LIMIT_S = 60.0
+REMOTE_LIMIT_S = 600.0
+"""Workers of other machines are started by hand."""
 OVERTIME_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.2
 MAX_USERS = 10_000
@@ -49,12 +55,15 @@ def run_load(
     trace_s: Sequence[float] = (),
     server_pid: int | None = None,
     cpus: tuple[int, ...] | None = None,
+    workers: Workers = ALONE,
+    samples_file: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> LoadResult:
     """Load an endpoint as `spec` says and measure it.
 
     `trace_s` are the arrival times of a spec whose arrivals are a trace, in seconds, from 0 on.
-    `cpus` pins the load generator to those cores. `server_pid` is the process whose tree is watched;
+    `cpus` pins the load generator to those cores; `workers` makes it several processes.
+    `samples_file` gets every request (loadgen.samples). `server_pid` is the process whose tree is watched;
     without it the one that listens at the port is taken, if it is on this machine. What is counted where:
     see loadgen.recording.
 
@@ -63,18 +72,26 @@ def run_load(
         LoadTestError: nothing listens, no request succeeded, or Locust ended before its time.
     """
     spec = _checked(spec, payload)
+    workers = checked(workers, spec.users)
+    if samples_file is not None:
+        check_samples_file(samples_file)
     if (spec.arrival == "trace") != bool(trace_s):
         raise ConfigError("arrivals of a trace need its times, and no others do")
     check_listening(spec.url)
     servers = named_server(server_pid) if server_pid else find_server(spec.url)
     started_at = utc_now()
     with tempfile.TemporaryDirectory(prefix="dyno-load-") as folder:
-        plan = Plan(spec=spec, folder=folder, pool=MAX_POOL, cpus=cpus)
-        with _start(plan, payload, trace_s) as child:
-            around = _watch(child, plan, servers, on_progress)
-            recording = load_recording(plan.recording_file)
-    _check_alive(spec, servers, recording)
-    return _result(spec, started_at, recording, around)
+        pool = plan_pool(workers, MAX_POOL)
+        plan = Plan(spec=spec, folder=folder, pool=pool, cpus=cpus, workers=workers.number)
+        with ExitStack() as stack:
+            fleet = launch(plan, write_plan(plan, payload, trace_s), workers, stack)
+            around = _watch(fleet, _startup_limit_s(workers), servers, on_progress)
+            gathered = gather(fleet)
+    _check_alive(spec, servers, gathered.whole)
+    result = _result(spec, started_at, gathered, around)
+    if samples_file is not None:
+        write_samples(samples_file, gathered.parts, spec, result.window_s)
+    return result
 
 
 def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
@@ -104,40 +121,33 @@ def _long_enough(spec: LoadSpec) -> LoadSpec:
     return spec.model_copy(update={"duration_s": window_s, "max_duration_s": None})
 
 
-def _start(plan: Plan, payload: Payload, trace_s: Sequence[float]) -> Child:
-    path = write_plan(plan, payload, trace_s)
-    users = str(plan.spec.users or min(SPARE_USERS, plan.pool))
-    command = python_module(
-        "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "WARNING"
-    )
-    command += ["--users", users, "--spawn-rate", users, "--host", server_root(plan.spec.url)]
-    env = {PLAN_VARIABLE: str(path)}
-    if plan.spec.rate_rps is not None and "GEVENT_BACKEND" not in os.environ:
-        # libev's epoll sleeps in whole milliseconds, its select in microseconds: arrivals are sent on time.
-        env["GEVENT_BACKEND"] = "select"
-    return start(command, log=plan.log_file, env=env)
+def _startup_limit_s(workers: Workers) -> float:
+    return REMOTE_LIMIT_S if workers.remote else STARTUP_LIMIT_S + 2 * workers.number
 
 
 def _watch(
-    child: Child, plan: Plan, servers: tuple[int, ...], on_progress: OnProgress | None
+    fleet: Fleet, startup_limit_s: float, servers: tuple[int, ...], on_progress: OnProgress | None
 ) -> Circumstances:
-    """Follow the child until it has finished; return what was seen around it."""
+    """Follow the test until it has finished; return what was seen around it."""
+    plan, child = fleet.plan, fleet.head
     events, sampler = EventReader(plan.progress_file), None
-    end_by = time.monotonic() + STARTUP_LIMIT_S
+    end_by = time.monotonic() + startup_limit_s
     try:
         while True:
             ended = child.returncode() is not None
             for event in events.read():
                 if isinstance(event, Started):
-                    shared = len(affinity(servers) & affinity((child.pid,)))
-                    sampler = _sampler(plan.spec, event, child.pid, servers)
+                    shared = len(affinity(servers) & affinity(fleet.pids))
+                    sampler = _sampler(plan.spec, event, fleet.pids, servers)
                     end_by = event.start_monotonic_ns / 1e9 + _longest_s(plan.spec)
                 elif isinstance(event, Closing) and sampler:
                     sampler.end_at(event.end_monotonic_ns / 1e9)
                 elif isinstance(event, LoadProgress) and on_progress:
                     on_progress(event)
                 elif isinstance(event, Finished) and sampler:
-                    return _circumstances(plan.spec, sampler.stop(), shared, servers)
+                    return _circumstances(plan.spec, sampler.stop(), shared, servers, len(fleet.workers))
+            if sampler is None and (early := fleet.ended()):
+                raise LoadTestError(_died(early, ended=True))
             if ended or time.monotonic() > end_by:
                 raise LoadTestError(_died(child, ended=ended))
             time.sleep(LOOK_EVERY_S)
@@ -156,9 +166,11 @@ def _check_alive(spec: LoadSpec, servers: tuple[int, ...], recording: Recording)
         )
 
 
-def _sampler(spec: LoadSpec, event: Started, generator: int, servers: tuple[int, ...]) -> UsageSampler:
+def _sampler(
+    spec: LoadSpec, event: Started, generator: tuple[int, ...], servers: tuple[int, ...]
+) -> UsageSampler:
     start_s = event.start_monotonic_ns / 1e9 + spec.warmup_s
-    return UsageSampler({"server": servers, "generator": (generator,)}, start_s)
+    return UsageSampler({"server": servers, "generator": generator}, start_s)
 
 
 def _longest_s(spec: LoadSpec) -> float:
@@ -166,13 +178,14 @@ def _longest_s(spec: LoadSpec) -> float:
 
 
 def _circumstances(
-    spec: LoadSpec, usage: WindowUsage | None, shared: int, servers: tuple[int, ...]
+    spec: LoadSpec, usage: WindowUsage | None, shared: int, servers: tuple[int, ...], workers: int
 ) -> Circumstances:
     return Circumstances(
         usage=usage,
         shared_cores=shared,
         server_unseen=not servers and is_this_machine(host_and_port(spec.url)[0]),
         logical_cores=host_facts().logical_cores,
+        workers=max(1, workers),
     )
 
 
@@ -181,12 +194,14 @@ def _died(child: Child, *, ended: bool) -> str:
     return f"{what}; its last lines:\n{child.log_tail() or '(none)'}"
 
 
-def _result(spec: LoadSpec, started_at: str, recording: Recording, around: Circumstances) -> LoadResult:
+def _result(spec: LoadSpec, started_at: str, gathered: Gathered, around: Circumstances) -> LoadResult:
+    recording = gathered.whole
     window_s = spec.duration_s if recording.window_s is None else recording.window_s
     summary = summarise(recording, spec.model_copy(update={"duration_s": window_s}))
     if not summary.samples:
         raise LoadTestError(_no_success(spec, recording))
     groups = around.usage.groups if around.usage else {}
+    workers = worker_usage(gathered.parts, spec, window_s)
     return LoadResult(
         started_at=started_at,
         spec=spec,
@@ -194,8 +209,11 @@ def _result(spec: LoadSpec, started_at: str, recording: Recording, around: Circu
         server=groups.get("server"),
         generator=groups.get("generator", ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0)),
         host=host_facts(),
+        machine=around.usage.machine if around.usage else None,
+        workers=workers,
+        lateness_p99_ms=summary.lateness_p99_ms,
         warnings=caveats(spec, recording, summary, around),
-        invalid_reasons=invalid_reasons(spec, summary, recording.lost, groups.get("generator")),
+        invalid_reasons=gathered.lost + invalid_reasons(spec, summary, recording.lost, workers),
         **_measured(summary),
     )
 

@@ -10,6 +10,7 @@ import click
 from dyno.console import print_table, say
 from dyno.errors import ConfigError
 from dyno.records import LoadResult, LoadSpec, write_record
+from loadgen.fleet import Workers
 from loadgen.payload import Payload
 from loadgen.run import run_load
 from loadgen.search import RateSearch, RateStep, find_rate, parse_limits, samples_needed
@@ -27,6 +28,7 @@ def search(
     longest_s: float,
     server_pid: int | None,
     cpus: tuple[int, ...] | None,
+    workers: Workers,
     output: Path | None,
     as_json: bool,
 ) -> int:
@@ -44,7 +46,9 @@ def search(
 
     def measure(rate_rps: float) -> LoadResult:
         step = {"rate_rps": rate_rps, "min_samples": planned, "max_duration_s": 1.1 * longest_s}
-        return run_load(spec.model_copy(update=step), payload, server_pid=server_pid, cpus=cpus)
+        return run_load(
+            spec.model_copy(update=step), payload, server_pid=server_pid, cpus=cpus, workers=workers
+        )
 
     found = find_rate(
         measure,

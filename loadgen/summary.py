@@ -15,10 +15,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from hdrh.histogram import HdrHistogram
 
-from dyno.records import PERCENTILES, ErrorGroup, Estimate, LoadSpec, Percentile, TimelinePoint
+from dyno.records import (
+    PERCENTILES,
+    ErrorGroup,
+    Estimate,
+    LoadSpec,
+    Outcome,
+    Percentile,
+    Spread,
+    TimelinePoint,
+)
 from dyno.units import US_PER_MS
+from loadgen.generator import lateness, loop_lag
+from loadgen.hdr import encode_histogram
 from loadgen.intervals import (
     SLICES,
     design_effect,
@@ -29,12 +39,9 @@ from loadgen.intervals import (
     throughput_estimate,
     widened,
 )
+from loadgen.outcomes import outcomes
 from loadgen.recording import US_PER_S, Ints, Recording
 from loadgen.steady import steady_from_us
-
-HDR_LOWEST_US = 1
-HDR_HIGHEST_US = 3600 * US_PER_S
-HDR_DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,16 @@ class Summary:
     errors: int
     error_rate: float
     error_groups: tuple[ErrorGroup, ...]
+    outcomes: tuple[Outcome, ...]
     throughput_rps: Estimate
     mean_ms: float | None
     min_ms: float | None
     max_ms: float | None
     percentiles: tuple[Percentile, ...]
-    lateness_p99_ms: float | None
+    lateness: Spread | None
+    """Of the sender, in an open loop."""
+    loop_lag: Spread | None
+    """Of the generator's event loop."""
     histogram: str
     timeline: tuple[TimelinePoint, ...]
     steady_from_s: float | None
@@ -67,6 +78,11 @@ class Summary:
     def p50_ms(self) -> float | None:
         """Median latency; None when the samples are too few to state it."""
         return next(entry.ms for entry in self.percentiles if entry.percentile == 50.0)
+
+    @property
+    def lateness_p99_ms(self) -> float | None:
+        """How late the generator itself sent; None in a closed loop."""
+        return self.lateness.p99_ms if self.lateness else None
 
 
 def summarise(recording: Recording, spec: LoadSpec) -> Summary:
@@ -85,12 +101,14 @@ def summarise(recording: Recording, spec: LoadSpec) -> Summary:
         errors=errors,
         error_rate=errors / (samples + errors) if samples + errors else 0.0,
         error_groups=error_groups(recording, failed),
+        outcomes=outcomes(recording, spec, window),
         throughput_rps=throughput_estimate(completions, spec.duration_s),
         mean_ms=_mean_ms(latency_us),
         min_ms=float(latency_us.min()) / US_PER_MS if samples else None,
         max_ms=float(latency_us.max()) / US_PER_MS if samples else None,
         percentiles=percentiles(latency_us, slice_numbers(recording.start_us[inside], window)),
-        lateness_p99_ms=_nearest_ms(recording.lag_us[inside], 99.0) if spec.rate_rps else None,
+        lateness=lateness(recording, window) if spec.rate_rps else None,
+        loop_lag=loop_lag(recording, window),
         histogram=encode_histogram(latency_us),
         timeline=timeline(recording, window, steady_us),
         steady_from_s=None if steady_us is None else steady_us / US_PER_S,
@@ -158,15 +176,6 @@ def timeline(
         )
         for second, group in enumerate(groups)
     )
-
-
-def encode_histogram(latency_us: Ints) -> str:
-    """HDR histogram (1 us to 1 h, 3 significant digits) in the V2 compressed format, base64."""
-    histogram = HdrHistogram(HDR_LOWEST_US, HDR_HIGHEST_US, HDR_DIGITS)
-    for value, count in zip(*np.unique(latency_us, return_counts=True), strict=True):
-        histogram.record_value(min(int(value), HDR_HIGHEST_US), int(count))
-    encoded: bytes = histogram.encode()
-    return encoded.decode("ascii")
 
 
 def _percentile(latency_us: Ints, ordered: Ints, slices: Ints, percent: float) -> Percentile:

@@ -2,8 +2,10 @@
 
 CPU is the difference of two readings of each process's own clock (user + system, children that have ended
 included), taken at the window's start and end: nothing is estimated from samples. The clock ticks in 10 ms.
-Memory is looked at every half second: resident set of a lone process; of several, the sum of their
-proportional shares (PSS) where the system tells them, since resident sets count shared pages once for each.
+Memory and threads are looked at every half second: resident set of a lone process; of several, the sum of
+their proportional shares (PSS) where the system tells them, since resident sets count shared pages once for
+each. A lone process's share is looked at every two seconds: reading it holds up the process's own memory
+requests.
 """
 
 from __future__ import annotations
@@ -16,17 +18,20 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psutil
 
 from dyno.errors import ConfigError
-from dyno.records import ResourceUsage
+from dyno.records import GpuUsage, MachineUsage, ResourceUsage
 from dyno.units import BYTES_PER_MIB
 from loadgen.endpoint import host_and_port
+from loadgen.gpus import GpuMeter
+from loadgen.looks import GONE, Look, Switches, core_busy, core_times, look, switched, switches
 
 MEMORY_EVERY_S = 0.5
-GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
+SHARES_EVERY = 4
+"""Looks from one at a lone process's proportional share to the next."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,10 @@ class Reading:
     """Time that the hypervisor gave to others while this machine wanted to run."""
     all_s: float
     """All CPU time there was, idle included."""
+    switches: Mapping[str, Switches] = field(default_factory=dict)
+    """Of each watched group."""
+    cores: tuple[tuple[float, float], ...] = ()
+    """Of each core the seconds it was busy, and all."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,18 @@ class WindowUsage:
     """Cores kept busy by programs that were not watched."""
     stolen_share: float
     """0 to 1 of all CPU time."""
+    core_busy: tuple[float, ...] = ()
+    gpus: tuple[GpuUsage, ...] = ()
+
+    @property
+    def machine(self) -> MachineUsage:
+        """What a result says of the machine."""
+        return MachineUsage(
+            core_busy=self.core_busy,
+            other_cores_mean=self.other_cores,
+            stolen_share=self.stolen_share,
+            gpus=self.gpus,
+        )
 
 
 class UsageSampler:
@@ -64,7 +85,8 @@ class UsageSampler:
     def __init__(self, groups: Mapping[str, tuple[int, ...]], start_s: float) -> None:
         self._groups = groups
         self._start_s, self._end_s = start_s, math.inf
-        self._memory: dict[str, list[int]] = {name: [] for name in groups}
+        self._looks: dict[str, list[Look]] = {name: [] for name in groups}
+        self._gpus: tuple[GpuUsage, ...] = ()
         self._readings: list[Reading] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="usage-sampler", daemon=True)
@@ -83,18 +105,20 @@ class UsageSampler:
         # On a machine that stood still, the first reading may have come when the window was nearly over.
         if self._readings[1].at_s - self._readings[0].at_s < (self._end_s - self._start_s) / 2:
             return None
-        return window_usage(self._readings[0], self._readings[1], self._memory)
+        return window_usage(self._readings[0], self._readings[1], self._looks, self._gpus)
 
     def _watch(self) -> None:
         if not self._wait_until(self._start_s):
             return
         # Finding a tree means looking at every process: once at each end, not at every look at the memory.
-        trees = self._trees()
+        gpus, trees = GpuMeter(), self._trees()
         self._readings.append(_read(trees))
         while time.monotonic() < self._end_s:
             self._look_at_memory(trees)
+            gpus.look()
             if not self._wait_until(min(self._end_s, time.monotonic() + MEMORY_EVERY_S)):
                 break
+        self._gpus = gpus.close()
         # Whoever says where the end is may be late, and stop at once. Who is gone by then can't be read.
         last = self._trees()
         if time.monotonic() >= self._end_s and all(last[name] for name in trees if trees[name]):
@@ -117,7 +141,8 @@ class UsageSampler:
     def _look_at_memory(self, trees: Mapping[str, list[psutil.Process]]) -> None:
         for name, tree in trees.items():
             if tree:
-                self._memory[name].append(memory_bytes(tree))
+                looks = self._looks[name]
+                looks.append(look(tree, shares=len(tree) > 1 or len(looks) % SHARES_EVERY == 0))
 
 
 def is_alive(pid: int) -> bool:
@@ -138,26 +163,47 @@ def _read(trees: Mapping[str, list[psutil.Process]]) -> Reading:
         stolen_s=getattr(times, "steal", 0.0),
         # Guest time is part of user time already.
         all_s=sum(value for name, value in times._asdict().items() if not name.startswith("guest")),
+        switches={name: switches(tree) for name, tree in trees.items()},
+        cores=core_times(),
     )
 
 
-def window_usage(before: Reading, after: Reading, memory: Mapping[str, list[int]]) -> WindowUsage:
-    """Usage between two readings, given the memory seen in between."""
+def window_usage(
+    before: Reading, after: Reading, looks: Mapping[str, list[Look]], gpus: tuple[GpuUsage, ...] = ()
+) -> WindowUsage:
+    """Usage between two readings, given what was seen in between."""
     seconds = after.at_s - before.at_s
     used = {name: max(0.0, after.cpu_s[name] - before.cpu_s[name]) for name in before.cpu_s}
     groups = {
-        name: ResourceUsage(
-            cpu_cores_mean=used[name] / seconds,
-            memory_mib_max=max(memory[name]) / BYTES_PER_MIB,
-            samples=len(memory[name]),
-        )
+        name: _usage(used[name] / seconds, looks[name], before.switches.get(name), after.switches.get(name))
         for name in used
-        if memory.get(name)
+        if looks.get(name)
     }
     others = (after.busy_s - before.busy_s - sum(used.values())) / seconds
     all_s = after.all_s - before.all_s
     stolen = (after.stolen_s - before.stolen_s) / all_s if all_s > 0 else 0.0
-    return WindowUsage(groups=groups, other_cores=max(0.0, others), stolen_share=stolen)
+    return WindowUsage(
+        groups=groups,
+        other_cores=max(0.0, others),
+        stolen_share=stolen,
+        core_busy=core_busy(before.cores, after.cores),
+        gpus=gpus,
+    )
+
+
+def _usage(cores: float, looks: list[Look], before: Switches | None, after: Switches | None) -> ResourceUsage:
+    shares = [one.pss_bytes for one in looks if one.pss_bytes is not None]
+    counted = switched(before or {}, after or {})
+    return ResourceUsage(
+        cpu_cores_mean=cores,
+        memory_mib_max=max(one.memory_bytes for one in looks) / BYTES_PER_MIB,
+        samples=len(looks),
+        rss_mib_max=max(one.rss_bytes for one in looks) / BYTES_PER_MIB,
+        pss_mib_max=max(shares) / BYTES_PER_MIB if shares else None,
+        threads_max=max(one.threads for one in looks),
+        voluntary_switches=counted[0] if counted else None,
+        involuntary_switches=counted[1] if counted else None,
+    )
 
 
 def process_tree(pids: Iterable[int]) -> list[psutil.Process]:
@@ -178,11 +224,6 @@ def cpu_seconds(process: psutil.Process) -> float:
         ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
         return float(times.user + times.system + ended)
     return 0.0
-
-
-def memory_bytes(tree: list[psutil.Process]) -> int:
-    """Memory of a process tree now."""
-    return sum(_memory(process, shared=len(tree) > 1) for process in tree)
 
 
 def named_server(pid: int) -> tuple[int, ...]:
@@ -251,12 +292,3 @@ def _parents(pid: int) -> set[int]:
     with suppress(*GONE):
         return {parent.pid for parent in psutil.Process(pid).parents()}
     return set()
-
-
-def _memory(process: psutil.Process, *, shared: bool) -> int:
-    with suppress(*GONE):
-        if shared:
-            with suppress(psutil.AccessDenied, AttributeError):
-                return int(process.memory_full_info().pss)
-        return int(process.memory_info().rss)
-    return 0

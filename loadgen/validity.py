@@ -1,15 +1,16 @@
 """When a load test is no measurement of the server: its generator was the bottleneck; pure.
 
-A warning taints numbers; these reasons void them. Bounds: a sender's 99th percentile of lateness at most 5
-ms or a tenth of the median latency, whichever is more; the generator's process at most 95 % of its one core;
-no request of the schedule without an end.
+A warning taints numbers; these reasons void them. Each process of the generator is judged by itself, with its
+own clock. Bounds: 99th percentile of the sender's lateness, and of the event loop's lag, at most 5 ms or a
+tenth of the median latency, whichever is more; at most 95 % of its one core busy; no request of the schedule
+without an end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from dyno.records import LoadSpec, ResourceUsage
+from dyno.records import LoadSpec, WorkerUsage
 from loadgen.caveats import MOST_LAG_MS, MOST_LAG_SHARE
 from loadgen.summary import Summary
 
@@ -17,23 +18,44 @@ MOST_CORES = 0.95
 
 
 def invalid_reasons(
-    spec: LoadSpec, summary: Summary, lost: int, generator: ResourceUsage | None
+    spec: LoadSpec, summary: Summary, lost: int, workers: Sequence[WorkerUsage]
 ) -> tuple[str, ...]:
     """Say why the load was not the one that was asked for; empty when it was."""
-    return tuple(_reasons(spec, summary, lost, generator))
+    bound_ms = max(MOST_LAG_MS, MOST_LAG_SHARE * (summary.p50_ms or 0.0))
+    return (
+        *(_of_lateness(spec, summary, bound_ms) if len(workers) < 2 else ()),
+        *_of_the_lost(lost),
+        *(reason for worker in workers for reason in _of_one(worker, len(workers), bound_ms)),
+    )
 
 
-def _reasons(spec: LoadSpec, summary: Summary, lost: int, generator: ResourceUsage | None) -> Iterator[str]:
-    bound = max(MOST_LAG_MS, MOST_LAG_SHARE * (summary.p50_ms or 0.0))
-    if spec.rate_rps is not None and (summary.lateness_p99_ms or 0.0) > bound:
+def _of_lateness(spec: LoadSpec, summary: Summary, bound_ms: float) -> Iterator[str]:
+    if spec.rate_rps is not None and (summary.lateness_p99_ms or 0.0) > bound_ms:
         yield (
             f"requests were sent late: 99th percentile {summary.lateness_p99_ms:.3g} ms, "
-            f"bound {bound:.3g} ms; lower the rate, or give the generator a core of its own"
+            f"bound {bound_ms:.3g} ms; lower the rate, or give the generator a core of its own"
         )
+
+
+def _of_the_lost(lost: int) -> Iterator[str]:
     if lost:
         yield f"{lost} requests of the window never came to an end in the generator"
-    if generator is not None and generator.cpu_cores_mean > MOST_CORES:
+
+
+def _of_one(worker: WorkerUsage, workers: int, bound_ms: float) -> Iterator[str]:
+    who = "the generator" if workers == 1 else f"worker {worker.worker} of {workers}"
+    if workers > 1 and worker.lateness is not None and worker.lateness.p99_ms > bound_ms:
         yield (
-            f"the generator kept {generator.cpu_cores_mean:.2f} of its one core busy, bound {MOST_CORES:g}: "
-            "it set the rate, not the server"
+            f"{who} sent late: 99th percentile {worker.lateness.p99_ms:.3g} ms, bound {bound_ms:.3g} ms; "
+            "lower the rate, or give it a core of its own"
+        )
+    if worker.loop_lag is not None and worker.loop_lag.p99_ms > bound_ms:
+        yield (
+            f"the event loop of {who} was late: 99th percentile {worker.loop_lag.p99_ms:.3g} ms, bound "
+            f"{bound_ms:.3g} ms; it read answers late, too: give it a core of its own, or send less"
+        )
+    if worker.cpu_cores_mean is not None and worker.cpu_cores_mean > MOST_CORES:
+        yield (
+            f"{who} kept {worker.cpu_cores_mean:.2f} of its one core busy, bound {MOST_CORES:g}: "
+            "it set the rate, not the server; share the load among --workers"
         )

@@ -16,6 +16,9 @@ def rank(trials: Sequence[Trial], limits: Limits) -> tuple[tuple[Row, ...], tupl
     per million requests. One that meets them at no level is rejected with the reasons of the level that comes
     nearest. Order: cost, then p99, then instance type, backend, settings.
 
+    A void load test (its generator could not keep up) counts only where a trial has no valid one that meets
+    the limits. The row then stands behind all valid ones, with its reasons, and ties with none.
+
     A percentile is judged by its value; where its 95 % interval straddles the limit, the row has a warning.
     """
     rows = [_row(trial, limits) for trial in trials]
@@ -37,10 +40,10 @@ def _row(trial: Trial, limits: Limits) -> Row:
     return _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
 
 
-def _goodness(point: LoadResult) -> tuple[float, float]:
-    """One trial has one price, so its cheapest point is its fastest; ties go to the lower p99."""
+def _goodness(point: LoadResult) -> tuple[bool, float, float]:
+    """Valid first. One trial has one price: its cheapest point is its fastest; ties go to the lower p99."""
     p99_ms = point.percentile_ms(99.0)
-    return point.throughput_rps.value, -INFINITE if p99_ms is None else -p99_ms
+    return point.valid, point.throughput_rps.value, -INFINITE if p99_ms is None else -p99_ms
 
 
 def _distance(missed: Sequence[Miss]) -> tuple[float, int]:
@@ -72,6 +75,7 @@ def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tupl
             "memory_mib": point.server.memory_mib_max if point.server else None,
             "samples": point.samples,
             "reasons": reasons,
+            "invalid_reasons": point.invalid_reasons,
             "warnings": (
                 *(f"INVALID: {reason}" for reason in point.invalid_reasons),
                 *point.warnings,
@@ -111,9 +115,9 @@ def _empty_row(trial: Trial, *reasons: str) -> Row:
     )
 
 
-def _order(row: Row) -> tuple[float, float, tuple[str, str, int, int]]:
+def _order(row: Row) -> tuple[bool, float, float, tuple[str, str, int, int]]:
     cost = INFINITE if row.usd_per_million is None else row.usd_per_million
-    return cost, INFINITE if row.p99_ms is None else row.p99_ms, _name(row)
+    return not row.valid, cost, INFINITE if row.p99_ms is None else row.p99_ms, _name(row)
 
 
 def _name(row: Row) -> tuple[str, str, int, int]:
@@ -132,6 +136,8 @@ def _numbered(ranking: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def _overlap(one: Row, other: Row) -> bool:
+    if not (one.valid and other.valid):
+        return False
     return _ends(one)[0] <= _ends(other)[1] and _ends(other)[0] <= _ends(one)[1]
 
 

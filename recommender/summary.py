@@ -39,7 +39,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     rate = shown(row.throughput_rps, row.throughput_low_rps, row.throughput_high_rps)
     cost = shown(row.usd_per_million, row.usd_per_million_low, row.usd_per_million_high)
     return (
-        f"{row.rank}{' tie' if row.tied_with_best else ''}",
+        f"{row.rank}{' tie' if row.tied_with_best else '' if row.valid else ' void'}",
         row.instance_type,
         row.backend,
         f"{row.settings.threads} x {row.settings.workers}",
@@ -58,6 +58,11 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _verdict(ranking: Sequence[Row]) -> Iterator[str]:
+    void = [row for row in ranking if not row.valid]
+    if len(void) == len(ranking):
+        yield "No winner: no configuration was measured validly."
+    for row in void:
+        yield f"Void, behind all valid ones: rank {row.rank}: {'; '.join(row.invalid_reasons)}"
     tied = [str(row.rank) for row in ranking if row.tied_with_best]
     if tied:
         yield f"No single winner: the cost intervals of rank 1 and {', '.join(tied[1:])} overlap."

@@ -26,10 +26,21 @@ def answer(run: Run) -> Answer:
     ranking = run.recommendation.ranking
     if not ranking:
         return Answer("none", _none(run), _pointer_to_rejected(run))
+    if not ranking[0].valid:
+        return Answer("none", _void(ranking), (*dict.fromkeys(_void_reasons(ranking)),))
     tied = [ranking[0], *(row for row in ranking[1:] if row.tied_with_best)]
     if len(tied) == 1:
         return Answer("winner", _winner(ranking), _details(run, tied))
     return Answer("tie", _tie(tied, ranking), _details(run, tied))
+
+
+def _void(ranking: Sequence[Row]) -> str:
+    within = f"{count(len(ranking), 'configuration')} seemed to meet the limits"
+    return f"No configuration was measured validly: {within}, but their load tests are void."
+
+
+def _void_reasons(ranking: Sequence[Row]) -> list[str]:
+    return [words.log_text(reason) for row in ranking for reason in row.invalid_reasons]
 
 
 def cost(row: Row) -> Shown:
@@ -101,11 +112,13 @@ def _details(run: Run, tied: Sequence[Row]) -> tuple[str, ...]:
     best = tied[0]
     found = [_settings(best) if len(tied) == 1 else _how_to_choose(tied)]
     found += _speedup(run, best)
-    others = [row for row in run.recommendation.ranking if row not in tied]
+    others = [row for row in run.recommendation.ranking if row not in tied and row.valid]
     if others:
         found.append(f"Next: {words.configuration(others[0])} at {cost(others[0]).whole} per million.")
     elif len(run.rows) == 1:
         found.append("It is the only configuration that was tried.")
+    if void := [row for row in run.recommendation.ranking if not row.valid]:
+        found.append(f"{count(len(void), 'configuration')} ranked last: the load test is void.")
     return tuple(found)
 
 

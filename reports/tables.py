@@ -44,6 +44,7 @@ class Line:
     tie: bool
     baseline: bool
     tainted: bool
+    void: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,11 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         memory=whole(row.memory_mib),
         fidelity=row.fidelity,
         samples=f"{row.samples:,}",
-        best=row.rank == 1,
+        best=row.rank == 1 and row.valid,
         tie=row.rank is not None and (row.tied_with_best or (row.rank == 1 and tied)),
         baseline=row.backend == BASELINE,
         tainted=tainted(run, row),
+        void=tuple(words.log_text(reason) for reason in row.invalid_reasons),
     )
 
 

@@ -10,6 +10,7 @@ from reports import remarks, words
 from reports.answer import Answer, answer, cost
 from reports.compare import BASELINE
 from reports.digits import MISSING, TIMES, count
+from reports.endings import Ending, endings
 from reports.folder import Run
 from reports.remarks import Remark
 from reports.series import Bar, Series, all_series, tags
@@ -53,6 +54,7 @@ class View:
     host: tuple[tuple[str, str], ...]
     packages: tuple[tuple[str, str], ...]
     levels: tuple[Level, ...]
+    endings: tuple[Ending, ...]
     most_bars: int = MOST_BARS
 
 
@@ -81,6 +83,7 @@ def view(run: Run) -> View:
         host=_host(found.host),
         packages=tuple(sorted(found.host.packages.items())),
         levels=levels(run),
+        endings=endings(run),
     )
 
 
@@ -106,7 +109,7 @@ def _bar(tag: str, row: Row, colour: int, alone: bool) -> Bar:
         high=row.usd_per_million_high,
         text=f"{number.text}{interval}" + (" tie" if with_best and not alone else ""),
         colour=colour,
-        best=row.rank == 1,
+        best=row.rank == 1 and row.valid,
         baseline=row.backend == BASELINE,
     )
 

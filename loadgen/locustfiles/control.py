@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import gevent
@@ -13,11 +14,12 @@ from gevent.event import Event
 
 from dyno.units import US_PER_MS
 from loadgen.arrivals import arrivals
+from loadgen.locustfiles.meter import LoopMeter
 from loadgen.locustfiles.sender import NS_PER_S, headers_for, now_ns, sleep_until
 from loadgen.payload import Payload
 from loadgen.plan import START_LEAD_S, Plan
 from loadgen.progress import Closing, Finished, LoadProgress, Started, append_event
-from loadgen.recording import FailureKind, Recorder, save_recording
+from loadgen.recording import FailureKind, Recorder, Recording, save_recording
 
 GIVE_UP_AFTER = 100
 """Failures without one success: the endpoint can't be measured."""
@@ -40,6 +42,7 @@ class Run:
         self._last_due_ns = 0
         self._started, self._given_up = Event(), Event()
         self._reported_ns = self._reported_successes = 0
+        self._meter = LoopMeter()
 
     def wait_for_start(self) -> None:
         """Return when the test starts."""
@@ -51,12 +54,14 @@ class Run:
         self._last_due_ns = self.recorder.start_ns + int(next(self._due_s) * NS_PER_S)
         return self._last_due_ns
 
-    def finish(self, start_ns: int, ended_ns: int, failure: FailureKind | None, lag_ns: int = 0) -> None:
+    def finish(
+        self, start_ns: int, ended_ns: int, failure: FailureKind | None, lag_ns: int = 0, status: int = 200
+    ) -> None:
         """Record a request that has ended."""
         if failure is None:
-            self.recorder.succeed(start_ns, ended_ns, lag_ns)
+            self.recorder.succeed(start_ns, ended_ns, lag_ns, status)
             return
-        self.recorder.fail(start_ns, ended_ns, failure)
+        self.recorder.fail(start_ns, ended_ns, failure, lag_ns)
         if self.recorder.errors >= GIVE_UP_AFTER and not self.recorder.successes:
             self._given_up.set()
         if failure.status is None and failure.kind != "unsent":
@@ -71,16 +76,20 @@ class Run:
         last_ns = end_ns + self.timeout_ns + NS_PER_S
         while self._unfinished(end_ns) and now_ns() < last_ns and not self._given_up.is_set():
             gevent.sleep(0.02)
-        self._save(end_ns, environment.runner.user_count)
-        environment.runner.quit()
+        self._save(self._recording(end_ns, environment.runner.user_count))
+        self._leave(environment)
 
     def _begin(self) -> None:
-        gc.collect()
-        gc.freeze()  # what lives now lives on: collections during the test need not look at it
+        self._freeze()
         append_event(self.plan.progress_file, Started(time.monotonic_ns() + LEAD_NS))
         self.recorder.start_ns = self._reported_ns = now_ns() + LEAD_NS
         self._started.set()
+        self._meter.start()
         sleep_until(self.recorder.start_ns)
+
+    def _freeze(self) -> None:
+        gc.collect()
+        gc.freeze()  # what lives now lives on: collections during the test need not look at it
 
     def _after_start(self, seconds: float) -> int:
         return self.recorder.start_ns + int(seconds * NS_PER_S)
@@ -107,11 +116,17 @@ class Run:
         to_come = self.spec.rate_rps is not None and self._last_due_ns < end_ns
         return to_come or self.recorder.in_flight > 0
 
-    def _save(self, end_ns: int, users: int) -> None:
+    def _recording(self, end_ns: int, users: int) -> Recording:
         while self.spec.rate_rps is not None and self._last_due_ns < end_ns:
             self.recorder.miss(self.take_arrival())
-        save_recording(self.plan.recording_file, self.recorder.recording(users))
+        return self._meter.add_to(self.recorder.recording(users), self.recorder.start_ns)
+
+    def _save(self, recording: Recording) -> None:
+        save_recording(self.plan.recording_file, recording)
         append_event(self.plan.progress_file, Finished())
+
+    def _leave(self, environment: Any) -> None:
+        environment.runner.quit()
 
     def _report(self) -> None:
         now, successes = now_ns(), self.recorder.successes
@@ -135,4 +150,5 @@ class Run:
         if spec.rate_rps is None:
             return iter(())
         trace_s = np.load(self.plan.trace_file).tolist() if spec.arrival == "trace" else ()
-        return arrivals(spec.arrival, spec.rate_rps, spec.seed, burstiness=spec.burstiness, trace_s=trace_s)
+        due = arrivals(spec.arrival, spec.rate_rps, spec.seed, burstiness=spec.burstiness, trace_s=trace_s)
+        return islice(due, self.plan.share[0], None, self.plan.share[1])

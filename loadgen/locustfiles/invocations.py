@@ -10,6 +10,9 @@ it is an ordinary locustfile with Locust's own web page, users and statistics. T
 file named by DYNO_LOAD_PAYLOAD (its content type from the ending, or from DYNO_LOAD_CONTENT_TYPE), or is
 made for the model's inputs as the server declares them.
 
+Several processes: Locust's master has the plan and hands it to its workers (loadgen.locustfiles.master and
+worker), which are told apart by DYNO_LOAD_WORKER.
+
 Open loop: a free user takes the next arrival of the shared schedule, sleeps until it is due and sends at
 once; so some users are always asleep ahead of time. When few are, the pool grows, up to 512
 connections; beyond that, arrivals wait for a free one, and the wait counts in their latency.
@@ -32,9 +35,12 @@ from dyno.errors import DynoError
 from dyno.procs import end_with_parent
 from loadgen.endpoint import INVOCATIONS, endpoint_url
 from loadgen.locustfiles.control import Run
-from loadgen.locustfiles.sender import NS_PER_S, Sender, headers_for, now_ns, sleep_until
+from loadgen.locustfiles.master import Conductor
+from loadgen.locustfiles.precise import sharpen_timers, spin_ns, wait_until
+from loadgen.locustfiles.sender import NS_PER_S, Sender, headers_for, now_ns
+from loadgen.locustfiles.worker import WorkerEnd
 from loadgen.payload import Payload, payload_for, payload_from_file
-from loadgen.plan import SPARE_USERS, Plan, plan_from_environment
+from loadgen.plan import SPARE_USERS, WORKER_VARIABLE, Plan, plan_from_environment
 from loadgen.recording import FailureKind
 from loadgen.signature import fetch_signature
 
@@ -46,13 +52,24 @@ def _clean_up(folder: str, parent: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prepare_process(plan: Plan) -> Run:
-    """Make this process what the plan asks for, whatever the user's environment says to Locust."""
-    atexit.register(_clean_up, plan.folder, os.getppid())
+def _prepare_worker(folder: str) -> WorkerEnd:
+    _settle_in(folder)
+    return WorkerEnd(Path(folder))
+
+
+def _settle_in(folder: str) -> None:
+    """End with the parent, and hear nothing of what the user's environment says to Locust."""
+    atexit.register(_clean_up, folder, os.getppid())
     end_with_parent()
+    sharpen_timers()
     for name in [name for name in os.environ if name.startswith("LOCUST_")]:
         del os.environ[name]
-    os.chdir(plan.folder)
+    os.chdir(folder)
+
+
+def _prepare_process(plan: Plan) -> Run:
+    """Make this process what the plan asks for."""
+    _settle_in(plan.folder)
     if plan.cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, plan.cpus)
     return Run(plan)
@@ -60,18 +77,20 @@ def _prepare_process(plan: Plan) -> Run:
 
 PLAN = plan_from_environment()
 RUN = _prepare_process(PLAN) if PLAN else None
+WORKER = _prepare_worker(os.environ[WORKER_VARIABLE]) if WORKER_VARIABLE in os.environ else None
 
 
 class PlannedUser(Sender):
     """Part of a planned run."""
 
     abstract = True
-    timeout_s = PLAN.spec.timeout_s if PLAN else Sender.timeout_s
 
     def __init__(self, environment: Any) -> None:
+        course = WORKER.run() if WORKER else RUN
+        assert course is not None  # noqa: S101 - only planned runs have such users
+        self.course: Run = course
+        self.timeout_s = course.spec.timeout_s
         super().__init__(environment)
-        assert RUN is not None  # noqa: S101 - only planned runs have such users
-        self.course = RUN
 
     def on_start(self) -> None:
         """Wait until all are there."""
@@ -81,7 +100,7 @@ class PlannedUser(Sender):
 class ClosedLoopUser(PlannedUser):
     """Sends, waits for the answer, sends again."""
 
-    abstract = PLAN is None or PLAN.spec.users is None
+    abstract = WORKER is None and (PLAN is None or PLAN.spec.users is None)
 
     @task
     def invoke(self) -> None:
@@ -90,17 +109,21 @@ class ClosedLoopUser(PlannedUser):
         course.recorder.begin(start_ns)
         end_by_ns = start_ns + course.timeout_ns
         ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
-        course.finish(start_ns, ended_ns, failure)
+        course.finish(start_ns, ended_ns, failure, status=self.status)
 
 
 class OpenLoopUser(PlannedUser):
     """Sends what is due, whether or not earlier answers have come."""
 
-    abstract = PLAN is None or PLAN.spec.rate_rps is None
+    abstract = WORKER is None and (PLAN is None or PLAN.spec.rate_rps is None)
     asleep = 0
     """Users that hold an arrival and wait for it."""
     coming = 0
     """Users that are being started."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.early_ns = spin_ns((self.course.spec.rate_rps or 0.0) / self.course.plan.share[1])
 
     @task
     def invoke(self) -> None:
@@ -112,15 +135,16 @@ class OpenLoopUser(PlannedUser):
         course.recorder.begin(due_ns)
         self._sleep_until_due(due_ns)
         sent_ns, end_by_ns = now_ns(), due_ns + course.timeout_ns
+        lag_ns = sent_ns - (free_ns if held_back else due_ns)
         if sent_ns >= end_by_ns:
-            course.finish(due_ns, sent_ns, UNSENT)
+            course.finish(due_ns, sent_ns, UNSENT, lag_ns)
             return
         ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
-        course.finish(due_ns, ended_ns, failure, lag_ns=sent_ns - (free_ns if held_back else due_ns))
+        course.finish(due_ns, ended_ns, failure, lag_ns, self.status)
 
     def _sleep_until_due(self, due_ns: int) -> None:
         OpenLoopUser.asleep += 1
-        sleep_until(due_ns)
+        wait_until(due_ns, self.early_ns)
         OpenLoopUser.asleep -= 1
         room = self.course.plan.pool - self.environment.runner.user_count - self.coming
         missing = SPARE_USERS - self.asleep - self.coming
@@ -136,7 +160,7 @@ class OpenLoopUser(PlannedUser):
 class PlainUser(Sender):
     """An ordinary Locust user, for runs started by hand."""
 
-    abstract = PLAN is not None
+    abstract = PLAN is not None or WORKER is not None
     payload: Payload | None = None
 
     def on_start(self) -> None:
@@ -169,6 +193,15 @@ if RUN is not None:
 
     @events.init.add_listener
     def _when_ready(environment: Any, **_: Any) -> None:
+        if course.plan.workers > 1:
+            conductor = Conductor(environment, course.plan)
+
         @environment.events.spawning_complete.add_listener
         def _control(**_: Any) -> None:
-            gevent.spawn(course.control, environment)
+            if course.plan.workers > 1:
+                gevent.spawn(conductor.conduct)
+            else:
+                gevent.spawn(course.control, environment)
+
+elif WORKER is not None:
+    events.init.add_listener(WORKER.attach_to)

@@ -28,6 +28,8 @@ class Sender(FastHttpUser):
 
     abstract = True
     timeout_s = 30.0
+    status = 200
+    """Of the last answer."""
 
     def __init__(self, environment: Any) -> None:
         # The limit on the whole request rings before those on single reads.
@@ -54,6 +56,7 @@ class Sender(FastHttpUser):
                 ) as response,
             ):
                 ended_ns = now_ns()
+                self.status = int(response.status_code)
                 failure = late(self.timeout_s) if ended_ns > end_by_ns else judge(response, self.timeout_s)
                 if failure:
                     response.failure(failure.message)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
 import pytest
 
-from benchmarks.loadgen import main, queue_row
+from benchmarks.loadgen import main
+from benchmarks.loadgen_limits import highest
+from benchmarks.loadgen_sections import queue_row, queue_server, server_late
 from benchmarks.queue_server import services
 from benchmarks.queueing import Queue, times_in_system
 from loadgen.arrivals import arrivals
@@ -66,9 +71,44 @@ def test_a_real_run_is_never_faster_than_the_same_arrivals_and_follows_them() ->
     assert measured["p50"] >= same["p50"] - 0.05
     # On a machine of one's own it is within 0.3 ms; here only that the queue is the one of the arrivals.
     assert measured["mean"] < 3 * same["mean"]
+    goals = [verdict["goal"] for verdict in row["verdicts"]]
+    assert goals[0] == "M/D/1 at 0.5: mean within 5% or 0.2 ms"
+    assert goals[3] == "M/D/1 at 0.5, chance removed: p99 within 10%"
+    assert row["server_late"]["answers"] >= row["samples"]
+    assert row["server_late"]["late_p50_us"] >= 0
 
 
 def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--sections", "queues"])
     assert "unknown section 'queues'" in capsys.readouterr().err
+
+
+def test_a_search_ends_within_a_tenth_of_the_highest_honest_rate() -> None:
+    tried: list[float] = []
+
+    def honest(rate: float) -> bool:
+        tried.append(rate)
+        return rate <= 2750
+
+    found = highest(honest, 500)
+    assert 2750 / 1.1 <= found <= 2750
+    assert tried[:4] == [500, 1000, 2000, 4000]
+    assert highest(lambda _: False, 500) == 0
+
+
+def test_the_queue_server_serves_one_after_the_other_and_says_how_late_it_was() -> None:
+    # Two at once: the second waits for the first; nothing leaves before its time.
+    with queue_server("--service-ms", "60", "--fixed") as url, ThreadPoolExecutor() as threads:
+
+        def post(_: int) -> float:
+            began = time.perf_counter()
+            urllib.request.urlopen(url, b"12345678", timeout=30).close()
+            return time.perf_counter() - began
+
+        took = sorted(threads.map(post, range(2)))
+        late = server_late(url)
+    assert took[0] >= 0.06
+    assert took[1] >= 0.1
+    assert late["answers"] == 2
+    assert 0 <= late["late_mean_us"] < 1e6

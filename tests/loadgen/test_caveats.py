@@ -55,6 +55,7 @@ def test_a_clean_closed_loop_has_only_its_own() -> None:
     ("around", "expected"),
     [
         (replace(QUIET, usage=usage(generator_cores=0.85)), "used 0.85 of the one core"),
+        (replace(QUIET, usage=usage(generator_cores=1.7), workers=2), "used 1.70 of the 2 cores"),
         (replace(QUIET, usage=usage(other_cores=0.9)), "busy with other work: 0.9 of 8 cores"),
         (replace(QUIET, usage=usage(stolen_share=0.02)), "took 2.0% of the CPU time"),
         (replace(QUIET, usage=None), "could not be read"),
@@ -78,7 +79,12 @@ def test_each_trouble_of_the_machine_is_said_alone(around: Circumstances, expect
         (replace(FINE, arrivals=4300), "4300 requests were due in the window, 4000 were"),
         (replace(FINE, lost=2), "2 requests got lost"),
         (
-            replace(FINE, failure_start_us=np.array([5]), failure_kind=np.array([0])),
+            replace(
+                FINE,
+                failure_start_us=np.array([5]),
+                failure_latency_us=np.array([9]),
+                failure_kind=np.array([0]),
+            ),
             "1 of 4001 requests failed",
         ),
     ],

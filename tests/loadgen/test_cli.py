@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ def invoke(*args: str) -> Result:
 class Done:
     url: str
     output: Path
+    samples: Path
     table: subprocess.CompletedProcess[str]
     json: subprocess.CompletedProcess[str]
 
@@ -36,11 +38,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     body, output = folder / "body.bin", folder / "out" / "result.json"
     body.write_bytes(b"1234")
     with stub_server(folder) as server, ThreadPoolExecutor() as threads:
-        closed = ("--warmup", "0.2", "--duration", "1", "--output", str(output))
+        samples = ("--samples", str(folder / "samples.csv"))
+        closed = ("--warmup", "0.2", "--duration", "1", "--output", str(output), *samples)
         table = threads.submit(dyno_load, server.url.removesuffix("/invocations"), *closed)
         opened = ("--rate", "50", "--arrival", "constant", "--warmup", "0", "--duration", "1")
         as_json = dyno_load(server.url, *opened, "--payload", str(body), "--json")
-    return Done(server.url, output, table.result(), as_json)
+    return Done(server.url, output, folder / "samples.csv", table.result(), as_json)
 
 
 def dyno_load(*args: str) -> subprocess.CompletedProcess[str]:
@@ -55,11 +58,16 @@ def test_the_command_prints_a_table_and_writes_the_result(done: Done) -> None:
     lines = done.table.stdout.splitlines()
     rows = {line.split()[0]: line for line in lines if line.startswith("p")}
     assert rows["p50"].split()[-1] == str(result.samples)
-    assert f"{result.percentile_ms(50.0):.3f} ms"[:5] in rows["p50"]
+    shown = float(rows["p50"].split()[1])
+    assert shown == pytest.approx(result.percentile_ms(50.0), rel=1e-3)
     assert "needs 3688 samples" in rows["p99.9"]
     assert "closed loop, 1 user, 1 s after 0.2 s of warm-up" in lines[0]
     assert any(line.startswith(f"errors      0 of {result.samples}") for line in lines)
     assert "req/s, p50" in done.table.stderr
+    rows_of_window = [
+        row for row in csv.DictReader(done.samples.read_text().splitlines()) if row["in_window"] == "True"
+    ]
+    assert len(rows_of_window) == result.samples
     assert result.spec.url == done.url
     assert result.spec.content_type == "application/x-npy"
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pkgutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
 import loadgen
-from dyno.procs import python_module, start
+from dyno.procs import free_port, python_module, start
 from loadgen.plan import LOCUSTFILE
 from tests.loadgen.stub import stub_server
 
@@ -54,6 +58,24 @@ def test_plain_locust_says_why_it_has_nothing_to_send(tmp_path: Path) -> None:
     assert "/nothing/v2/models/model: HTTP 404; give a request body" in done.stderr
 
 
+def test_plain_locust_has_its_web_page_and_starts_users_from_there(tmp_path: Path) -> None:
+    with stub_server(tmp_path) as server:
+        port = free_port()
+        args = ("-f", str(LOCUSTFILE), "--host", server.url.removesuffix("/invocations"))
+        web = ("--web-host", "127.0.0.1", "--web-port", str(port))
+        with start(python_module("locust", *args, *web), log=tmp_path / "locust.log"):
+            base = f"http://127.0.0.1:{port}"
+            until(lambda: b"<title>Locust" in fetched(base))
+            order = urllib.parse.urlencode({"user_count": 1, "spawn_rate": 1}).encode()
+            assert json.loads(fetched(f"{base}/swarm", order))["success"]
+
+            def answered() -> bool:
+                stats = json.loads(fetched(f"{base}/stats/requests"))["stats"]
+                return any(row["num_requests"] > row["num_failures"] for row in stats)
+
+            until(answered)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopping_dyno_load_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
     with stub_server(tmp_path) as server:
@@ -69,6 +91,16 @@ def test_stopping_dyno_load_leaves_no_process_behind(tmp_path: Path, number: sig
             if number == signal.SIGINT:
                 assert parent.log_tail().endswith("interrupted")
             assert not list(tmp_path.glob("dyno-load-*"))
+
+
+def fetched(url: str, form: bytes | None = None) -> bytes:
+    """Body of an answer; empty while nobody listens."""
+    try:
+        with urllib.request.urlopen(url, form, timeout=20) as answer:
+            body: bytes = answer.read()
+            return body
+    except urllib.error.URLError:
+        return b""
 
 
 def alive(process: psutil.Process) -> bool:

@@ -17,7 +17,7 @@ from dyno.errors import ConfigError, LoadTestError
 from dyno.host import usable_cores
 from dyno.procs import free_port
 from dyno.records import LoadResult, LoadSpec, read_record, write_record
-from loadgen import run
+from loadgen import fleet, run
 from loadgen.arrivals import poisson_arrivals
 from loadgen.progress import LoadProgress
 from tests.loadgen.stub import PAYLOAD, Running, load, stub_server
@@ -222,6 +222,11 @@ def test_failures_are_grouped_counted_and_kept_out_of_the_latencies(
     assert counts[(307, "this is a move")] == pytest.approx(result.samples, abs=1)
     assert counts[(None, "no whole answer with")] == pytest.approx(result.samples, abs=1)
     assert len(counts) == 4
+    ways = {one.outcome: one for one in result.outcomes}
+    assert ways["200"].count == result.samples
+    assert ways["500"].count == counts[(500, "this is a fail")]
+    assert ways["timeout"].latency.p50_ms >= 250
+    assert sum(one.count for one in ways.values()) == result.samples + result.errors
     assert sum(counts.values()) == result.errors
     assert result.error_rate == pytest.approx(5 / 6, abs=0.05)
     assert result.error_rate == result.errors / (result.errors + result.samples)
@@ -270,7 +275,7 @@ def test_locusts_last_lines_are_in_the_message_when_it_dies(
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise RuntimeError('no such luck')")
-    monkeypatch.setattr(run, "LOCUSTFILE", broken)
+    monkeypatch.setattr(fleet, "LOCUSTFILE", broken)
     with (
         stub_server(tmp_path) as server,
         pytest.raises(LoadTestError, match=r"(?s)ended early.*no such luck"),

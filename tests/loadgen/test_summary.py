@@ -5,8 +5,9 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from dyno.records import LoadSpec, Percentile
+from loadgen.hdr import encode_histogram
 from loadgen.recording import FailureKind, Ints, Recording
-from loadgen.summary import encode_histogram, percentiles, summarise
+from loadgen.summary import percentiles, summarise
 
 SPEC = LoadSpec(url="http://host/invocations", users=1, warmup_s=1.0, duration_s=2.0)
 

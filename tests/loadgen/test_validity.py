@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dyno.records import LoadSpec, ResourceUsage
+from dyno.records import LoadSpec, Spread, WorkerUsage
 from loadgen.recording import Recording
 from loadgen.summary import Summary, summarise
 from loadgen.validity import invalid_reasons
@@ -29,26 +29,54 @@ def summary(latency_ms: float, lag_ms: float) -> Summary:
     return summarise(recording, OPEN)
 
 
-def generator(cores: float) -> ResourceUsage:
-    return ResourceUsage(cpu_cores_mean=cores, memory_mib_max=100.0, samples=10)
+def spread(p99_ms: float) -> Spread:
+    return Spread(samples=100, p50_ms=0.1, p99_ms=p99_ms, max_ms=50.0, histogram="")
+
+
+def process(cores: float = 0.5, late_ms: float = 1.0, lag_ms: float = 1.0, number: int = 1) -> WorkerUsage:
+    return WorkerUsage(
+        worker=number,
+        host="here",
+        pid=number,
+        requests=500,
+        cpu_cores_mean=cores,
+        lateness=spread(late_ms),
+        loop_lag=spread(lag_ms),
+    )
 
 
 def test_a_schedule_that_was_kept_is_valid() -> None:
-    assert invalid_reasons(OPEN, summary(20, 4.9), 0, generator(0.5)) == ()
+    assert invalid_reasons(OPEN, summary(20, 4.9), 0, [process()]) == ()
     # A tenth of a median of 200 ms is 20 ms.
-    assert invalid_reasons(OPEN, summary(200, 19), 0, None) == ()
+    assert invalid_reasons(OPEN, summary(200, 19), 0, ()) == ()
 
 
 def test_late_sending_voids_an_open_loop() -> None:
-    (reason,) = invalid_reasons(OPEN, summary(20, 6), 0, generator(0.5))
+    (reason,) = invalid_reasons(OPEN, summary(20, 6), 0, [process()])
     assert "sent late: 99th percentile 6 ms, bound 5 ms" in reason
 
 
 def test_a_closed_loop_has_no_schedule_to_be_late_for() -> None:
-    late = replace(summary(20, 6), lateness_p99_ms=None)
-    assert invalid_reasons(CLOSED, late, 0, generator(0.5)) == ()
+    late = replace(summary(20, 6), lateness=None)
+    assert invalid_reasons(CLOSED, late, 0, [process()]) == ()
 
 
 def test_a_busy_generator_and_lost_requests_void_any_loop() -> None:
-    reasons = invalid_reasons(CLOSED, summary(20, 0), 3, generator(0.97))
+    reasons = invalid_reasons(CLOSED, summary(20, 0), 3, [process(cores=0.97)])
     assert [reason.split(" ", 2)[:2] for reason in reasons] == [["3", "requests"], ["the", "generator"]]
+
+
+def test_a_late_event_loop_voids_any_loop_and_the_median_sets_the_bound() -> None:
+    (reason,) = invalid_reasons(CLOSED, summary(20, 0), 0, [process(lag_ms=6)])
+    assert "the event loop of the generator was late: 99th percentile 6 ms, bound 5 ms" in reason
+    assert invalid_reasons(CLOSED, summary(200, 0), 0, [process(lag_ms=6)]) == ()
+
+
+def test_each_worker_is_judged_by_itself() -> None:
+    # All together are late by 1 ms at most: the second worker alone is not.
+    workers = [process(), process(late_ms=6, number=2), process(cores=0.99, number=3)]
+    reasons = invalid_reasons(OPEN, summary(20, 1), 0, workers)
+    assert [reason.split(":")[0] for reason in reasons] == [
+        "worker 2 of 3 sent late",
+        "worker 3 of 3 kept 0.99 of its one core busy, bound 0.95",
+    ]

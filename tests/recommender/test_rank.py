@@ -165,6 +165,38 @@ def test_a_load_test_that_its_generator_could_not_keep_up_with_is_warned_of_firs
     assert only([trial(late)]).warnings[0] == "INVALID: requests were sent late"
 
 
+LATE = {"invalid_reasons": ("requests were sent late",)}
+
+
+def test_a_void_test_ranks_behind_every_valid_one_however_cheap_it_looks() -> None:
+    cheap = trial(point(rps=900).model_copy(update=LATE), on=instance("c5.large"))
+    dear, dearest = (
+        trial(point(rps=50), on=instance("c6i.large")),
+        trial(point(rps=20), on=instance("m5.large")),
+    )
+    ranking, _ = rank([cheap, dear, dearest], FREE)
+    assert [(row.instance_type, row.rank, row.valid) for row in ranking] == [
+        ("c6i.large", 1, True),
+        ("m5.large", 2, True),
+        ("c5.large", 3, False),
+    ]
+    assert ranking[2].invalid_reasons == ("requests were sent late",)
+    assert not ranking[2].tied_with_best
+
+
+def test_a_trial_stands_at_its_valid_point_though_a_void_one_looks_better() -> None:
+    both = trial(point(rps=50), point(rps=900).model_copy(update=LATE))
+    assert (only([both]).throughput_rps, only([both]).valid) == (50, True)
+
+
+def test_void_rows_tie_with_nobody() -> None:
+    void = [
+        trial(point(rps=50).model_copy(update=LATE), on=instance(name)) for name in ("c5.large", "c6i.large")
+    ]
+    ranking, _ = rank(void, FREE)
+    assert [row.tied_with_best for row in ranking] == [False, False]
+
+
 def test_the_error_rate_limit_holds_unless_it_is_lifted() -> None:
     faulty = trial(point(error_rate=0.02))
     assert ranked_names(faulty, limits=Limits()) == []

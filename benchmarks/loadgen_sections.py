@@ -1,0 +1,209 @@
+"""The sections of benchmarks.loadgen on truth: each gives rows, with verdicts where there is a goal."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.goals import chance_removed, covers, near_mean, near_p99
+from benchmarks.queue_server import services
+from benchmarks.queueing import Queue, times_in_system
+from benchmarks.ready import wait_for_port
+from dyno.console import say
+from dyno.procs import python_module, start
+from dyno.records import LoadResult, LoadSpec
+from loadgen.arrivals import arrivals
+from loadgen.fleet import ALONE, Workers
+from loadgen.intervals import quantile_rank
+from loadgen.payload import Payload
+from loadgen.run import run_load
+
+SERVICE_MS = 5.0
+LOADS = (0.3, 0.5, 0.7, 0.8)
+SHARES = (50.0, 90.0, 99.0)
+WARMUP_S = 2.0
+Row = dict[str, Any]
+
+
+@contextmanager
+def queue_server(*options: str) -> Iterator[str]:
+    """Run the server of known service time; give its URL."""
+    with tempfile.TemporaryDirectory(prefix="dyno-queue-") as name:
+        port_file = Path(name) / "port"
+        command = python_module("benchmarks.queue_server", str(port_file), *options)
+        with start(command, log=port_file.with_suffix(".log")) as child:
+            yield f"http://127.0.0.1:{wait_for_port(child, port_file)}/invocations"
+
+
+def server_late(url: str) -> Row:
+    """Ask the server by how much its answers left late: that is in every figure, and not the generator's."""
+    stats = url.replace("/invocations", "/stats")
+    with urllib.request.urlopen(stats, timeout=10) as answer:  # noqa: S310 - our own server
+        found: Row = json.load(answer)
+    return found
+
+
+def load(url: str, duration_s: float, *, workers: Workers = ALONE, **fields: Any) -> LoadResult:
+    """Run one load test with a body of eight bytes."""
+    spec = LoadSpec.model_validate({"url": url, "warmup_s": WARMUP_S, "duration_s": duration_s, **fields})
+    return run_load(spec, Payload(b"12345678", "application/octet-stream"), workers=workers)
+
+
+def queue_row(load_share: float, *, fixed: bool, seconds: float, seed: int) -> Row:
+    """Measure one queue in an open loop, and work out what it should have been in two ways."""
+    queue = Queue(load_share * 1000 / SERVICE_MS, SERVICE_MS / 1000, fixed)
+    options = ("--service-ms", str(SERVICE_MS), "--seed", str(seed), *(("--fixed",) if fixed else ()))
+    with queue_server(*options) as url:
+        result = load(url, seconds, rate_rps=queue.rate, seed=seed)
+        late = server_late(url)
+    row = {
+        "queue": "M/D/1" if fixed else "M/M/1",
+        "load": load_share,
+        "rate_rps": queue.rate,
+        "samples": result.samples,
+        "measured_ms": measured_ms(result),
+        "same_arrivals_ms": statistics_ms(same_arrivals_ms(queue, seconds, seed)),
+        "formula_ms": {"mean": 1000 * queue.mean_s}
+        | {f"p{share:g}": 1000 * queue.quantile_s(share / 100) for share in SHARES},
+        "intervals_ms": {f"p{p.percentile:g}": (p.low_ms, p.high_ms) for p in result.percentiles},
+        "lateness_ms": result.lateness and result.lateness.model_dump(exclude={"histogram"}),
+        "loop_lag_ms": result.loop_lag and result.loop_lag.model_dump(exclude={"histogram"}),
+        "server_late": late,
+        "valid": result.valid,
+        "invalid_reasons": result.invalid_reasons,
+        "warnings": result.warnings,
+    }
+    return row | {"verdicts": queue_verdicts(row)}
+
+
+def queue_verdicts(row: Row) -> list[Row]:
+    """Hold a queue against the formula, as measured and with the chance of its sample taken out."""
+    name = f"{row['queue']} at {row['load']:g}"
+    found, same, truth = row["measured_ms"], row["same_arrivals_ms"], row["formula_ms"]
+    verdicts = [near_mean(name, found["mean"], truth["mean"]), near_p99(name, found["p99"], truth["p99"])]
+    fair = f"{name}, chance removed"
+    verdicts.append(
+        near_mean(fair, chance_removed(*(x["mean"] for x in (found, same, truth))), truth["mean"])
+    )
+    p99 = None if found["p99"] is None else chance_removed(found["p99"], same["p99"], truth["p99"])
+    verdicts.append(near_p99(fair, p99, truth["p99"]))
+    return [verdict.row() for verdict in verdicts]
+
+
+def queue_alone(row: Row, bare_ms: float | None) -> list[Row]:
+    """Hold what is left of a queue's mean when chance and the cost of a bare request are taken out."""
+    if bare_ms is None:
+        return []
+    found, same, truth = (row[name]["mean"] for name in ("measured_ms", "same_arrivals_ms", "formula_ms"))
+    name = f"{row['queue']} at {row['load']:g}, chance and bare request removed"
+    return [near_mean(name, chance_removed(found, same, truth) - bare_ms, truth).row()]
+
+
+def same_arrivals_ms(
+    queue: Queue, seconds: float, seed: int, stall: tuple[float, float] | None = None
+) -> list[float]:
+    """Give the times in the system of the window's requests, from the generator's own schedule."""
+    end_s = WARMUP_S + seconds
+    due = list(takewhile(lambda moment: moment < end_s, arrivals("poisson", queue.rate, seed)))
+    lasting = list(islice(services(queue.service_s, fixed=queue.fixed, seed=seed), len(due)))
+    times = times_in_system(due, lasting, stall and (due[0] + stall[0], due[0] + stall[1]))
+    return [1000 * spent for moment, spent in zip(due, times, strict=True) if moment >= WARMUP_S]
+
+
+def statistics_ms(times: list[float]) -> dict[str, float]:
+    """Give mean and percentiles of plain numbers, ranked as the generator does it."""
+    ordered = sorted(times)
+    ranked = {f"p{share:g}": ordered[quantile_rank(len(ordered), share / 100) - 1] for share in SHARES}
+    return {"mean": statistics.fmean(ordered), **ranked}
+
+
+def measured_ms(result: LoadResult) -> dict[str, float | None]:
+    """Give mean and percentiles of a load test."""
+    return {"mean": result.mean_ms} | {f"p{share:g}": result.percentile_ms(share) for share in SHARES}
+
+
+def queue_section(quick: bool) -> list[Row]:
+    """M/D/1 and M/M/1 at four loads, and a closed loop of one user on the same server beside each."""
+    rows, seconds = [], 8.0 if quick else 60.0
+    bare_ms = bare_request_ms(seconds / 4)
+    for fixed in (True, False):
+        options = ("--service-ms", str(SERVICE_MS), *(("--fixed",) if fixed else ()))
+        with queue_server(*options) as url:
+            closed = measured_ms(load(url, min(seconds, 15.0), users=1))
+        for number, share in enumerate(LOADS[1::2] if quick else LOADS):
+            row = queue_row(share, fixed=fixed, seconds=seconds, seed=100 + number)
+            off = {
+                name: None if value is None else value / row["formula_ms"][name] - 1
+                for name, value in closed.items()
+            }
+            row["verdicts"] += queue_alone(row, bare_ms)
+            rows.append(row | {"bare_request_ms": bare_ms, "closed_loop_ms": closed, "closed_loop_off": off})
+            say(f"{row['queue']} at {share}: {row['measured_ms']}")
+    return rows
+
+
+def bare_request_ms(seconds: float) -> float | None:
+    """Measure what a request costs that is not served at all: HTTP on both sides, waking two cold processes.
+
+    It is in every figure, and no queue's.
+    """
+    with queue_server("--service-ms", "0", "--fixed") as url:
+        return load(url, seconds, rate_rps=100.0, arrival="constant").mean_ms
+
+
+def stall_section(quick: bool) -> list[Row]:
+    """A second of standing still, seen by an open and by a closed loop."""
+    seconds, queue = (8.0 if quick else 20.0), Queue(100.0, 0.002, fixed=True)
+    at = (WARMUP_S + 2, WARMUP_S + 3)
+    options = ("--service-ms", "2", "--fixed", "--stall-at-s", str(at[0]), "--stall-s", "1")
+    with queue_server(*options) as url:
+        opened = load(url, seconds, rate_rps=queue.rate, seed=1)
+    with queue_server(*options) as url:
+        closed = load(url, seconds, users=1)
+    truth = statistics_ms(same_arrivals_ms(queue, seconds, 1, at))
+    seen = measured_ms(opened)
+    verdicts = [
+        near_p99("a stall of 1 s, open loop", seen["p99"], truth["p99"]),
+        near_mean("a stall of 1 s, open loop", seen["mean"] or 0.0, truth["mean"]),
+    ]
+    return [
+        {
+            "samples": opened.samples,
+            "open_loop_ms": seen,
+            "same_arrivals_ms": truth,
+            "closed_loop_ms": measured_ms(closed),
+            "closed_loop_samples": closed.samples,
+            "valid": opened.valid,
+            "verdicts": [verdict.row() for verdict in verdicts],
+        }
+    ]
+
+
+def coverage_section(quick: bool) -> list[Row]:
+    """Repeat one queue with other seeds; count the intervals that hold the formula's value."""
+    repeats, seconds = (3, 8.0) if quick else (10, 20.0)
+    rows = [queue_row(0.5, fixed=False, seconds=seconds, seed=200 + number) for number in range(repeats)]
+    return [_covered(f"p{share:g}", rows) for share in SHARES]
+
+
+def _covered(name: str, rows: list[Row]) -> Row:
+    covered = sum(_holds(row["intervals_ms"][name], row["formula_ms"][name]) for row in rows)
+    return {
+        "percentile": name,
+        "repeats": len(rows),
+        "covered": covered,
+        "valid": sum(row["valid"] for row in rows),
+        "verdicts": [covers(name, covered, len(rows)).row()],
+    }
+
+
+def _holds(interval: tuple[float | None, float | None], value: float) -> bool:
+    low, high = interval
+    return low is not None and low <= value and (high is None or value <= high)

@@ -1,0 +1,216 @@
+"""A distributed load test in Locust's master: it sends no request, but says when and for how long.
+
+The schedule of an open loop is dealt out: of n workers the k-th sends arrivals k, k + n, k + 2n, ..., so that
+all together send exactly what one process would. What the workers recorded is put down as files, one for
+each; one that is lost leaves none, and the rest goes on without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gevent
+import numpy as np
+
+from dyno.files import write_bytes
+from dyno.units import US_PER_MS
+from loadgen.locustfiles import messages
+from loadgen.locustfiles.control import GIVE_UP_AFTER, LEAD_NS
+from loadgen.locustfiles.sender import NS_PER_S
+from loadgen.plan import Plan
+from loadgen.progress import Closing, Finished, LoadProgress, Started, append_event
+from loadgen.recording import NS_PER_US
+
+LOOK_EVERY_S = 0.05
+LAST_WORDS_S = 20.0
+"""How long after its last answer a living worker may take to send its recording."""
+MAX_RECORDING_BYTES = 4 << 30
+EXIT_LOST = 2
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Member:
+    """What the master knows of one worker."""
+
+    number: int
+    name: str
+    ready: bool = False
+    successes: int = 0
+    errors: int = 0
+    window_successes: int = 0
+    given_up: bool = False
+    fresh_us: list[bytes] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)
+    done: bool = False
+
+
+class Conductor:
+    """Master's side of one load test."""
+
+    def __init__(self, environment: Any, plan: Plan) -> None:
+        self.environment, self.plan, self.spec = environment, plan, plan.spec
+        self.members: dict[str, Member] = {}
+        self.total_s = plan.spec.warmup_s + plan.spec.duration_s
+        self._start_ns = self._reported_ns = 0
+        self._conducting = False
+        handlers = {
+            messages.HELLO: self._hello,
+            messages.READY: self._ready,
+            messages.STATE: self._state,
+            messages.PART: self._part,
+        }
+        for name, handler in handlers.items():
+            environment.runner.register_message(name, handler)
+
+    def conduct(self) -> None:
+        """Run the test once all users are there; when Locust deals them out anew, nothing more happens."""
+        if self._conducting:
+            return
+        self._conducting = True
+        if not self._all_ready():
+            return
+        # The load is fixed from here on: whoever comes or goes, no users are dealt out anew.
+        self.environment.runner.start = lambda *_, **__: None
+        self._begin()
+        self._follow_until(self._moment(self.total_s) - LEAD_NS)
+        end_ns = self._close()
+        self._follow_until(end_ns)
+        last_ns = end_ns + int((self.spec.timeout_s + 1 + LAST_WORDS_S) * NS_PER_S)
+        while time.monotonic_ns() < last_ns and self._any(lambda member: not member.done):
+            gevent.sleep(LOOK_EVERY_S)
+        append_event(self.plan.progress_file, Finished())
+        self.environment.runner.quit()
+
+    def _all_ready(self) -> bool:
+        """Wait for all workers, as long as the parent lets this process live; one that goes ends the test."""
+        while sum(member.ready for member in self.members.values()) < self.plan.workers:
+            gone = [member.name for client, member in self.members.items() if not self._lives(client)]
+            if gone:
+                log.error("a worker went before the test began: %s", "; ".join(gone))
+                self.environment.process_exit_code = EXIT_LOST
+                self.environment.runner.quit()
+                return False
+            gevent.sleep(LOOK_EVERY_S)
+        return True
+
+    def _begin(self) -> None:
+        self._start_ns = self._reported_ns = time.monotonic_ns() + LEAD_NS
+        append_event(self.plan.progress_file, Started(self._start_ns))
+        begin = {"boot_id": messages.boot_id(), "start_monotonic_ns": self._start_ns}
+        self.environment.runner.send_message(messages.BEGIN, begin)
+
+    def _moment(self, seconds: float) -> int:
+        return self._start_ns + int(seconds * NS_PER_S)
+
+    def _follow_until(self, moment_ns: int) -> None:
+        while (now_ns := time.monotonic_ns()) < moment_ns and not self._hopeless():
+            gevent.sleep(min(1.0, (moment_ns - now_ns) / NS_PER_S))
+            self._report()
+
+    def _hopeless(self) -> bool:
+        """Nothing succeeds anywhere, or nobody is left."""
+        members = self.members.values()
+        failing = sum(member.errors for member in members) >= GIVE_UP_AFTER
+        nothing = failing and not sum(member.successes for member in members)
+        return nothing or not self._any(lambda member: not member.given_up)
+
+    def _close(self) -> int:
+        """Wait for the samples that are asked for; tell all when the window ends."""
+        last_ns = self._moment(self.spec.warmup_s + self.spec.longest_s)
+        while self._window_successes() < self.spec.min_samples and not self._hopeless():
+            if time.monotonic_ns() >= last_ns - LEAD_NS:
+                break
+            self.total_s = min(self.total_s + 1.0, self.spec.warmup_s + self.spec.longest_s)
+            self._follow_until(min(time.monotonic_ns() + NS_PER_S, last_ns - LEAD_NS))
+        stop = self._hopeless()
+        end_ns = min(max(self._moment(self.total_s), time.monotonic_ns() + LEAD_NS), last_ns)
+        append_event(self.plan.progress_file, Closing(end_ns))
+        close = {"end_us": (end_ns - self._start_ns) // NS_PER_US, "stop": stop}
+        self.environment.runner.send_message(messages.CLOSE, close)
+        return end_ns
+
+    def _window_successes(self) -> int:
+        return sum(member.window_successes for member in self.members.values())
+
+    def _any(self, wanted: Any) -> bool:
+        """Whether a worker that still lives is one of those."""
+        return any(wanted(member) and self._lives(client) for client, member in self.members.items())
+
+    def _lives(self, client: str) -> bool:
+        node = self.environment.runner.clients.get(client)
+        return node is not None and node.state != "missing"
+
+    def _report(self) -> None:
+        members, now_ns = self.members.values(), time.monotonic_ns()
+        pieces = [piece for member in members for piece in member.fresh_us]
+        for member in members:
+            member.fresh_us.clear()
+        fresh = np.sort(np.frombuffer(b"".join(pieces), np.int64))
+        errors = sum(member.errors for member in members)
+        elapsed_s = (now_ns - self._start_ns) / NS_PER_S
+        progress = LoadProgress(
+            elapsed_s=elapsed_s,
+            total_s=self.total_s,
+            warmup=elapsed_s <= self.spec.warmup_s,
+            requests=sum(member.successes for member in members) + errors,
+            errors=errors,
+            rate_rps=len(fresh) * NS_PER_S / max(1, now_ns - self._reported_ns),
+            p50_ms=float(fresh[len(fresh) // 2]) / US_PER_MS if len(fresh) else None,
+            p99_ms=float(fresh[len(fresh) * 99 // 100]) / US_PER_MS if len(fresh) else None,
+        )
+        self._reported_ns = now_ns
+        append_event(self.plan.progress_file, progress)
+
+    def _hello(self, msg: Any, **_: Any) -> None:
+        data, client = msg.data, msg.node_id
+        why = self._objection(data)
+        if why:
+            self.environment.runner.send_message(messages.REFUSED, {"why": why}, client)
+            return
+        name = f"{str(data.get('host'))[:100]}, process {data.get('pid')}"
+        self.members[client] = Member(len(self.members), name)
+        order = {
+            "files": messages.pack_folder(Path(self.plan.folder), list(self.plan.sent_names)),
+            "share": (self.members[client].number, self.plan.workers),
+            "boot_id": messages.boot_id(),
+        }
+        self.environment.runner.send_message(messages.PLAN, order, client)
+
+    def _objection(self, data: dict[str, Any]) -> str:
+        if data.get("version") != version("modeldyno"):
+            return f"the master runs modeldyno {version('modeldyno')}, this worker {data.get('version')}"
+        if len(self.members) == self.plan.workers:
+            return f"the master has its {self.plan.workers} workers already"
+        return ""
+
+    def _ready(self, msg: Any, **_: Any) -> None:
+        if msg.node_id in self.members:
+            self.members[msg.node_id].ready = True
+
+    def _state(self, msg: Any, **_: Any) -> None:
+        member = self.members.get(msg.node_id)
+        if member is not None:
+            member.successes, member.errors = int(msg.data["successes"]), int(msg.data["errors"])
+            member.window_successes = int(msg.data["window_successes"])
+            member.given_up = bool(msg.data["given_up"])
+            member.fresh_us.append(msg.data["fresh_us"])
+
+    def _part(self, msg: Any, **_: Any) -> None:
+        member = self.members.get(msg.node_id)
+        if member is None or member.done:
+            return
+        member.pieces.append(msg.data["piece"])
+        if sum(map(len, member.pieces)) > MAX_RECORDING_BYTES:
+            log.error("%s sent more than a recording can be: it is left out", member.name)
+            member.pieces.clear()
+            member.done = True
+        elif msg.data["last"]:
+            write_bytes(self.plan.part_file(member.number), b"".join(member.pieces))
+            member.pieces.clear()
+            member.done = True

@@ -1,0 +1,61 @@
+"""Recordings of several processes put together: by hand."""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+
+import numpy as np
+from hdrh.histogram import HdrHistogram
+
+from dyno.records import LoadSpec
+from loadgen.arrivals import poisson_arrivals
+from loadgen.hdr import encode_histogram
+from loadgen.merge import merged
+from loadgen.recording import FailureKind, Ints, Recorder, Recording
+from loadgen.summary import summarise
+
+SPEC = LoadSpec(url="http://x/", rate_rps=100.0, warmup_s=0.0, duration_s=10.0)
+BUSY, BAD = FailureKind(503, "status", "full"), FailureKind(400, "status", "bad")
+
+
+def recorded(starts_ms: list[int], failures: list[FailureKind]) -> Recording:
+    recorder = Recorder(0.0, 10.0)
+    for start_ms in starts_ms:
+        recorder.begin(start_ms * 1_000_000)
+        recorder.succeed(start_ms * 1_000_000, (start_ms + 10 + start_ms % 7) * 1_000_000, lag_ns=50_000)
+    for kind in failures:
+        recorder.begin(0)
+        recorder.fail(0, 5_000_000, kind, lag_ns=2_000_000)
+    return recorder.recording(users=2)
+
+
+def test_parts_give_the_numbers_of_a_lone_process_that_sent_all() -> None:
+    starts = list(range(0, 9000, 20))
+    lone = recorded(starts, [BUSY, BAD, BAD, BUSY])
+    parts = [recorded(starts[::2], [BUSY]), recorded(starts[1::2], [BAD, BAD, BUSY])]
+    together, alone = summarise(merged(parts), SPEC), summarise(lone, SPEC)
+    assert together.percentiles == alone.percentiles
+    assert together.histogram == alone.histogram
+    assert together.throughput_rps == alone.throughput_rps
+    assert together.error_groups == alone.error_groups
+    assert together.lateness == alone.lateness
+    assert together.samples == 450
+
+
+def test_failures_are_renumbered_by_what_they_are() -> None:
+    whole = merged([recorded([], [BUSY]), recorded([], [BAD, BUSY])])
+    assert [whole.kinds[number] for number in whole.failure_kind] == [BUSY, BAD, BUSY]
+    assert whole.users == 4
+
+
+def test_histograms_of_the_parts_add_up_to_that_of_the_whole() -> None:
+    parts: list[Ints] = [np.arange(1, 5000, 7), np.arange(90, 100_000, 13)]
+    total = HdrHistogram(1, 3_600_000_000, 3)
+    for part in parts:
+        total.decode_and_add(encode_histogram(part))
+    assert total.encode().decode() == encode_histogram(np.concatenate(parts))
+
+
+def test_a_schedule_dealt_out_is_the_schedule() -> None:
+    dealt = [list(islice(poisson_arrivals(50.0, 3), share, 300, 3)) for share in range(3)]
+    assert sorted(chain.from_iterable(dealt)) == list(islice(poisson_arrivals(50.0, 3), 300))

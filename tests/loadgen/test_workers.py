@@ -1,0 +1,205 @@
+"""Real Locust masters and workers against a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import takewhile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dyno.errors import ConfigError, LoadTestError
+from dyno.procs import free_port, python_module, start
+from dyno.records import LoadResult, LoadSpec, read_record
+from loadgen.arrivals import poisson_arrivals
+from loadgen.fleet import Workers, parse_address
+from loadgen.fleet import _received as received
+from loadgen.locustfiles.messages import pack_folder, unpack_folder
+from loadgen.progress import LoadProgress
+from loadgen.run import run_load
+from tests.loadgen.stub import PAYLOAD, stub_server
+from tests.loadgen.test_locustfile import alive, until
+
+
+def load(url: str, workers: int, **fields: object) -> LoadResult:
+    return run_load(
+        LoadSpec.model_validate({"url": url, **fields}), PAYLOAD, workers=Workers(workers), on_progress=None
+    )
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[LoadResult]]:
+    """Runs whose claims stand whatever else the machine does, at the same time."""
+
+    def one(workers: int, args: tuple[str, ...] = (), **fields: object) -> LoadResult:
+        with stub_server(tmp_path_factory.mktemp("stub"), *args) as server:
+            return load(server.url, workers, **fields)
+
+    cycle = ("--cycle", "ok,fail", "--service-ms", "20")
+    with ThreadPoolExecutor() as threads:
+        return {
+            "open": threads.submit(one, 3, rate_rps=90, seed=5, warmup_s=0.5, duration_s=2.5),
+            "closed": threads.submit(
+                one, 2, cycle, users=2, warmup_s=0, duration_s=0.5, min_samples=40, max_duration_s=20
+            ),
+        }
+
+
+def test_three_workers_send_exactly_the_schedule_of_one(side_by_side: dict[str, Future[LoadResult]]) -> None:
+    result = side_by_side["open"].result()
+    due_s = [due for due in takewhile(lambda due: due < 3.0, poisson_arrivals(90, 5)) if due >= 0.5]
+    assert result.samples == len(due_s)
+    assert sum(worker.requests for worker in result.workers) == len(due_s)
+    assert max(worker.requests for worker in result.workers) <= len(due_s) / 3 + 2
+    assert len({worker.pid for worker in result.workers}) == 3
+    for worker in result.workers:
+        assert worker.lateness is not None
+        assert worker.lateness.samples == worker.requests
+        assert worker.loop_lag is not None
+        assert worker.cpu_cores_mean is not None
+        assert 0 < worker.cpu_cores_mean < 1
+
+
+def test_a_closed_loop_of_two_workers_goes_on_until_all_have_samples_enough(
+    side_by_side: dict[str, Future[LoadResult]],
+) -> None:
+    # Two users of a 20 ms server that fails every second time: 50 successes a second at most.
+    result = side_by_side["closed"].result()
+    assert result.samples >= 40
+    assert 0.8 <= result.window_s < 20
+    assert [group.status for group in result.error_groups] == [500]
+    assert result.error_groups[0].count == pytest.approx(result.samples, abs=3)
+    assert min(worker.requests for worker in result.workers) > 0
+    assert result.throughput_rps.value == pytest.approx(result.samples / result.window_s, rel=0.1)
+
+
+def test_a_worker_that_is_killed_voids_the_result_and_hangs_nobody(tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def kill_one(progress: LoadProgress) -> None:
+        if not killed and progress.requests:
+            family = psutil.Process().children(recursive=True)
+            victim = next(process for process in family if "--worker" in process.cmdline())
+            killed.append(victim.pid)
+            victim.kill()
+
+    spec = LoadSpec(url="", rate_rps=60, warmup_s=0, duration_s=3, timeout_s=5)
+    with stub_server(tmp_path) as server:
+        result = run_load(
+            spec.model_copy(update={"url": server.url}), PAYLOAD, workers=Workers(2), on_progress=kill_one
+        )
+    assert not result.valid
+    assert (
+        f"1 of 2 workers ended during the test, and their requests with them; process {killed[0]} by exit"
+        in (result.invalid_reasons[0])
+    )
+    assert len(result.workers) == 1
+    assert 60 <= result.samples <= 120  # half of about 180
+
+
+@pytest.mark.slow
+def test_nothing_that_succeeds_ends_a_distributed_test_too(tmp_path: Path) -> None:
+    with (
+        stub_server(tmp_path, "--cycle", "reject", "--service-ms", "0") as server,
+        pytest.raises(LoadTestError, match="failed with: HTTP 400: this is a reject"),
+    ):
+        load(server.url, 2, users=2, warmup_s=0, duration_s=600)
+
+
+@pytest.mark.slow
+def test_workers_of_another_command_join_by_the_masters_address(tmp_path: Path) -> None:
+    address, output = f"127.0.0.1:{free_port()}", tmp_path / "result.json"
+    (tmp_path / "body.npy").write_bytes(b"1234")
+    with stub_server(tmp_path) as server:
+        load_args = ("--rate", "40", "--warmup", "0", "--duration", "1.5", "-o", str(output))
+        joining = ("--workers", "1", "--expect-workers", "1", "--master-bind", address)
+        body = ("--payload", str(tmp_path / "body.npy"))
+        with start(python_module("dyno", "load-worker", address), log=tmp_path / "worker.log") as worker:
+            done = subprocess.run(
+                python_module("dyno", "load", server.url, *load_args, *joining, *body),
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            until(lambda: worker.returncode() is not None)
+            assert worker.returncode() == 0, worker.log_tail()
+    result = read_record(output, LoadResult)
+    assert f"waiting for 1 worker: dyno load-worker {address}" in done.stderr
+    assert [worker_usage.worker for worker_usage in result.workers] == [1, 2]
+    assert result.samples == sum(1 for _ in takewhile(lambda due: due < 1.5, poisson_arrivals(40, 0)))
+    assert "worker 2  " in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+def test_stopping_a_distributed_test_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "body.npy").write_bytes(b"1234")
+    with stub_server(tmp_path) as server:
+        command = ("dyno", "load", server.url, "--warmup", "0", "--duration", "600", "--rate", "20")
+        more = ("--workers", "2", "--payload", str(tmp_path / "body.npy"))
+        log, env = tmp_path / "load.log", {"TMPDIR": str(tmp_path)}
+        with start(python_module(*command, *more), log=log, env=env) as parent:
+            until(lambda: "req/s" in parent.log_tail())
+            family = psutil.Process(parent.pid).children(recursive=True)
+            assert sum("--worker" in process.cmdline() for process in family) == 2
+            os.kill(parent.pid, number)
+            until(lambda: parent.returncode() is not None)
+            until(lambda: not any(alive(process) for process in family))
+            until(lambda: not list(tmp_path.glob("dyno-load-*")))
+
+
+def test_a_worker_that_never_starts_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise RuntimeError('no such luck')")
+    monkeypatch.setattr("loadgen.fleet.LOCUSTFILE", broken)
+    began = time.monotonic()
+    with (
+        stub_server(tmp_path) as server,
+        pytest.raises(LoadTestError, match=r"(?s)ended early.*no such luck"),
+    ):
+        load(server.url, 2, users=2)
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("workers", [Workers(0), Workers(3), Workers(1, remote=1), Workers(500)])
+def test_workers_that_cannot_be_are_refused(workers: Workers) -> None:
+    with pytest.raises(ConfigError):
+        run_load(LoadSpec(url="http://127.0.0.1:1", users=2), PAYLOAD, workers=workers)
+
+
+def test_an_address_is_a_host_and_perhaps_a_port() -> None:
+    assert parse_address("10.0.0.7") == ("10.0.0.7", 5557)
+    assert parse_address("10.0.0.7:99") == ("10.0.0.7", 99)
+    for wrong in ("", ":5", "a:b", "a:0", "a:70000"):
+        with pytest.raises(ConfigError, match="no HOST or HOST:PORT"):
+            parse_address(wrong)
+
+
+def test_a_plan_from_a_master_stays_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "from" / "sub").mkdir(parents=True)
+    (tmp_path / "from" / "plan.json").write_bytes(b"{}")
+    (tmp_path / "from" / "sub" / "a.bin").write_bytes(b"1")
+    (tmp_path / "from" / "kept.txt").write_bytes(b"2")
+    files = pack_folder(tmp_path / "from", ["plan.json", "sub", "missing"])
+    assert files == {"plan.json": b"{}", "sub/a.bin": b"1"}
+    unpack_folder(files, tmp_path / "to")
+    assert (tmp_path / "to" / "sub" / "a.bin").read_bytes() == b"1"
+    for name in ("../out", "/etc/out", "sub/../../out"):
+        with pytest.raises(LoadTestError, match="leads out of the plan"):
+            unpack_folder({name: b""}, tmp_path / "to")
+
+
+def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "recording-0.npz"
+    for content in (b"", b"PK\x03\x04 not a zip", b"\x80\x04."):
+        wrong.write_bytes(content)
+        with pytest.raises(LoadTestError, match="no recording"):
+            received(wrong)

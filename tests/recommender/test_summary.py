@@ -1,0 +1,45 @@
+"""The tables on stdout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dyno.records import Limits, Recommendation, Trial
+from recommender.rank import rank
+from recommender.summary import print_summary
+from tests.recommender.measured import instance, point, trial
+
+if TYPE_CHECKING:
+    import pytest
+
+LATE = {"invalid_reasons": ("requests were sent late",)}
+VALID = trial(point(50.0), on=instance("c6i.large"))
+VOID = trial(point(900.0).model_copy(update=LATE))
+
+
+def _printed(capsys: pytest.CaptureFixture[str], *trials: Trial) -> list[str]:
+    ranking, rejected = rank(trials, Limits())
+    found = Recommendation(
+        model="m.onnx",
+        model_digest="0",
+        created_at="2026-01-01T00:00:00+00:00",
+        limits=Limits(),
+        host=trials[0].points[0].host,
+        ranking=ranking,
+        rejected=rejected,
+    )
+    print_summary(found, Path("run"))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_void_configuration_is_marked_and_its_reason_said(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = _printed(capsys, VALID, VOID)
+    marked = next(line for line in lines if "c5.large" in line)
+    assert marked.split()[:2] == ["2", "void"]
+    assert "Void, behind all valid ones: rank 2: requests were sent late" in lines
+    assert not any(line.startswith("No winner") for line in lines)
+
+
+def test_where_all_are_void_there_is_no_winner(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "No winner: no configuration was measured validly." in _printed(capsys, VOID)
