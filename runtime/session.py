@@ -31,7 +31,8 @@ _pool = threading.local()  # .settings: those of the calling thread's pool, whic
 class Session:
     """A loaded artifact. Any number of threads may run it: each inference has a lane of its own.
 
-    Lanes are made as they are needed (as many as ever ran side by side) and share the weights.
+    Lanes are made as they are needed (as many as ever ran side by side) and share the weights. One that is
+    compiled for several shapes is a `runtime.buckets.BucketedSession`.
     """
 
     def __init__(
@@ -63,6 +64,10 @@ class Session:
         """
         pinned = _checked_cores(cores, threads)
         manifest = open_artifact(path, processor())
+        if manifest.buckets:
+            from runtime.buckets import BucketedSession  # which imports this module
+
+            return BucketedSession(path, manifest, threads or len(pinned or usable_cores()), pinned)
         weights = map_weights(path / WEIGHTS_NAME, manifest.weights) if manifest.weights else []
         ffi = tvm_light.load()
         library = str((path / LIBRARY_NAME).resolve())
