@@ -1,4 +1,4 @@
-"""A finished artifact of several shapes, tried: right between its buckets, and how long each of them takes."""
+"""A finished artifact of several shapes, tried: is it right between its buckets, how long does each take."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUDGET_S, LEAST_ROUNDS, MOST_ROUNDS = 0.3, 5, 50  # for each bucket
 def check_between(
     family: Family, session: BucketedSession, manifest: Manifest, *, seed: int, target: str
 ) -> ParityReport:
-    """Run each bucket on the request that it pads most, then that as the runtime would; give the worst figures.
+    """Run each bucket on what it pads most, and that as the runtime would; give the worst figures.
 
     Raises:
         ParityError: an output differs from the source model's by more than the buckets' own tolerance.

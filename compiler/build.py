@@ -145,8 +145,8 @@ def compile_model(
 ) -> Manifest:
     """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
 
-    `shapes` fixes input shapes that the file leaves open, by input name; a size may be a text that names several
-    ("1..32", "1|4|8": see `compiler.shapes`). `on_stage` is called with each
+    `shapes` fixes input shapes that the file leaves open, by input name; a size may be a text that names
+    several ("1..32", "1|4|8": see `compiler.shapes`). `on_stage` is called with each
     stage's name as it begins; `on_tuning` with a line of text for each kernel that was measured, and with
     what is wrong with the tuning records, which is a UserWarning where it is None.
 

@@ -10,6 +10,7 @@ import click
 
 from dyno import console
 from dyno.errors import ConfigError
+from dyno.shape_flag import split_shapes
 
 if TYPE_CHECKING:
     from runtime.manifest import Buckets, TuningFacts
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME=1..32,3,224,224",
     help="Shape of an input that the model leaves open; once for each. A size is a number; a list of exact "
-    "sizes, '1|4|8'; a range, 1..32, compiled for some sizes, to the next of which requests are padded with "
-    "zeros; or a range with the sizes to compile, '1..32@1|8|32'. Dimensions of one symbolic name in the model "
-    "move together, as do those without a name that are given equal ranges.",
+    "sizes, '1|4|8'; a range, 1..32, compiled for some sizes, to the next of which requests are padded "
+    "with zeros; or a range with the sizes to compile, '1..32@1|8|32'. Dimensions of one symbolic name in "
+    "the model move together, as do those without a name that are given equal ranges.",
 )
 @click.option(
     "--tolerance",
@@ -177,23 +178,6 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     )
 
 
-def split_shapes(texts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Take `name=1,3,224,224` texts apart: the sizes, as texts, by input name.
-
-    Raises:
-        ConfigError: a text has no name, or one is given twice.
-    """
-    shapes: dict[str, tuple[str, ...]] = {}
-    for text in texts:
-        name, sign, sizes = text.rpartition("=")
-        if not sign or not name:
-            raise ConfigError(f"--shape {text}: expected NAME=SIZE,SIZE,…, e.g. image=1..32,3,224,224")
-        if name in shapes:
-            raise ConfigError(f"--shape {name} is given twice")
-        shapes[name] = tuple(sizes.split(",")) if sizes else ()
-    return shapes
-
-
 def _show(manifest: object, output: Path, seconds: float) -> None:
     from dyno.units import BYTES_PER_MIB, short_duration
     from runtime.manifest import Manifest
@@ -221,7 +205,7 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
 
 
 def _show_buckets(found: Buckets | None) -> None:
-    """Print what was compiled for several shapes, and what padding costs; nothing where there is one shape."""
+    """Print the shapes that were compiled, and what padding costs; nothing where there is one shape."""
     if found is None:
         return
     from runtime.buckets_text import bucket_rows, columns, sentences

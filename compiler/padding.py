@@ -1,8 +1,8 @@
 """Whether a request may be padded up to a larger shape, and run in pieces: seen on the source model itself.
 
 Before anything is compiled, the source model runs requests of sizes between the buckets twice, as they are
-and padded with zeros. Where an output differs by more than rounding, padding would give wrong answers, and the
-range is refused. Whether rows depend on one another is seen by changing all others but one.
+and padded with zeros. Where an output differs by more than rounding, padding would give wrong answers, and
+the range is refused. Whether rows depend on one another is seen by changing all others but one.
 """
 
 from __future__ import annotations
@@ -117,8 +117,9 @@ def _check_count(axes: tuple[Axis, ...]) -> None:
         end = longest.sizes[-1]
         few = "|".join(map(str, sorted({max(longest.low, end // 4), max(longest.low, end // 2), end})))
         raise ConfigError(
-            f"--shape: {count} shapes would be compiled ({listed}); at most {MOST_BUCKETS} are. Take a smaller "
-            f"range, or say which sizes to compile, e.g. {longest.low}..{end}@{few} for {longest.name}"
+            f"--shape: {count} shapes would be compiled ({listed}); at most {MOST_BUCKETS} are. Take a "
+            f"smaller range, or say which sizes to compile, e.g. {longest.low}..{end}@{few} for "
+            f"{longest.name}"
         )
 
 
@@ -135,7 +136,7 @@ def _least(axis: Axis, size: int) -> int:
 
 
 def _trials(axes: tuple[Axis, ...]) -> Iterator[tuple[Sizes, Sizes]]:
-    """Give requests and their buckets: each of each axis with the others small, then one padded on all axes."""
+    """Give requests and buckets: each size of each axis with the others small, then one padded on all."""
     small = tuple(axis.sizes[0] for axis in axes)
     for index, axis in enumerate(axes):
         for size in axis.sizes:

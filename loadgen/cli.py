@@ -11,6 +11,7 @@ import click
 from dyno.console import say
 from dyno.cores import parse_cores
 from dyno.errors import ConfigError
+from dyno.shape_flag import fixed_shapes
 
 if TYPE_CHECKING:
     from dyno.records import LoadResult, LoadSpec
@@ -114,6 +115,13 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     type=click.Path(path_type=Path),
     help="Request body (default: random tensors for the inputs that the server declares).",
 )
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=8,3,224,224",
+    help="Shape of the random input, where the model takes several (default: the smallest).",
+)
 @click.option("--content-type", help="Content type of --payload (default: by the file's ending).")
 @click.option(
     "--seed",
@@ -168,6 +176,7 @@ def load_command(
     max_duration_s: float,
     timeout_s: float,
     payload_path: Path | None,
+    shapes: tuple[str, ...],
     content_type: str | None,
     seed: int,
     output: Path | None,
@@ -194,6 +203,8 @@ def load_command(
         raise click.UsageError("--find-rate and --limit belong together.")
     if find_rate and (users is not None or trace_path is not None):
         raise click.UsageError("--find-rate searches the rate of an open loop: no --users, no --trace.")
+    if shapes and payload_path is not None:
+        raise click.UsageError("--shape is for random input; the file of --payload has a shape of its own.")
     if content_type is not None and payload_path is None:
         raise click.UsageError("--content-type needs --payload.")
     from dyno.records import LoadSpec, write_record
@@ -219,7 +230,7 @@ def load_command(
         timeout_s=timeout_s,
         seed=seed,
     )
-    payload = _payload(spec, payload_path, content_type)
+    payload = _payload(spec, payload_path, content_type, shapes)
     if find_rate:
         from loadgen.search_cli import search
 
@@ -243,13 +254,13 @@ def load_command(
     return EXIT_INVALID if strict and not result.valid else 0
 
 
-def _payload(spec: LoadSpec, path: Path | None, content_type: str | None) -> Payload:
+def _payload(spec: LoadSpec, path: Path | None, content_type: str | None, shapes: tuple[str, ...]) -> Payload:
     from loadgen.payload import payload_from_file
     from loadgen.signature import payload_from_server
 
     if path is not None:
         return payload_from_file(path, content_type)
-    return payload_from_server(spec.url, spec.seed)
+    return payload_from_server(spec.url, spec.seed, fixed_shapes(shapes))
 
 
 def _print(result: LoadResult, *, as_json: bool) -> None:

@@ -38,7 +38,7 @@ def pieces_by_padding(rows: int, sizes: Sequence[int]) -> tuple[Piece, ...]:
 
 
 def pieces_by_cost(rows: int, costs: Mapping[int, float]) -> tuple[Piece, ...]:
-    """Split `rows` in the cheapest way, by what a run of each size costs; in one piece where that is close."""
+    """Split `rows` in the cheapest way, by what a run of each size costs; in one piece where it is close."""
     largest = max(costs)
     bulk = max(0, rows // largest - 1)  # that much of a large request is certain to go in the largest size
     best = _cheapest(tuple(sorted(costs.items())), rows - bulk * largest)

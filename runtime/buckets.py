@@ -44,12 +44,14 @@ class BucketedSession(Session):
         # Not the base's: that makes a lane of one fixed shape, which here each part does for itself.
         if manifest.buckets is None:
             raise ArtifactError(f"{folder} is compiled for one shape, not for several")
+        tvm_light.load()  # with the artifact, not with its first inference
         self.manifest = manifest
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
         self.threads = threads
         self.cores = cores
         self.axes: tuple[Axis, ...] = manifest.buckets.axes
+        self.most_rows = _most_rows(self.axes)
         self._folder = folder
         self._buckets: Buckets = manifest.buckets
         self._by_sizes: dict[Sizes, Bucket] = {bucket.sizes: bucket for bucket in self._buckets.buckets}
@@ -259,6 +261,16 @@ def fill(buffer: Array, array: Array) -> None:
     buffer[tuple(slice(size) for size in array.shape)] = array
     for dimension, size in enumerate(array.shape):
         buffer[(*(slice(None),) * dimension, slice(size, None))] = 0
+
+
+def _most_rows(axes: tuple[Axis, ...]) -> int | None:
+    """Give the number of rows up to which every number is taken; None: there is none, or no such axis."""
+    rows = next((axis for axis in axes if any(not place.dimension for place in axis.inputs)), None)
+    if rows is None or rows.splits:
+        return None
+    if rows.padded:
+        return rows.sizes[-1]
+    return next((size for size in rows.sizes if size + 1 not in rows.sizes), 1) if rows.sizes[0] == 1 else 1
 
 
 def _places(places: Iterable[tuple[Place, ...]]) -> dict[tuple[str, int], int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.manifest import Axis, Buckets
+from runtime.manifest import Axis, Bucket, Buckets
 
 Row = tuple[str, ...]
 
@@ -34,7 +34,7 @@ def sentences(found: Buckets) -> list[str]:
 
 def columns(found: Buckets) -> Row:
     """Name the columns; the first is the bucket."""
-    times = ("ms", f"ms per {_unit(found)}") if found.measured_on else ()
+    times = ("ms", "ms per row") if found.measured_on else ()
     return ("bucket", *times, "GFLOP", "most padding", "at")
 
 
@@ -45,7 +45,7 @@ def bucket_rows(found: Buckets) -> list[Row]:
         times: Row = ()
         if found.measured_on:
             ms = bucket.p50_ms
-            times = ("", "") if ms is None else (f"{ms:.3f}", f"{ms / bucket.sizes[0]:.3f}")
+            times = ("", "") if ms is None else (f"{ms:.3f}", f"{ms / _rows(found, bucket):.3f}")
         rows.append(
             (
                 "x".join(map(str, bucket.sizes)),
@@ -58,5 +58,9 @@ def bucket_rows(found: Buckets) -> list[Row]:
     return rows
 
 
-def _unit(found: Buckets) -> str:
-    return found.axes[0].name
+def _rows(found: Buckets, bucket: Bucket) -> int:
+    """Give a bucket's rows: its size on an axis that is the first dimension wherever it is one, or 1."""
+    for axis, size in zip(found.axes, bucket.sizes, strict=True):
+        if not any(place.dimension for place in axis.inputs):
+            return size
+    return 1

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dyno.errors import ConfigError
 from dyno.records import TensorSpec
 
 Array = npt.NDArray[Any]
@@ -19,6 +20,29 @@ def random_feeds(specs: tuple[TensorSpec, ...], seed: int) -> dict[str, Array]:
     """
     rng = np.random.default_rng(seed)
     return {spec.name: _random_array(spec, rng) for spec in specs}
+
+
+def at_shapes(specs: tuple[TensorSpec, ...], shapes: dict[str, tuple[int, ...]]) -> tuple[TensorSpec, ...]:
+    """Give the inputs with the shapes that `shapes` states; the others as they are.
+
+    Raises:
+        ConfigError: a shape for an unknown input, of another rank, or against a fixed size.
+    """
+    names = [spec.name for spec in specs]
+    for name in shapes:
+        if name not in names:
+            raise ConfigError(f"--shape {name}: no such input; the inputs are: {', '.join(names)}")
+    return tuple(_at_shape(spec, shapes[spec.name]) if spec.name in shapes else spec for spec in specs)
+
+
+def _at_shape(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:
+    fits = len(shape) == len(spec.shape) and all(
+        want is None or want == size for want, size in zip(spec.shape, shape, strict=True)
+    )
+    if not fits:
+        shown = ", ".join("any" if size is None else str(size) for size in spec.shape)
+        raise ConfigError(f"--shape {spec.name}={','.join(map(str, shape))}: the input's shape is [{shown}]")
+    return TensorSpec(name=spec.name, dtype=spec.dtype, shape=shape)
 
 
 def _random_array(spec: TensorSpec, rng: np.random.Generator) -> Array:

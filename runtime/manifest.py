@@ -170,8 +170,8 @@ class Axis(Record):
     """A size that a request may choose, and the dimensions that have it together.
 
     Where `padded`, any size from `low` to the largest of `sizes` is taken: a request is padded with zeros up
-    to the next of `sizes`, and `outputs` are cut back. Zeros, because in a mask they hide what they pad, because
-    0 is a valid id, and because nothing has to be copied for them. Else only `sizes` are taken.
+    to the next of `sizes`, and `outputs` are cut back. Zeros, because in a mask they hide what they pad,
+    because 0 is a valid id, and because nothing has to be copied for them. Else only `sizes` are taken.
     """
 
     name: str = Field(description="the model's own name for it, or that of its first dimension: image[0]")

@@ -41,6 +41,7 @@ class Session:
         self.manifest = manifest
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
+        self.most_rows: int | None = None  # of a first axis that is left open
         self.threads = threads
         self.cores = cores
         self._ffi = tvm_light.load()

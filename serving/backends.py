@@ -57,6 +57,7 @@ class ArtifactBackend:
         self._session = session
         self.inputs = session.inputs
         self.outputs = session.outputs
+        self.most_rows = session.most_rows  # no more can be joined; None: any number
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run one inference."""

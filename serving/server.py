@@ -113,9 +113,9 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def warm_up(path: Path, pool: WorkerPool) -> None:
-    """Run one inference on zeros in every worker; free sizes are 1.
+    """Run one inference on zeros in every worker; free sizes are the smallest.
 
-    A model with free sizes may need others than 1: that is said and no error.
+    A model whose free sizes have no limits may need others than 1: that is said and no error.
 
     Raises:
         ModelError: a model of fixed shape fails.
@@ -136,13 +136,10 @@ def warm_up(path: Path, pool: WorkerPool) -> None:
 
 
 def zeros(inputs: Iterable[TensorSpec]) -> dict[str, np.ndarray]:
-    """Make an input of zeros; free sizes become 1."""
+    """Make an input of zeros; free sizes become the smallest."""
     import numpy as np
 
-    return {
-        spec.name: np.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
-        for spec in inputs
-    }
+    return {spec.name: np.zeros(spec.smallest, spec.dtype) for spec in inputs}
 
 
 def _check_name(name: str) -> None:
@@ -217,8 +214,13 @@ def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | No
     if reason is not None:
         say(f"no batching: {reason}")
         return None
-    say(f"batching: up to {settings.max_batch} rows, a delay of {settings.batch_delay_ms:g} ms at most")
-    return BatchLimits(settings.max_batch, settings.batch_delay_ms / 1000)
+    # Backends other than an artifact know no such bound.
+    rows = min(settings.max_batch, getattr(pool.backends[0], "most_rows", None) or settings.max_batch)
+    if rows == 1:
+        say("no batching: the artifact is compiled for exact sizes, and 2 rows are not among them")
+        return None
+    say(f"batching: up to {rows} rows, a delay of {settings.batch_delay_ms:g} ms at most")
+    return BatchLimits(rows, settings.batch_delay_ms / 1000)
 
 
 def _listen(settings: ServeSettings, listener: socket.socket) -> None:

@@ -51,7 +51,11 @@ def encoder(*, mask: bool, heads: int = 2) -> onnx.ModelProto:
     values += [weights(f"w{name}", WIDTH, WIDTH, seed=seed) for seed, name in enumerate("qkv")]
     values += [constant("join", [0, 0, WIDTH]), constant("middle", [1, 2]), constant("first", 0)]
     values += [constant("scale", 0.35, "float32"), constant("one", 1.0, "float32")]
-    values += [constant("lowest", -3.4e38, "float32"), weights("gamma", WIDTH, seed=4), weights("beta", WIDTH)]
+    values += [
+        constant("lowest", -3.4e38, "float32"),
+        weights("gamma", WIDTH, seed=4),
+        weights("beta", WIDTH),
+    ]
     values += [weights("w1", WIDTH, 2 * WIDTH, seed=5), weights("w2", 2 * WIDTH, WIDTH, seed=6)]
     outputs = [tensor("hidden", ["batch", "sequence", WIDTH]), tensor("pooled", ["batch", WIDTH])]
     return model(nodes, inputs, outputs, values)
@@ -75,7 +79,7 @@ def scaled_by_all() -> onnx.ModelProto:
 
 
 def smoothed(length: str = "length") -> onnx.ModelProto:
-    """Two convolutions along a sequence, with a bias: the edge of the second reads what the first made of it."""
+    """Two convolutions along a sequence, with a bias: the second reads at the edge what the first made there."""
     nodes = [
         node("Conv", "x w b", "c", pads=[1, 1], kernel_shape=[3]),
         node("Conv", "c w2", "y", pads=[1, 1], kernel_shape=[3]),
