@@ -18,7 +18,7 @@ BUDGET_S, LEAST_ROUNDS, MOST_ROUNDS = 0.3, 5, 50  # for each bucket
 def check_between(
     family: Family, session: BucketedSession, manifest: Manifest, *, seed: int, target: str
 ) -> ParityReport:
-    """Run each bucket on what it pads most, and that as the runtime would; give the worst figures.
+    """Run each bucket on what it pads most; that again as the runtime would. Give the worst figures.
 
     Raises:
         ParityError: an output differs from the source model's by more than the buckets' own tolerance.
@@ -44,9 +44,9 @@ def _check(row: Parity, bucket: Bucket, report: ParityReport, target: str) -> No
     if row.max_rel <= report.tolerance_max_rel:
         return
     raise ParityError(
-        f"a request of {_shown(bucket.worst_sizes)}, padded to the bucket {_shown(bucket.sizes)}: output "
-        f"{row.output!r} differs from {report.reference} by {row.max_rel:.2e} of its largest value (tolerance "
-        f"{report.tolerance_max_rel:.0e}); the artifact is not kept",
+        f"a request of {_shown(bucket.worst_sizes)}, padded to bucket {_shown(bucket.sizes)}: output "
+        f"{row.output!r} differs from {report.reference} by {row.max_rel:.2e} of its largest value "
+        f"(tolerance {report.tolerance_max_rel:.0e}); the artifact is not kept",
         stage="verify",
         target=target,
     )

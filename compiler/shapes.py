@@ -23,8 +23,8 @@ GRAMMAR = (
     "a size (8), a list of exact sizes (1|4|8), a range (1..32) or a range with its buckets (1..32@1|8|32)"
 )
 MOST_BUCKETS = 64
-_RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})(?:@(\d{1,9}(?:\|\d{1,9})*))?")
-_LIST = re.compile(r"\d{1,9}(?:\|\d{1,9})*")
+_RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})(?:@([0-9]{1,9}(?:\|[0-9]{1,9})*))?")
+_LIST = re.compile(r"[0-9]{1,9}(?:\|[0-9]{1,9})*")
 
 
 @dataclass(frozen=True)

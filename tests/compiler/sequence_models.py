@@ -79,7 +79,7 @@ def scaled_by_all() -> onnx.ModelProto:
 
 
 def smoothed(length: str = "length") -> onnx.ModelProto:
-    """Two convolutions along a sequence, with a bias: the second reads at the edge what the first made there."""
+    """Two convolutions along a sequence: the second reads at the edge what the first made there, its bias."""
     nodes = [
         node("Conv", "x w b", "c", pads=[1, 1], kernel_shape=[3]),
         node("Conv", "c w2", "y", pads=[1, 1], kernel_shape=[3]),
