@@ -41,6 +41,7 @@ from runtime.manifest import (
     WeightsFile,
     bucket_folder,
 )
+from runtime.session import Session
 
 THREADS = 1  # what buckets are timed with
 Sizes = tuple[int, ...]
@@ -161,8 +162,8 @@ def _bucket(sizes: Sizes, part: Manifest, axes: tuple[Axis, ...]) -> Bucket:
 
 def _tried(job: FamilyCompile, stage: Path, manifest: Manifest, say: Callable[[str], None]) -> Manifest:
     """Run the finished artifact at sizes between its buckets, and time each bucket."""
-    session = BucketedSession.load(stage, threads=THREADS)
-    if not isinstance(session, BucketedSession) or manifest.buckets is None:
+    session, buckets = Session.load(stage, threads=THREADS), manifest.buckets
+    if not isinstance(session, BucketedSession) or buckets is None:
         return manifest
     times = list(manifest.stages)
     if manifest.parity is not None:
@@ -179,9 +180,7 @@ def _tried(job: FamilyCompile, stage: Path, manifest: Manifest, say: Callable[[s
         bucket.model_copy(update={"p50_ms": p50_ms[bucket.sizes]}) for bucket in manifest.buckets.buckets
     ]
     facts = {"buckets": tuple(timed), "measured_on": host_facts().cpu_model, "measured_threads": THREADS}
-    return manifest.model_copy(
-        update={"stages": tuple(times), "buckets": manifest.buckets.model_copy(update=facts)}
-    )
+    return manifest.model_copy(update={"stages": tuple(times), "buckets": buckets.model_copy(update=facts)})
 
 
 def _input(spec: TensorSpec, axes: tuple[Axis, ...]) -> TensorSpec:

@@ -198,7 +198,8 @@ def advice(template: Template, axes: Sequence[Axis], changed: Sequence[int]) -> 
         name: ["" if size is None else str(size) for size in shape] for name, shape in template.shapes.items()
     }
     for index, (free, axis) in enumerate(zip(template.axes, axes, strict=True)):
-        shown = "|".join(map(str, axis.sizes)) if index in changed else str(free.span)
+        exact = "|".join(map(str, sorted({axis.low, *axis.sizes})))
+        shown = exact if index in changed else str(free.span)
         for place in free.places:
             texts[place.tensor][place.dimension] = shown
     named = {place.tensor for index in changed for place in template.axes[index].places}

@@ -51,7 +51,7 @@ def fetch_signature(url: str) -> tuple[TensorSpec, ...]:
 
 
 def parse_signature(text: bytes) -> tuple[TensorSpec, ...]:
-    """Read the metadata answer; -1 in a shape is any size, or one within the limits that our server tells.
+    """Read the metadata answer; -1 in a shape is any size, or one within limits that our server tells.
 
     Raises:
         ValueError, KeyError, TypeError: the answer does not follow the protocol.
@@ -67,15 +67,24 @@ def _tensor(entry: Any) -> TensorSpec:
     if datatype not in NUMPY_NAMES:
         raise ValueError(f"input {entry['name']!r} has type {datatype}, which random values can't stand for")
     shape = tuple(None if int(size) < 0 else int(size) for size in entry["shape"])
-    limits = _limits(entry.get("parameters", {}).get("limits"), len(shape))
+    limits = _limits(entry, len(shape))
     return TensorSpec(name=entry["name"], dtype=NUMPY_NAMES[datatype], shape=shape, limits=limits)
 
 
-def _limits(told: Any, rank: int) -> tuple[tuple[int, int] | None, ...]:
-    """Read the smallest and largest size of each axis; nothing where another server says something else."""
-    if not isinstance(told, list) or len(told) != rank:
+def _limits(entry: dict[str, Any], rank: int) -> tuple[tuple[int, int] | None, ...]:
+    """Read the smallest and largest size of each axis; none where a server says something else there."""
+    parameters = entry.get("parameters")
+    told = parameters.get("limits") if isinstance(parameters, dict) else None
+    if not isinstance(told, list) or len(told) != rank or not all(map(_is_limit, told)):
         return ()
-    return tuple((int(entry[0]), int(entry[1])) if entry else None for entry in told)
+    return tuple(None if limit is None else (limit[0], limit[1]) for limit in told)
+
+
+def _is_limit(value: Any) -> bool:
+    if value is None:
+        return True
+    numbers = isinstance(value, list) and len(value) == 2 and all(type(size) is int for size in value)
+    return numbers and 0 < value[0] <= value[1]
 
 
 def _get(address: str) -> bytes:

@@ -26,7 +26,7 @@ def fitting(size: int, sizes: Sequence[int]) -> int | None:
 
 def pieces_by_padding(rows: int, sizes: Sequence[int]) -> tuple[Piece, ...]:
     """Split `rows` so that no piece is padded by more than a third, but for one below the smallest size."""
-    found = []
+    found: list[Piece] = []
     while rows:
         fit, full = fitting(rows, sizes), max((each for each in sizes if each <= rows), default=None)
         if fit is not None and (full is None or fit - rows <= MOST_PADDING * fit):

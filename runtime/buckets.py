@@ -55,7 +55,7 @@ class BucketedSession(Session):
         self._folder = folder
         self._buckets: Buckets = manifest.buckets
         self._by_sizes: dict[Sizes, Bucket] = {bucket.sizes: bucket for bucket in self._buckets.buckets}
-        self._weights = _weights(folder, manifest)
+        self._shared = _weights(folder, manifest)
         self._parts: dict[Sizes, Session] = {}
         self._observer: Observer | None = None
         self._lock = threading.Lock()
@@ -168,7 +168,7 @@ class BucketedSession(Session):
         folder = self._folder / bucket.folder
         manifest = read_bucket(self._folder, bucket)
         found = manifest.weights.tensors if manifest.weights else ()
-        weights = [self._weights[spec.offset, spec.dtype, spec.shape] for spec in found]
+        weights = [self._shared[spec.offset, spec.dtype, spec.shape] for spec in found]
         library = str((folder / LIBRARY_NAME).resolve())
         try:
             return Session(manifest, tvm_light.load().load_module(library), weights, self.threads, self.cores)
