@@ -176,9 +176,7 @@ def _tried(job: FamilyCompile, stage: Path, manifest: Manifest, say: Callable[[s
     began = time.perf_counter()
     p50_ms = measure(session)
     times.append(_since("measure", began))
-    timed = [
-        bucket.model_copy(update={"p50_ms": p50_ms[bucket.sizes]}) for bucket in manifest.buckets.buckets
-    ]
+    timed = [bucket.model_copy(update={"p50_ms": p50_ms[bucket.sizes]}) for bucket in buckets.buckets]
     facts = {"buckets": tuple(timed), "measured_on": host_facts().cpu_model, "measured_threads": THREADS}
     return manifest.model_copy(update={"stages": tuple(times), "buckets": buckets.model_copy(update=facts)})
 

@@ -11,7 +11,7 @@ from dyno.errors import LoadTestError
 from dyno.records import TensorSpec
 from loadgen.endpoint import check_listening, server_root
 from loadgen.payload import Payload, payload_for
-from runtime.feeds import at_shapes
+from runtime.feeds import Shapes, at_shapes
 
 METADATA_PATH = "/v2/models/model"
 TIMEOUT_S = 10.0
@@ -23,7 +23,7 @@ NUMPY_NAMES = {
 }
 
 
-def payload_from_server(url: str, seed: int, shapes: dict[str, tuple[int, ...]] | None = None) -> Payload:
+def payload_from_server(url: str, seed: int, shapes: Shapes | None = None) -> Payload:
     """Make a request body for the model behind an endpoint; of `shapes`, or the smallest that it takes.
 
     Raises:

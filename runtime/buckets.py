@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -121,6 +122,11 @@ class BucketedSession(Session):
             )
             for spec in self.inputs
         }
+
+    @property
+    def buckets(self) -> tuple[Sizes, ...]:
+        """The compiled shapes, by the size of each axis."""
+        return tuple(self._by_sizes)
 
     def part(self, sizes: Sizes) -> Session:
         """Give the session of one compiled shape, by the size of each axis.
@@ -251,6 +257,19 @@ class BucketedSession(Session):
             axis = self._axis_of_output.get((name, dimension))
             # A dimension may hold several for each row: boxes of all images, one image behind another.
             yield slice(size if axis is None else size // bucket[axis] * wanted[axis])
+
+
+def one_shape(session: Session, sizes: Sizes | None) -> Session:
+    """Give the session of one compiled shape: that of `sizes`, or the largest.
+
+    Raises:
+        ConfigError: there is no such bucket.
+    """
+    if isinstance(session, BucketedSession):
+        return session.part(sizes or max(session.buckets, key=math.prod))
+    if sizes is not None:
+        raise ConfigError(f"no bucket {_shown(sizes)}: this artifact has one shape")
+    return session
 
 
 def fill(buffer: Array, array: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from dyno.errors import ConfigError
 from dyno.records import TensorSpec
 
 Array = npt.NDArray[Any]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def random_feeds(specs: tuple[TensorSpec, ...], seed: int) -> dict[str, Array]:
@@ -22,7 +24,7 @@ def random_feeds(specs: tuple[TensorSpec, ...], seed: int) -> dict[str, Array]:
     return {spec.name: _random_array(spec, rng) for spec in specs}
 
 
-def at_shapes(specs: tuple[TensorSpec, ...], shapes: dict[str, tuple[int, ...]]) -> tuple[TensorSpec, ...]:
+def at_shapes(specs: tuple[TensorSpec, ...], shapes: Shapes) -> tuple[TensorSpec, ...]:
     """Give the inputs with the shapes that `shapes` states; the others as they are.
 
     Raises:

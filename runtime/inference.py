@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dyno.errors import ConfigError
 from dyno.files import write_bytes
 from dyno.records import TensorSpec
-from runtime.feeds import at_shapes, random_feeds
+from runtime.feeds import Shapes, at_shapes, random_feeds
 from runtime.session import Session
 
 Array = npt.NDArray[Any]
@@ -91,7 +91,7 @@ def load_inputs(
     texts: Sequence[str],
     *,
     seed: int,
-    shapes: dict[str, tuple[int, ...]] | None = None,
+    shapes: Shapes | None = None,
 ) -> dict[str, Array]:
     """Read `[NAME=]FILE.npy` inputs; seeded random ones, of `shapes` or the smallest, when none is given.
 

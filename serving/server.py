@@ -128,7 +128,7 @@ def warm_up(path: Path, pool: WorkerPool) -> None:
         pool.run_on_each(lambda backend: backend.run(zeros(backend.inputs)))
     except Exception as error:  # a backend may raise anything, and none of it is a bug here
         message = f"{path} fails its first inference, on zeros: {error}"
-        if all(None not in spec.shape for spec in pool.backends[0].inputs):
+        if all(None not in spec.shape or spec.limits for spec in pool.backends[0].inputs):
             raise ModelError(message) from error
         say(f"no warm-up: {message}")
         return

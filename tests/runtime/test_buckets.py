@@ -16,6 +16,7 @@ from runtime.artifact import read_bucket
 from runtime.buckets import BucketedSession
 from runtime.inspection import inspect_artifact, lines
 from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, read_manifest
+from runtime.profiler import profile
 from runtime.session import Session
 from tests.bucketed import Arrays, same, source
 from tests.compiler.models import conv_net, mlp, saved
@@ -192,6 +193,14 @@ def test_lanes_are_lent_by_bucket(net: Path) -> None:
         session.part((3,))
     with session.part((2,)).lane() as lane:
         assert lane.inputs["image"].shape == (2, 3, 12, 12)
+
+
+def test_a_profile_is_of_one_bucket_the_largest_unless_named(texts: Path) -> None:
+    small, large = (profile(texts, threads=1, repeats=5, bucket=sizes) for sizes in ((1, 4), None))
+    flops = [sum(kernel.gflop or 0 for kernel in found.kernels) for found in (small, large)]
+    assert 0 < 5 * flops[0] < flops[1]
+    with pytest.raises(ConfigError, match="no bucket 2x4; there are: 1x4, 1x8, 3x4, 3x8"):
+        profile(texts, threads=1, repeats=5, bucket=(2, 4))
 
 
 def test_a_new_artifact_replaces_one_of_several_shapes(exact: Path, tmp_path: Path) -> None:
