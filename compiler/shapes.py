@@ -24,6 +24,7 @@ GRAMMAR = (
 )
 MOST_BUCKETS = 64
 _RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})(?:@([0-9]{1,9}(?:\|[0-9]{1,9})*))?")
+_NUMBERED = re.compile(r"s[0-9]+")  # torch.export's own names, which say nothing to a reader
 _LIST = re.compile(r"[0-9]{1,9}(?:\|[0-9]{1,9})*")
 
 
@@ -156,7 +157,8 @@ def template(declared: Declared, given: Mapping[str, Sequence[Size]]) -> Templat
         for at, (size, symbol) in enumerate(zip(sizes, shape, strict=True)):
             if isinstance(size, Span):
                 key = f"symbol {symbol}" if isinstance(symbol, str) else f"span {size}"
-                title = symbol if isinstance(symbol, str) else f"{name}[{at}]"
+                named_so = isinstance(symbol, str) and not _NUMBERED.fullmatch(symbol)
+                title = str(symbol) if named_so else f"{name}[{at}]"
                 known_axis = axes.get(key, FreeAxis(title, size, ()))
                 places = (*known_axis.places, Place(tensor=name, dimension=at))
                 axes[key] = FreeAxis(known_axis.name, size, places)

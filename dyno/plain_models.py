@@ -73,10 +73,6 @@ class BaseModel:
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen")
 
-    def model_copy(self: M, *, update: dict[str, Any]) -> M:
-        """Give the same with some fields changed."""
-        return type(self)(**{**self.__dict__, **update})
-
     @classmethod
     def model_validate_json(cls: type[M], data: bytes | str) -> M:
         """Read a JSON document.

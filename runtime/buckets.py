@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +32,7 @@ from runtime.session import Observer, Session
 
 Array = npt.NDArray[Any]
 Sizes = tuple[int, ...]
+_REMEMBERED = 1024  # plans of larger requests, which clients may send in any size, are not kept
 
 
 class BucketedSession(Session):
@@ -60,6 +62,7 @@ class BucketedSession(Session):
         self._parts: dict[Sizes, Session] = {}
         self._observer: Observer | None = None
         self._lock = threading.Lock()
+        self._planned = lru_cache(_REMEMBERED)(self._plan)
         self._axis_of_input = _places(axis.inputs for axis in self.axes)
         self._axis_of_output = _places(axis.outputs for axis in self.axes)
 
@@ -102,16 +105,20 @@ class BucketedSession(Session):
         Raises:
             RequestError: a size is out of range.
         """
+        plan = self._planned if max(sizes) <= _REMEMBERED else self._plan
+        return list(plan(sizes))
+
+    def _plan(self, sizes: Sizes) -> tuple[tuple[Sizes, int | None], ...]:
         fits = [self._fit(axis, size) for axis, size in zip(self.axes, sizes, strict=True)]
         split = self._split_axis()
         if split is None:
-            return [(tuple(fits), None)]
+            return ((tuple(fits), None),)
         pieces = self._pieces(split, sizes[split], tuple(fits))
         whole = len(pieces) == 1
-        return [
+        return tuple(
             ((*fits[:split], piece.size, *fits[split + 1 :]), None if whole else piece.rows)
             for piece in pieces
-        ]
+        )
 
     def shapes(self, sizes: Sizes) -> dict[str, Sizes]:
         """Give the inputs' shapes for one size of each axis."""

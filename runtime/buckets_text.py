@@ -22,6 +22,11 @@ def sentences(found: Buckets) -> list[str]:
         named = f"{axis.name} ({places})" if places != axis.name else axis.name
         compiled = f"compiled for {', '.join(map(str, axis.sizes))}" if axis.padded else "never padded"
         texts.append(f"{named}: {sizes_text(axis)}; {compiled}")
+        if axis.splits:
+            basis = (
+                "was measured to be cheaper" if found.measured_on else "more than a third would be padding"
+            )
+            texts.append(f"{axis.name}: rows are run in several pieces where that {basis}")
     if found.measured_on is None:
         texts.append("padding: a share of the numbers; nothing was measured, for another machine than this")
     else:

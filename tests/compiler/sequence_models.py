@@ -78,6 +78,17 @@ def scaled_by_all() -> onnx.ModelProto:
     return model(nodes, [tensor("x", ["rows", 8])], [tensor("y", ["rows", 4])], [weights("w", 8, 4)])
 
 
+def weighed() -> onnx.ModelProto:
+    """y = x times the number of rows: rows do not read one another, but are not the same alone."""
+    nodes = [
+        node("Shape", "x", "shape"),
+        node("Gather", "shape first", "count"),
+        node("Cast", "count", "rows_of_x", to=TensorProto.FLOAT),
+        node("Mul", "x rows_of_x", "y"),
+    ]
+    return model(nodes, [tensor("x", ["rows", 8])], [tensor("y", ["rows", 8])], [constant("first", 0)])
+
+
 def smoothed(length: str = "length") -> onnx.ModelProto:
     """Two convolutions along a sequence: the second reads at the edge what the first made there, its bias."""
     nodes = [

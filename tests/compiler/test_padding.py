@@ -13,7 +13,7 @@ from compiler.shapes import parse_shapes, template
 from dyno.errors import CompileError, ConfigError, DynoError
 from runtime.manifest import Axis, Place
 from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor
-from tests.compiler.sequence_models import centred, encoder, scaled_by_all, smoothed
+from tests.compiler.sequence_models import centred, encoder, scaled_by_all, smoothed, weighed
 
 if TYPE_CHECKING:
     import onnx
@@ -91,6 +91,13 @@ def test_the_same_models_are_taken_with_exact_sizes(
 def test_rows_that_share_a_scale_are_padded_but_never_split(tmp_path: Path) -> None:
     (axis,) = axes(tmp_path, scaled_by_all(), x="1..8,8")
     assert (axis.padded, axis.splits, axis.sizes) == (True, False, (1, 2, 3, 4, 6, 8))
+
+
+def test_rows_that_are_others_alone_are_not_split(tmp_path: Path) -> None:
+    (axis,) = axes(tmp_path, weighed(), x="1..2,8")  # both are compiled: nothing is ever padded
+    assert (axis.padded, axis.splits) == (True, False)
+    with pytest.raises(CompileError, match="padding rows from 5 to 6 changes output 'y'"):
+        axes(tmp_path, weighed(), x="1..8,8")
 
 
 def test_outputs_that_hold_several_of_each_row_are_cut_in_proportion(tmp_path: Path) -> None:
