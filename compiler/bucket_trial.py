@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 
+from compiler.any_shape import seeded_feeds
 from compiler.frontends.family import Family
-from compiler.padding import seeded_feeds
 from compiler.verify import compare
 from dyno.errors import ParityError
-from runtime.buckets import BucketedSession, Sizes
-from runtime.manifest import Bucket, Manifest, Parity, ParityReport
+from runtime.axes import Sizes
+from runtime.bucket_records import Bucket
+from runtime.buckets import BucketedSession
+from runtime.manifest import Manifest, Parity, ParityReport
 
 BUDGET_S, LEAST_ROUNDS, MOST_ROUNDS = 0.3, 5, 50  # for each bucket
 
@@ -29,7 +31,7 @@ def check_between(
     for bucket in manifest.buckets.buckets:
         if bucket.worst_sizes == bucket.sizes:
             continue  # which the bucket's own parity check has run
-        feeds = seeded_feeds(session.shapes(bucket.worst_sizes), family.dtypes, seed)
+        feeds = seeded_feeds(session.axes.shapes(bucket.worst_sizes), family.dtypes, seed)
         expected = family.reference(feeds)
         for found in (session.run_in(bucket.sizes, feeds), session.run(feeds)):
             for (name, wanted), got in zip(expected.items(), found.values(), strict=True):
@@ -56,7 +58,7 @@ def measure(session: BucketedSession) -> dict[Sizes, float]:
     """Time one full run of each bucket, in turns: the medians in milliseconds."""
     buckets = session.manifest.buckets.buckets if session.manifest.buckets else ()
     dtypes = {spec.name: spec.dtype for spec in session.inputs}
-    feeds = {bucket.sizes: seeded_feeds(session.shapes(bucket.sizes), dtypes, 0) for bucket in buckets}
+    feeds = {bucket.sizes: seeded_feeds(session.axes.shapes(bucket.sizes), dtypes, 0) for bucket in buckets}
     for sizes, given in feeds.items():
         session.run_in(sizes, given)
     times: dict[Sizes, list[float]] = {sizes: [] for sizes in feeds}

@@ -28,18 +28,15 @@ from dyno.errors import DynoError
 from dyno.files import staged_folder
 from dyno.host import host_facts
 from dyno.records import TensorSpec
+from runtime.bucket_records import Axis, Bucket, Buckets, bucket_folder
 from runtime.buckets import BucketedSession
 from runtime.manifest import (
-    Axis,
-    Bucket,
-    Buckets,
     Coverage,
     Manifest,
     Parity,
     ParityReport,
     StageTime,
     WeightsFile,
-    bucket_folder,
 )
 from runtime.session import Session
 

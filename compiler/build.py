@@ -23,8 +23,8 @@ from dyno.errors import ConfigError, OutputError, ParityError
 from dyno.files import mapped_output_errors, staged_folder, write_text
 from dyno.host import host_facts
 from runtime.artifact import digest_file
+from runtime.bucket_records import BUCKETS_NAME
 from runtime.manifest import (
-    BUCKETS_NAME,
     LIBRARY_NAME,
     MANIFEST_NAME,
     WEIGHTS_NAME,

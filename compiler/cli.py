@@ -13,7 +13,8 @@ from dyno.errors import ConfigError
 from dyno.shape_flag import split_shapes
 
 if TYPE_CHECKING:
-    from runtime.manifest import Buckets, TuningFacts
+    from runtime.bucket_records import Buckets
+    from runtime.manifest import TuningFacts
 
 
 @click.command("compile")

@@ -8,70 +8,19 @@ the range is refused. Whether rows depend on one another is seen by changing all
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
+from compiler.any_shape import AnyShape, Sizes
 from compiler.frontends.family import Family
 from compiler.shapes import MOST_BUCKETS, FreeAxis, Template, bucket_sizes
-from compiler.source import Array, Shapes, fix_shapes
+from compiler.source import Array, fix_shapes
 from compiler.verify import compare
-from dyno.errors import CompileError, ConfigError, DynoError, ModelError
-from dyno.records import TensorSpec
-from runtime.buckets import fill
-from runtime.feeds import random_feeds
-from runtime.manifest import Axis, Place
+from dyno.errors import CompileError, ConfigError
+from runtime.bucket_records import Axis, Place
 
 # Rounding of one model at two sizes: other sums in another order. A padded row that matters does more.
 _TOLERANCES = {"float16": 3e-2, "float64": 1e-6}
 _TOLERANCE = 1e-4
-Sizes = tuple[int, ...]
-Feeds = dict[str, Array]
-
-
-@dataclass(frozen=True)
-class _Model:
-    """The source model at any sizes of the template's axes."""
-
-    family: Family
-    template: Template
-    seed: int
-    target: str
-
-    def feeds(self, sizes: Sequence[int]) -> Feeds:
-        """Make seeded inputs."""
-        return seeded_feeds(self.template.at(sizes), self.family.dtypes, self.seed)
-
-    def run(self, feeds: Feeds) -> Feeds:
-        """Run the source model; whatever it raises says which shapes it does not take."""
-        try:
-            return self.family.reference(feeds)
-        except DynoError:
-            raise
-        except Exception as error:
-            # Whatever ONNX Runtime, torch or the model's own code raise.
-            shown = "; ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(f"{self.family.name} does not take the shapes {shown}: {reason}") from error
-
-    def padded(self, feeds: Feeds, sizes: Sequence[int]) -> Feeds:
-        """Pad inputs with zeros as the runtime does."""
-        shapes = self.template.at(sizes)
-        made = {name: np.empty(shapes[name], array.dtype) for name, array in feeds.items()}
-        for name, array in feeds.items():
-            fill(made[name], array)
-        return made
-
-
-def seeded_feeds(shapes: Shapes, dtypes: Mapping[str, str], seed: int) -> Feeds:
-    """Make seeded inputs. Masks have a 1 in each row: where all is masked, a model has no defined answer."""
-    specs = tuple(TensorSpec(name=name, dtype=dtype, shape=shapes[name]) for name, dtype in dtypes.items())
-    made = random_feeds(specs, seed)
-    for array in made.values():
-        if array.dtype.kind in "iub" and array.ndim and array.size:
-            array[..., 0] = 1
-    return made
 
 
 def check_axes(family: Family, template: Template, *, seed: int, target: str) -> tuple[Axis, ...]:
@@ -81,10 +30,9 @@ def check_axes(family: Family, template: Template, *, seed: int, target: str) ->
         CompileError: padding changes an output, or an output's shape follows a padded axis in no simple way.
         ModelError: the model does not take sizes in the range.
     """
-    model = _Model(family, template, seed, target)
-    fix_shapes(
-        template.shapes, template.at([axis.span.high for axis in template.axes])
-    )  # none beyond all bounds
+    model = AnyShape(family, template, seed, target)
+    largest = template.at([axis.span.high for axis in template.axes])
+    fix_shapes(template.shapes, largest)  # none is beyond all bounds
     outputs = _outputs(model)
     axes = []
     for index, free in enumerate(template.axes):
@@ -149,7 +97,7 @@ def _trials(axes: tuple[Axis, ...]) -> Iterator[tuple[Sizes, Sizes]]:
         yield worst_sizes(axes, largest), largest
 
 
-def _check_padding(model: _Model, axes: tuple[Axis, ...], wanted: Sizes, bucket: Sizes) -> None:
+def _check_padding(model: AnyShape, axes: tuple[Axis, ...], wanted: Sizes, bucket: Sizes) -> None:
     feeds = model.feeds(wanted)
     alone = model.run(feeds)
     together = model.run(model.padded(feeds, bucket))
@@ -171,7 +119,7 @@ def cut(array: Array, name: str, axes: Sequence[Axis], wanted: Sizes, bucket: Si
 
 
 def _refusal(
-    model: _Model, axes: tuple[Axis, ...], sizes: tuple[Sizes, Sizes], output: str, difference: float
+    model: AnyShape, axes: tuple[Axis, ...], sizes: tuple[Sizes, Sizes], output: str, difference: float
 ) -> CompileError:
     wanted, bucket = sizes
     changed = [index for index in range(len(axes)) if wanted[index] != bucket[index]]
@@ -206,7 +154,7 @@ def advice(template: Template, axes: Sequence[Axis], changed: Sequence[int]) -> 
     return " ".join(f"--shape '{name}={','.join(texts[name])}'" for name in texts if name in named)
 
 
-def _outputs(model: _Model) -> list[tuple[Place, ...]]:
+def _outputs(model: AnyShape) -> list[tuple[Place, ...]]:
     """Find the outputs' dimensions that follow each padded axis, one to one or several to one.
 
     Raises:
@@ -233,7 +181,7 @@ def _outputs(model: _Model) -> list[tuple[Place, ...]]:
 
 
 def _followers(
-    model: _Model, axis: FreeAxis, high: dict[str, Sizes], low: dict[str, Sizes]
+    model: AnyShape, axis: FreeAxis, high: dict[str, Sizes], low: dict[str, Sizes]
 ) -> Iterator[Place]:
     for name, shape in high.items():
         for dimension, (many, few) in enumerate(zip(shape, low[name], strict=True)):
@@ -245,7 +193,7 @@ def _followers(
             yield place
 
 
-def _no_simple_way(model: _Model, place: Place, how: str) -> CompileError:
+def _no_simple_way(model: AnyShape, place: Place, how: str) -> CompileError:
     return CompileError(
         f"{model.family.name}: dimension {place.dimension} of output {place.tensor!r} follows {how}, so a "
         "padded output can't be cut back. Give exact sizes instead of the range, e.g. 1|2|4",
@@ -254,7 +202,7 @@ def _no_simple_way(model: _Model, place: Place, how: str) -> CompileError:
     )
 
 
-def _has_rows(model: _Model, axis: FreeAxis, outputs: tuple[Place, ...]) -> bool:
+def _has_rows(model: AnyShape, axis: FreeAxis, outputs: tuple[Place, ...]) -> bool:
     """Whether an axis is the first dimension of its inputs and of every output, and no other."""
     if any(place.dimension for place in (*axis.places, *outputs)):
         return False
@@ -262,14 +210,14 @@ def _has_rows(model: _Model, axis: FreeAxis, outputs: tuple[Place, ...]) -> bool
     return {place.tensor for place in outputs} == set(names)
 
 
-def _independent(model: _Model, index: int) -> bool:
+def _independent(model: AnyShape, index: int) -> bool:
     """Whether the first rows are the same without the rest, and one row is when all the others change."""
     axis = model.template.axes[index]
     sizes = [each.span.low for each in model.template.axes]
     sizes[index] = min(max(3, axis.span.low + 1), axis.span.high)
     feeds = model.feeds(sizes)
     before = model.run(feeds)
-    others = _Model(model.family, model.template, model.seed + 1, model.target).feeds(sizes)
+    others = AnyShape(model.family, model.template, model.seed + 1, model.target).feeds(sizes)
     names = {place.tensor for place in axis.places}
     rows = sizes[index]
 

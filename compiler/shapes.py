@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from compiler.source import Shapes, show_shape
 from dyno.errors import ConfigError, ModelError
-from runtime.manifest import Place
+from runtime.bucket_records import Place
 
 GRAMMAR = (
     "a size (8), a list of exact sizes (1|4|8), a range (1..32) or a range with its buckets (1..32@1|8|32)"

@@ -9,7 +9,8 @@ from pathlib import Path
 from dyno.errors import ArtifactError
 from dyno.host import Processor
 from dyno.records import HostFacts
-from runtime.manifest import LIBRARY_NAME, Bucket, Manifest, read_manifest
+from runtime.bucket_records import Bucket
+from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
 
 CHUNK = 1 << 20
 

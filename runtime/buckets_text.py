@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.manifest import Axis, Bucket, Buckets
+from runtime.bucket_records import Axis, Bucket, Buckets
 
 Row = tuple[str, ...]
 

@@ -35,7 +35,18 @@ from runtime.tvm_light import RUNTIME_LIBRARY, runtime_library
 SUFFIXES = (".tar.gz", ".tgz")
 DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "records", "units")
 RUNTIME_MODULES = (
-    *("__init__", "artifact", "bucket_plan", "buckets", "buckets_text", "feeds", "inference", "lane"),
+    *(
+        "__init__",
+        "artifact",
+        "axes",
+        "bucket_plan",
+        "bucket_records",
+        "buckets",
+        "buckets_text",
+        "feeds",
+        "inference",
+        "lane",
+    ),
     *("manifest", "memory", "session", "tvm_light"),
 )
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)

@@ -11,7 +11,7 @@ from compiler.frontends.onnx_file import onnx_family
 from compiler.padding import check_axes, worst_sizes
 from compiler.shapes import parse_shapes, template
 from dyno.errors import CompileError, ConfigError, DynoError
-from runtime.manifest import Axis, Place
+from runtime.bucket_records import Axis, Place
 from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor
 from tests.compiler.sequence_models import centred, encoder, scaled_by_all, smoothed, weighed
 

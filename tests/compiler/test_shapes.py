@@ -6,7 +6,7 @@ import pytest
 
 from compiler.shapes import Span, bucket_sizes, is_open, parse_shapes, parse_size, template
 from dyno.errors import ConfigError, DynoError, ModelError
-from runtime.manifest import Place
+from runtime.bucket_records import Place
 
 
 @pytest.mark.parametrize(
