@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.link import link
 from compiler.options import Options
 from compiler.pipeline import Built, OnStage, run_stages
+from compiler.shapes import Given, Size, fixed_shapes, is_open, open_dimensions, parse_shapes, template
 from compiler.source import Shapes, Source
 from compiler.targets import CompileTarget, resolve_target, runs_here
 from compiler.verify import check_parity
@@ -22,6 +23,7 @@ from dyno.errors import ConfigError, OutputError, ParityError
 from dyno.files import mapped_output_errors, staged_folder, write_text
 from dyno.host import host_facts
 from runtime.artifact import digest_file
+from runtime.bucket_records import BUCKETS_NAME
 from runtime.manifest import (
     LIBRARY_NAME,
     MANIFEST_NAME,
@@ -37,6 +39,7 @@ from runtime.manifest import (
 from runtime.session import Session
 
 if TYPE_CHECKING:
+    from compiler.frontends.family import Family
     from compiler.tuning.tuner import Tuner
 
 OnTuning = Callable[[str], None]
@@ -111,7 +114,7 @@ def _compile(
         weights = write_weights(stage / WEIGHTS_NAME, built.weights) if built.weights is not None else None
         manifest = _manifest(source, target, options, built, times=times, library=library, weights=weights)
         manifest = manifest.model_copy(update={"tuning": kernels.facts()})
-        manifest = _write(stage, manifest)
+        manifest = write_manifest(stage, manifest)
         if options.verify and runs_here(target, host_facts()):
             reports: list[ParityReport] = []
             times.append(
@@ -124,7 +127,7 @@ def _compile(
                 )
             )
             manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
-            manifest = _write(stage, manifest)
+            manifest = write_manifest(stage, manifest)
     return manifest
 
 
@@ -133,7 +136,7 @@ def compile_model(
     output: Path,
     *,
     target: str = "host",
-    shapes: Shapes | None = None,
+    shapes: Given | None = None,
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
     options: Options | None = None,
@@ -142,7 +145,8 @@ def compile_model(
 ) -> Manifest:
     """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
 
-    `shapes` fixes input shapes that the file leaves open, by input name. `on_stage` is called with each
+    `shapes` fixes input shapes that the file leaves open, by input name; a size may be a text that names
+    several ("1..32", "1|4|8": see `compiler.shapes`). `on_stage` is called with each
     stage's name as it begins; `on_tuning` with a line of text for each kernel that was measured, and with
     what is wrong with the tuning records, which is a UserWarning where it is None.
 
@@ -155,7 +159,16 @@ def compile_model(
     check_output(output)
     if on_stage:
         on_stage("read")
-    source = _read(model, shapes or {}, example_inputs, example_kwargs)
+    sizes = parse_shapes(shapes or {})
+    if is_open(sizes):
+        from compiler.buckets import FamilyCompile, compile_family  # which import this module
+
+        family = _open(model, sizes, example_inputs, example_kwargs)
+        shaped = template(family.declared, sizes)
+        return compile_family(
+            FamilyCompile(family, shaped, resolved, options or Options(), on_stage, on_tuning), output
+        )
+    source = _read(model, fixed_shapes(sizes), example_inputs, example_kwargs)
     return compile_source(
         source, output, resolved, options or Options(), on_stage=on_stage, on_tuning=on_tuning
     )
@@ -181,7 +194,7 @@ def check_output(output: Path) -> None:
 def _check_replaceable(output: Path) -> None:
     """An artifact is replaced as a whole: nothing but an artifact's files may lie there."""
     found = {entry.name for entry in output.iterdir()}
-    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME})
+    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME, BUCKETS_NAME})
     if foreign or (found and MANIFEST_NAME not in found):
         named = foreign[0] if foreign else LIBRARY_NAME
         raise OutputError(f"{output} holds files of its own ({named}): choose an empty or new folder")
@@ -205,6 +218,23 @@ def _read(model: Any, shapes: Shapes, args: Sequence[Any] | None, kwargs: Mappin
     from compiler.frontends.torch_module import read_module
 
     return read_module(model, args, kwargs)
+
+
+def _open(
+    model: Any,
+    sizes: Mapping[str, Sequence[Size]],
+    args: Sequence[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+) -> Family:
+    if isinstance(model, str | Path):
+        from compiler.frontends.dispatch import open_family
+
+        return open_family(Path(model))
+    if args is None:
+        raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
+    from compiler.frontends.torch_module import module_family
+
+    return module_family(model, args, kwargs, lambda name, at: at in open_dimensions(sizes.get(name, ())))
 
 
 def _timed(name: str, work: Any, on_stage: OnStage | None) -> StageTime:
@@ -255,7 +285,7 @@ def _manifest(
     )
 
 
-def _write(folder: Path, manifest: Manifest) -> Manifest:
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Write the manifest with its own digest in it, and give it as it reads now."""
     unsealed = manifest.model_copy(update={"manifest_digest": ""})
     text = sealed(unsealed.model_dump_json(indent=2) + "\n")

@@ -10,8 +10,10 @@ import click
 
 from dyno import console
 from dyno.errors import ConfigError
+from dyno.shape_flag import split_shapes
 
 if TYPE_CHECKING:
+    from runtime.bucket_records import Buckets
     from runtime.manifest import TuningFacts
 
 
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
     "--shape",
     "shapes",
     multiple=True,
-    metavar="NAME=1,3,224,224",
-    help="Shape of an input that the model leaves open.",
+    metavar="NAME=1..32,3,224,224",
+    help="Shape of an input that the model leaves open; once for each. A size is a number; a list of exact "
+    "sizes, '1|4|8'; a range, 1..32, compiled for some sizes, to the next of which requests are padded "
+    "with zeros; or a range with the sizes to compile, '1..32@1|8|32'. Dimensions of one symbolic name in "
+    "the model move together, as do those without a name that are given equal ranges.",
 )
 @click.option(
     "--tolerance",
@@ -83,7 +88,7 @@ def compile_command(
     outputs are checked against the source model's on seeded random input: if they differ, there is no
     artifact.
     """
-    parsed = parse_shapes(shapes)
+    parsed = split_shapes(shapes)
     if tuning_records and no_tuning_records:
         raise ConfigError("--tuning-records and --no-tuning-records go against each other")
     from compiler.options import Options
@@ -174,27 +179,6 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     )
 
 
-def parse_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """Turn `name=1,3,224,224` texts into shapes by input name.
-
-    Raises:
-        ConfigError: a text has no name, or a size that is no positive whole number.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    for text in texts:
-        name, sign, sizes = text.rpartition("=")
-        try:
-            shape = tuple(int(size) for size in sizes.split(",")) if sizes else ()
-        except ValueError:
-            shape = (0,)
-        if not sign or not name or any(size < 1 for size in shape):
-            raise ConfigError(f"--shape {text}: expected NAME=SIZE,SIZE,… with positive whole sizes")
-        if name in shapes:
-            raise ConfigError(f"--shape {name} is given twice")
-        shapes[name] = shape
-    return shapes
-
-
 def _show(manifest: object, output: Path, seconds: float) -> None:
     from dyno.units import BYTES_PER_MIB, short_duration
     from runtime.manifest import Manifest
@@ -205,6 +189,7 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
         f"compiled {manifest.model} for {manifest.target.name} in {short_duration(seconds)}: "
         f"{output} ({size:.1f} MiB)"
     )
+    _show_buckets(manifest.buckets)
     _show_tuning(manifest.tuning)
     if manifest.parity is None:
         click.echo("parity: not checked (this machine can't run the target's code, or --no-verify)")
@@ -218,6 +203,17 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
             click.echo(
                 f"  {row.not_finite:.1%} of its values are NaN or infinite in both, and compare nothing"
             )
+
+
+def _show_buckets(found: Buckets | None) -> None:
+    """Print the shapes that were compiled, and what padding costs; nothing where there is one shape."""
+    if found is None:
+        return
+    from runtime.buckets_text import bucket_rows, columns, sentences
+
+    console.print_table(columns(found), bucket_rows(found), right=columns(found)[1:])
+    for line in sentences(found):
+        click.echo(line)
 
 
 def _show_tuning(tuning: TuningFacts | None) -> None:

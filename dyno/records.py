@@ -35,7 +35,21 @@ class TensorSpec(Record):
 
     name: str
     dtype: str = Field(description="numpy's name, e.g. float32")
-    shape: tuple[int | None, ...] = Field(description="None where any size goes")
+    shape: tuple[int | None, ...] = Field(description="None where more than one size goes")
+    limits: tuple[tuple[int, int] | None, ...] = Field(
+        default=(),
+        description="smallest and largest size of each axis that is None in `shape`, where they are known; "
+        "empty: of none",
+    )
+
+    @property
+    def smallest(self) -> tuple[int, ...]:
+        """The smallest shape: each free axis is 1, or its smallest size where there is one."""
+        limits = self.limits or (None,) * len(self.shape)
+        return tuple(
+            size if size is not None else limit[0] if limit else 1
+            for size, limit in zip(self.shape, limits, strict=True)
+        )
 
 
 class HostFacts(Record):

@@ -11,6 +11,7 @@ import click
 from dyno.console import say
 from dyno.cores import parse_cores
 from dyno.errors import ConfigError
+from dyno.shape_flag import fixed_shapes
 
 if TYPE_CHECKING:
     from dyno.records import LoadResult, LoadSpec
@@ -115,6 +116,13 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     type=click.Path(path_type=Path),
     help="Request body (default: random tensors for the inputs that the server declares).",
 )
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=8,3,224,224",
+    help="Shape of the random input, where the model takes several (default: the smallest).",
+)
 @click.option("--content-type", help="Content type of --payload (default: by the file's ending).")
 @click.option(
     "--seed",
@@ -193,6 +201,7 @@ def load_command(
     max_duration_s: float,
     timeout_s: float,
     payload_path: Path | None,
+    shapes: tuple[str, ...],
     content_type: str | None,
     seed: int,
     output: Path | None,
@@ -224,6 +233,8 @@ def load_command(
     if find_rate and (users is not None or trace_path is not None or samples_file is not None):
         raise click.UsageError("--find-rate searches an open loop's rate: no --users, --trace or --samples.")
     fleet = _workers(workers, expect_workers, master_bind, searching=find_rate)
+    if shapes and payload_path is not None:
+        raise click.UsageError("--shape is for random input; the file of --payload has a shape of its own.")
     if content_type is not None and payload_path is None:
         raise click.UsageError("--content-type needs --payload.")
     from dyno.records import LoadSpec, write_record
@@ -249,7 +260,7 @@ def load_command(
         timeout_s=timeout_s,
         seed=seed,
     )
-    payload = _payload(spec, payload_path, content_type)
+    payload = _payload(spec, payload_path, content_type, shapes)
     if find_rate:
         from loadgen.search_cli import search
 
@@ -297,13 +308,13 @@ def _workers(local: int, remote: int, bind: str | None, *, searching: bool) -> W
     return Workers(local, remote, host, port)
 
 
-def _payload(spec: LoadSpec, path: Path | None, content_type: str | None) -> Payload:
+def _payload(spec: LoadSpec, path: Path | None, content_type: str | None, shapes: tuple[str, ...]) -> Payload:
     from loadgen.payload import payload_from_file
     from loadgen.signature import payload_from_server
 
     if path is not None:
         return payload_from_file(path, content_type)
-    return payload_from_server(spec.url, spec.seed)
+    return payload_from_server(spec.url, spec.seed, fixed_shapes(shapes))
 
 
 def _print(result: LoadResult, *, as_json: bool) -> None:

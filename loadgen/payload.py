@@ -39,7 +39,8 @@ class Payload:
 def payload_for(inputs: tuple[TensorSpec, ...], seed: int) -> Payload:
     """Make a body for a model: x-npy for one input, x-npz for several; the same seed gives the same bytes.
 
-    A free dimension becomes 1. Floats are standard normal; integers are 0 or 1, valid as token ids and masks.
+    A free dimension is the smallest that the model takes. Floats are standard normal; integers are 0 or 1,
+    valid as token ids and masks.
 
     Raises:
         ConfigError: an input has a type that can't be drawn, or the body would pass 256 MiB.
@@ -75,7 +76,7 @@ def payload_from_file(path: Path, content_type: str | None = None) -> Payload:
 
 
 def _check_drawable(spec: TensorSpec) -> None:
-    shape = tuple(1 if size is None else size for size in spec.shape)
+    shape = spec.smallest
     try:
         dtype = np.dtype(spec.dtype)
     except TypeError as error:

@@ -11,6 +11,7 @@ from dyno.errors import LoadTestError
 from dyno.records import TensorSpec
 from loadgen.endpoint import check_listening, server_root
 from loadgen.payload import Payload, payload_for
+from runtime.feeds import Shapes, at_shapes
 
 METADATA_PATH = "/v2/models/model"
 TIMEOUT_S = 10.0
@@ -22,15 +23,15 @@ NUMPY_NAMES = {
 }
 
 
-def payload_from_server(url: str, seed: int) -> Payload:
-    """Make a request body for the model behind an endpoint.
+def payload_from_server(url: str, seed: int, shapes: Shapes | None = None) -> Payload:
+    """Make a request body for the model behind an endpoint; of `shapes`, or the smallest that it takes.
 
     Raises:
         LoadTestError: nothing listens there, or the server does not tell its model's inputs.
-        ConfigError: no random values can be made for them.
+        ConfigError: no random values can be made for them, or `shapes` do not fit them.
     """
     check_listening(url)
-    return payload_for(fetch_signature(url), seed)
+    return payload_for(at_shapes(fetch_signature(url), shapes or {}), seed)
 
 
 def fetch_signature(url: str) -> tuple[TensorSpec, ...]:
@@ -50,7 +51,7 @@ def fetch_signature(url: str) -> tuple[TensorSpec, ...]:
 
 
 def parse_signature(text: bytes) -> tuple[TensorSpec, ...]:
-    """Read the metadata answer; -1 in a shape is any size.
+    """Read the metadata answer; -1 in a shape is any size, or one within limits that our server tells.
 
     Raises:
         ValueError, KeyError, TypeError: the answer does not follow the protocol.
@@ -66,7 +67,24 @@ def _tensor(entry: Any) -> TensorSpec:
     if datatype not in NUMPY_NAMES:
         raise ValueError(f"input {entry['name']!r} has type {datatype}, which random values can't stand for")
     shape = tuple(None if int(size) < 0 else int(size) for size in entry["shape"])
-    return TensorSpec(name=entry["name"], dtype=NUMPY_NAMES[datatype], shape=shape)
+    limits = _limits(entry, len(shape))
+    return TensorSpec(name=entry["name"], dtype=NUMPY_NAMES[datatype], shape=shape, limits=limits)
+
+
+def _limits(entry: dict[str, Any], rank: int) -> tuple[tuple[int, int] | None, ...]:
+    """Read the smallest and largest size of each axis; none where a server says something else there."""
+    parameters = entry.get("parameters")
+    told = parameters.get("limits") if isinstance(parameters, dict) else None
+    if not isinstance(told, list) or len(told) != rank or not all(map(_is_limit, told)):
+        return ()
+    return tuple(None if limit is None else (limit[0], limit[1]) for limit in told)
+
+
+def _is_limit(value: Any) -> bool:
+    if value is None:
+        return True
+    numbers = isinstance(value, list) and len(value) == 2 and all(type(size) is int for size in value)
+    return numbers and 0 < value[0] <= value[1]
 
 
 def _get(address: str) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from dyno.errors import ArtifactError
 from dyno.host import Processor
 from dyno.records import HostFacts
+from runtime.bucket_records import Bucket
 from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
 
 CHUNK = 1 << 20
@@ -57,17 +58,38 @@ def missing_features(needed: Iterable[str], present: Iterable[str]) -> tuple[str
 
 
 def check_library(folder: Path, manifest: Manifest) -> None:
-    """Raise an ArtifactError where the library is not the one that the manifest names."""
+    """Raise an ArtifactError where a library is not the one that the manifest names."""
+    if manifest.buckets is None:
+        _check_library(folder, manifest)
+        return
+    for bucket in manifest.buckets.buckets:
+        _check_library(folder / bucket.folder, bucket)
+
+
+def read_bucket(folder: Path, bucket: Bucket) -> Manifest:
+    """Read the manifest of one bucket of the artifact `folder`.
+
+    Raises:
+        ArtifactError: missing, damaged, or that of another artifact.
+    """
+    place = folder / bucket.folder
+    manifest = read_manifest(place)
+    if manifest.manifest_digest != bucket.manifest_digest or manifest.buckets:
+        raise ArtifactError(f"{place} belongs to another artifact; copy or compile it again")
+    return manifest
+
+
+def _check_library(folder: Path, named: Manifest | Bucket) -> None:
     library = folder / LIBRARY_NAME
     if not library.is_file():
         raise ArtifactError(f"{folder} is damaged: {LIBRARY_NAME} is missing; compile the model again")
     size = library.stat().st_size
-    if size != manifest.library_bytes:
+    if size != named.library_bytes:
         raise ArtifactError(
-            f"{library} is damaged: {size} bytes, the manifest says {manifest.library_bytes}; "
+            f"{library} is damaged: {size} bytes, the manifest says {named.library_bytes}; "
             "copy or compile it again"
         )
-    if digest_file(library) != manifest.library_digest:
+    if digest_file(library) != named.library_digest:
         raise ArtifactError(
             f"{library} is damaged: its digest is not the manifest's; copy or compile it again"
         )

@@ -35,7 +35,18 @@ from runtime.tvm_light import RUNTIME_LIBRARY, runtime_library
 SUFFIXES = (".tar.gz", ".tgz")
 DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "records", "units")
 RUNTIME_MODULES = (
-    *("__init__", "artifact", "feeds", "inference", "lane"),
+    *(
+        "__init__",
+        "artifact",
+        "axes",
+        "bucket_plan",
+        "bucket_records",
+        "buckets",
+        "buckets_text",
+        "feeds",
+        "inference",
+        "lane",
+    ),
     *("manifest", "memory", "session", "tvm_light"),
 )
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)
@@ -68,13 +79,20 @@ def write_bundle(artifact: Path, output: Path) -> Bundle:
     if manifest.weights:
         map_weights(artifact / WEIGHTS_NAME, manifest.weights)
     _check_architecture(artifact, manifest)
-    parts = [LIBRARY_NAME, MANIFEST_NAME, *([WEIGHTS_NAME] if manifest.weights else [])]
-    packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in parts]
+    packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in _parts(manifest)]
     lib: list[Entry] = [(f"lib/{place}", content) for place, content in _with_bytecode(_library_files())]
     texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name).encode())]
     with staged_file(output) as stream:
         _write_archive(stream, [(f"{name}/{place}", content) for place, content in (*texts, *lib, *packed)])
     return Bundle(output, output.stat().st_size, manifest.bytes, sum(map(_size, lib)))
+
+
+def _parts(manifest: Manifest) -> list[str]:
+    """Name the artifact's files."""
+    folders = [f"{bucket.folder}/" for bucket in manifest.buckets.buckets] if manifest.buckets else [""]
+    code = [f"{folder}{name}" for folder in folders for name in (LIBRARY_NAME, MANIFEST_NAME)]
+    whole = [WEIGHTS_NAME] if manifest.weights else []
+    return sorted({*code, *whole, MANIFEST_NAME})
 
 
 def _folder_name(output: Path) -> str:

@@ -111,8 +111,13 @@ Outputs: {"; ".join(map(_words, manifest.outputs))}.
 
 
 def _zeros(spec: TensorSpec) -> str:
-    return f'np.zeros({tuple(spec.shape)}, "{spec.dtype}")'
+    return f'np.zeros({spec.smallest}, "{spec.dtype}")'
 
 
 def _words(spec: TensorSpec) -> str:
-    return f"{spec.name}, {spec.dtype} {list(spec.shape)}"
+    limits = spec.limits or (None,) * len(spec.shape)
+    sizes = [
+        str(size) if size is not None else f"{limit[0]} to {limit[1]}" if limit else "any"
+        for size, limit in zip(spec.shape, limits, strict=True)
+    ]
+    return f"{spec.name}, {spec.dtype} [{', '.join(sizes)}]"

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from dyno import console
+from dyno.errors import ConfigError
+from dyno.shape_flag import fixed_shapes
 
 
 @click.command("run")
@@ -28,6 +30,13 @@ from dyno import console
     "--repeat", type=click.IntRange(min=1), default=20, show_default=True, help="Steady inferences to time."
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of random input.")
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=8,3,224,224",
+    help="Shape of random input, where the artifact takes several; without it the smallest.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the times as JSON.")
 def run_command(
     artifact: Path,
@@ -37,6 +46,7 @@ def run_command(
     threads: int | None,
     repeat: int,
     seed: int,
+    shapes: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run one inference of an artifact and save its outputs.
@@ -45,8 +55,14 @@ def run_command(
     """
     from runtime.inference import load_inputs, run_once, save_outputs
 
+    if inputs and shapes:
+        raise ConfigError("--shape is for random input; the files of --input have shapes of their own")
+    fixed = fixed_shapes(shapes)
     result = run_once(
-        artifact, lambda specs: load_inputs(specs, inputs, seed=seed), threads=threads, repeat=repeat
+        artifact,
+        lambda specs: load_inputs(specs, inputs, seed=seed, shapes=fixed),
+        threads=threads,
+        repeat=repeat,
     )
     saved = save_outputs(result.outputs, output) if output else []
     if as_json:

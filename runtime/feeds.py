@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dyno.errors import ConfigError
 from dyno.records import TensorSpec
 
 Array = npt.NDArray[Any]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def random_feeds(specs: tuple[TensorSpec, ...], seed: int) -> dict[str, Array]:
-    """Make one array per input: floats normal(0, 1); the rest 0 or 1 (valid ids, masks, segments)."""
+    """Make one array per input: floats normal(0, 1); the rest 0 or 1 (valid ids, masks, segments).
+
+    A free size is the smallest there is.
+    """
     rng = np.random.default_rng(seed)
     return {spec.name: _random_array(spec, rng) for spec in specs}
 
 
+def at_shapes(specs: tuple[TensorSpec, ...], shapes: Shapes) -> tuple[TensorSpec, ...]:
+    """Give the inputs with the shapes that `shapes` states; the others as they are.
+
+    Raises:
+        ConfigError: a shape for an unknown input, of another rank, or against a fixed size.
+    """
+    names = [spec.name for spec in specs]
+    for name in shapes:
+        if name not in names:
+            raise ConfigError(f"--shape {name}: no such input; the inputs are: {', '.join(names)}")
+    return tuple(_at_shape(spec, shapes[spec.name]) if spec.name in shapes else spec for spec in specs)
+
+
+def _at_shape(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:
+    fits = len(shape) == len(spec.shape) and all(
+        want is None or want == size for want, size in zip(spec.shape, shape, strict=True)
+    )
+    if not fits:
+        shown = ", ".join("any" if size is None else str(size) for size in spec.shape)
+        raise ConfigError(f"--shape {spec.name}={','.join(map(str, shape))}: the input's shape is [{shown}]")
+    return TensorSpec(name=spec.name, dtype=spec.dtype, shape=shape)
+
+
 def _random_array(spec: TensorSpec, rng: np.random.Generator) -> Array:
-    shape = tuple(1 if size is None else size for size in spec.shape)
+    shape = spec.smallest
     dtype = np.dtype(spec.dtype)
     if dtype.kind == "f":
         return rng.standard_normal(shape).astype(dtype)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dyno.errors import ConfigError
 from dyno.files import write_bytes
 from dyno.records import TensorSpec
-from runtime.feeds import random_feeds
+from runtime.feeds import Shapes, at_shapes, random_feeds
 from runtime.session import Session
 
 Array = npt.NDArray[Any]
@@ -86,14 +86,21 @@ def run_once(
     return Inference(outputs, load_ms, first_ms, tuple(steady), session.threads)
 
 
-def load_inputs(specs: tuple[TensorSpec, ...], texts: Sequence[str], *, seed: int) -> dict[str, Array]:
-    """Read `[NAME=]FILE.npy` inputs; seeded random ones when none is given.
+def load_inputs(
+    specs: tuple[TensorSpec, ...],
+    texts: Sequence[str],
+    *,
+    seed: int,
+    shapes: Shapes | None = None,
+) -> dict[str, Array]:
+    """Read `[NAME=]FILE.npy` inputs; seeded random ones, of `shapes` or the smallest, when none is given.
 
     Raises:
-        ConfigError: a file is missing or no .npy file, or a name is left out where it is needed.
+        ConfigError: a file is missing or no .npy file, a name is left out where it is needed, or `shapes` do
+            not fit the inputs.
     """
     if not texts:
-        return random_feeds(specs, seed)
+        return random_feeds(at_shapes(specs, shapes or {}), seed)
     return dict(_read_input(specs, text) for text in texts)
 
 

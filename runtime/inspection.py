@@ -9,7 +9,8 @@ from pydantic import Field
 from dyno.errors import ArtifactError
 from dyno.records import HostFacts, Record, TensorSpec
 from dyno.units import BYTES_PER_MIB, short_duration
-from runtime.artifact import check_host, check_library
+from runtime.artifact import check_host, check_library, read_bucket
+from runtime.buckets_text import bucket_rows, columns, sentences
 from runtime.manifest import WEIGHTS_NAME, Manifest, read_manifest
 from runtime.memory import map_weights
 
@@ -43,6 +44,8 @@ def inspect_artifact(folder: Path, host: HostFacts) -> Inspection:
 def _damage(folder: Path, manifest: Manifest) -> str | None:
     try:
         check_library(folder, manifest)
+        for bucket in manifest.buckets.buckets if manifest.buckets else ():
+            read_bucket(folder, bucket)
         if manifest.weights:
             map_weights(folder / WEIGHTS_NAME, manifest.weights)
     except ArtifactError as error:
@@ -72,6 +75,7 @@ def lines(found: Inspection) -> list[str]:
         ("toolchain", ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items())),
         ("options", ", ".join(f"{name}={value}" for name, value in manifest.options.items()) or "none"),
         ("compiled", _coverage(manifest)),
+        *(("buckets", text) for text in _buckets(manifest)),
         *(("parity", text) for text in _parity(manifest)),
         ("stages", _stages(manifest)),
         ("size", _size(manifest)),
@@ -83,8 +87,22 @@ def lines(found: Inspection) -> list[str]:
 
 
 def _tensor(spec: TensorSpec) -> str:
-    shape = " x ".join("any" if size is None else str(size) for size in spec.shape) or "scalar"
-    return f"{spec.name}: {spec.dtype}, {shape}"
+    limits = spec.limits or (None,) * len(spec.shape)
+    sizes = [
+        str(size) if size is not None else f"{limit[0]}..{limit[1]}" if limit else "any"
+        for size, limit in zip(spec.shape, limits, strict=True)
+    ]
+    return f"{spec.name}: {spec.dtype}, {' x '.join(sizes) or 'scalar'}"
+
+
+def _buckets(manifest: Manifest) -> list[str]:
+    if manifest.buckets is None:
+        return []
+    rows = [
+        ", ".join(f"{name} {cell}" for name, cell in zip(columns(manifest.buckets), row, strict=True) if cell)
+        for row in bucket_rows(manifest.buckets)
+    ]
+    return [*sentences(manifest.buckets), *(row.removeprefix("bucket ") for row in rows)]
 
 
 def _coverage(manifest: Manifest) -> str:

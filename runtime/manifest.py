@@ -1,4 +1,9 @@
-"""What an artifact folder says of itself: `manifest.json`."""
+"""What an artifact folder says of itself: `manifest.json`.
+
+Schema versions: 1 has the weights inside the library; 2 in a file of their own; 3 has a digest of itself.
+From 4 on an artifact may be compiled for several shapes: `buckets` lists them, each is an artifact of fixed
+shape in a folder of its own (`buckets/8x128`), and all share the weights file of the whole.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,9 @@ from pydantic import Field, ValidationError
 
 from dyno.errors import ArtifactError
 from dyno.records import Record, TensorSpec
+from runtime.bucket_records import Buckets
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _OLDEST = 1  # artifacts of this version have their weights inside the library
 _SEALED = 3  # from this version on the manifest has a digest of itself
 MANIFEST_NAME = "manifest.json"
@@ -167,12 +173,15 @@ class Manifest(Record):
     kernels: tuple[KernelFacts, ...] = Field(default=(), description="empty in artifacts of older versions")
     peak: PeakKernel | None = None
     tuning: TuningFacts | None = Field(default=None, description="None in artifacts of older versions")
-    library_digest: str = Field(description="BLAKE2b-256 of model.so")
-    library_bytes: int
+    library_digest: str = Field(
+        description="BLAKE2b-256 of model.so; with buckets, of their libraries' digests in order"
+    )
+    library_bytes: int = Field(description="with buckets, of all their libraries")
     weights: WeightsFile | None = Field(
         default=None,
         description="None where the weights lie inside the library (schema 1, and models with branches)",
     )
+    buckets: Buckets | None = Field(default=None, description="None where every shape is fixed")
     manifest_digest: str = Field(
         default="",
         description="BLAKE2b-256 of this file with these digits left out; empty before schema 3",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dyno import console
+from dyno.errors import ConfigError
 
 if TYPE_CHECKING:
     from runtime.profile_records import KernelTime, Profile
@@ -34,9 +35,21 @@ Row = tuple[str, ...]
     show_default=True,
     help="Kernels in the table; the others are summed in one row. JSON has all.",
 )
+@click.option(
+    "--bucket",
+    metavar="8x128",
+    help="Which shape, where the artifact has several; `dyno inspect` lists them [default: the largest].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all as JSON.")
 def profile_command(
-    artifact: Path, *, threads: int | None, repeat: int | None, seconds: float | None, top: int, as_json: bool
+    artifact: Path,
+    *,
+    threads: int | None,
+    repeat: int | None,
+    seconds: float | None,
+    top: int,
+    bucket: str | None,
+    as_json: bool,
 ) -> None:
     """Show where an artifact's time goes, kernel by kernel.
 
@@ -49,7 +62,13 @@ def profile_command(
 
     if repeat is not None and seconds is not None:
         raise click.UsageError("give --repeat or --seconds, not both")
-    result = profile(artifact, threads=threads, repeats=repeat or DEFAULT_REPEATS, seconds=seconds)
+    result = profile(
+        artifact,
+        threads=threads,
+        repeats=repeat or DEFAULT_REPEATS,
+        seconds=seconds,
+        bucket=_sizes(bucket),
+    )
     if as_json:
         console.print_json(result.model_dump(mode="json"))
         return
@@ -57,6 +76,15 @@ def profile_command(
     click.echo()
     for line in footnotes(result):
         click.echo(line)
+
+
+def _sizes(bucket: str | None) -> tuple[int, ...] | None:
+    if bucket is None:
+        return None
+    parts = bucket.split("x")
+    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
+        raise ConfigError(f"--bucket {bucket}: expected sizes such as 8 or 8x128; `dyno inspect` lists them")
+    return tuple(map(int, parts))
 
 
 def table_rows(result: Profile, top: int) -> list[Row]:

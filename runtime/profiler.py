@@ -20,6 +20,7 @@ import numpy as np
 
 from dyno.errors import ConfigError
 from dyno.host import host_facts, usable_cores
+from runtime.buckets import one_shape
 from runtime.feeds import random_feeds
 from runtime.manifest import PeakKernel
 from runtime.profile_records import BuiltinTime, KernelTime, Profile, kernel_time
@@ -73,15 +74,19 @@ def profile(
     threads: int | None = None,
     repeats: int = DEFAULT_REPEATS,
     seconds: float | None = None,
+    bucket: tuple[int, ...] | None = None,
 ) -> Profile:
     """Profile the artifact on seeded random input: `repeats` inferences, or as many as fit into `seconds`.
 
+    Of several shapes `bucket` names one, by the size of each axis; None is the largest.
+
     Raises:
-        ArtifactError: it can't be loaded here. ConfigError: too few inferences for quartiles.
+        ArtifactError: it can't be loaded here.
+        ConfigError: too few inferences for quartiles, or no such bucket.
     """
     if seconds is None and repeats < MIN_REPEATS:
         raise ConfigError(f"{repeats} inferences give no quartiles: at least {MIN_REPEATS} are needed")
-    session = Session.load(artifact, threads)
+    session = one_shape(Session.load(artifact, threads), bucket)
     rounds = _Rounds(session)
     rounds.warm_up()
     began = time.perf_counter()

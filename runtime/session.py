@@ -31,7 +31,8 @@ _pool = threading.local()  # .settings: those of the calling thread's pool, whic
 class Session:
     """A loaded artifact. Any number of threads may run it: each inference has a lane of its own.
 
-    Lanes are made as they are needed (as many as ever ran side by side) and share the weights.
+    Lanes are made as they are needed (as many as ever ran side by side) and share the weights. One that is
+    compiled for several shapes is a `runtime.buckets.BucketedSession`.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Session:
         self.manifest = manifest
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
+        self.most_rows: int | None = None  # of a first axis that is left open
+        self.batch_sizes: tuple[int, ...] = ()  # rows that it is compiled for, of such an axis
         self.threads = threads
         self.cores = cores
         self._ffi = tvm_light.load()
@@ -63,6 +66,10 @@ class Session:
         """
         pinned = _checked_cores(cores, threads)
         manifest = open_artifact(path, processor())
+        if manifest.buckets:
+            from runtime.buckets import BucketedSession  # which imports this module
+
+            return BucketedSession(path, manifest, threads or len(pinned or usable_cores()), pinned)
         weights = map_weights(path / WEIGHTS_NAME, manifest.weights) if manifest.weights else []
         ffi = tvm_light.load()
         library = str((path / LIBRARY_NAME).resolve())

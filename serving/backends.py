@@ -56,12 +56,13 @@ class ArtifactBackend:
 
     name = "compiled"
     platform = "modeldyno_artifact"
-    preferred_batches: tuple[int, ...] = ()
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.inputs = session.inputs
         self.outputs = session.outputs
+        self.most_rows = session.most_rows  # no more can be joined; None: any number
+        self.preferred_batches = session.batch_sizes
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run one inference."""

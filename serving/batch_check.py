@@ -40,7 +40,7 @@ def why_not_joined(backend: Backend) -> str | None:
 
 
 def _row(spec: TensorSpec, generator: np.random.Generator, size: float) -> np.ndarray:
-    shape = [1, *(1 if axis is None else axis for axis in spec.shape[1:])]
+    shape = [1, *spec.smallest[1:]]
     dtype = np.dtype(spec.dtype)
     if dtype.kind == "f":
         return (generator.normal(size=shape) * size).astype(dtype)

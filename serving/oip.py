@@ -99,12 +99,13 @@ def datatype(dtype: str) -> str:
 
 
 def tensors(specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
-    """Describe tensors in the protocol's words; -1 is any size."""
+    """Describe tensors in the protocol's words; -1 is any size, within the limits that are told beside it."""
     return [
         {
             "name": spec.name,
             "datatype": datatype(spec.dtype),
             "shape": [-1 if size is None else size for size in spec.shape],
+            **({"parameters": {"limits": spec.limits}} if spec.limits else {}),
         }
         for spec in specs
     ]

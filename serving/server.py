@@ -133,9 +133,9 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def warm_up(path: Path, pool: WorkerPool) -> None:
-    """Run one inference on zeros in every worker; free sizes are 1.
+    """Run one inference on zeros in every worker; free sizes are the smallest.
 
-    A model with free sizes may need others than 1: that is said and no error.
+    A model whose free sizes have no limits may need others than 1: that is said and no error.
 
     Raises:
         ModelError: a model of fixed shape fails.
@@ -148,7 +148,7 @@ def warm_up(path: Path, pool: WorkerPool) -> None:
         pool.run_on_each(lambda backend: backend.run(zeros(backend.inputs)))
     except Exception as error:  # a backend may raise anything, and none of it is a bug here
         message = f"{path} fails its first inference, on zeros: {error}"
-        if all(None not in spec.shape for spec in pool.backends[0].inputs):
+        if all(None not in spec.shape or spec.limits for spec in pool.backends[0].inputs):
             raise ModelError(message) from error
         say(f"no warm-up: {message}")
         return
@@ -156,13 +156,10 @@ def warm_up(path: Path, pool: WorkerPool) -> None:
 
 
 def zeros(inputs: Iterable[TensorSpec]) -> dict[str, np.ndarray]:
-    """Make an input of zeros; free sizes become 1."""
+    """Make an input of zeros; free sizes become the smallest."""
     import numpy as np
 
-    return {
-        spec.name: np.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
-        for spec in inputs
-    }
+    return {spec.name: np.zeros(spec.smallest, spec.dtype) for spec in inputs}
 
 
 def _check_name(name: str) -> None:
@@ -251,13 +248,16 @@ def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | No
     if reason is not None:
         say(f"no batching: {reason}")
         return None
+    # Backends other than an artifact know no such bound.
+    rows = min(settings.max_batch, getattr(pool.backends[0], "most_rows", None) or settings.max_batch)
+    if rows == 1:
+        say("no batching: the artifact is compiled for exact sizes, and 2 rows are not among them")
+        return None
     sizes = settings.preferred_batch or pool.backends[0].preferred_batches
-    preferred = tuple(sorted(size for size in set(sizes) if size <= settings.max_batch))
+    preferred = tuple(sorted(size for size in set(sizes) if size <= rows))
     words = f", best {_words(preferred)}" if preferred else ""
-    say(
-        f"batching: up to {settings.max_batch} rows{words}, a delay of {settings.batch_delay_ms:g} ms at most"
-    )
-    return BatchLimits(settings.max_batch, settings.batch_delay_ms / 1000, preferred)
+    say(f"batching: up to {rows} rows{words}, a delay of {settings.batch_delay_ms:g} ms at most")
+    return BatchLimits(rows, settings.batch_delay_ms / 1000, preferred)
 
 
 def _listen(settings: ServeSettings, listener: socket.socket) -> None:

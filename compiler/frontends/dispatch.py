@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from compiler.frontends.family import Family
 from compiler.source import Shapes, Source, check_model_file
 from dyno.errors import ModelError
 
@@ -25,4 +26,26 @@ def read_model(path: Path, shapes: Shapes) -> Source:
         from compiler.frontends.onnx_file import read_onnx
 
         return read_onnx(path, shapes)
-    raise ModelError(f"{path}: unknown kind of model {json.dumps(path.suffix)}; expected .onnx or .pt2")
+    raise _unknown_kind(path)
+
+
+def open_family(path: Path) -> Family:
+    """Open a model file to read it at several shapes.
+
+    Raises:
+        ModelError: the file is missing, unreadable or of no known kind.
+    """
+    check_model_file(path)
+    if path.suffix == ".pt2":
+        from compiler.frontends.torch_module import pt2_family
+
+        return pt2_family(path)
+    if path.suffix == ".onnx":
+        from compiler.frontends.onnx_file import onnx_family
+
+        return onnx_family(path)
+    raise _unknown_kind(path)
+
+
+def _unknown_kind(path: Path) -> ModelError:
+    return ModelError(f"{path}: unknown kind of model {json.dumps(path.suffix)}; expected .onnx or .pt2")

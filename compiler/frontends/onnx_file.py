@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 from onnx import helper, shape_inference
 
+from compiler.frontends.family import Family
 from compiler.frontends.onnx_import import PROTOBUF_LIMIT_BYTES, import_onnx
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ModelError
@@ -46,6 +47,45 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
         reference=_reference(path, model),
         reference_name=f"onnxruntime {onnxruntime.__version__}",
     )
+
+
+def onnx_family(path: Path) -> Family:
+    """Open an ONNX file whose shapes are to be fixed later.
+
+    Raises:
+        ModelError: missing, empty, truncated, no ONNX, or an input without a rank or of an unsupported type.
+    """
+    model = _load(path)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    free = [value for value in model.graph.input if value.name not in weights]
+    return Family(
+        name=path.name,
+        declared={value.name: _named_sizes(path, value) for value in free},
+        dtypes={value.name: _dtype(path, value) for value in free},
+        at=lambda shapes: read_onnx(path, shapes),
+        reference=_any_shape(path),
+    )
+
+
+def _named_sizes(path: Path, value: onnx.ValueInfoProto) -> tuple[int | str | None, ...]:
+    sizes = _declared(path, value)
+    names = [dim.dim_param or None for dim in value.type.tensor_type.shape.dim]
+    return tuple(name if size is None else size for size, name in zip(sizes, names, strict=True))
+
+
+def _any_shape(path: Path) -> Callable[[dict[str, Array]], dict[str, Array]]:
+    """Run the file as it is, which takes all the shapes that it declares; opened when first used."""
+    opened: list[Any] = []
+
+    def run(feeds: dict[str, Array]) -> dict[str, Array]:
+        if not opened:
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4
+            opened.append(_session(path, str(path), options))
+        names = [output.name for output in opened[0].get_outputs()]
+        return dict(zip(names, opened[0].run(names, feeds), strict=True))
+
+    return run
 
 
 def _load(path: Path) -> onnx.ModelProto:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from compiler.frontends.family import Family
 from compiler.frontends.pt2_archive import check_example_inputs, check_pt2
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ConfigError, ModelError
@@ -22,19 +23,43 @@ def read_pt2(path: Path, shapes: Shapes) -> Source:
         ModelError: missing, empty, damaged, torch is not installed, or an input has no fixed shape.
         ConfigError: `shapes` does not fit the program's inputs.
     """
+    return _source(_load(path), path.name, digest_files([path]), shapes)
+
+
+def pt2_family(path: Path) -> Family:
+    """Open a program saved by `torch.export.save` whose shapes are to be fixed later.
+
+    Raises:
+        ModelError: missing, empty, damaged, or torch is not installed.
+    """
+    program = _load(path)
+    digest = digest_files([path])
+    tensors = _tensor_inputs(program)
+    return Family(
+        name=path.name,
+        declared={
+            name: tuple(size if isinstance(size, int) else str(size) for size in value.shape)
+            for name, value in tensors.items()
+        },
+        dtypes={name: _dtype(name, value) for name, value in tensors.items()},
+        at=lambda shapes: _source(program, path.name, digest, shapes),
+        reference=_reference(program, program.module()),
+    )
+
+
+def _load(path: Path) -> Any:
     check_model_file(path)
     check_pt2(path)
     torch = _torch()
     check_example_inputs(path, torch.load)
     try:
-        program = torch.export.load(path)
+        return torch.export.load(path)
     except Exception as error:
         # torch raises many kinds here (zip, JSON, KeyError, RuntimeError); none of them says what the file
         # is.
         raise ModelError(
             f"{path} is no readable torch.export program (.pt2): {_first_line(error)}"
         ) from error
-    return _source(program, path.name, digest_files([path]), shapes)
 
 
 def read_module(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Source:
@@ -43,16 +68,53 @@ def read_module(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | No
     Raises:
         ModelError: torch can't export the module.
     """
+    program = _exported(module, args, kwargs)
+    return _source(program, type(module).__name__, _digest_state(program), {})
+
+
+def module_family(
+    module: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None,
+    is_open: Callable[[str, int], bool],
+) -> Family:
+    """Open an nn.Module; `is_open` says which dimensions of an input may differ from the example's.
+
+    It is exported anew for each shape, so that nothing in it has to be traced for sizes that are not known.
+
+    Raises:
+        ModelError: torch can't export the module.
+    """
+    torch = _torch()
+    example = _exported(module, args, kwargs)
+    tensors = _tensor_inputs(example)
+
+    def at(shapes: Shapes) -> Source:
+        made = {name: torch.zeros(shapes[name], dtype=value.dtype) for name, value in tensors.items()}
+        return read_module(module, *_arguments(example, made))
+
+    return Family(
+        name=type(module).__name__,
+        declared={
+            name: tuple(None if is_open(name, at) else int(size) for at, size in enumerate(value.shape))
+            for name, value in tensors.items()
+        },
+        dtypes={name: _dtype(name, value) for name, value in tensors.items()},
+        at=at,
+        reference=_reference(example, module),
+    )
+
+
+def _exported(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Any:
     torch = _torch()
     try:
         with torch.no_grad():
-            program = torch.export.export(module.eval(), tuple(args), dict(kwargs or {}))
+            return torch.export.export(module.eval(), tuple(args), dict(kwargs or {}))
     except Exception as error:
         # torch.export has no error base of its own.
         raise ModelError(
             f"torch.export can't export {type(module).__name__}: {_first_line(error)}"
         ) from error
-    return _source(program, type(module).__name__, _digest_state(program), {})
 
 
 def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
@@ -61,7 +123,7 @@ def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
         TensorSpec(name=key, dtype=_dtype(key, value), shape=tuple(int(size) for size in value.shape))
         for key, value in _tensor_inputs(program).items()
     )
-    reference = _reference(program)
+    reference = _reference(program, program.module())
     outputs = tuple(
         TensorSpec(name=key, dtype=str(value.dtype), shape=value.shape)
         for key, value in _tried(reference, inputs, name).items()
@@ -124,9 +186,9 @@ def _arguments(program: Any, feeds: Mapping[str, Any]) -> tuple[tuple[Any, ...],
     return args, kwargs
 
 
-def _reference(program: Any) -> Callable[[dict[str, Array]], dict[str, Array]]:
+def _reference(program: Any, module: Any) -> Callable[[dict[str, Array]], dict[str, Array]]:
+    """Run `module` on named arrays, by the calling convention of `program`."""
     torch = _torch()
-    module = program.module()
 
     def run(feeds: dict[str, Array]) -> dict[str, Array]:
         args, kwargs = _arguments(program, {name: torch.from_numpy(array) for name, array in feeds.items()})

@@ -124,6 +124,36 @@ def test_a_dynamic_file_compiles_with_a_shape_and_names_it_without(dynamic_pt2: 
     assert compile_model(dynamic_pt2, tmp_path / "out", shapes={"x": (5, 4)}).inputs[0].shape == (5, 4)
 
 
+def test_a_dynamic_file_compiles_for_a_range_and_any_size_in_it_is_right(
+    dynamic_pt2: Path, tmp_path: Path
+) -> None:
+    compile_model(dynamic_pt2, tmp_path / "out", shapes={"x": ("2..6@2|6", 4)})
+    session, module = Session.load(tmp_path / "out", 1), torch.export.load(dynamic_pt2).module()
+    for rows in range(2, 7):
+        x, scale = torch.randn(rows, 4), torch.ones(3)
+        expected = module(x, scale=scale)
+        found = session.run({"x": x.numpy(), "scale": scale.numpy()})
+        for wanted, array in zip(expected, found.values(), strict=True):
+            np.testing.assert_allclose(array, wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_range_beyond_the_programs_own_is_refused(dynamic_pt2: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"does not take the shapes x \[64, 4\]"):
+        compile_model(dynamic_pt2, tmp_path / "out", shapes={"x": ("2..64", 4)})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_module_compiles_for_a_range_of_its_examples_first_dimension(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)).eval()
+    shapes = {"input": ("1..3@1|3", 4)}
+    compile_model(module, tmp_path / "out", shapes=shapes, example_inputs=(torch.ones(1, 4),))
+    session = Session.load(tmp_path / "out", 1)
+    for rows in (1, 2, 3, 8):
+        x = torch.randn(rows, 4)
+        (found,) = session.run({"input": x.numpy()}).values()
+        np.testing.assert_allclose(found, module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
 def test_a_shape_beyond_the_programs_range_is_refused(dynamic_pt2: Path) -> None:
     with pytest.raises(ConfigError, match="the model does not take the shapes x=64,4"):
         read_pt2(dynamic_pt2, {"x": (64, 4)})

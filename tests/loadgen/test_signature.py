@@ -35,6 +35,25 @@ def test_data_types_of_the_protocol_get_numpys_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "smallest"),
+    [
+        ([[2, 8], None], (2, 4)),
+        (None, (1, 4)),
+        ([[2, 8]], (1, 4)),
+        ([[8, 2], None], (1, 4)),
+        ([[2], None], (1, 4)),
+        ([["2", "8"], None], (1, 4)),
+        ("2..8", (1, 4)),
+    ],
+)
+def test_limits_are_read_where_they_are_told_in_our_words(told: object, smallest: tuple[int, ...]) -> None:
+    entry = {"name": "x", "datatype": "FP32", "shape": [-1, 4], "parameters": {"limits": told}}
+    (spec,) = parse_signature(json.dumps({"inputs": [entry]}).encode())
+    assert spec.smallest == smallest
+    assert parse_signature(json.dumps({"inputs": [{**entry, "parameters": 7}]}).encode())[0].limits == ()
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

@@ -1,0 +1,62 @@
+"""The source model at any size of its open axes: seeded inputs, padded or not, and what it makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.frontends.family import Family
+from compiler.shapes import Template
+from compiler.source import Shapes
+from dyno.errors import DynoError, ModelError
+from dyno.records import TensorSpec
+from runtime.axes import Feeds, Sizes, fill
+from runtime.feeds import random_feeds
+
+__all__ = ["AnyShape", "Feeds", "Sizes", "seeded_feeds"]
+
+
+@dataclass(frozen=True)
+class AnyShape:
+    """The source model at any sizes of the template's axes."""
+
+    family: Family
+    template: Template
+    seed: int
+    target: str
+
+    def feeds(self, sizes: Sequence[int]) -> Feeds:
+        """Make seeded inputs."""
+        return seeded_feeds(self.template.at(sizes), self.family.dtypes, self.seed)
+
+    def run(self, feeds: Feeds) -> Feeds:
+        """Run the source model; whatever it raises says which shapes it does not take."""
+        try:
+            return self.family.reference(feeds)
+        except DynoError:
+            raise
+        except Exception as error:
+            # Whatever ONNX Runtime, torch or the model's own code raise.
+            shown = "; ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(f"{self.family.name} does not take the shapes {shown}: {reason}") from error
+
+    def padded(self, feeds: Feeds, sizes: Sequence[int]) -> Feeds:
+        """Pad inputs with zeros as the runtime does."""
+        shapes = self.template.at(sizes)
+        made = {name: np.empty(shapes[name], array.dtype) for name, array in feeds.items()}
+        for name, array in feeds.items():
+            fill(made[name], array)
+        return made
+
+
+def seeded_feeds(shapes: Shapes, dtypes: Mapping[str, str], seed: int) -> Feeds:
+    """Make seeded inputs. Masks have a 1 in each row: where all is masked, a model has no defined answer."""
+    specs = tuple(TensorSpec(name=name, dtype=dtype, shape=shapes[name]) for name, dtype in dtypes.items())
+    made = random_feeds(specs, seed)
+    for array in made.values():
+        if array.dtype.kind in "iub" and array.ndim and array.size:
+            array[..., 0] = 1
+    return made

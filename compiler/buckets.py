@@ -1,0 +1,264 @@
+"""One artifact for several shapes: each bucket compiled as an artifact of its own, on one weights file.
+
+First the source model shows that padding is right (`compiler.padding`); then each bucket goes through all
+stages and its own parity check, the largest first; last the whole is run at sizes between the buckets and
+timed (`compiler.bucket_trial`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from compiler.bucket_trial import check_between, measure
+from compiler.build import OnTuning, check_output, compile_source, write_manifest
+from compiler.frontends.family import Family
+from compiler.options import Options
+from compiler.padding import check_axes, worst_sizes
+from compiler.pipeline import OnStage
+from compiler.shapes import Template
+from compiler.shared_weights import SharedWeights
+from compiler.targets import CompileTarget, runs_here
+from dyno.errors import DynoError
+from dyno.files import staged_folder
+from dyno.host import host_facts
+from dyno.records import TensorSpec
+from runtime.bucket_records import Axis, Bucket, Buckets, bucket_folder
+from runtime.buckets import BucketedSession
+from runtime.manifest import (
+    Coverage,
+    Manifest,
+    Parity,
+    ParityReport,
+    StageTime,
+    WeightsFile,
+)
+from runtime.session import Session
+
+THREADS = 1  # what buckets are timed with
+Sizes = tuple[int, ...]
+Parts = dict[Sizes, Manifest]  # ascending
+
+
+@dataclass(frozen=True)
+class FamilyCompile:
+    """What to compile, and who hears of it."""
+
+    family: Family
+    template: Template
+    target: CompileTarget
+    options: Options
+    on_stage: OnStage | None = None
+    on_tuning: OnTuning | None = None
+
+
+def compile_family(job: FamilyCompile, output: Path) -> Manifest:
+    """Compile a model for all sizes of its open axes into the artifact folder `output`.
+
+    Raises:
+        CompileError: a range can't be padded, or a stage failed. ParityError: the outputs differ.
+        ModelError, ConfigError: the model takes other shapes. OutputError: the folder can't be written.
+    """
+    check_output(output)
+    say = job.on_stage or _say_nothing
+    say("shapes")
+    began = time.perf_counter()
+    axes = check_axes(job.family, job.template, seed=job.options.seed, target=job.target.name)
+    shapes = _since("shapes", began)
+    with staged_folder(output) as stage:
+        parts = _compile_parts(job, stage, list(itertools.product(*(axis.sizes for axis in axes))))
+        manifest = write_manifest(stage, _whole(parts, axes, shapes))
+        if runs_here(job.target, host_facts()):
+            manifest = write_manifest(stage, _tried(job, stage, manifest, say))
+    return manifest
+
+
+def _compile_parts(job: FamilyCompile, stage: Path, every: Sequence[Sizes]) -> Parts:
+    """Compile every bucket, each on its share of the time to tune in, and move all weights into one file."""
+    say = job.on_stage or _say_nothing
+    weights = SharedWeights(stage)
+    found = {}
+    for number, sizes in enumerate(sorted(every, key=math.prod, reverse=True)):
+        title = f"bucket {_shown(sizes)} ({number + 1} of {len(every)})"
+        folder = stage / bucket_folder(sizes)
+        say(title)
+        manifest = _compile_part(job, folder, sizes, title, len(every))
+        found[sizes] = manifest, weights.take(folder, manifest)
+    shared = weights.close()
+    parts = {}
+    for sizes in every:
+        manifest, specs = found[sizes]
+        own = None if shared is None or specs is None else shared.model_copy(update={"tensors": specs})
+        changed = manifest.model_copy(update={"weights": own})
+        parts[sizes] = write_manifest(stage / bucket_folder(sizes), changed)
+    return parts
+
+
+def _compile_part(job: FamilyCompile, folder: Path, sizes: Sizes, title: str, count: int) -> Manifest:
+    options = replace(
+        job.options,
+        dump_dir=job.options.dump_dir / _shown(sizes) if job.options.dump_dir else None,
+        tune_s=job.options.tune_s / count if job.options.tune_s else None,
+    )
+    try:
+        return compile_source(
+            job.family.at(job.template.at(sizes)),
+            folder,
+            job.target,
+            options,
+            on_tuning=_titled(job.on_tuning, title),
+        )
+    except DynoError as error:
+        error.args = (f"bucket {_shown(sizes)}: {error}", *error.args[1:])
+        raise
+
+
+def _whole(parts: Parts, axes: tuple[Axis, ...], shapes: StageTime) -> Manifest:
+    """Describe the artifact that the parts make; what they share is taken from the largest."""
+    largest = parts[max(parts, key=math.prod)]
+    weights = _union([part.weights for part in parts.values() if part.weights])
+    return largest.model_copy(
+        update={
+            "inputs": tuple(_input(spec, axes) for spec in largest.inputs),
+            "outputs": tuple(
+                _output(index, list(parts.values()), axes) for index in range(len(largest.outputs))
+            ),
+            "stages": _summed([shapes, *(time for part in parts.values() for time in part.stages)]),
+            "parity": _worst_parity([part.parity for part in parts.values()]),
+            "coverage": _least_coverage([part.coverage for part in parts.values() if part.coverage]),
+            "kernels": (),
+            "peak": None,
+            "library_digest": _digest([part.library_digest for part in parts.values()]),
+            "library_bytes": sum(part.library_bytes for part in parts.values()),
+            "weights": weights,
+            "buckets": Buckets(
+                axes=axes, buckets=tuple(_bucket(sizes, part, axes) for sizes, part in parts.items())
+            ),
+        }
+    )
+
+
+def _bucket(sizes: Sizes, part: Manifest, axes: tuple[Axis, ...]) -> Bucket:
+    flops = [kernel.flops * kernel.calls for kernel in part.kernels if kernel.flops is not None]
+    worst = worst_sizes(axes, sizes)
+    return Bucket(
+        sizes=sizes,
+        manifest_digest=part.manifest_digest,
+        library_digest=part.library_digest,
+        library_bytes=part.library_bytes,
+        flops=sum(flops) if flops else None,
+        worst_sizes=worst,
+        padding_share=round(1 - math.prod(worst) / math.prod(sizes), 4),
+    )
+
+
+def _tried(job: FamilyCompile, stage: Path, manifest: Manifest, say: Callable[[str], None]) -> Manifest:
+    """Run the finished artifact at sizes between its buckets, and time each bucket."""
+    session, buckets = Session.load(stage, threads=THREADS), manifest.buckets
+    if not isinstance(session, BucketedSession) or buckets is None:
+        return manifest
+    times = list(manifest.stages)
+    if manifest.parity is not None:
+        say("verify between the buckets")
+        began = time.perf_counter()
+        worst = check_between(job.family, session, manifest, seed=job.options.seed, target=job.target.name)
+        times.append(_since("verify_between", began))
+        manifest = manifest.model_copy(update={"parity": _worst_parity([manifest.parity, worst])})
+    say("measure")
+    began = time.perf_counter()
+    p50_ms = measure(session)
+    times.append(_since("measure", began))
+    timed = [bucket.model_copy(update={"p50_ms": p50_ms[bucket.sizes]}) for bucket in buckets.buckets]
+    facts = {"buckets": tuple(timed), "measured_on": host_facts().cpu_model, "measured_threads": THREADS}
+    return manifest.model_copy(update={"stages": tuple(times), "buckets": buckets.model_copy(update=facts)})
+
+
+def _input(spec: TensorSpec, axes: tuple[Axis, ...]) -> TensorSpec:
+    limits = {
+        place.dimension: (axis.low, axis.sizes[-1])
+        for axis in axes
+        for place in axis.inputs
+        if place.tensor == spec.name
+    }
+    shape = tuple(None if at in limits else size for at, size in enumerate(spec.shape))
+    return spec.model_copy(
+        update={
+            "shape": shape,
+            "limits": tuple(limits.get(at) for at in range(len(shape))) if limits else (),
+        }
+    )
+
+
+def _output(index: int, parts: list[Manifest], axes: tuple[Axis, ...]) -> TensorSpec:
+    spec = parts[-1].outputs[index]
+    cut = {place.dimension for axis in axes for place in axis.outputs if place.tensor == spec.name}
+    others = [part.outputs[index].shape for part in parts]
+    free = [at in cut or len({shape[at] for shape in others}) > 1 for at in range(len(spec.shape))]
+    shape = tuple(None if open_ else size for open_, size in zip(free, spec.shape, strict=True))
+    return spec.model_copy(update={"shape": shape})
+
+
+def _worst_parity(reports: Sequence[ParityReport | None]) -> ParityReport | None:
+    """Give each output's worst figures; None where one was not checked."""
+    found = [report for report in reports if report is not None]
+    if len(found) < len(reports) or not found:
+        return None
+    rows = zip(*(report.outputs for report in found), strict=True)
+    return found[0].model_copy(
+        update={
+            "outputs": tuple(map(_worst, rows)),
+            "tolerance_max_rel": max(report.tolerance_max_rel for report in found),
+        }
+    )
+
+
+def _worst(rows: Sequence[Parity]) -> Parity:
+    return Parity(
+        output=rows[0].output,
+        max_abs=max(row.max_abs for row in rows),
+        max_rel=max(row.max_rel for row in rows),
+        cosine=min(row.cosine for row in rows),
+        not_finite=max(row.not_finite for row in rows),
+    )
+
+
+def _least_coverage(found: Sequence[Coverage]) -> Coverage | None:
+    return min(found, key=lambda coverage: coverage.flops_share, default=None)
+
+
+def _union(files: Sequence[WeightsFile]) -> WeightsFile | None:
+    """Give the whole file's description: all are of one file, each with the tensors that its bucket reads."""
+    tensors = dict.fromkeys(spec for file in files for spec in file.tensors)
+    return files[0].model_copy(update={"tensors": tuple(tensors)}) if files else None
+
+
+def _summed(times: Sequence[StageTime]) -> tuple[StageTime, ...]:
+    total: dict[str, float] = {}
+    for stage in times:
+        total[stage.stage] = total.get(stage.stage, 0.0) + stage.seconds
+    return tuple(StageTime(stage=name, seconds=round(seconds, 4)) for name, seconds in total.items())
+
+
+def _since(name: str, began: float) -> StageTime:
+    return StageTime(stage=name, seconds=round(time.perf_counter() - began, 4))
+
+
+def _digest(digests: Sequence[str]) -> str:
+    return hashlib.blake2b("".join(digests).encode(), digest_size=32).hexdigest()
+
+
+def _titled(report: Callable[[str], None] | None, title: str) -> Callable[[str], None] | None:
+    return None if report is None else lambda text: report(f"{title}: {text}")
+
+
+def _shown(sizes: Sizes) -> str:
+    return "x".join(map(str, sizes))
+
+
+def _say_nothing(_name: str) -> None:
+    """Progress that nobody asked for."""

@@ -1,0 +1,20 @@
+"""A model whose shapes are not fixed yet: what it declares, what runs it at any shape, and itself at one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from compiler.shapes import Declared
+from compiler.source import Array, Shapes, Source
+
+
+@dataclass(frozen=True)
+class Family:
+    """One model at many shapes. `reference` runs the source model on inputs of any shape that it takes."""
+
+    name: str
+    declared: Declared
+    dtypes: dict[str, str]
+    at: Callable[[Shapes], Source]
+    reference: Callable[[dict[str, Array]], dict[str, Array]]

@@ -1,0 +1,213 @@
+"""Running an artifact that is compiled for several shapes: each request in the sizes that suit it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from dyno.errors import ArtifactError, ConfigError, RequestError
+from dyno.records import TensorSpec
+from runtime import tvm_light
+from runtime.artifact import read_bucket
+from runtime.axes import Array, Axes, Feeds, Sizes, fill
+from runtime.bucket_plan import Piece, pieces_by_cost, pieces_by_padding
+from runtime.bucket_records import Bucket, Buckets
+from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME, Manifest
+from runtime.memory import map_weights
+from runtime.session import Observer, Session
+
+_REMEMBERED = 1024  # plans of larger requests, which clients may send in any size, are not kept
+Run = tuple[Sizes, int | None]  # a bucket, and how many rows go into it: None is all, in one run
+
+
+class BucketedSession(Session):
+    """A session of one `Session` per compiled shape; made when first used, all on one copy of the weights.
+
+    A request is padded with zeros to the compiled size that holds it, and its outputs are cut back. Where
+    rows don't depend on one another it may be run in several pieces instead: where that was measured to be
+    cheaper, and where it is larger than any compiled size. Exact sizes are neither padded nor split.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, threads: int, cores: tuple[int, ...]) -> None:
+        # Not the base's: that makes a lane of one fixed shape, which here each part does for itself.
+        if manifest.buckets is None:
+            raise ArtifactError(f"{folder} is compiled for one shape, not for several")
+        tvm_light.load()  # with the artifact, not with its first inference
+        self.manifest = manifest
+        self.inputs: tuple[TensorSpec, ...] = manifest.inputs
+        self.outputs: tuple[TensorSpec, ...] = manifest.outputs
+        self.threads = threads
+        self.cores = cores
+        self.axes = Axes(manifest.inputs, manifest.buckets.axes)
+        self.most_rows = self.axes.most_rows()
+        split = self.axes.split
+        sizes = set() if split is None else {bucket.sizes[split] for bucket in manifest.buckets.buckets}
+        self.batch_sizes = tuple(sorted(sizes))
+        self._folder = folder
+        self._facts: Buckets = manifest.buckets
+        self._by_sizes: dict[Sizes, Bucket] = {bucket.sizes: bucket for bucket in self._facts.buckets}
+        self._shared = _weights(folder, manifest)
+        self._parts: dict[Sizes, Session] = {}
+        self._observer: Observer | None = None
+        self._lock = threading.Lock()
+        self._remembered = lru_cache(_REMEMBERED)(self._plan)
+
+    def run(self, feeds: Feeds) -> Feeds:
+        """Run one inference on named arrays; the result's arrays are the caller's own.
+
+        Raises:
+            RequestError: an input is missing, unknown, of another dtype, or of a shape out of range.
+        """
+        sizes = self.axes.read(feeds)
+        plan = self.plan(sizes)
+        if len(plan) == 1:
+            return self._run_one(feeds, sizes, plan[0][0])
+        results: dict[str, list[Array]] = {}
+        begin, split = 0, self.axes.split or 0
+        for bucket, rows in plan:
+            count = rows or 0
+            piece = self.axes.rows(feeds, begin, begin + count)
+            wanted = _replaced(sizes, split, count)
+            for name, array in self._run_one(piece, wanted, bucket).items():
+                results.setdefault(name, []).append(array)
+            begin += count
+        return {name: np.concatenate(arrays) for name, arrays in results.items()}
+
+    def run_in(self, bucket: Sizes, feeds: Feeds) -> Feeds:
+        """Run one inference in one piece, padded to this bucket.
+
+        Raises:
+            RequestError: as `run`, or the bucket is too small. ConfigError: there is no such bucket.
+        """
+        sizes = self.axes.read(feeds)
+        if any(size > most for size, most in zip(sizes, bucket, strict=True)):
+            raise RequestError(f"a request of {_shown(sizes)} does not fit into the bucket {_shown(bucket)}")
+        return self._run_one(feeds, sizes, bucket)
+
+    def plan(self, sizes: Sizes) -> tuple[Run, ...]:
+        """Say in which compiled shapes a request of `sizes`, one of each axis, is run.
+
+        Raises:
+            RequestError: a size is out of range.
+        """
+        return self._remembered(sizes) if max(sizes) <= _REMEMBERED else self._plan(sizes)
+
+    @property
+    def buckets(self) -> tuple[Sizes, ...]:
+        """The compiled shapes, by the size of each axis."""
+        return tuple(self._by_sizes)
+
+    def part(self, sizes: Sizes) -> Session:
+        """Give the session of one compiled shape, by the size of each axis.
+
+        Raises:
+            ConfigError: there is no such bucket. ArtifactError: its files are damaged.
+        """
+        with self._lock:
+            if sizes not in self._by_sizes:
+                known = ", ".join(map(_shown, self._by_sizes))
+                raise ConfigError(f"no bucket {_shown(sizes)}; there are: {known}")
+            if sizes not in self._parts:
+                self._parts[sizes] = self._load_part(self._by_sizes[sizes])
+                if self._observer:
+                    self._parts[sizes].instrument(self._observer)
+            return self._parts[sizes]
+
+    def lane(self) -> NoReturn:
+        """Refuse: a lane has one shape; `part(sizes).lane()` lends one.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            "this artifact has several shapes: `part(sizes)` gives the session of one, with lanes"
+        )
+
+    def instrument(self, observer: Observer | None) -> None:
+        """As the base, for every compiled shape."""
+        with self._lock:
+            self._observer = observer
+            for part in self._parts.values():
+                part.instrument(observer)
+
+    def bind(self, function: str, *arrays: Array) -> Callable[[], Any] | None:
+        """Bind a function of the first bucket's library."""
+        return self.part(self.buckets[0]).bind(function, *arrays)
+
+    def callback(self, function: Callable[..., None], *arguments: Any) -> Callable[[], Any]:
+        """As the base."""
+        return self.part(self.buckets[0]).callback(function, *arguments)
+
+    def _load_part(self, bucket: Bucket) -> Session:
+        manifest = read_bucket(self._folder, bucket)
+        found = manifest.weights.tensors if manifest.weights else ()
+        weights = [self._shared[spec.offset, spec.dtype, spec.shape] for spec in found]
+        library = str((self._folder / bucket.folder / LIBRARY_NAME).resolve())
+        try:
+            return Session(manifest, tvm_light.load().load_module(library), weights, self.threads, self.cores)
+        except (RuntimeError, OSError, AttributeError, ValueError) as error:
+            raise ArtifactError(f"{library} can't be loaded: {str(error).splitlines()[0]}") from error
+
+    def _plan(self, sizes: Sizes) -> tuple[Run, ...]:
+        fits, split = self.axes.fits(sizes), self.axes.split
+        if split is None:
+            return ((fits, None),)
+        pieces = self._pieces(split, sizes[split], fits)
+        if len(pieces) == 1:
+            return ((_replaced(fits, split, pieces[0].size), None),)
+        return tuple((_replaced(fits, split, piece.size), piece.rows) for piece in pieces)
+
+    def _pieces(self, split: int, rows: int, fits: Sizes) -> tuple[Piece, ...]:
+        sizes = self.axes[split].sizes
+        costs = {size: self._by_sizes[_replaced(fits, split, size)].p50_ms for size in sizes}
+        measured = {size: cost for size, cost in costs.items() if cost is not None}
+        # With more threads large runs gain more than small ones: what was measured then says too little.
+        if len(measured) == len(sizes) and self.threads == self._facts.measured_threads:
+            return pieces_by_cost(rows, measured)
+        return pieces_by_padding(rows, sizes)
+
+    def _run_one(self, feeds: Feeds, wanted: Sizes, bucket: Sizes) -> Feeds:
+        with self.part(bucket).lane() as lane:
+            for name, buffer in lane.inputs.items():
+                fill(buffer, feeds[name])
+            # Copied: the buffers are the lane's own, and the next inference writes them again.
+            return {
+                name: array[tuple(self.axes.cuts(name, array.shape, wanted, bucket))].copy()
+                for name, array in lane.run().items()
+            }
+
+
+def one_shape(session: Session, sizes: Sizes | None) -> Session:
+    """Give the session of one compiled shape: that of `sizes`, or the largest.
+
+    Raises:
+        ConfigError: there is no such bucket.
+    """
+    if isinstance(session, BucketedSession):
+        return session.part(sizes or max(session.buckets, key=math.prod))
+    if sizes is not None:
+        raise ConfigError(f"no bucket {_shown(sizes)}: this artifact has one shape")
+    return session
+
+
+def _replaced(sizes: Sizes, index: int, size: int) -> Sizes:
+    return (*sizes[:index], size, *sizes[index + 1 :])
+
+
+def _weights(folder: Path, manifest: Manifest) -> dict[tuple[int, str, Sizes], Array]:
+    """Map the weights of all buckets, by where they lie and what they are."""
+    if manifest.weights is None:
+        return {}
+    arrays = map_weights(folder / WEIGHTS_NAME, manifest.weights)
+    specs = manifest.weights.tensors
+    return {(s.offset, s.dtype, s.shape): array for s, array in zip(specs, arrays, strict=True)}
+
+
+def _shown(sizes: Sizes) -> str:
+    return "x".join(map(str, sizes))

@@ -1,0 +1,71 @@
+"""The buckets of an artifact in words: its axes, and one row for each bucket."""
+
+from __future__ import annotations
+
+from runtime.bucket_records import Axis, Bucket, Buckets
+
+Row = tuple[str, ...]
+
+
+def sizes_text(axis: Axis) -> str:
+    """Word the sizes that an axis takes."""
+    if not axis.padded:
+        return f"exactly {' or '.join(map(str, axis.sizes))}"
+    return f"{axis.low} to {axis.sizes[-1]}" + (", and more in several runs" if axis.splits else "")
+
+
+def sentences(found: Buckets) -> list[str]:
+    """Say what each axis takes, which dimensions it binds, and on what the times rest."""
+    texts = []
+    for axis in found.axes:
+        places = ", ".join(f"{place.tensor}[{place.dimension}]" for place in axis.inputs)
+        named = f"{axis.name} ({places})" if places != axis.name else axis.name
+        compiled = f"compiled for {', '.join(map(str, axis.sizes))}" if axis.padded else "never padded"
+        texts.append(f"{named}: {sizes_text(axis)}; {compiled}")
+        if axis.splits:
+            basis = (
+                "was measured to be cheaper" if found.measured_on else "more than a third would be padding"
+            )
+            texts.append(f"{axis.name}: rows are run in several pieces where that {basis}")
+    if found.measured_on is None:
+        texts.append("padding: a share of the numbers; nothing was measured, for another machine than this")
+    else:
+        texts.append(
+            f"ms: median of a full run, measured on {found.measured_on} with {found.measured_threads} "
+            "thread(s)"
+        )
+    return texts
+
+
+def columns(found: Buckets) -> Row:
+    """Name the columns; the first is the bucket."""
+    times = ("ms", "ms per row") if found.measured_on else ()
+    return ("bucket", *times, "GFLOP", "most padding", "at")
+
+
+def bucket_rows(found: Buckets) -> list[Row]:
+    """Give a row for each bucket."""
+    rows = []
+    for bucket in found.buckets:
+        times: Row = ()
+        if found.measured_on:
+            ms = bucket.p50_ms
+            times = ("", "") if ms is None else (f"{ms:.3f}", f"{ms / _rows(found, bucket):.3f}")
+        rows.append(
+            (
+                "x".join(map(str, bucket.sizes)),
+                *times,
+                "" if bucket.flops is None else f"{bucket.flops / 1e9:.3f}",
+                f"{bucket.padding_share:.0%}" if bucket.padding_share else "none",
+                "x".join(map(str, bucket.worst_sizes)) if bucket.padding_share else "",
+            )
+        )
+    return rows
+
+
+def _rows(found: Buckets, bucket: Bucket) -> int:
+    """Give a bucket's rows: its size on an axis that is the first dimension wherever it is one, or 1."""
+    for axis, size in zip(found.axes, bucket.sizes, strict=True):
+        if not any(place.dimension for place in axis.inputs):
+            return size
+    return 1

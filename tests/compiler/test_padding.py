@@ -1,0 +1,148 @@
+"""Which models may be padded and split is seen on the model itself, before anything is compiled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from compiler.frontends.onnx_file import onnx_family
+from compiler.padding import check_axes, worst_sizes
+from compiler.shapes import parse_shapes, template
+from dyno.errors import CompileError, ConfigError, DynoError
+from runtime.bucket_records import Axis, Place
+from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor
+from tests.compiler.sequence_models import centred, encoder, scaled_by_all, smoothed, weighed
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def axes(folder: Path, made: onnx.ModelProto, **shapes: str) -> tuple[Axis, ...]:
+    family = onnx_family(saved(folder / "model.onnx", made))
+    given = parse_shapes({name: tuple(shape.split(",")) for name, shape in shapes.items()})
+    return check_axes(family, template(family.declared, given), seed=0, target="host")
+
+
+def test_rows_of_a_convolutional_net_are_padded_and_split(tmp_path: Path) -> None:
+    (axis,) = axes(tmp_path, conv_net("batch"), image="1..8,3,12,12")
+    assert (axis.padded, axis.splits, axis.sizes) == (True, True, (1, 2, 4, 8))
+    assert axis.inputs == (Place(tensor="image", dimension=0),)
+    assert axis.outputs == (Place(tensor="logits", dimension=0),)
+
+
+def test_a_masked_encoder_is_padded_along_its_sequence_and_split_along_its_rows(tmp_path: Path) -> None:
+    rows, sequence = axes(tmp_path, encoder(mask=True), input_ids="1..4,2..8")
+    assert (rows.splits, rows.sizes) == (True, (1, 2, 4))
+    assert (sequence.padded, sequence.splits, sequence.sizes) == (True, False, (2, 3, 4, 6, 8))
+    # The pooled output has no sequence: nothing of it is cut.
+    assert sequence.outputs == (Place(tensor="hidden", dimension=1),)
+
+
+ADVICE = r"Give the exact sizes instead, which are never padded: "
+
+
+@pytest.mark.parametrize(
+    ("made", "shapes", "message"),
+    [
+        (
+            encoder(mask=False),
+            {"input_ids": "1..2,2..8"},
+            rf"padding sequence from 5 to 6 changes output '\w+' by .*reads the padding too .*attention "
+            rf"without a mask.*{ADVICE}--shape 'input_ids=1\.\.2,2\|3\|4\|6\|8'$",
+        ),
+        (
+            smoothed(),
+            {"x": "1,4,8..16"},
+            rf"padding length from 9 to 12.*convolution.*{ADVICE}--shape 'x=1,4,8\|12\|16'",
+        ),
+        (
+            centred(),
+            {"x": "1..8,8"},
+            rf"padding rows from 5 to 6 changes output 'y' .*its rows depend on one another.*{ADVICE}"
+            r"--shape 'x=1\|2\|3\|4\|6\|8,8'",
+        ),
+    ],
+)
+def test_a_model_that_reads_the_padding_is_refused_with_advice(
+    tmp_path: Path, made: onnx.ModelProto, shapes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(CompileError, match=message):
+        axes(tmp_path, made, **shapes)
+
+
+@pytest.mark.parametrize(
+    ("made", "shapes"),
+    [
+        (encoder(mask=False), {"input_ids": "1..2,2|5|8"}),
+        (smoothed(), {"x": "1,4,8|12|16"}),
+        (centred(), {"x": "1|5|8,8"}),
+    ],
+)
+def test_the_same_models_are_taken_with_exact_sizes(
+    tmp_path: Path, made: onnx.ModelProto, shapes: dict[str, str]
+) -> None:
+    found = axes(tmp_path, made, **shapes)[-1]
+    assert not found.padded
+    assert not found.outputs
+
+
+def test_rows_that_share_a_scale_are_padded_but_never_split(tmp_path: Path) -> None:
+    (axis,) = axes(tmp_path, scaled_by_all(), x="1..8,8")
+    assert (axis.padded, axis.splits, axis.sizes) == (True, False, (1, 2, 3, 4, 6, 8))
+
+
+def test_rows_that_are_others_alone_are_not_split(tmp_path: Path) -> None:
+    (axis,) = axes(tmp_path, weighed(), x="1..2,8")  # both are compiled: nothing is ever padded
+    assert (axis.padded, axis.splits) == (True, False)
+    with pytest.raises(CompileError, match="padding rows from 5 to 6 changes output 'y'"):
+        axes(tmp_path, weighed(), x="1..8,8")
+
+
+def test_outputs_that_hold_several_of_each_row_are_cut_in_proportion(tmp_path: Path) -> None:
+    made = model(
+        [node("Reshape", "x flat", "y")],
+        [tensor("x", ["rows", 6])],
+        [tensor("y", [None, 2])],
+        [constant("flat", [-1, 2])],
+    )
+    (axis,) = axes(tmp_path, made, x="1..4,6")
+    assert axis.splits
+    assert axis.outputs == (Place(tensor="y", dimension=0),)
+
+
+def pooled(kernel: int) -> onnx.ModelProto:
+    nodes = [node("MaxPool", "x", "y", kernel_shape=[kernel], strides=[2])]
+    return model(nodes, [tensor("x", [1, 2, "length"])], [tensor("y", [1, 2, None])])
+
+
+@pytest.mark.parametrize(
+    ("made", "shapes", "kind", "message"),
+    [
+        (
+            pooled(3),
+            {"x": "1,2,8..16"},
+            CompileError,
+            "dimension 2 of output 'y' follows length in no fixed ratio",
+        ),
+        (mlp("rows"), {"x": "1..999999999,8"}, ConfigError, "would hold 8.0e[+]09 numbers"),
+        (
+            encoder(mask=True),
+            {"input_ids": "1..64,1..128"},
+            ConfigError,
+            r"98 shapes would be compiled \(batch: 1\|2.*at most 64.*1\.\.128@32\|64\|128 for sequence",
+        ),
+    ],
+)
+def test_what_can_not_be_done_is_said_before_it_is_tried(
+    tmp_path: Path, made: onnx.ModelProto, shapes: dict[str, str], kind: type[DynoError], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        axes(tmp_path, made, **shapes)
+
+
+def test_a_bucket_is_padded_most_by_the_size_behind_the_one_before(tmp_path: Path) -> None:
+    found = axes(tmp_path, encoder(mask=True), input_ids="2..4,2..8@4|8")
+    assert worst_sizes(found, (4, 8)) == (3, 5)
+    assert worst_sizes(found, (2, 4)) == (2, 2)

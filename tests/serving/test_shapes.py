@@ -1,0 +1,91 @@
+"""An artifact of several shapes behind the server, and the load generator before it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compiler import compile_model
+from dyno import procs
+from dyno.errors import ConfigError
+from loadgen.signature import fetch_signature, payload_from_server
+from runtime.session import Session
+from serving.backends import ArtifactBackend
+from serving.batch_check import why_not_joined
+from tests.serving import models
+from tests.serving.helpers import NPY, Server, from_npy, npy, serving
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """y = x @ WEIGHTS for 1 to 4 rows and, in several runs, more."""
+    folder = tmp_path_factory.mktemp("compiled")
+    model = models.matmul(folder / "m.onnx")
+    shape = ("--shape", "x=1..4@2|4,4")
+    command = procs.python_module("dyno", "compile", str(model), *shape, "-o", str(folder / "artifact"))
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "N (x[0]): 1 to 4, and more in several runs; compiled for 2, 4" in done.stdout
+    return folder / "artifact"
+
+
+@pytest.fixture(scope="module")
+def server(artifact: Path) -> Iterator[Server]:
+    with serving(artifact, artifact.parent, "--max-batch", "16", "--workers", "2") as running:
+        yield running
+
+
+def rows(count: int) -> np.ndarray:
+    return np.random.default_rng(count).normal(size=(count, 4)).astype(np.float32)
+
+
+def test_every_number_of_rows_is_answered_and_others_are_refused(server: Server) -> None:
+    for count in (1, 2, 3, 4, 5, 11):
+        reply = server.infer(npy(rows(count)), NPY, accept=NPY)
+        np.testing.assert_allclose(from_npy(reply.body), rows(count) @ models.WEIGHTS, rtol=1e-5, atol=1e-6)
+    reply = server.infer(npy(rows(0)), NPY)
+    assert reply.status == 400
+    assert "this artifact takes 1 to 4, and more in several runs" in reply.error
+
+
+def test_many_clients_of_many_sizes_get_their_own_rows(server: Server) -> None:
+    def ask(number: int) -> bool:
+        given = rows(1 + number % 7)
+        found = from_npy(server.infer(npy(given), NPY, accept=NPY).body)
+        return bool(np.allclose(found, given @ models.WEIGHTS, rtol=1e-5, atol=1e-6))
+
+    with ThreadPoolExecutor(8) as clients:
+        assert all(clients.map(ask, range(60)))
+
+
+def test_the_signature_tells_the_range_and_payloads_take_its_smallest_size_or_a_stated_one(
+    server: Server,
+) -> None:
+    url = f"http://127.0.0.1:{server.port}/invocations"
+    (spec,) = fetch_signature(url)
+    assert (spec.shape, spec.limits, spec.smallest) == ((None, 4), ((1, 4), None), (1, 4))
+    for shapes, count in (({}, 1), ({"x": (3, 4)}, 3), ({"x": (9, 4)}, 9)):
+        body = payload_from_server(url, 0, shapes).body
+        assert from_npy(server.infer(body, NPY, accept=NPY).body).shape == (count, 3)
+    with pytest.raises(ConfigError, match=r"--shape x=3,5: the input's shape is \[any, 4\]"):
+        payload_from_server(url, 0, {"x": (3, 5)})
+    with pytest.raises(ConfigError, match="--shape z: no such input; the inputs are: x"):
+        payload_from_server(url, 0, {"z": (3, 5)})
+
+
+def test_requests_are_joined_up_to_the_limit(server: Server) -> None:
+    assert "batching: up to 16 rows" in server.child.log.read_text()
+
+
+def test_exact_sizes_are_joined_only_as_far_as_every_number_is_among_them(tmp_path: Path) -> None:
+    compile_model(models.matmul(tmp_path / "m.onnx"), tmp_path / "artifact", shapes={"x": ("1|2|4", 4)})
+    backend = ArtifactBackend(Session.load(tmp_path / "artifact", 1))
+    assert (backend.most_rows, why_not_joined(backend)) == (2, None)
+    compile_model(tmp_path / "m.onnx", tmp_path / "artifact", shapes={"x": ("1|4", 4)})
+    backend = ArtifactBackend(Session.load(tmp_path / "artifact", 1))
+    assert backend.most_rows == 1
+    assert "takes exactly 1 or 4" in str(why_not_joined(backend))
