@@ -10,11 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compiler.emulation.root import cpu_model, find_emulator
+from compiler.emulation.run import EmulatedSession
 from compiler.link import link
 from compiler.options import Options
 from compiler.pipeline import Built, OnStage, run_stages
+from compiler.reach import runs_where
 from compiler.source import Shapes, Source
-from compiler.targets import CompileTarget, resolve_target, runs_here
+from compiler.targets import CompileTarget, resolve_target
 from compiler.verify import check_parity
 from compiler.weights import write_weights
 from dyno.clock import utc_now
@@ -112,20 +115,21 @@ def _compile(
         manifest = _manifest(source, target, options, built, times=times, library=library, weights=weights)
         manifest = manifest.model_copy(update={"tuning": kernels.facts()})
         manifest = _write(stage, manifest)
-        if options.verify and runs_here(target, host_facts()):
-            reports: list[ParityReport] = []
-            times.append(
-                _timed(
-                    "verify",
-                    lambda: reports.append(
-                        _verify(source, stage, target, options.seed, options.tolerance_of(winograd=winograd))
-                    ),
-                    on_stage,
-                )
+        runner = _runner(stage, target) if options.verify else "--no-verify"
+        if isinstance(runner, str):
+            return _write(stage, manifest.model_copy(update={"not_checked": runner}))
+        reports: list[ParityReport] = []
+        times.append(
+            _timed(
+                "verify" if isinstance(runner, Session) else f"verify ({runner.name})",
+                lambda: reports.append(
+                    _verify(source, runner, target, options.seed, options.tolerance_of(winograd=winograd))
+                ),
+                on_stage,
             )
-            manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
-            manifest = _write(stage, manifest)
-    return manifest
+        )
+        manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
+        return _write(stage, manifest)
 
 
 def compile_model(
@@ -215,9 +219,22 @@ def _timed(name: str, work: Any, on_stage: OnStage | None) -> StageTime:
     return StageTime(stage=name, seconds=round(time.perf_counter() - began, 4))
 
 
-def _verify(source: Source, folder: Path, target: CompileTarget, seed: int, tolerance: float) -> ParityReport:
-    session = Session.load(folder, threads=1)
-    return check_parity(source, session, seed=seed, tolerance=tolerance, target=target.name)
+def _runner(artifact: Path, target: CompileTarget) -> Session | EmulatedSession | str:
+    """Give what runs the artifact: this machine, or the emulator; or why nothing here does."""
+    reach = runs_where(target, host_facts())
+    if reach.runs == "yes":
+        return Session.load(artifact, threads=1)
+    emulator, cpu = find_emulator(), cpu_model(target)
+    if reach.runs == "emulated" and emulator and cpu:
+        return EmulatedSession(emulator, cpu, artifact)
+    return reach.reason
+
+
+def _verify(
+    source: Source, runner: Session | EmulatedSession, target: CompileTarget, seed: int, tolerance: float
+) -> ParityReport:
+    report = check_parity(source, runner, seed=seed, tolerance=tolerance, target=target.name)
+    return report if isinstance(runner, Session) else report.model_copy(update={"ran_on": runner.name})
 
 
 def _manifest(

@@ -10,7 +10,7 @@ from dyno.errors import ArtifactError
 from dyno.records import HostFacts, Record, TensorSpec
 from dyno.units import BYTES_PER_MIB, short_duration
 from runtime.artifact import check_host, check_library
-from runtime.manifest import WEIGHTS_NAME, Manifest, read_manifest
+from runtime.manifest import WEIGHTS_NAME, Manifest, ParityReport, read_manifest
 from runtime.memory import map_weights
 
 
@@ -98,12 +98,16 @@ def _coverage(manifest: Manifest) -> str:
 def _parity(manifest: Manifest) -> list[str]:
     report = manifest.parity
     if report is None:
-        return ["not checked"]
+        return [f"not checked: {manifest.not_checked}" if manifest.not_checked else "not checked"]
     return [
         f"{row.output}: max abs {row.max_abs:.1e}, max rel {row.max_rel:.1e} (allowed "
-        f"{report.tolerance_max_rel:.0e}), cosine {row.cosine:.7f} against {report.reference}"
+        f"{report.tolerance_max_rel:.0e}), cosine {row.cosine:.7f} against {report.reference}{_where(report)}"
         for row in report.outputs
     ]
+
+
+def _where(report: ParityReport) -> str:
+    return "" if report.ran_on == "this machine" else f" ({report.ran_on})"
 
 
 def _stages(manifest: Manifest) -> str:

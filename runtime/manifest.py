@@ -50,6 +50,7 @@ class ParityReport(Record):
     reference: str = Field(description="what ran the source model, e.g. onnxruntime 1.31.1")
     seed: int
     tolerance_max_rel: float
+    ran_on: str = Field(default="this machine", description="or what emulated the processor, and as which")
     outputs: tuple[Parity, ...]
 
 
@@ -163,6 +164,7 @@ class Manifest(Record):
     toolchain: dict[str, str] = Field(description="versions of what made it")
     stages: tuple[StageTime, ...]
     parity: ParityReport | None
+    not_checked: str = Field(default="", description="why there is no parity report")
     coverage: Coverage | None = Field(default=None, description="None in artifacts of older versions")
     kernels: tuple[KernelFacts, ...] = Field(default=(), description="empty in artifacts of older versions")
     peak: PeakKernel | None = None
