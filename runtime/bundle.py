@@ -174,8 +174,7 @@ def _licenses(found: Distribution) -> Iterator[Entry]:
 
 
 def _installed(name: str, packages: Path | None = None) -> Distribution:
-    where = {} if packages is None else {"path": [str(packages)]}
-    found = next(iter(distributions(name=name, **where)), None)
+    found = next(iter(distributions(name=name, path=sys.path if packages is None else [str(packages)])), None)
     if found is None:
         lacks = f"{packages} does not hold" if packages else "is not installed"
         raise ArtifactError(f"a bundle needs the package {name}, which {lacks}")
