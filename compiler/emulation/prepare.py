@@ -142,11 +142,11 @@ def _wheels(work: Path, python: str, into: Path) -> list[Package]:
 def _try(emulator: Emulator) -> None:
     """Import what every run imports: it works then, and the modules are compiled for all later runs."""
     code = "import argparse, ctypes, hashlib, json, numpy, tarfile, tempfile, tvm_ffi"
-    _tool(["env", f"PYTHONPATH={emulator.site}", *emulator.command("max", ("-S", "-c", code))])
+    _tool(emulator.command("max", ("-S", "-c", code)), {"PYTHONPATH": str(emulator.site)})
 
 
-def _tool(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _tool(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise ConfigError(f"{command[0]} failed: {said[-1] if said else f'status {done.returncode}'}")

@@ -33,6 +33,9 @@ _MODELS = {
 }
 
 
+Plugin = tuple[Path, Path]  # QEMU's plugin, and the file that it writes to
+
+
 class Package(Record):
     """One package that was unpacked into the folder."""
 
@@ -70,10 +73,10 @@ class Emulator:
         upstream = re.sub(r"^\d+:|[+-].*", "", self.record.qemu_version)
         return f"qemu-user {upstream}"
 
-    def command(self, cpu: str, arguments: tuple[str, ...], plugin: str | None = None) -> list[str]:
-        """Give the command that runs a program of the ARM system on an emulated `cpu`."""
+    def command(self, cpu: str, arguments: tuple[str, ...], plugin: Plugin | None = None) -> list[str]:
+        """Give the command that runs the ARM system's Python on an emulated `cpu`."""
         system = self.folder / SYSTEM
-        counted = ["-plugin", plugin] if plugin else []
+        counted = ["-plugin", str(plugin[0]), "-d", "plugin", "-D", str(plugin[1])] if plugin else []
         python = str(system / "usr" / "bin" / f"python{self.record.python}")
         return [*self._qemu(), "-cpu", cpu, *counted, "-L", str(system), python, *arguments]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compiler.emulation.root import Emulator
+from compiler.emulation.root import Emulator, Plugin
 from dyno.errors import ArtifactError, CompileError
 from runtime.bundle import library_files
 from runtime.manifest import read_manifest
@@ -30,7 +30,7 @@ def run_emulated(
     runs: Sequence[Run],
     *,
     repeat: int = 1,
-    plugin: str | None = None,
+    plugin: Plugin | None = None,
 ) -> list[dict[str, Array]]:
     """Run artifacts on an emulated `cpu` (QEMU's name), in one process, and give the outputs of each.
 
