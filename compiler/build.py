@@ -22,14 +22,16 @@ from compiler.verify import check_parity
 from compiler.weights import write_weights
 from dyno.clock import utc_now
 from dyno.errors import ConfigError, OutputError, ParityError
-from dyno.files import mapped_output_errors, staged_folder, write_text
+from dyno.files import mapped_output_errors, staged_folder, write_bytes, write_text
 from dyno.host import host_facts
 from runtime.artifact import digest_file
 from runtime.manifest import (
+    GPU_CODE_NAME,
     LIBRARY_NAME,
     MANIFEST_NAME,
     WEIGHTS_NAME,
     Coverage,
+    GpuCodeFile,
     Manifest,
     ParityReport,
     StageTime,
@@ -112,7 +114,13 @@ def _compile(
         library = stage / LIBRARY_NAME
         times.append(_timed("link", lambda: link(built.executable, library, target), on_stage))
         weights = write_weights(stage / WEIGHTS_NAME, built.weights) if built.weights is not None else None
+        gpu: list[GpuCodeFile] = []
+        if target.kind == "cuda":
+            times.append(
+                _timed("kernels", lambda: gpu.append(_write_kernels(stage, built, target)), on_stage)
+            )
         manifest = _manifest(source, target, options, built, times=times, library=library, weights=weights)
+        manifest = manifest.model_copy(update={"gpu_code": gpu[0] if gpu else None})
         manifest = manifest.model_copy(update={"tuning": kernels.facts()})
         manifest = _write(stage, manifest)
         runner = _runner(stage, target) if options.verify else "--no-verify"
@@ -185,7 +193,7 @@ def check_output(output: Path) -> None:
 def _check_replaceable(output: Path) -> None:
     """An artifact is replaced as a whole: nothing but an artifact's files may lie there."""
     found = {entry.name for entry in output.iterdir()}
-    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME})
+    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME, GPU_CODE_NAME})
     if foreign or (found and MANIFEST_NAME not in found):
         named = foreign[0] if foreign else LIBRARY_NAME
         raise OutputError(f"{output} holds files of its own ({named}): choose an empty or new folder")
@@ -235,6 +243,15 @@ def _verify(
 ) -> ParityReport:
     report = check_parity(source, runner, seed=seed, tolerance=tolerance, target=target.name)
     return report if isinstance(runner, Session) else report.model_copy(update={"ran_on": runner.name})
+
+
+def _write_kernels(folder: Path, built: Built, target: CompileTarget) -> GpuCodeFile:
+    from compiler.cuda import compile_kernels
+
+    code, form, compiler = compile_kernels(built.executable, target)
+    write_bytes(folder / GPU_CODE_NAME, code)
+    digest = digest_file(folder / GPU_CODE_NAME)
+    return GpuCodeFile(digest=digest, bytes=len(code), format=form, compiler=compiler)
 
 
 def _manifest(

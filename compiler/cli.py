@@ -146,8 +146,8 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
             (
                 r["target"],
                 r["architecture"],
-                f"{r['vector_registers']} x {r['vector_bits']} bit",
-                f"{r['l2_kib']} KiB",
+                f"{r['vector_registers']} x {r['vector_bits']} bit" if r["vector_bits"] else "",
+                f"{r['l2_kib']} KiB" if r["l2_kib"] else "",
                 "yes" if r["builds_here"] else "no",
                 r["runs_here"],
                 r["note"],
@@ -171,13 +171,14 @@ def _target_row(target: CompileTarget) -> dict[str, Any]:
     from compiler.target_names import other_names
     from dyno.host import host_facts
 
+    gpu = target.kind == "cuda"
     running, unbuilt = runs_where(target, host_facts()), why_not_built(target)
     return {
         "target": target.name,
-        "architecture": target.architecture,
-        "vector_bits": target.machine.lanes * 32,
-        "vector_registers": target.machine.registers,
-        "l2_kib": target.machine.l2_bytes >> 10,
+        "architecture": target.cpu if gpu else target.architecture,
+        "vector_bits": None if gpu else target.machine.lanes * 32,
+        "vector_registers": None if gpu else target.machine.registers,
+        "l2_kib": None if gpu else target.machine.l2_bytes >> 10,
         "builds_here": not unbuilt,
         "builds_here_reason": unbuilt,
         "runs_here": running.runs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
+from compiler.cuda import why_no_cuda
 from compiler.emulation.root import PREPARE, cpu_model, find_emulator
 from compiler.targets import CompileTarget, runs_here
 from dyno.records import HostFacts
@@ -21,6 +22,11 @@ class Running:
 
 def runs_where(target: CompileTarget, host: HostFacts) -> Running:
     """Say whether this machine runs a target's code itself, emulates it, or neither."""
+    if target.kind == "cuda":
+        found = f"the GPU here is {host.gpus[0]}" if host.gpus else "there is no NVIDIA GPU here"
+        return Running(
+            "no", f"{found}; `python -m benchmarks.cuda` checks GPU artifacts on a machine that has one"
+        )
     if runs_here(target, host):
         return Running("yes", "")
     here = host.architecture.replace("arm64", "aarch64")
@@ -36,7 +42,9 @@ def runs_where(target: CompileTarget, host: HostFacts) -> Running:
     return Running("emulated", f"{emulator.name}, as {cpu.partition(',')[0]}: right or wrong, not how fast")
 
 
-def why_not_built(_target: CompileTarget) -> str:
+def why_not_built(target: CompileTarget) -> str:
     """Say what is missing to build for a target here; empty where nothing is."""
     missing = [name for name in ("tvm", "ziglang") if importlib.util.find_spec(name) is None]
-    return f"not installed: {', '.join(missing)}" if missing else ""
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    return why_no_cuda() if target.kind == "cuda" else ""

@@ -26,6 +26,10 @@ _ARM90 = (*_ARM84, "flagm2", "frint")
 # SVE's vectors are as long as the processor says at run time. Our tiles are NEON's; LLVM must not mix them.
 _NO_SVE = ("-sve",)
 _KIB = 1 << 10
+# What a block may have on all GPUs from sm_75 on (CUDA programming guide, compute capabilities): more shared
+# memory has to be asked for, and differs.
+_GPU_LIMITS = {"max_num_threads": 1024, "thread_warp_size": 32, "max_shared_memory_per_block": 48 << 10}
+_GPU_HOST = "x86-64-v2"  # for the code that starts kernels: all machines with these GPUs run it
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class CompileTarget:
     name: str
     kind: str  # llvm or cuda
     triple: str
-    cpu: str  # LLVM's name of the processor; sm_XX for cuda
+    cpu: str  # LLVM's name of the processor; sm_XY for cuda: GPUs of the same X and the same or a larger Y
     features: tuple[str, ...]
     machine: Machine
     note: str
@@ -43,13 +47,16 @@ class CompileTarget:
 
     @property
     def architecture(self) -> str:
-        """x86_64 or aarch64, as the kernel says; empty for a GPU."""
-        return self.triple.split("-", 1)[0] if self.kind == "llvm" else ""
+        """x86_64 or aarch64, as the kernel says; of the processor beside it for a GPU."""
+        return self.triple.split("-", 1)[0]
 
     def tvm_target(self) -> Any:
         """Return TVM's own object for this target."""
         import tvm
 
+        if self.kind == "cuda":
+            host = {"kind": "llvm", "mtriple": self.triple, "mcpu": _GPU_HOST}
+            return tvm.target.Target({"kind": "cuda", "arch": self.cpu, **_GPU_LIMITS, "host": host})
         description: dict[str, Any] = {"kind": self.kind, "mtriple": self.triple, "mcpu": self.cpu}
         if self.attributes:
             description["mattr"] = list(self.attributes)
@@ -68,6 +75,11 @@ def _arm(
     # 32 vector registers of 128 bits: Arm Architecture Reference Manual for A-profile, B1.2.1.
     machine = Machine(lanes=4, registers=32, l2_bytes=l2_kib * _KIB)
     return CompileTarget(name, "llvm", "aarch64-linux-gnu", name, features, machine, note, attributes)
+
+
+def _cuda(number: int, note: str) -> CompileTarget:
+    machine = Machine(lanes=4, registers=16, l2_bytes=256 * _KIB)  # of the code that starts the kernels
+    return CompileTarget(f"cuda-sm_{number}", "cuda", "x86_64-linux-gnu", f"sm_{number}", _V2, machine, note)
 
 
 # The last number is the second-level cache in KiB that one core has for itself, of the server parts of that
@@ -93,6 +105,11 @@ TARGETS: dict[str, CompileTarget] = {
         _arm("neoverse-v2", _ARM90, 2048, "AWS Graviton 4", _NO_SVE),
         _arm("cortex-a72", ("asimd",), 256, "Raspberry Pi 4"),  # 1 MiB that four cores share
         _arm("cortex-a76", _ARM82, 512, "Raspberry Pi 5"),
+        _cuda(75, "NVIDIA Turing: T4"),
+        _cuda(80, "NVIDIA Ampere: A100"),
+        _cuda(86, "NVIDIA Ampere: A10G"),
+        _cuda(89, "NVIDIA Ada: L4, L40S"),
+        _cuda(90, "NVIDIA Hopper: H100, H200"),
     )
 }
 
@@ -148,5 +165,5 @@ def _detect_llvm_cpu() -> str:
 
 def runs_here(target: CompileTarget, host: HostFacts) -> bool:
     """Whether this machine has all the features that the target's code may use."""
-    same = target.architecture == host.architecture.replace("arm64", "aarch64")
+    same = target.kind == "llvm" and target.architecture == host.architecture.replace("arm64", "aarch64")
     return same and not missing_features(target.features, host.cpu_features)

@@ -28,14 +28,14 @@ from dyno.errors import ArtifactError, ConfigError
 from dyno.files import staged_file
 from runtime.artifact import check_library
 from runtime.bundle_texts import ENTRY, readme
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, Manifest, read_manifest
+from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, Manifest, read_manifest
 from runtime.memory import map_weights
-from runtime.tvm_light import RUNTIME_LIBRARY, runtime_library
+from runtime.tvm_light import CUDA_LIBRARY, RUNTIME_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")
 DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "records", "units")
 RUNTIME_MODULES = (
-    *("__init__", "artifact", "feeds", "inference", "lane"),
+    *("__init__", "artifact", "feeds", "gpu", "inference", "lane"),
     *("manifest", "memory", "session", "tvm_light"),
 )
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)
@@ -72,8 +72,11 @@ def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> 
         map_weights(artifact / WEIGHTS_NAME, manifest.weights)
     _check_architecture(artifact, manifest, packages)
     parts = [LIBRARY_NAME, MANIFEST_NAME, *([WEIGHTS_NAME] if manifest.weights else [])]
+    parts += [GPU_CODE_NAME] if manifest.gpu_code else []
     packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in parts]
     lib: list[Entry] = [(f"lib/{place}", content) for place, content in library_files(packages)]
+    if manifest.target.kind == "cuda":
+        lib.append((f"lib/runtime/{CUDA_LIBRARY}", _tvm_library(packages, CUDA_LIBRARY)))
     python, _ = _made_for(packages)
     texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name, python).encode())]
     with staged_file(output) as stream:
@@ -125,13 +128,17 @@ def _library_files(packages: Path | None) -> Iterator[Entry]:
         for module in modules:
             text = (root / package / f"{module}.py").read_text()
             yield f"{package}/{module}.py", _PYDANTIC.sub(r"\1from dyno.plain_models import ", text).encode()
-    library = runtime_library() if packages is None else packages / "tvm" / "lib" / RUNTIME_LIBRARY
-    if not library.is_file():
-        raise ConfigError(f"{packages} has no package apache-tvm for Linux ({library} is missing)")
-    yield f"runtime/{RUNTIME_LIBRARY}", library
+    yield f"runtime/{RUNTIME_LIBRARY}", _tvm_library(packages, RUNTIME_LIBRARY)
     yield from _package("apache-tvm-ffi", "tvm_ffi/", packages)
     yield from _package("typing_extensions", "typing_extensions.py")
     yield from _licenses(_installed("apache-tvm", packages))
+
+
+def _tvm_library(packages: Path | None, name: str) -> Path:
+    library = runtime_library(name) if packages is None else packages / "tvm" / "lib" / name
+    if not library.is_file():
+        raise ConfigError(f"{packages} has no package apache-tvm for Linux ({library} is missing)")
+    return library
 
 
 def _with_bytecode(entries: Iterable[Entry]) -> Iterator[Entry]:

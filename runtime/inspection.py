@@ -10,6 +10,7 @@ from dyno.errors import ArtifactError
 from dyno.records import HostFacts, Record, TensorSpec
 from dyno.units import BYTES_PER_MIB, short_duration
 from runtime.artifact import check_host, check_library
+from runtime.gpu import check_gpu
 from runtime.manifest import WEIGHTS_NAME, Manifest, ParityReport, read_manifest
 from runtime.memory import map_weights
 
@@ -53,6 +54,8 @@ def _damage(folder: Path, manifest: Manifest) -> str | None:
 def _unfit(folder: Path, manifest: Manifest, host: HostFacts) -> str | None:
     try:
         check_host(folder, manifest, host)
+        if manifest.target.kind == "cuda":
+            check_gpu(folder, manifest)
     except ArtifactError as error:
         return str(error)
     return None
@@ -120,6 +123,8 @@ def _stages(manifest: Manifest) -> str:
 
 def _size(manifest: Manifest) -> str:
     library = f"library {manifest.library_bytes / BYTES_PER_MIB:.2f} MiB"
+    if manifest.gpu_code:
+        library += f", {manifest.gpu_code.format} {manifest.gpu_code.bytes / BYTES_PER_MIB:.2f} MiB"
     if manifest.weights is None:
-        return f"{library} with the weights in it"
+        return f"{library}, the weights in the library"
     return f"{library}, weights {manifest.weights.bytes / BYTES_PER_MIB:.2f} MiB"

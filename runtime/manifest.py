@@ -17,6 +17,7 @@ _SEALED = 3  # from this version on the manifest has a digest of itself
 MANIFEST_NAME = "manifest.json"
 LIBRARY_NAME = "model.so"
 WEIGHTS_NAME = "weights.bin"
+GPU_CODE_NAME = "kernels.bin"
 
 
 class TargetFacts(Record):
@@ -86,6 +87,15 @@ class WeightsFile(Record):
     digest: str = Field(description="BLAKE2b-256 of weights.bin")
     bytes: int
     tensors: tuple[WeightSpec, ...]
+
+
+class GpuCodeFile(Record):
+    """What `kernels.bin` is: the GPU's machine code, for the architecture that the target names."""
+
+    digest: str = Field(description="BLAKE2b-256 of kernels.bin")
+    bytes: int
+    format: str = Field(description="fatbin (made by nvcc) or cubin (by NVRTC)")
+    compiler: str = Field(description="what made it, and its version")
 
 
 class KernelFacts(Record):
@@ -175,6 +185,7 @@ class Manifest(Record):
         default=None,
         description="None where the weights lie inside the library (schema 1, and models with branches)",
     )
+    gpu_code: GpuCodeFile | None = Field(default=None, description="None where the target is no GPU")
     manifest_digest: str = Field(
         default="",
         description="BLAKE2b-256 of this file with these digits left out; empty before schema 3",
@@ -188,7 +199,8 @@ class Manifest(Record):
     @property
     def bytes(self) -> int:
         """Size of library and weights."""
-        return self.library_bytes + (self.weights.bytes if self.weights else 0)
+        parts = (self.weights, self.gpu_code)
+        return self.library_bytes + sum(part.bytes for part in parts if part)
 
 
 def sealed(text: str) -> str:
