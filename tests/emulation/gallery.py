@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import onnx
 
@@ -13,7 +14,7 @@ Make = Callable[[], onnx.ModelProto]
 
 def odd_convolutions() -> onnx.ModelProto:
     """Filters, steps, paddings, gaps and groups over an image of 13 x 11 pixels; channels are primes."""
-    convs = [
+    convs: list[tuple[str, tuple[int, ...], dict[str, Any], str]] = [
         ("3x3", (7, 5, 3, 3), {"pads": [1, 1, 1, 1]}, "x"),
         ("1x1", (37, 7, 1, 1), {}, "3x3"),
         ("5x5", (11, 37, 5, 5), {"pads": [2, 1, 2, 1], "strides": [2, 2]}, "1x1"),
