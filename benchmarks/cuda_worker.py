@@ -25,7 +25,8 @@ Outputs = Callable[[], list[Any]]
 def main(peer: str, device: str, folder: Path, bundle: Path, root: Path) -> None:
     """Load, answer, and time what is asked for."""
     with np.load(folder / "feeds.npz", allow_pickle=False) as file:
-        feeds = {name: file[name] for name in file.files}
+        names, *arrays = (file[name] for name in file.files)  # as benchmarks.feeds writes it
+    feeds = dict(zip(map(str, names), arrays, strict=True))
     # The bundle's process finds the bundle's modules first, and torch's the repository's.
     sys.path[0] = str(bundle / "lib") if peer == "bundle" else str(root)
     ready = _bundle if peer == "bundle" else _torch
@@ -53,6 +54,7 @@ def _bundle(device: str, feeds: dict[str, Any], bundle: Path, _compiled: bool) -
     from runtime.session import Session
 
     session = Session.load(bundle / "artifact", threads=1)
+    lane: Any
     with session.lane() as lane:  # nobody else takes it: this is the process's only thread
         for name, array in feeds.items():
             np.copyto(lane.inputs[name], array)
