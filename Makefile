@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint format check clean help lock bench-setup
+.PHONY: demo test test-slow test-emulated lint format check clean help lock bench-setup
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -28,6 +28,10 @@ test: $(VENV)/.dev  ## run the tests but the slow tier
 
 test-slow: $(VENV)/.dev  ## run the slow tier: real models, whole road
 	$(BIN)/python -m pytest -m slow
+
+test-emulated: $(VENV)/.dev  ## check ARM code under emulation (Debian; downloads 150 MB the first time)
+	$(BIN)/python -m compiler.emulation.prepare
+	$(BIN)/python -m pytest -m emulated
 
 lint: $(VENV)/.dev  ## format, lint, strict types, import layers
 	$(BIN)/ruff format --check .

@@ -10,25 +10,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compiler.emulation.root import cpu_model, find_emulator
+from compiler.emulation.run import EmulatedSession
 from compiler.link import link
 from compiler.options import Options
 from compiler.pipeline import Built, OnStage, run_stages
+from compiler.reach import runs_where
 from compiler.shapes import Given, Size, fixed_shapes, is_open, open_dimensions, parse_shapes, template
 from compiler.source import Shapes, Source
-from compiler.targets import CompileTarget, resolve_target, runs_here
+from compiler.targets import CompileTarget, resolve_target
 from compiler.verify import check_parity
 from compiler.weights import write_weights
 from dyno.clock import utc_now
 from dyno.errors import ConfigError, OutputError, ParityError
-from dyno.files import mapped_output_errors, staged_folder, write_text
+from dyno.files import mapped_output_errors, staged_folder, write_bytes, write_text
 from dyno.host import host_facts
 from runtime.artifact import digest_file
 from runtime.bucket_records import BUCKETS_NAME
 from runtime.manifest import (
+    GPU_CODE_NAME,
     LIBRARY_NAME,
     MANIFEST_NAME,
     WEIGHTS_NAME,
     Coverage,
+    GpuCodeFile,
     Manifest,
     ParityReport,
     StageTime,
@@ -112,23 +117,30 @@ def _compile(
         library = stage / LIBRARY_NAME
         times.append(_timed("link", lambda: link(built.executable, library, target), on_stage))
         weights = write_weights(stage / WEIGHTS_NAME, built.weights) if built.weights is not None else None
+        gpu: list[GpuCodeFile] = []
+        if target.kind == "cuda":
+            times.append(
+                _timed("kernels", lambda: gpu.append(_write_kernels(stage, built, target)), on_stage)
+            )
         manifest = _manifest(source, target, options, built, times=times, library=library, weights=weights)
+        manifest = manifest.model_copy(update={"gpu_code": gpu[0] if gpu else None})
         manifest = manifest.model_copy(update={"tuning": kernels.facts()})
         manifest = write_manifest(stage, manifest)
-        if options.verify and runs_here(target, host_facts()):
-            reports: list[ParityReport] = []
-            times.append(
-                _timed(
-                    "verify",
-                    lambda: reports.append(
-                        _verify(source, stage, target, options.seed, options.tolerance_of(winograd=winograd))
-                    ),
-                    on_stage,
-                )
+        runner = _runner(stage, target) if options.verify else "--no-verify"
+        if isinstance(runner, str):
+            return write_manifest(stage, manifest.model_copy(update={"not_checked": runner}))
+        reports: list[ParityReport] = []
+        times.append(
+            _timed(
+                "verify" if isinstance(runner, Session) else f"verify ({runner.name})",
+                lambda: reports.append(
+                    _verify(source, runner, target, options.seed, options.tolerance_of(winograd=winograd))
+                ),
+                on_stage,
             )
-            manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
-            manifest = write_manifest(stage, manifest)
-    return manifest
+        )
+        manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
+        return write_manifest(stage, manifest)
 
 
 def compile_model(
@@ -161,6 +173,10 @@ def compile_model(
         on_stage("read")
     sizes = parse_shapes(shapes or {})
     if is_open(sizes):
+        if resolved.kind == "cuda":
+            raise ConfigError(
+                f"{resolved.name}: artifacts of several shapes can't be made for GPUs yet: give fixed sizes"
+            )
         from compiler.buckets import FamilyCompile, compile_family  # which import this module
 
         family = _open(model, sizes, example_inputs, example_kwargs)
@@ -194,7 +210,7 @@ def check_output(output: Path) -> None:
 def _check_replaceable(output: Path) -> None:
     """An artifact is replaced as a whole: nothing but an artifact's files may lie there."""
     found = {entry.name for entry in output.iterdir()}
-    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME, BUCKETS_NAME})
+    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME, GPU_CODE_NAME, BUCKETS_NAME})
     if foreign or (found and MANIFEST_NAME not in found):
         named = foreign[0] if foreign else LIBRARY_NAME
         raise OutputError(f"{output} holds files of its own ({named}): choose an empty or new folder")
@@ -245,9 +261,31 @@ def _timed(name: str, work: Any, on_stage: OnStage | None) -> StageTime:
     return StageTime(stage=name, seconds=round(time.perf_counter() - began, 4))
 
 
-def _verify(source: Source, folder: Path, target: CompileTarget, seed: int, tolerance: float) -> ParityReport:
-    session = Session.load(folder, threads=1)
-    return check_parity(source, session, seed=seed, tolerance=tolerance, target=target.name)
+def _runner(artifact: Path, target: CompileTarget) -> Session | EmulatedSession | str:
+    """Give what runs the artifact: this machine, or the emulator; or why nothing here does."""
+    reach = runs_where(target, host_facts())
+    if reach.runs == "yes":
+        return Session.load(artifact, threads=1)
+    emulator, cpu = find_emulator(), cpu_model(target)
+    if reach.runs == "emulated" and emulator and cpu:
+        return EmulatedSession(emulator, cpu, artifact)
+    return reach.reason
+
+
+def _verify(
+    source: Source, runner: Session | EmulatedSession, target: CompileTarget, seed: int, tolerance: float
+) -> ParityReport:
+    report = check_parity(source, runner, seed=seed, tolerance=tolerance, target=target.name)
+    return report if isinstance(runner, Session) else report.model_copy(update={"ran_on": runner.name})
+
+
+def _write_kernels(folder: Path, built: Built, target: CompileTarget) -> GpuCodeFile:
+    from compiler.cuda import compile_kernels
+
+    code, form, compiler = compile_kernels(built.executable, target)
+    write_bytes(folder / GPU_CODE_NAME, code)
+    digest = digest_file(folder / GPU_CODE_NAME)
+    return GpuCodeFile(digest=digest, bytes=len(code), format=form, compiler=compiler)
 
 
 def _manifest(

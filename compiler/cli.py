@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from dyno.errors import ConfigError
 from dyno.shape_flag import split_shapes
 
 if TYPE_CHECKING:
+    from compiler.targets import CompileTarget
     from runtime.bucket_records import Buckets
     from runtime.manifest import TuningFacts
 
@@ -135,48 +136,74 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     """
     from fnmatch import fnmatch
 
-    from compiler.target_names import other_names
-    from compiler.targets import TARGETS, runs_here
-    from dyno.host import host_facts
+    from compiler.targets import TARGETS
 
-    host = host_facts()
     found = [target for name, target in TARGETS.items() if fnmatch(name, pattern or "*")]
-    rows = [
-        {
-            "target": target.name,
-            "architecture": target.architecture,
-            "vector_bits": target.machine.lanes * 32,
-            "runs_here": runs_here(target, host),
-            "note": target.note,
-            "other_names": list(other_names(target.name)),
-            "features": list(target.features),
-        }
-        for target in found
-    ]
+    rows = [_target_row(target) for target in found]
     if as_json:
         console.print_json(rows)
         return
     if not rows:
         raise ConfigError(f"no target matches {pattern!r}; the targets are: host, {', '.join(TARGETS)}")
     console.print_table(
-        ("target", "architecture", "vectors", "runs here", "what it is", "also called"),
+        ("target", "architecture", "vectors", "L2", "builds here", "runs here", "what it is", "also called"),
         [
             (
-                str(r["target"]),
-                str(r["architecture"]),
-                f"{r['vector_bits']} bit",
-                "yes" if r["runs_here"] else "no",
-                str(r["note"]),
-                ", ".join(other_names(str(r["target"]))),
+                r["target"],
+                r["architecture"],
+                f"{r['vector_registers']} x {r['vector_bits']} bit" if r["vector_bits"] else "",
+                f"{r['l2_kib']} KiB" if r["l2_kib"] else "",
+                "yes" if r["builds_here"] else "no",
+                r["runs_here"],
+                r["note"],
+                ", ".join(r["other_names"]),
             )
             for r in rows
         ],
-        right=("vectors",),
+        right=("vectors", "L2"),
     )
+    for reason, names in _reasons(rows).items():
+        console.say(f"{', '.join(names)}: {reason}")
     console.say("An instance type is a target too: --target c7g.xlarge, ml.c7g.xlarge or ml_c7g.")
     console.say(
-        "`--target host` takes what this machine has. Those that run here are checked after compiling too."
+        "`--target host` takes what this machine has. What runs here, or is emulated, is checked after "
+        "compiling too."
     )
+
+
+def _target_row(target: CompileTarget) -> dict[str, Any]:
+    from compiler.reach import runs_where, why_not_built
+    from compiler.target_names import other_names
+    from dyno.host import host_facts
+
+    gpu = target.kind == "cuda"
+    running, unbuilt = runs_where(target, host_facts()), why_not_built(target)
+    return {
+        "target": target.name,
+        "architecture": target.cpu if gpu else target.architecture,
+        "vector_bits": None if gpu else target.machine.lanes * 32,
+        "vector_registers": None if gpu else target.machine.registers,
+        "l2_kib": None if gpu else target.machine.l2_bytes >> 10,
+        "builds_here": not unbuilt,
+        "builds_here_reason": unbuilt,
+        "runs_here": running.runs,
+        "runs_here_reason": running.reason,
+        "note": target.note,
+        "other_names": list(other_names(target.name)),
+        "features": list(target.features),
+    }
+
+
+def _reasons(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Give each reason why something is not done here, and the targets that it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        for key in ("builds_here", "runs_here"):
+            if reason := row[f"{key}_reason"]:
+                answer = "no" if row[key] is False else row[key]
+                said = f"{key.replace('_', ' ')}: {answer}; {reason}"
+                reasons.setdefault(said, []).append(row["target"])
+    return reasons
 
 
 def _show(manifest: object, output: Path, seconds: float) -> None:
@@ -192,12 +219,13 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
     _show_buckets(manifest.buckets)
     _show_tuning(manifest.tuning)
     if manifest.parity is None:
-        click.echo("parity: not checked (this machine can't run the target's code, or --no-verify)")
+        click.echo(f"parity: not checked: {manifest.not_checked}")
         return
+    emulated = "" if manifest.parity.ran_on == "this machine" else f" ({manifest.parity.ran_on})"
     for row in manifest.parity.outputs:
         click.echo(
             f"parity of {row.output} with {manifest.parity.reference}: max abs {row.max_abs:.1e}, "
-            f"max rel {row.max_rel:.1e}, cosine {row.cosine:.7f}"
+            f"max rel {row.max_rel:.1e}, cosine {row.cosine:.7f}{emulated}"
         )
         if row.not_finite:
             click.echo(

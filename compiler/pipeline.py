@@ -200,12 +200,12 @@ def run_stages(
     peak = None
     weights: Weights | None = None
     with target.tvm_target(), watched_interrupts():
-        for number, (name, stage) in enumerate(_stages(chooser, tune)):
+        for number, (name, stage) in enumerate(_stages(target, chooser, tune)):
             if on_stage:
                 on_stage(name)
             if name == "schedule":
                 kernels = _run_stage(name, _kernel_facts, module, source, target)
-            if name == "generate":
+            if name == "generate" and target.kind == "llvm":
                 module, peak = _run_stage(name, _with_peak, module, source, target)
                 planned = _run_stage(name, _plan_memory, module, source, target)
                 module, weights = planned.module, planned.weights
@@ -218,7 +218,13 @@ def run_stages(
     return Built(module, tuple(times), weights, kernels, peak)
 
 
-def _stages(chooser: Chooser | None, tune: Callable[[Any], None] | None) -> list[tuple[str, Stage]]:
+def _stages(
+    target: CompileTarget, chooser: Chooser | None, tune: Callable[[Any], None] | None
+) -> list[tuple[str, Stage]]:
+    if target.kind == "cuda":
+        from compiler.cuda import cuda_stages
+
+        return cuda_stages(STAGES)
     stages: list[tuple[str, Stage]] = []
     for name, stage in STAGES:
         if name == "legalize" and tune is not None:

@@ -25,22 +25,28 @@ _FAMILIES = {
     "neoverse-v2": ("m8g", "c8g", "r8g", "m9g", "c9g"),  # Graviton 5 runs what Graviton 4 does
 }
 _DEVICES = {"rasp4b": "cortex-a72", "rasp5": "cortex-a76"}
-# Families with an accelerator, and the processor beside it.
+_GPUS = {
+    "cuda-sm_75": ("g4dn",),
+    "cuda-sm_80": ("p4d", "p4de"),
+    "cuda-sm_86": ("g5",),
+    "cuda-sm_89": ("g6", "g6e", "gr6"),
+    "cuda-sm_90": ("p5", "p5e", "p5en"),
+}
+# Families whose accelerator nothing is compiled for, and the processor beside it.
 _ACCELERATED = {
-    "g4dn": "cascadelake",
-    "p4d": "cascadelake",
-    "g5": "x86-64-v3",
     "g7e": "sapphirerapids",
-    "g6": "znver3",
-    "g6e": "znver3",
-    "gr6": "znver3",
-    "p5": "znver3",
     "g5g": "neoverse-n1",
     "p2": "haswell",
     "p3": "haswell",
     "inf1": "skylake-avx512",
 }
-PRESETS = {family: preset for preset, families in _FAMILIES.items() for family in families}
+_JETSONS = ("jetson_tx1", "jetson_tx2", "jetson_nano", "jetson_xavier", "jetson_orin")
+PRESETS = {
+    family: preset
+    for named in (_FAMILIES, _GPUS)
+    for preset, families in named.items()
+    for family in families
+}
 _TYPE = re.compile(r"(?:ml\.)?([a-z][a-z0-9-]*)\.[a-z0-9-]+|ml_([a-z][a-z0-9-]*)")
 
 
@@ -48,15 +54,20 @@ def preset_of(name: str) -> str | None:
     """Give the preset that another name stands for; None for a name that is none of these.
 
     Raises:
-        ConfigError: the family has an accelerator, for which nothing can be compiled yet.
+        ConfigError: it has an accelerator that nothing is compiled for.
     """
+    if name.replace("-", "_") in _JETSONS:
+        raise ConfigError(
+            f"{name} is not supported: GPU code is made for machines with x86-64 processors alone. "
+            "--target cortex-a72 compiles for a Jetson's ARM cores, without its GPU"
+        )
     if name in _DEVICES:
         return _DEVICES[name]
     found = _TYPE.fullmatch(name)
     family = (found[1] or found[2]) if found else ""
     if family in _ACCELERATED:
         raise ConfigError(
-            f"{name} has an accelerator, and there is no target for it yet; "
+            f"{name} has an accelerator that nothing is compiled for; "
             f"--target {_ACCELERATED[family]} compiles for the processor beside it"
         )
     return PRESETS.get(family)
@@ -65,7 +76,7 @@ def preset_of(name: str) -> str | None:
 def other_names(preset: str) -> tuple[str, ...]:
     """Give the instance families and devices that are this preset."""
     devices = [device for device, named in _DEVICES.items() if named == preset]
-    return (*_FAMILIES.get(preset, ()), *devices)
+    return (*_FAMILIES.get(preset, ()), *_GPUS.get(preset, ()), *devices)
 
 
 def known_names() -> tuple[str, ...]:

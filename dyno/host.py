@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import struct
 import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
@@ -21,7 +22,30 @@ CODE_FEATURES = (
     *("avx512_vbmi2", "avx512_bitalg", "avx512_vpopcntdq", "gfni"),
     *("avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "asimdhp", "sve", "sve2", "bf16", "i8mm"),
+    *(
+        "asimdrdm",
+        "atomics",
+        "lrcpc",
+        "asimdfhm",
+        "fcma",
+        "flagm",
+        "ilrcpc",
+        "jscvt",
+        "flagm2",
+        "frint",
+    ),
 )
+# Bits of the words that the kernel gives each process on ARM (uapi/asm/hwcap.h). They tell of the processor
+# that code runs on, even of an emulated one, whose /proc/cpuinfo may be that of the machine below.
+_HWCAP, _HWCAP2 = 16, 26
+_ARM_BITS = {
+    _HWCAP: (
+        *(("asimd", 1), ("atomics", 8), ("asimdhp", 10), ("asimdrdm", 12), ("jscvt", 13), ("fcma", 14)),
+        *(("lrcpc", 15), ("asimddp", 20), ("sve", 22), ("asimdfhm", 23), ("ilrcpc", 26)),
+        ("flagm", 27),
+    ),
+    _HWCAP2: (("sve2", 1), ("flagm2", 7), ("frint", 8), ("i8mm", 13), ("bf16", 14)),
+}
 MEASURED_PACKAGES = (
     "apache-tvm",
     "apache-tvm-ffi",
@@ -45,7 +69,7 @@ class Processor(NamedTuple):
 @lru_cache(maxsize=1)
 def processor() -> Processor:
     """Read what this machine's processor is, and nothing else: loading a model must not wait for more."""
-    return Processor(platform.machine(), cpu_features(cpu_info(_read("/proc/cpuinfo"))))
+    return Processor(platform.machine(), _features_here(cpu_info(_read("/proc/cpuinfo"))))
 
 
 @lru_cache(maxsize=1)
@@ -58,7 +82,7 @@ def host_facts() -> HostFacts:
         logical_cores=os.cpu_count() or 1,
         usable_cores=len(usable_cores()),
         threads_per_core=_threads_per_core(info),
-        cpu_features=cpu_features(info),
+        cpu_features=_features_here(info),
         memory_gib=round(_memory_bytes() / BYTES_PER_GIB, 1),
         kernel=platform.release(),
         python=platform.python_version(),
@@ -86,6 +110,23 @@ def cpu_features(info: Mapping[str, str]) -> tuple[str, ...]:
     """Extensions that compiled code may use, in a fixed order."""
     present = set((info.get("flags") or info.get("Features") or "").split())
     return tuple(name for name in CODE_FEATURES if name in present)
+
+
+def arm_features(auxiliary: bytes) -> tuple[str, ...]:
+    """Extensions that an auxiliary vector (pairs of 64-bit numbers: key, value) of an ARM process names."""
+    pairs = dict(struct.iter_unpack("<QQ", auxiliary[: len(auxiliary) // 16 * 16]))
+    named = ((name, pairs.get(key, 0) >> bit) for key, bits in _ARM_BITS.items() for name, bit in bits)
+    present = {name for name, word in named if word & 1}
+    return tuple(name for name in CODE_FEATURES if name in present)
+
+
+def _features_here(info: Mapping[str, str]) -> tuple[str, ...]:
+    if platform.machine() not in ("aarch64", "arm64"):
+        return cpu_features(info)
+    try:
+        return arm_features(Path("/proc/self/auxv").read_bytes())
+    except OSError:
+        return cpu_features(info)
 
 
 def gpus() -> tuple[str, ...]:

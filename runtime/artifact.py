@@ -41,7 +41,7 @@ def check_host(folder: Path, manifest: Manifest, host: HostFacts | Processor) ->
     target = manifest.target
     made_for = target.triple.split("-", 1)[0]
     here = host.architecture.replace("arm64", "aarch64")
-    if target.kind == "llvm" and made_for != here:
+    if made_for != here:
         raise ArtifactError(f"{folder} was compiled for {made_for} ({target.name}); this machine is {here}")
     missing = missing_features(target.features, host.cpu_features)
     if missing:

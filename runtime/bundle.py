@@ -19,7 +19,7 @@ import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -28,9 +28,9 @@ from dyno.errors import ArtifactError, ConfigError
 from dyno.files import staged_file
 from runtime.artifact import check_library
 from runtime.bundle_texts import ENTRY, readme
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, Manifest, read_manifest
+from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, Manifest, read_manifest
 from runtime.memory import map_weights
-from runtime.tvm_light import RUNTIME_LIBRARY, runtime_library
+from runtime.tvm_light import CUDA_LIBRARY, RUNTIME_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")
 DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "records", "units")
@@ -44,6 +44,7 @@ RUNTIME_MODULES = (
         "buckets",
         "buckets_text",
         "feeds",
+        "gpu",
         "inference",
         "lane",
     ),
@@ -53,6 +54,7 @@ RUNTIME_MODULES = (
 _UNUSED = re.compile(r"tvm_ffi/(3rdparty|cython|include|share|src|stub|testing)/")
 _LICENSE = re.compile(r"\.dist-info/(licenses/)?.*(LICENSE|NOTICE|COPYING)[^/]*$")
 _PYDANTIC = re.compile(r"^(\s*)from pydantic import ", re.MULTILINE)
+_EXTENSION = re.compile(r"core\.cpython-(3)(\d+)-([a-z0-9_]+)-linux-gnu\.so$")
 Entry = tuple[str, Path | bytes]
 
 
@@ -66,11 +68,13 @@ class Bundle:
     lib_bytes: int  # unpacked
 
 
-def write_bundle(artifact: Path, output: Path) -> Bundle:
+def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> Bundle:
     """Pack `artifact` into `output`, a .tar.gz, with the runtime of this machine.
 
+    `packages` is a folder with apache-tvm and apache-tvm-ffi for another architecture or version of Python.
+
     Raises:
-        ArtifactError: the artifact is damaged, or not for this machine's architecture.
+        ArtifactError: the artifact is damaged, or for another architecture than the runtime's libraries.
         ConfigError: `output` is named otherwise. OutputError: it can't be written.
     """
     name = _folder_name(output)
@@ -78,10 +82,13 @@ def write_bundle(artifact: Path, output: Path) -> Bundle:
     check_library(artifact, manifest)
     if manifest.weights:
         map_weights(artifact / WEIGHTS_NAME, manifest.weights)
-    _check_architecture(artifact, manifest)
+    _check_architecture(artifact, manifest, packages)
     packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in _parts(manifest)]
-    lib: list[Entry] = [(f"lib/{place}", content) for place, content in _with_bytecode(_library_files())]
-    texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name).encode())]
+    lib: list[Entry] = [(f"lib/{place}", content) for place, content in library_files(packages)]
+    if manifest.target.kind == "cuda":
+        lib.append((f"lib/runtime/{CUDA_LIBRARY}", _tvm_library(packages, CUDA_LIBRARY)))
+    python, _ = _made_for(packages)
+    texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name, python).encode())]
     with staged_file(output) as stream:
         _write_archive(stream, [(f"{name}/{place}", content) for place, content in (*texts, *lib, *packed)])
     return Bundle(output, output.stat().st_size, manifest.bytes, sum(map(_size, lib)))
@@ -91,7 +98,9 @@ def _parts(manifest: Manifest) -> list[str]:
     """Name the artifact's files."""
     folders = [f"{bucket.folder}/" for bucket in manifest.buckets.buckets] if manifest.buckets else [""]
     code = [f"{folder}{name}" for folder in folders for name in (LIBRARY_NAME, MANIFEST_NAME)]
-    whole = [WEIGHTS_NAME] if manifest.weights else []
+    whole = [
+        name for name, has in ((WEIGHTS_NAME, manifest.weights), (GPU_CODE_NAME, manifest.gpu_code)) if has
+    ]
     return sorted({*code, *whole, MANIFEST_NAME})
 
 
@@ -103,26 +112,53 @@ def _folder_name(output: Path) -> str:
     return name or "bundle"
 
 
-def _check_architecture(artifact: Path, manifest: Manifest) -> None:
-    made_for, here = manifest.target.triple.split("-", 1)[0], platform.machine().replace("arm64", "aarch64")
-    if made_for != here:
+def _check_architecture(artifact: Path, manifest: Manifest, packages: Path | None) -> None:
+    wanted, (_, found) = manifest.target.triple.split("-", 1)[0], _made_for(packages)
+    if wanted != found:
         raise ArtifactError(
-            f"{artifact} was compiled for {made_for}, and a bundle takes the runtime's libraries from the "
-            f"machine it is made on, which is {here}: make it on a {made_for} machine"
+            f"{artifact} was compiled for {wanted}, and the runtime's libraries here are for {found}: "
+            f"make it on a {wanted} machine, or give --packages a folder into which "
+            f"`pip install --target` with `--platform` has put apache-tvm and apache-tvm-ffi for {wanted}"
         )
 
 
-def _library_files() -> Iterator[Entry]:
-    """All that goes into `lib`: names there, and files or contents."""
+def _made_for(packages: Path | None) -> tuple[str, str]:
+    """Give the Python version and the architecture that tvm_ffi's library is for."""
+    if packages is None:
+        return ".".join(platform.python_version_tuple()[:2]), platform.machine().replace("arm64", "aarch64")
+    for path in packages.glob("tvm_ffi/core.*.so"):
+        if found := _EXTENSION.search(path.name):
+            return f"{found[1]}.{found[2]}", found[3]
+    raise ConfigError(f"{packages} has no package apache-tvm-ffi for Linux (tvm_ffi/core.cpython-….so)")
+
+
+def library_files(packages: Path | None = None) -> Iterator[Entry]:
+    """All that goes into `lib`: names there, and files or contents.
+
+    `packages` is where other packages than those installed are taken from.
+    """
+    here = _made_for(None)[0]
+    entries = _library_files(packages)
+    yield from _with_bytecode(entries) if _made_for(packages)[0] == here else entries
+
+
+def _library_files(packages: Path | None) -> Iterator[Entry]:
     root = Path(__file__).parent.parent
     for package, modules in (("dyno", DYNO_MODULES), ("runtime", RUNTIME_MODULES)):
         for module in modules:
             text = (root / package / f"{module}.py").read_text()
             yield f"{package}/{module}.py", _PYDANTIC.sub(r"\1from dyno.plain_models import ", text).encode()
-    yield f"runtime/{RUNTIME_LIBRARY}", runtime_library()
-    yield from _package("apache-tvm-ffi", "tvm_ffi/")
+    yield f"runtime/{RUNTIME_LIBRARY}", _tvm_library(packages, RUNTIME_LIBRARY)
+    yield from _package("apache-tvm-ffi", "tvm_ffi/", packages)
     yield from _package("typing_extensions", "typing_extensions.py")
-    yield from _licenses(_installed("apache-tvm"))
+    yield from _licenses(_installed("apache-tvm", packages))
+
+
+def _tvm_library(packages: Path | None, name: str) -> Path:
+    library = runtime_library(name) if packages is None else packages / "tvm" / "lib" / name
+    if not library.is_file():
+        raise ConfigError(f"{packages} has no package apache-tvm for Linux ({library} is missing)")
+    return library
 
 
 def _with_bytecode(entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -146,9 +182,9 @@ def _bytecode(source: bytes, place: str) -> bytes:
     return MAGIC_NUMBER + checked_hash + source_hash(source) + marshal.dumps(code, 2)
 
 
-def _package(name: str, prefix: str) -> Iterator[Entry]:
+def _package(name: str, prefix: str, packages: Path | None = None) -> Iterator[Entry]:
     """Give a package's modules and libraries, its metadata (tvm_ffi finds its library by it) and licenses."""
-    found = _installed(name)
+    found = _installed(name, packages)
     for path in found.files or ():
         text = str(path)
         code = text.startswith(prefix) and text.endswith((".py", ".so")) and not _UNUSED.match(text)
@@ -164,11 +200,12 @@ def _licenses(found: Distribution) -> Iterator[Entry]:
             yield f"licenses/{name}/{path.name}", Path(str(found.locate_file(path)))
 
 
-def _installed(name: str) -> Distribution:
-    try:
-        return distribution(name)
-    except PackageNotFoundError as error:
-        raise ArtifactError(f"a bundle needs the package {name}, which is not installed") from error
+def _installed(name: str, packages: Path | None = None) -> Distribution:
+    found = next(iter(distributions(name=name, path=sys.path if packages is None else [str(packages)])), None)
+    if found is None:
+        lacks = f"{packages} does not hold" if packages else "is not installed"
+        raise ArtifactError(f"a bundle needs the package {name}, which {lacks}")
+    return found
 
 
 def _size(entry: Entry) -> int:

@@ -17,16 +17,23 @@ import click
     metavar="FILE.tar.gz",
     help="The archive.",
 )
-def bundle_command(artifact: Path, *, output: Path) -> None:
+@click.option(
+    "--packages",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="FOLDER",
+    help="Where apache-tvm and apache-tvm-ffi for another architecture lie.  [default: this Python's]",
+)
+def bundle_command(artifact: Path, *, output: Path, packages: Path | None) -> None:
     """Pack an artifact to run where only Python and numpy are.
 
     The archive holds the artifact, the runtime, a command (run.py) and a README. The machine needs the Python
-    version and the processor architecture of this one, and the CPU features that the artifact was made for.
+    version and the processor architecture of this one, or those of --packages, and the CPU features that the
+    artifact was made for.
     """
     from dyno.units import BYTES_PER_MIB
     from runtime.bundle import write_bundle
 
-    made = write_bundle(artifact, output)
+    made = write_bundle(artifact, output, packages)
     click.echo(
         f"wrote {made.path}: {made.bytes / BYTES_PER_MIB:.1f} MiB; unpacked: artifact "
         f"{made.artifact_bytes / BYTES_PER_MIB:.1f} MiB, runtime {made.lib_bytes / BYTES_PER_MIB:.1f} MiB"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-
 from dyno.records import TensorSpec
 from runtime.manifest import Manifest
 
@@ -81,15 +79,14 @@ if __name__ == "__main__":
 '''
 
 
-def readme(manifest: Manifest, name: str) -> str:
+def readme(manifest: Manifest, name: str, python: str) -> str:
     """Say what the bundle holds, what it needs, and how it is run."""
     target = manifest.target
-    version = ".".join(platform.python_version_tuple()[:2])
     feeds = ", ".join(f'"{spec.name}": {_zeros(spec)}' for spec in manifest.inputs)
     needs = ", ".join(target.features) or "none beyond the architecture's own"
     return f"""# {manifest.model}, compiled by modeldyno
 
-Needs CPython {version} with numpy, on Linux with glibc and libstdc++ ({target.triple}).
+Needs CPython {python} with numpy, on Linux with glibc and libstdc++ ({target.triple}).
 CPU features: {needs}. What does not fit is said before code of the model is loaded.
 
     tar xzf {name}.tar.gz

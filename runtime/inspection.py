@@ -11,7 +11,8 @@ from dyno.records import HostFacts, Record, TensorSpec
 from dyno.units import BYTES_PER_MIB, short_duration
 from runtime.artifact import check_host, check_library, read_bucket
 from runtime.buckets_text import bucket_rows, columns, sentences
-from runtime.manifest import WEIGHTS_NAME, Manifest, read_manifest
+from runtime.gpu import check_gpu
+from runtime.manifest import WEIGHTS_NAME, Manifest, ParityReport, read_manifest
 from runtime.memory import map_weights
 
 
@@ -56,6 +57,8 @@ def _damage(folder: Path, manifest: Manifest) -> str | None:
 def _unfit(folder: Path, manifest: Manifest, host: HostFacts) -> str | None:
     try:
         check_host(folder, manifest, host)
+        if manifest.target.kind == "cuda":
+            check_gpu(folder, manifest)
     except ArtifactError as error:
         return str(error)
     return None
@@ -116,12 +119,16 @@ def _coverage(manifest: Manifest) -> str:
 def _parity(manifest: Manifest) -> list[str]:
     report = manifest.parity
     if report is None:
-        return ["not checked"]
+        return [f"not checked: {manifest.not_checked}" if manifest.not_checked else "not checked"]
     return [
         f"{row.output}: max abs {row.max_abs:.1e}, max rel {row.max_rel:.1e} (allowed "
-        f"{report.tolerance_max_rel:.0e}), cosine {row.cosine:.7f} against {report.reference}"
+        f"{report.tolerance_max_rel:.0e}), cosine {row.cosine:.7f} against {report.reference}{_where(report)}"
         for row in report.outputs
     ]
+
+
+def _where(report: ParityReport) -> str:
+    return "" if report.ran_on == "this machine" else f" ({report.ran_on})"
 
 
 def _stages(manifest: Manifest) -> str:
@@ -134,6 +141,8 @@ def _stages(manifest: Manifest) -> str:
 
 def _size(manifest: Manifest) -> str:
     library = f"library {manifest.library_bytes / BYTES_PER_MIB:.2f} MiB"
+    if manifest.gpu_code:
+        library += f", {manifest.gpu_code.format} {manifest.gpu_code.bytes / BYTES_PER_MIB:.2f} MiB"
     if manifest.weights is None:
-        return f"{library} with the weights in it"
+        return f"{library}, the weights in the library"
     return f"{library}, weights {manifest.weights.bytes / BYTES_PER_MIB:.2f} MiB"

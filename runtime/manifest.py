@@ -23,6 +23,7 @@ _SEALED = 3  # from this version on the manifest has a digest of itself
 MANIFEST_NAME = "manifest.json"
 LIBRARY_NAME = "model.so"
 WEIGHTS_NAME = "weights.bin"
+GPU_CODE_NAME = "kernels.bin"
 
 
 class TargetFacts(Record):
@@ -56,6 +57,7 @@ class ParityReport(Record):
     reference: str = Field(description="what ran the source model, e.g. onnxruntime 1.31.1")
     seed: int
     tolerance_max_rel: float
+    ran_on: str = Field(default="this machine", description="or what emulated the processor, and as which")
     outputs: tuple[Parity, ...]
 
 
@@ -91,6 +93,15 @@ class WeightsFile(Record):
     digest: str = Field(description="BLAKE2b-256 of weights.bin")
     bytes: int
     tensors: tuple[WeightSpec, ...]
+
+
+class GpuCodeFile(Record):
+    """What `kernels.bin` is: the GPU's machine code, for the architecture that the target names."""
+
+    digest: str = Field(description="BLAKE2b-256 of kernels.bin")
+    bytes: int
+    format: str = Field(description="fatbin (made by nvcc) or cubin (by NVRTC)")
+    compiler: str = Field(description="what made it, and its version")
 
 
 class KernelFacts(Record):
@@ -169,6 +180,7 @@ class Manifest(Record):
     toolchain: dict[str, str] = Field(description="versions of what made it")
     stages: tuple[StageTime, ...]
     parity: ParityReport | None
+    not_checked: str = Field(default="", description="why there is no parity report")
     coverage: Coverage | None = Field(default=None, description="None in artifacts of older versions")
     kernels: tuple[KernelFacts, ...] = Field(default=(), description="empty in artifacts of older versions")
     peak: PeakKernel | None = None
@@ -182,6 +194,7 @@ class Manifest(Record):
         description="None where the weights lie inside the library (schema 1, and models with branches)",
     )
     buckets: Buckets | None = Field(default=None, description="None where every shape is fixed")
+    gpu_code: GpuCodeFile | None = Field(default=None, description="None where the target is no GPU")
     manifest_digest: str = Field(
         default="",
         description="BLAKE2b-256 of this file with these digits left out; empty before schema 3",
@@ -195,7 +208,8 @@ class Manifest(Record):
     @property
     def bytes(self) -> int:
         """Size of library and weights."""
-        return self.library_bytes + (self.weights.bytes if self.weights else 0)
+        parts = (self.weights, self.gpu_code)
+        return self.library_bytes + sum(part.bytes for part in parts if part)
 
 
 def sealed(text: str) -> str:

@@ -16,6 +16,7 @@ from dyno.host import processor, usable_cores
 from dyno.records import TensorSpec
 from runtime import tvm_light
 from runtime.artifact import open_artifact
+from runtime.gpu import GpuLane, check_gpu, offer_kernels
 from runtime.lane import Lane
 from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME, Manifest
 from runtime.memory import aligned, map_weights
@@ -70,6 +71,11 @@ class Session:
             from runtime.buckets import BucketedSession  # which imports this module
 
             return BucketedSession(path, manifest, threads or len(pinned or usable_cores()), pinned)
+        if manifest.target.kind == "cuda":
+            check_gpu(path, manifest)
+            tvm_light.load_cuda()
+            if manifest.gpu_code:
+                offer_kernels(tvm_light.load(), path, manifest.gpu_code)
         weights = map_weights(path / WEIGHTS_NAME, manifest.weights) if manifest.weights else []
         ffi = tvm_light.load()
         library = str((path / LIBRARY_NAME).resolve())
@@ -95,7 +101,7 @@ class Session:
             return {name: array.copy() for name, array in lane.run().items()}
 
     @contextmanager
-    def lane(self) -> Iterator[Lane]:
+    def lane(self) -> Iterator[Lane | GpuLane]:
         """Lend a lane to this thread: write its `inputs`, `run` it, read the results; nothing is copied.
 
         The arrays belong to whoever comes next when the block ends.
@@ -123,8 +129,9 @@ class Session:
             for lane in self._lanes:
                 lane.module["set_instrument"](observer)
 
-    def _new_lane(self) -> Lane:
-        lane = Lane(self._ffi, self._library, self.manifest, self._weights)
+    def _new_lane(self) -> Lane | GpuLane:
+        make = GpuLane if self.manifest.target.kind == "cuda" else Lane
+        lane = make(self._ffi, self._library, self.manifest, self._weights)
         if self._observer:
             lane.module["set_instrument"](self._observer)
         return lane

@@ -14,8 +14,8 @@ from typing import Any
 from dyno.errors import ArtifactError
 
 RUNTIME_LIBRARY = "libtvm_runtime.so"
-# Where a bundle has it: before any TVM that may be installed, whose version may be another.
-_BUNDLED = Path(__file__).with_name(RUNTIME_LIBRARY)
+CUDA_LIBRARY = "libtvm_runtime_cuda.so"
+# A bundle has them beside this file: before any TVM that may be installed, whose version may be another.
 
 
 @lru_cache(maxsize=1)
@@ -34,17 +34,35 @@ def load() -> Any:
     return tvm_ffi
 
 
-def runtime_library() -> Path:
-    """Find TVM's runtime library without importing TVM.
+@lru_cache(maxsize=1)
+def load_cuda() -> None:
+    """Load TVM's runtime for NVIDIA GPUs, once, after that for processors.
+
+    Raises:
+        ArtifactError: it, or what it needs of CUDA, is missing.
+    """
+    load()
+    try:
+        ctypes.CDLL(str(runtime_library(CUDA_LIBRARY)), ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        raise ArtifactError(
+            f"TVM's runtime for NVIDIA GPUs can't be loaded: {error}. It needs the driver, and CUDA's "
+            "runtime library (CUDA toolkit, or the package nvidia-cuda-runtime, on LD_LIBRARY_PATH)"
+        ) from error
+
+
+def runtime_library(name: str = RUNTIME_LIBRARY) -> Path:
+    """Find TVM's runtime library, or another of TVM's by its name, without importing TVM.
 
     Raises:
         ArtifactError: the package apache-tvm is not installed.
     """
-    if _BUNDLED.is_file():
-        return _BUNDLED
+    bundled = Path(__file__).with_name(name)
+    if bundled.is_file():
+        return bundled
     spec = importlib.util.find_spec("tvm")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        library = Path(folder) / "lib" / RUNTIME_LIBRARY
+        library = Path(folder) / "lib" / name
         if library.is_file():
             return library
     raise ArtifactError("TVM's runtime library was not found: install the package apache-tvm")

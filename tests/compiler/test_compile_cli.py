@@ -100,7 +100,11 @@ def test_targets_as_json_lists_every_preset_with_its_facts() -> None:
     by_name = {row["target"]: row for row in rows}
     assert by_name["x86-64-v4"]["vector_bits"] == 512
     assert by_name["neoverse-n1"]["architecture"] == "aarch64"
-    assert any(row["runs_here"] for row in rows)
+    assert (by_name["znver3"]["l2_kib"], by_name["znver3"]["vector_registers"]) == (512, 16)
+    assert all(row["builds_here"] for row in rows if not row["target"].startswith("cuda"))
+    assert all(row["builds_here"] is not bool(row["builds_here_reason"]) for row in rows)
+    assert {row["runs_here"] for row in rows} <= {"yes", "emulated", "no"}
+    assert all(bool(row["runs_here_reason"]) == (row["runs_here"] != "yes") for row in rows)
 
 
 def test_targets_can_be_narrowed_and_an_empty_choice_says_what_there_is() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.target_names import other_names, preset_of
+from compiler.target_names import PRESETS, other_names, preset_of
 from compiler.targets import TARGETS, resolve_target
 from dyno.errors import ConfigError
 from dyno.host import host_facts
@@ -41,7 +41,7 @@ def test_an_instance_type_stands_for_the_preset_of_its_processor(name: str, pres
 def test_every_type_of_the_catalogue_runs_the_code_of_its_preset() -> None:
     for row in CATALOG:
         if row.gpu:
-            continue
+            continue  # below
         target = resolve_target(row.instance_type, host_facts())
         assert target.architecture.replace("aarch64", "arm64") == row.architecture, row.instance_type
         for number, generation in GENERATIONS.items():
@@ -49,11 +49,37 @@ def test_every_type_of_the_catalogue_runs_the_code_of_its_preset() -> None:
                 assert set(target.features) <= set(TARGETS[generation].features), row.instance_type
 
 
-def test_every_accelerated_type_of_the_catalogue_is_refused_with_the_processor_beside_it() -> None:
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("ml_g4dn", "sm_75"),
+        ("p4d.24xlarge", "sm_80"),
+        ("ml_g5", "sm_86"),
+        ("ml.g6.xlarge", "sm_89"),
+        ("p5.48xlarge", "sm_90"),
+    ],
+)
+def test_a_type_with_a_gpu_stands_for_the_architecture_of_the_gpu(name: str, architecture: str) -> None:
+    target = resolve_target(name, host_facts())
+    assert (target.kind, target.cpu) == ("cuda", architecture)
+
+
+def test_every_accelerated_type_of_the_catalogue_is_a_gpu_target_or_refused_with_the_processor() -> None:
     for row in CATALOG:
-        if row.gpu:
+        if not row.gpu:
+            continue
+        if row.instance_type.removeprefix("ml.").split(".")[0] in PRESETS:
+            assert resolve_target(row.instance_type, host_facts()).kind == "cuda"
+            assert row.architecture == "x86_64", "GPU code is started by x86-64 code"
+        else:
             with pytest.raises(ConfigError, match=r"has an accelerator.*--target [a-z0-9-]+ compiles"):
                 preset_of(row.instance_type)
+
+
+@pytest.mark.parametrize("name", ["jetson_nano", "jetson-xavier"])
+def test_a_jetson_is_refused_with_what_can_be_had(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not supported: .*--target cortex-a72"):
+        resolve_target(name, host_facts())
 
 
 def test_an_unknown_name_gets_the_nearest_of_all_spellings() -> None:

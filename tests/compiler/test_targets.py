@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 
 from compiler import targets
 from compiler.build import compile_model
+from compiler.frontends.dispatch import read_model
+from compiler.pipeline import run_stages
 from compiler.schedules.machine import Machine
 from compiler.targets import TARGETS, host_target, resolve_target, runs_here
 from dyno.errors import CompileError, ConfigError
 from dyno.host import host_facts
 from dyno.records import HostFacts
-from tests.compiler.models import conv_net, saved
+from tests.compiler.models import conv_net, mlp, saved
 
 V3, V4 = TARGETS["x86-64-v3"].features, TARGETS["x86-64-v4"].features
 # LLVM's names where they are not the kernel's; dashes and dots become lines.
@@ -23,8 +26,30 @@ KERNEL_NAMES = {"bmi": "bmi1", "lzcnt": "abm", "avxvnni": "avx_vnni"} | {
 }
 # What a compiler puts into plain arithmetic by itself; the rest is for the system, or for keys.
 USED = ("avx", "sse4.2", "ssse3", "fma", "f16c", "bmi", "lzcnt", "movbe", "popcnt", "gfni", "amx")
+# LLVM's names on ARM, of all that plain code may use.
+ARM_NAMES = {
+    "neon": "asimd",
+    "dotprod": "asimddp",
+    "fullfp16": "asimdhp",
+    "rdm": "asimdrdm",
+    "lse": "atomics",
+    "rcpc": "lrcpc",
+    "fp16fml": "asimdfhm",
+    "bf16": "bf16",
+    "complxnum": "fcma",
+    "flagm": "flagm",
+    "i8mm": "i8mm",
+    "rcpc-immo": "ilrcpc",
+    "jsconv": "jscvt",
+    "altnzcv": "flagm2",
+    "fptoint": "frint",
+    "sve": "sve",
+    "sve2": "sve2",
+}
+ARM = [name for name, target in TARGETS.items() if target.architecture == "aarch64"]
 HERE = host_facts()
-FOREIGN = [name for name, target in TARGETS.items() if target.architecture != HERE.architecture]
+CPUS = {name: target for name, target in TARGETS.items() if target.kind == "llvm"}
+FOREIGN = [name for name, target in CPUS.items() if target.architecture != HERE.architecture]
 
 
 def machine(architecture: str, *features: str) -> HostFacts:
@@ -39,7 +64,8 @@ def llvm_says(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_host_without_avx512_gets_8_lanes_and_16_registers(llvm_says: Any) -> None:
     llvm_says("")
     target = host_target(machine("x86_64", *V3))
-    assert (target.cpu, target.machine, target.features) == ("x86-64-v3", Machine(8, 16), V3)
+    assert (target.cpu, target.features) == ("x86-64-v3", V3)
+    assert (target.machine.lanes, target.machine.registers) == (8, 16)
 
 
 def test_a_host_of_the_first_level_gets_what_it_has(llvm_says: Any) -> None:
@@ -50,7 +76,7 @@ def test_a_host_of_the_first_level_gets_what_it_has(llvm_says: Any) -> None:
 @pytest.mark.parametrize("architecture", ["aarch64", "arm64"])
 def test_an_arm_host_gets_4_lanes_and_32_registers(llvm_says: Any, architecture: str) -> None:
     llvm_says("neoverse-v1")
-    host = machine(architecture, "asimd", "asimddp")
+    host = machine(architecture, *TARGETS["neoverse-n1"].features)
     target = host_target(host)
     assert (target.triple, target.cpu, target.machine) == ("aarch64-linux-gnu", "neoverse-n1", Machine(4, 32))
     assert runs_here(target, host)
@@ -84,7 +110,7 @@ def test_an_unknown_target_names_the_nearest() -> None:
         resolve_target("znver6", HERE)
 
 
-@pytest.mark.parametrize("name", [name for name in TARGETS if name not in FOREIGN])
+@pytest.mark.parametrize("name", [name for name in CPUS if name not in FOREIGN])
 def test_every_target_of_this_architecture_compiles(name: str, tmp_path: Path) -> None:
     manifest = compile_model(saved(tmp_path / "net.onnx", conv_net()), tmp_path / "artifact", target=name)
     assert (manifest.target.name, manifest.target.features) == (name, TARGETS[name].features)
@@ -100,6 +126,7 @@ def test_every_foreign_target_is_compiled_and_linked(name: str, tmp_path: Path) 
     assert header[:5] == b"\x7fELF\x02"
     assert int.from_bytes(header[18:20], "little") == machines[TARGETS[name].architecture]
     assert manifest.parity is None
+    assert manifest.not_checked.startswith(TARGETS[name].architecture)
 
 
 def test_no_compiler_is_needed_to_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,9 +145,7 @@ def test_a_linker_that_fails_is_a_compile_error_of_the_link_stage(
     assert not (tmp_path / "artifact").exists()
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, target in TARGETS.items() if target.architecture == "x86_64"]
-)
+@pytest.mark.parametrize("name", [name for name, target in CPUS.items() if target.architecture == "x86_64"])
 def test_a_preset_names_all_that_llvm_may_use_for_its_processor(name: str) -> None:
     from tvm.target import codegen
 
@@ -128,3 +153,32 @@ def test_a_preset_names_all_that_llvm_may_use_for_its_processor(name: str) -> No
     arithmetic = {each for each in enabled if each.startswith(USED)} - {"avx512vp2intersect"}
     needed = {KERNEL_NAMES.get(each, each.replace("-", "_").replace(".", "_")) for each in arithmetic}
     assert needed <= set(TARGETS[name].features)
+
+
+@pytest.mark.parametrize("name", ARM)
+def test_an_arm_preset_names_what_llvm_may_use_and_no_sve(name: str) -> None:
+    from tvm.target import codegen
+
+    target = TARGETS[name]
+    enabled = {str(each) for each in codegen.llvm_get_cpu_features(target.tvm_target())}
+    enabled -= {each for each in enabled if f"-{each[:3]}" in target.attributes}  # sve, and sve2 with it
+    assert "neon" in enabled
+    assert {ARM_NAMES[each] for each in enabled & ARM_NAMES.keys()} == set(target.features)
+
+
+def test_every_preset_has_the_second_level_cache_of_its_processor() -> None:
+    kib = {name: target.machine.l2_bytes >> 10 for name, target in TARGETS.items()}
+    assert (kib["haswell"], kib["znver3"], kib["skylake-avx512"], kib["sapphirerapids"]) == (
+        *(256, 512, 1024, 2048),
+    )
+    # A level's code runs on the smallest of its processors.
+    assert kib["x86-64-v3"] == min(kib["haswell"], kib["znver3"])
+    assert kib["x86-64-v4"] == min(kib["skylake-avx512"], kib["icelake-server"], kib["znver4"])
+
+
+@pytest.mark.parametrize("name", ["neoverse-v1", "neoverse-v2"])
+def test_code_for_processors_with_sve_is_neon(name: str, tmp_path: Path) -> None:
+    source = read_model(saved(tmp_path / "net.onnx", mlp()), {})
+    text = run_stages(source, TARGETS[name]).executable.mod.imports[0].inspect_source("asm")
+    assert re.search(r"\bfmla\tv\d+\.4s", text)
+    assert not re.search(r"\bz\d+\.[bhsd]\b|\bptrue\b|\bwhilelo\b", text)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dyno.host import cpu_features, cpu_info, gpus, host_facts, usable_cores
+from dyno.host import arm_features, cpu_features, cpu_info, gpus, host_facts, usable_cores
 from dyno.records import HostFacts
 
 XEON = """\
@@ -37,6 +38,14 @@ def test_features_come_in_a_fixed_order_and_only_those_that_change_speed() -> No
         *("avx512f", "avx512_vnni", "amx_tile"),
     )
     assert cpu_features(cpu_info(GRAVITON)) == ("asimd", "sve", "bf16", "i8mm")
+
+
+def test_an_arm_processors_features_are_the_bits_that_the_kernel_gives_a_process() -> None:
+    # AT_HWCAP (16) with bits 1, 20 and 22, AT_HWCAP2 (26) with bits 13 and 14; then AT_NULL.
+    words = [(6, 4096), (16, 1 << 1 | 1 << 20 | 1 << 22), (26, 1 << 13 | 1 << 14), (0, 0)]
+    auxiliary = b"".join(struct.pack("<QQ", *pair) for pair in words)
+    assert arm_features(auxiliary) == ("asimd", "asimddp", "sve", "bf16", "i8mm")
+    assert arm_features(b"") == ()
 
 
 def test_usable_cores_follow_the_affinity() -> None:

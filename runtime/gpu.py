@@ -1,0 +1,128 @@
+"""A lane on an NVIDIA GPU, and whether this machine has one that can run an artifact."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dyno.errors import ArtifactError
+from runtime.manifest import GPU_CODE_NAME, GpuCodeFile, Manifest
+from runtime.memory import empty_aligned
+
+Array = npt.NDArray[Any]
+CPU, CUDA = 1, 2
+_POOLED_ALLOCATOR = 2
+_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+_DRIVER = "libcuda.so.1"
+
+
+def check_gpu(folder: Path, manifest: Manifest) -> None:
+    """Raise an ArtifactError that says why, where this machine's first GPU can't run the code.
+
+    Code for sm_XY runs on GPUs of the same X and the same or a larger Y.
+    """
+    wanted = manifest.target.cpu.removeprefix("sm_")
+    major, minor = int(wanted[:-1]), int(wanted[-1])
+    found = compute_capability()
+    if found is None:
+        raise ArtifactError(
+            f"{folder} was compiled for NVIDIA GPUs ({manifest.target.cpu}); this machine has none, or no "
+            f"driver ({_DRIVER})"
+        )
+    if found[0] != major or found[1] < minor:
+        raise ArtifactError(
+            f"{folder} was compiled for {manifest.target.cpu}; the GPU here is sm_{found[0]}{found[1]}. "
+            f"Compile it again with --target cuda-sm_{found[0]}{found[1]}"
+        )
+
+
+def offer_kernels(ffi: Any, folder: Path, file: GpuCodeFile) -> None:
+    """Give TVM's runtime the kernels of an artifact, for which it would ask a compiler.
+
+    A library holds their source; what it says is not read again.
+
+    Raises:
+        ArtifactError: the file is not the one that the manifest names.
+    """
+    path = folder / GPU_CODE_NAME
+    try:
+        code = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{folder} is damaged: cannot read {GPU_CODE_NAME} ({error.strerror})") from error
+    if hashlib.blake2b(code, digest_size=32).hexdigest() != file.digest:
+        raise ArtifactError(f"{path} is damaged: its digest is not the manifest's; copy or compile it again")
+    ffi.register_global_func("tvm_callback_cuda_compile", lambda *_: code, override=True)
+
+
+def compute_capability() -> tuple[int, int] | None:
+    """Ask the driver for the first GPU's compute capability; None without GPU or driver."""
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError:
+        return None
+    device, value = ctypes.c_int(), ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
+        return None
+    numbers = []
+    for attribute in _CAPABILITY:
+        if driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device):
+            return None
+        numbers.append(value.value)
+    return numbers[0], numbers[1]
+
+
+class GpuLane:
+    """A virtual machine on a GPU; for one thread at a time.
+
+    `inputs` are arrays in this machine's memory, by name: `run` copies them to the GPU and the results back.
+    The weights are in the library, and the virtual machine has put them on the GPU.
+    """
+
+    def __init__(
+        self, ffi: Any, library: Any, manifest: Manifest, _weights: Sequence[Array] = (), kind: int = CUDA
+    ) -> None:
+        self.module = library["vm_load_executable"]()
+        devices = [(kind, 0, _POOLED_ALLOCATOR)] + ([(CPU, 0, _POOLED_ALLOCATOR)] if kind != CPU else [])
+        self.module["vm_initialization"](*(number for device in devices for number in device))
+        self.inputs: dict[str, Array] = {
+            spec.name: empty_aligned(tuple(dim for dim in spec.shape if dim is not None), spec.dtype)
+            for spec in manifest.inputs
+        }
+        self._outputs = [
+            (spec.name, np.empty(tuple(dim for dim in spec.shape if dim is not None), spec.dtype))
+            for spec in manifest.outputs
+        ]
+        self._tensors = [ffi.from_dlpack(array) for array in self.inputs.values()]
+        self._copy_out = ffi.get_global_func("runtime.TVMTensorCopyToBytes")
+        self._sync = ffi.get_global_func("runtime.Device_StreamSync")
+        self._device = ffi.device({CPU: "cpu", CUDA: "cuda"}[kind], 0)
+
+    def run(self) -> dict[str, Array]:
+        """Run on what `inputs` hold; the results are overwritten by the next run."""
+        self.upload()
+        self.invoke()
+        found = self._results()
+        for (_, array), tensor in zip(self._outputs, found, strict=True):
+            self._copy_out(tensor, ctypes.c_void_p(array.ctypes.data), array.nbytes)
+        return dict(self._outputs)
+
+    def upload(self) -> None:
+        """Copy the inputs to the GPU."""
+        self.module["set_input"]("main", *self._tensors)
+
+    def invoke(self) -> None:
+        """Run on what was uploaded, and wait for the end."""
+        self.module["invoke_stateful"]("main")
+        self._sync(self._device, 0)
+
+    def _results(self) -> list[Any]:
+        arity = self.module["get_output_arity"]("main")
+        if arity == -1:
+            return [self.module["get_output"]("main")]
+        return [self.module["get_output"]("main", place) for place in range(arity)]

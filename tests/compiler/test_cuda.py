@@ -1,0 +1,152 @@
+"""GPU code, made where no GPU is: the architecture in it, what is missing, and what a machine may run."""
+
+from __future__ import annotations
+
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from compiler import cuda
+from compiler.build import compile_model
+from compiler.reach import runs_where, why_not_built
+from compiler.targets import TARGETS
+from dyno.errors import ArtifactError, ConfigError
+from dyno.host import host_facts
+from runtime import gpu, tvm_light
+from runtime.bundle import write_bundle
+from runtime.gpu import CPU, GpuLane, check_gpu, offer_kernels
+from runtime.inspection import inspect_artifact
+from runtime.manifest import GPU_CODE_NAME, read_manifest
+from runtime.session import Session
+from tests.compiler.models import add_net, constant, mlp, model, node, saved, tensor
+
+GPUS = [name for name, target in TARGETS.items() if target.kind == "cuda"]
+needs_compiler = pytest.mark.skipif(bool(cuda.why_no_cuda()), reason="no CUDA compiler is installed")
+HERE = host_facts()
+
+
+@pytest.fixture(scope="module")
+def ampere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gpu")
+    compile_model(saved(folder / "net.onnx", mlp()), folder / "artifact", target="cuda-sm_80")
+    return folder / "artifact"
+
+
+def cubin_architectures(code: bytes) -> set[int]:
+    """Numbers of the architectures in a fatbin or cubin: bits 8 to 15 of the flags of NVIDIA's ELF files."""
+    found = set()
+    start = code.find(b"\x7fELF")
+    while start >= 0:
+        machine = struct.unpack_from("<H", code, start + 18)[0]
+        assert machine == 190  # EM_CUDA
+        found.add(struct.unpack_from("<I", code, start + 48)[0] >> 8 & 0xFF)
+        start = code.find(b"\x7fELF", start + 1)
+    return found
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", GPUS)
+def test_every_gpu_preset_compiles_to_machine_code_of_its_architecture(name: str, tmp_path: Path) -> None:
+    manifest = compile_model(saved(tmp_path / "net.onnx", add_net()), tmp_path / "artifact", target=name)
+    assert (manifest.target.kind, f"cuda-{manifest.target.cpu}") == ("cuda", name)
+    assert manifest.gpu_code is not None
+    code = (tmp_path / "artifact" / GPU_CODE_NAME).read_bytes()
+    assert manifest.gpu_code.bytes == len(code)
+    assert cubin_architectures(code) == {int(name.removeprefix("cuda-sm_"))}
+    assert manifest.parity is None
+    assert "GPU" in manifest.not_checked
+
+
+def test_without_a_compiler_the_error_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "cuda_compiler", lambda: None)
+    net = saved(tmp_path / "net.onnx", add_net())
+    with pytest.raises(ConfigError, match=r"nvcc \(CUDA toolkit\) is not on the PATH, and .*cuda-bindings"):
+        compile_model(net, tmp_path / "artifact", target="ml_p4d")
+    assert not (tmp_path / "artifact").exists()
+    assert "no CUDA compiler" in why_not_built(TARGETS["cuda-sm_80"])
+
+
+def test_a_gpu_target_is_never_said_to_run_here_by_itself() -> None:
+    facts = HERE.model_copy(update={"gpus": ("NVIDIA A10G",)})
+    assert runs_where(TARGETS["cuda-sm_86"], facts).runs == "no"
+    assert "NVIDIA A10G" in runs_where(TARGETS["cuda-sm_86"], facts).reason
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("capability", "message"),
+    [
+        (None, "this machine has none, or no driver"),
+        ((9, 0), r"the GPU here is sm_90\. Compile it again with --target cuda-sm_90"),
+        ((7, 5), "the GPU here is sm_75"),
+    ],
+)
+def test_a_gpu_that_cannot_run_it_is_told_before_anything_is_loaded(
+    ampere: Path, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None, message: str
+) -> None:
+    monkeypatch.setattr(gpu, "compute_capability", lambda: capability)
+    with pytest.raises(ArtifactError, match=message):
+        Session.load(ampere)
+    unfit = inspect_artifact(ampere, HERE).unfit
+    assert unfit is not None
+    assert "sm_80" in unfit
+
+
+@needs_compiler
+@pytest.mark.parametrize("capability", [(8, 0), (8, 6), (8, 9)])
+def test_a_gpu_of_the_same_generation_and_no_older_runs_it(
+    ampere: Path, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(gpu, "compute_capability", lambda: capability)
+    check_gpu(ampere, read_manifest(ampere))
+
+
+@needs_compiler
+def test_changed_gpu_code_is_refused(ampere: Path, tmp_path: Path) -> None:
+    file = read_manifest(ampere).gpu_code
+    assert file is not None
+    code = bytearray((ampere / GPU_CODE_NAME).read_bytes())
+    code[-1] ^= 1
+    (tmp_path / GPU_CODE_NAME).write_bytes(code)
+    with pytest.raises(ArtifactError, match="its digest is not the manifest's"):
+        offer_kernels(tvm_light.load(), tmp_path, file)
+
+
+@needs_compiler
+def test_a_bundle_holds_the_kernels_and_the_runtime_for_gpus(ampere: Path, tmp_path: Path) -> None:
+    with tarfile.open(write_bundle(ampere, tmp_path / "app.tar.gz").path) as archive:
+        names = set(archive.getnames())
+    assert {
+        "app/artifact/kernels.bin",
+        "app/lib/runtime/libtvm_runtime_cuda.so",
+        "app/lib/runtime/gpu.py",
+    } <= names
+
+
+def test_the_lane_of_a_gpu_gives_the_outputs_of_a_library_that_holds_its_weights(tmp_path: Path) -> None:
+    # On the processor: all but the device is what a GPU gets. Branches keep the weights in the library.
+    branches = {
+        f"{name}_branch": onnx.helper.make_graph(
+            [node(operator, "x c", name)], name, [], [tensor(name, [2, 3])], [constant("c", 3.0, "float32")]
+        )
+        for name, operator in (("then", "Mul"), ("else", "Add"))
+    }
+    net = model(
+        [node("If", "flag", "y", **branches)],
+        [tensor("flag", [], onnx.TensorProto.BOOL), tensor("x", [2, 3])],
+        [tensor("y", [2, 3])],
+    )
+    manifest = compile_model(saved(tmp_path / "net.onnx", net), tmp_path / "artifact")
+    assert manifest.weights is None
+    ffi = tvm_light.load()
+    lane = GpuLane(ffi, ffi.load_module(str(tmp_path / "artifact" / "model.so")), manifest, kind=CPU)
+    lane.inputs["x"][:] = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for flag, expected in ((True, lane.inputs["x"] * 3), (False, lane.inputs["x"] + 3)):
+        lane.inputs["flag"][...] = flag
+        np.testing.assert_array_equal(lane.run()["y"], expected)
