@@ -197,6 +197,7 @@ def parse_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
 
 def _show(manifest: object, output: Path, seconds: float) -> None:
     from dyno.units import BYTES_PER_MIB, short_duration
+    from runtime.inspection import road_line
     from runtime.manifest import Manifest
 
     assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives no other
@@ -205,6 +206,8 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
         f"compiled {manifest.model} for {manifest.target.name} in {short_duration(seconds)}: "
         f"{output} ({size:.1f} MiB)"
     )
+    if manifest.road and manifest.road.reason:
+        click.echo(f"road: {road_line(manifest.road)}")
     _show_tuning(manifest.tuning)
     if manifest.parity is None:
         click.echo("parity: not checked (this machine can't run the target's code, or --no-verify)")
