@@ -269,10 +269,6 @@ def _run_stage(name: str, stage: Stage, module: Any, source: Source, target: Com
 def _operators(why: str) -> tuple[str, ...]:
     import re
 
-    return tuple(
-        dict.fromkeys(
-            re.findall(
-                r"\b(?:relax\.[\w.]+|[A-Z]\w+)(?= is not supported|\b not implemented)|\baten\.[\w.]+", why
-            )
-        )
-    )
+    ours = r"\b(?:relax\.[\w.]+|[A-Z]\w+)(?= is not supported|\b not implemented)"
+    torchs = r"\b(?:aten|prims)\.[\w.]+\w"
+    return tuple(dict.fromkeys(re.findall(f"{ours}|{torchs}", why)))

@@ -36,10 +36,12 @@ def known_operators() -> frozenset[str]:
 
 
 def _converters() -> dict[str, Callable[[Any, Any], Any]]:
-    """Operators that Relax has and TVM's front end does not read, by its names for them."""
+    """Operators that Relax has and TVM's front end does not read, or not for all types, by its names."""
     return {
         "amax.default": _extreme("max"),
         "amin.default": _extreme("min"),
+        "div.Scalar_mode": _rounded_division,
+        "div.Tensor_mode": _rounded_division,
         "scatter_add.default": _scatter_add,
         "scatter_reduce.two": _scatter_reduce,
     }
@@ -57,6 +59,24 @@ def _extreme(name: str) -> Callable[[Any, Any], Any]:
         )
 
     return convert
+
+
+def _rounded_division(node: Any, importer: Any) -> Any:
+    """Divide and round; a plain number gets the tensor's type, which TVM's front end does not give it."""
+    from tvm import relax
+
+    a, b = importer.retrieve_args(node)[:2]
+    kind = a.ty.dtype.dtype
+    if isinstance(b, float) and not kind.startswith("float"):
+        kind = "float32"
+        a = relax.op.astype(a, kind)
+    if isinstance(b, int | float):
+        b = relax.const(b, kind)
+    rounding = node.kwargs["rounding_mode"]
+    if rounding == "floor":
+        return importer.block_builder.emit(relax.op.floor_divide(a, b))
+    quotient = relax.op.divide(a, b)  # of whole numbers: towards zero
+    return importer.block_builder.emit(relax.op.trunc(quotient) if kind.startswith("float") else quotient)
 
 
 def _scatter_add(node: Any, importer: Any) -> Any:

@@ -26,7 +26,10 @@ def torch_road(program: Any) -> tuple[Road, Callable[[], Any]]:
     """Give the road by TVM's front end for torch, and the function that goes it."""
     from compiler.frontends.torch_import import known_operators
 
-    taken, apart = decomposed(program, known_operators())
+    with warnings.catch_warnings():
+        # torch's own copying of a program uses names that torch is about to rename.
+        warnings.simplefilter("ignore", FutureWarning)
+        taken, apart = decomposed(program, known_operators())
     why = f"written as simpler operators, for TVM's front end: {', '.join(apart)}" if apart else ""
     return Road(name=DECOMPOSED if apart else PLAIN, reason=why), partial(_import, taken)
 

@@ -381,4 +381,8 @@ def built(name: str) -> Made:
     """Build one with its weights and inputs seeded."""
     torch.manual_seed(0)
     module, inputs = ARCHITECTURES[name]()
+    for part in module.modules():
+        # The library's weights are so small that deep convolutional nets give zeros.
+        if isinstance(part, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(part.weight)
     return module.eval(), inputs
