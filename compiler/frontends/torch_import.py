@@ -51,9 +51,8 @@ def _extreme(name: str) -> Callable[[Any, Any], Any]:
     def convert(node: Any, importer: Any) -> Any:
         from tvm import relax
 
-        x, axes, keep = (*node.args, *((), False)[len(node.args) - 1 :])
-        keep = node.kwargs.get("keepdim", keep)
-        axes = list(node.kwargs.get("dim", axes))
+        given = dict(zip(("x", "dim", "keepdim"), node.args, strict=False)) | node.kwargs
+        x, axes, keep = given["x"], list(given.get("dim", ())), given.get("keepdim", False)
         return importer.block_builder.emit(
             getattr(relax.op, name)(importer.env[x], axis=axes or None, keepdims=keep)
         )

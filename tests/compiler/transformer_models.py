@@ -105,13 +105,6 @@ def mobilevit() -> Made:
     return hf.MobileViTForImageClassification(config), image()
 
 
-def efficientnet() -> Made:
-    config = hf.EfficientNetConfig(
-        image_size=64, width_coefficient=0.5, depth_coefficient=0.4, hidden_dim=640
-    )
-    return hf.EfficientNetForImageClassification(config), image()
-
-
 def segformer() -> Made:
     config = hf.SegformerConfig(
         depths=[1, 1, 1, 1],
@@ -368,7 +361,7 @@ ARCHITECTURES: dict[str, Callable[[], Made]] = {
     made.__name__: made
     for made in (
         *(vit, deit, dinov2, beit, swin, swinv2, convnext, convnextv2, resnet, regnet, mobilenet_v2),
-        *(mobilevit, efficientnet, segformer, pvt, dpt, yolos),
+        *(mobilevit, segformer, pvt, dpt, yolos),
         *(bert, distilbert, roberta, albert, electra, mpnet, deberta_v2, modernbert, squeezebert, fnet),
         *(gpt2, llama, qwen2, qwen3, mistral, gemma, phi, gpt_neox, opt, t5_encoder, bart_encoder),
         *(whisper_encoder, wav2vec2, hubert, wavlm, ast, clip_text, clip_vision, siglip_vision),
