@@ -98,13 +98,6 @@ def mobilenet_v2() -> Made:
     return hf.MobileNetV2ForImageClassification(hf.MobileNetV2Config(image_size=64)), image()
 
 
-def mobilevit() -> Made:
-    config = hf.MobileViTConfig(
-        image_size=64, hidden_sizes=[32, 48, 64], neck_hidden_sizes=[16, 16, 24, 32, 48, 64, 128]
-    )
-    return hf.MobileViTForImageClassification(config), image()
-
-
 def segformer() -> Made:
     config = hf.SegformerConfig(
         depths=[1, 1, 1, 1],
@@ -361,7 +354,7 @@ ARCHITECTURES: dict[str, Callable[[], Made]] = {
     made.__name__: made
     for made in (
         *(vit, deit, dinov2, beit, swin, swinv2, convnext, convnextv2, resnet, regnet, mobilenet_v2),
-        *(mobilevit, segformer, pvt, dpt, yolos),
+        *(segformer, pvt, dpt, yolos),
         *(bert, distilbert, roberta, albert, electra, mpnet, deberta_v2, modernbert, squeezebert, fnet),
         *(gpt2, llama, qwen2, qwen3, mistral, gemma, phi, gpt_neox, opt, t5_encoder, bart_encoder),
         *(whisper_encoder, wav2vec2, hubert, wavlm, ast, clip_text, clip_vision, siglip_vision),
