@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from dyno.errors import ArtifactError
 from dyno.records import Record, TensorSpec
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _OLDEST = 1  # artifacts of this version have their weights inside the library
 _SEALED = 3  # from this version on the manifest has a digest of itself
 MANIFEST_NAME = "manifest.json"
