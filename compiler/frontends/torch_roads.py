@@ -29,7 +29,11 @@ def torch_road(program: Any) -> tuple[Road, Callable[[], Any]]:
     with warnings.catch_warnings():
         # torch's own copying of a program uses names that torch is about to rename.
         warnings.simplefilter("ignore", FutureWarning)
-        taken, apart = decomposed(program, known_operators())
+        try:
+            taken, apart = decomposed(program, known_operators())
+        except Exception as error:
+            # Whatever a decomposition raises, of torch's or of ours: this road ends then, not the compile.
+            return Road(name=PLAIN), partial(_end, error)
     why = f"written as simpler operators, for TVM's front end: {', '.join(apart)}" if apart else ""
     return Road(name=DECOMPOSED if apart else PLAIN, reason=why), partial(_import, taken)
 
@@ -54,6 +58,10 @@ def onnx_road(program: Any, source: Source, error: Exception) -> Source:
         import_relax=read.import_relax,
         otherwise=None,
     )
+
+
+def _end(error: Exception) -> Any:
+    raise NotImplementedError(f"torch can't decompose the program: {_cause(error)}") from error
 
 
 def _import(program: Any) -> Any:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from compiler import compile_model
 from compiler.cli import compile_command
+from compiler.frontends import torch_roads
 from compiler.frontends.torch_module import read_module
 from compiler.roads import by_any_road
 from compiler.source import Source
@@ -131,6 +132,18 @@ def test_where_no_road_leads_on_the_error_names_the_operators_and_both_reasons(t
     assert "Nor by way of ONNX: torch can't write the program as ONNX" in str(caught.value)
     assert "aten.linalg_inv_ex.default" in caught.value.operators
     assert not (tmp_path / "out").exists()
+
+
+def test_a_decomposition_that_fails_ends_its_road_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("no such definition")
+
+    monkeypatch.setattr(torch_roads, "decomposed", fails)
+    name, reason = road(compiled(torch.relu, X, tmp_path / "out"))
+    assert name == "onnx"
+    assert reason == "the road torch.export ended: no such definition"
 
 
 def test_wrong_results_end_a_road_as_a_failure_does() -> None:
