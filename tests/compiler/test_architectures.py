@@ -22,8 +22,10 @@ DECOMPOSED = "torch.export + decompositions"
 # All others are read as they are.
 ROADS = {
     "fnet": "onnx",  # complex numbers
-    # Masks count in truth values, which the front end does not.
-    **dict.fromkeys(("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt_neox"), DECOMPOSED),
+    # Masks and positions count truth values and int32, whose sum is int64.
+    **dict.fromkeys(
+        ("roberta", "mpnet", "llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt_neox"), DECOMPOSED
+    ),
     "yolos": DECOMPOSED,  # positions are interpolated by indices behind `:`
     "deberta_v2": DECOMPOSED,  # logarithms of whole numbers
     **dict.fromkeys(("gpt2_step", "llama_step"), DECOMPOSED),  # a cache begins as an empty list
