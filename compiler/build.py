@@ -62,17 +62,36 @@ def compile_source(
 ) -> Manifest:
     """Compile a source model into the artifact folder `output`, replacing what stood there.
 
-    Where the outputs differ by more than the tolerance, the model is compiled again without what can be the
-    cause: first without tuned kernels, then without Winograd convolutions.
+    Where the outputs differ by more than the tolerance, the model is compiled again without what can be
+    the cause: first without tuned kernels, then without Winograd convolutions. Where a stage fails, or they
+    differ still, it is compiled by the source's next road, if there is one.
 
     Raises:
         CompileError: a stage failed, or the linker is missing. ParityError: the outputs differ.
         ConfigError: kernels are to be measured for a processor that this machine is not.
         OutputError: the folder or the tuning records can't be written.
     """
-    from compiler.tuning.tuner import tuner  # imports TVM: not before there is something to compile
+    from compiler.roads import by_any_road
 
     check_output(output)
+    return by_any_road(
+        source,
+        lambda way: _compile_calmly(way, output, target, options, on_stage=on_stage, on_tuning=on_tuning),
+        say=on_tuning or _say_nothing,
+    )
+
+
+def _compile_calmly(
+    source: Source,
+    output: Path,
+    target: CompileTarget,
+    options: Options,
+    *,
+    on_stage: OnStage | None,
+    on_tuning: OnTuning | None,
+) -> Manifest:
+    from compiler.tuning.tuner import tuner  # imports TVM: not before there is something to compile
+
     warn = on_tuning or _warn
     kernels = tuner(target, options, report=on_tuning or _say_nothing, warn=warn)
     try:
@@ -82,7 +101,7 @@ def compile_source(
         if calmer is None:
             raise
         warn(f"with {cause} {error}. Compiled again without them")
-    return compile_source(source, output, target, calmer, on_stage=on_stage, on_tuning=on_tuning)
+    return _compile_calmly(source, output, target, calmer, on_stage=on_stage, on_tuning=on_tuning)
 
 
 def _calmer(options: Options, kernels: Tuner) -> tuple[Options | None, str]:
@@ -304,6 +323,7 @@ def _manifest(
         model=source.name,
         source_digest=source.digest,
         frontend=source.frontend,
+        road=source.road,
         inputs=source.inputs,
         outputs=source.outputs,
         target=TargetFacts(

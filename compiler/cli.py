@@ -208,6 +208,7 @@ def _reasons(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _show(manifest: object, output: Path, seconds: float) -> None:
     from dyno.units import BYTES_PER_MIB, short_duration
+    from runtime.inspection import road_line
     from runtime.manifest import Manifest
 
     assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives no other
@@ -216,6 +217,8 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
         f"compiled {manifest.model} for {manifest.target.name} in {short_duration(seconds)}: "
         f"{output} ({size:.1f} MiB)"
     )
+    if manifest.road and manifest.road.reason:
+        click.echo(f"road: {road_line(manifest.road)}")
     _show_buckets(manifest.buckets)
     _show_tuning(manifest.tuning)
     if manifest.parity is None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from compiler.source import Source
 from compiler.targets import CompileTarget
 from compiler.tuning.interrupts import watched_interrupts
+from compiler.tvm_words import reason
 from dyno.errors import CompileError, DynoError
 from dyno.files import write_text
 from runtime.manifest import KernelFacts, PeakKernel, StageTime
@@ -271,28 +272,19 @@ def _run_stage(name: str, stage: Stage, module: Any, source: Source, target: Com
         raise
     except Exception as error:
         # TVM and its front ends raise many kinds of errors: this is the one border where they become ours.
-        reason = _reason(error)
+        why = reason(error)
         raise CompileError(
-            f"{source.name}: stage {name!r} failed for target {target.name}: {reason}. "
+            f"{source.name}: stage {name!r} failed for target {target.name}: {why}. "
             "`--dump-dir DIR` writes the module after each stage",
             stage=name,
             target=target.name,
-            operators=_operators(reason),
+            operators=_operators(why),
         ) from error
 
 
-def _reason(error: BaseException, limit: int = 400) -> str:
-    """First telling lines of an error: TVM's carry the whole program behind them."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[:3]) or type(error).__name__
-    return text if len(text) <= limit else text[:limit] + " …"
-
-
-def _operators(reason: str) -> tuple[str, ...]:
+def _operators(why: str) -> tuple[str, ...]:
     import re
 
-    return tuple(
-        dict.fromkeys(
-            re.findall(r"\b(?:relax\.[\w.]+|[A-Z]\w+)(?= is not supported|\b not implemented)", reason)
-        )
-    )
+    ours = r"\b(?:relax\.[\w.]+|[A-Z]\w+)(?= is not supported|\b not implemented)"
+    torchs = r"\b(?:aten|prims)\.[\w.]+\w"
+    return tuple(dict.fromkeys(re.findall(f"{ours}|{torchs}", why)))

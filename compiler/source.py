@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from dyno.errors import ConfigError, ModelError
 from dyno.records import TensorSpec
+from runtime.manifest import Road
 
 Array = npt.NDArray[Any]
 Shapes = dict[str, tuple[int, ...]]
@@ -25,7 +26,8 @@ MOST_ELEMENTS = 1 << 30
 class Source:
     """A model with fixed shapes, ready to be imported.
 
-    `reference` runs the source model itself on named inputs: what the artifact is checked against.
+    `reference` runs the source model itself on named inputs: what the artifact is checked against. Where this
+    road into the compiler fails, `otherwise` gives the same model by the next one, for the error it is given.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Source:
     import_relax: Callable[[], Any]
     reference: Callable[[dict[str, Array]], dict[str, Array]]
     reference_name: str
+    road: Road
+    otherwise: Callable[[Exception], Source] | None = None
 
 
 def digest_files(paths: Iterable[Path]) -> str:

@@ -18,7 +18,6 @@ A message says what was found, where, and what to do about it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class DynoError(Exception):
@@ -75,6 +74,8 @@ class OutputError(DynoError):
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> str:
     """Word a message for a name that is not known, with the nearest names that are."""
+    from difflib import get_close_matches  # here: all that is loaded to run a model has errors
+
     near = get_close_matches(name, list(known), n=3, cutoff=0.5)
     nearest = f"; nearest: {', '.join(near)}" if near else ""
     tail = f" ({hint})" if hint else ""

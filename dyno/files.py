@@ -1,10 +1,11 @@
-"""Writing that never leaves half a file: a temporary name beside the goal, then one rename."""
+"""Writing that never leaves half a file: a temporary name beside the goal, then one rename.
+
+What writing needs is imported where it is needed: who only runs a model reads records, and starts sooner.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,8 @@ def staged_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OutputError: the disk is full, or the folder can't be written.
     """
+    import tempfile
+
     with mapped_output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -73,6 +76,9 @@ def staged_folder(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the disk is full, or the folder can't be written.
     """
+    import shutil
+    import tempfile
+
     with mapped_output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -89,6 +95,9 @@ def _swap(stage: Path, path: Path) -> None:
     if not path.exists():
         stage.rename(path)
         return
+    import shutil
+    import tempfile
+
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
     path.rename(old / path.name)
     try:

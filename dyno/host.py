@@ -6,10 +6,8 @@ import os
 import platform
 import re
 import struct
-import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,6 +129,8 @@ def _features_here(info: Mapping[str, str]) -> tuple[str, ...]:
 
 def gpus() -> tuple[str, ...]:
     """Names of the NVIDIA GPUs, as nvidia-smi tells; empty where there is none."""
+    import subprocess  # here: loading a model must not wait for it
+
     try:
         done = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],  # noqa: S607 - found on PATH by design
@@ -171,6 +171,8 @@ def _read(path: str) -> str:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # with it comes the package `email`
+
     try:
         return version(package)
     except PackageNotFoundError:

@@ -12,7 +12,7 @@ from dyno.units import BYTES_PER_MIB, short_duration
 from runtime.artifact import check_host, check_library, read_bucket
 from runtime.buckets_text import bucket_rows, columns, sentences
 from runtime.gpu import check_gpu
-from runtime.manifest import WEIGHTS_NAME, Manifest, ParityReport, read_manifest
+from runtime.manifest import WEIGHTS_NAME, Manifest, ParityReport, Road, read_manifest
 from runtime.memory import map_weights
 
 
@@ -70,6 +70,7 @@ def lines(found: Inspection) -> list[str]:
     rows = [
         ("model", f"{manifest.model} ({manifest.frontend}, {manifest.precision})"),
         ("source", f"BLAKE2b {manifest.source_digest}"),
+        ("road", road_line(manifest.road)),
         ("made", f"{manifest.created_at}, schema {manifest.schema_version}"),
         *(("input", _tensor(spec)) for spec in manifest.inputs),
         *(("output", _tensor(spec)) for spec in manifest.outputs),
@@ -87,6 +88,13 @@ def lines(found: Inspection) -> list[str]:
     ]
     width = max(len(label) for label, _ in rows)
     return [f"{label:<{width}}  {text}" for label, text in rows]
+
+
+def road_line(road: Road | None) -> str:
+    """Say which road the model took into the compiler, and why not the shortest."""
+    if road is None:
+        return "not on record (made by an older version)"
+    return f"{road.name} ({road.reason})" if road.reason else road.name
 
 
 def _tensor(spec: TensorSpec) -> str:

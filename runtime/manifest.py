@@ -154,6 +154,13 @@ class TuningFacts(Record):
     faster: tuple[TunedKernel, ...] = Field(default=(), description="those not computed in the default way")
 
 
+class Road(Record):
+    """How the source model came into the compiler."""
+
+    name: str = Field(description="onnx, torch.export, or torch.export + decompositions")
+    reason: str = Field(default="", description="why it was not the shortest road; empty where it was")
+
+
 class Coverage(Record):
     """How much of the source model became machine code. What did not is named: nothing falls back unsaid."""
 
@@ -172,6 +179,7 @@ class Manifest(Record):
     model: str = Field(description="file name (or class name) of the source model")
     source_digest: str = Field(description="BLAKE2b-256 over the source model's files")
     frontend: str = Field(description="onnx or torch.export")
+    road: Road | None = Field(default=None, description="None in artifacts of older versions")
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     target: TargetFacts

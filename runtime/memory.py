@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ from dyno.errors import ArtifactError
 from runtime.manifest import WeightsFile
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 ALIGNMENT_BYTES = 64  # what TVM's code may assume of every tensor
 _CHUNK = 1 << 24  # a whole number of pages
 
@@ -50,6 +53,31 @@ def _compact(array: Array) -> Array:
         return array
     strides = [int(np.prod(array.shape[axis + 1 :])) * array.itemsize for axis in range(array.ndim)]
     return np.lib.stride_tricks.as_strided(array, array.shape, strides)
+
+
+def map_weights_beside(path: Path, file: WeightsFile, work: Callable[[], T]) -> tuple[list[Array], T]:
+    """Map and check the weights in a thread of its own while `work` is done in this one.
+
+    Raises:
+        ArtifactError: as map_weights; else what `work` raises.
+    """
+    mapped: list[list[Array] | BaseException] = []
+
+    def map_them() -> None:
+        try:
+            mapped.append(map_weights(path, file))
+        except BaseException as error:  # raised again in the thread that waits
+            mapped.append(error)
+
+    thread = threading.Thread(target=map_them)
+    thread.start()
+    try:
+        done = work()
+    finally:
+        thread.join()
+        if isinstance(mapped[0], BaseException):
+            raise mapped[0]
+    return mapped[0], done
 
 
 def map_weights(path: Path, file: WeightsFile) -> list[Array]:

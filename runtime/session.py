@@ -19,7 +19,7 @@ from runtime.artifact import open_artifact
 from runtime.gpu import GpuLane, check_gpu, offer_kernels
 from runtime.lane import Lane
 from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME, Manifest
-from runtime.memory import aligned, map_weights
+from runtime.memory import aligned, map_weights_beside
 
 Array = npt.NDArray[Any]
 Observer = Callable[..., None]
@@ -76,11 +76,16 @@ class Session:
             tvm_light.load_cuda()
             if manifest.gpu_code:
                 offer_kernels(tvm_light.load(), path, manifest.gpu_code)
-        weights = map_weights(path / WEIGHTS_NAME, manifest.weights) if manifest.weights else []
-        ffi = tvm_light.load()
         library = str((path / LIBRARY_NAME).resolve())
+
+        def load() -> Any:
+            return tvm_light.load().load_module(library)
+
         try:
-            loaded = ffi.load_module(library)
+            if manifest.weights:
+                weights, loaded = map_weights_beside(path / WEIGHTS_NAME, manifest.weights, load)
+            else:
+                weights, loaded = [], load()
             return cls(manifest, loaded, weights, threads or len(pinned or usable_cores()), pinned)
         except (RuntimeError, OSError, AttributeError, ValueError) as error:
             raise ArtifactError(f"{library} can't be loaded: {_first_line(error)}") from error

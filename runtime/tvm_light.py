@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dyno.errors import ArtifactError
@@ -27,7 +28,7 @@ def load() -> Any:
     Raises:
         ArtifactError: the package apache-tvm is not installed.
     """
-    with _without_torch():
+    with _without_build_tools(), _without_torch():
         import tvm_ffi
     if "tvm" not in sys.modules:
         ctypes.CDLL(str(runtime_library()), ctypes.RTLD_GLOBAL)
@@ -79,3 +80,46 @@ def _without_torch() -> Iterator[None]:
         yield
     finally:
         del sys.modules["torch"]
+
+
+# What tvm_ffi imports to build extension modules (one of them for torch) and to look for its own library in
+# the installed packages: half of its import, and nothing that running a model needs.
+_BUILD_TOOLS = ("tvm_ffi.cpp", "tvm_ffi.libinfo", "tvm_ffi._optional_torch_c_dlpack")
+
+
+@contextmanager
+def _without_build_tools() -> Iterator[None]:
+    """Keep tvm_ffi from importing these at once; who asks for them later gets them."""
+    library = _ffi_library()
+    if library is None or any(name in sys.modules for name in ("tvm_ffi", "torch", "tvm")):
+        yield
+        return
+    stand_ins = {name: ModuleType(name) for name in _BUILD_TOOLS}
+    stand_ins["tvm_ffi.libinfo"].load_lib_ctypes = (  # type: ignore[attr-defined]
+        lambda *_: ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    )
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name in _BUILD_TOOLS:
+            del sys.modules[name]
+    package = vars(sys.modules["tvm_ffi"])
+    for name in _BUILD_TOOLS:
+        package.pop(name.rpartition(".")[2], None)
+    package["__getattr__"] = _build_tool
+
+
+def _build_tool(name: str) -> ModuleType:
+    """Import what was kept out, as an attribute of tvm_ffi."""
+    if f"tvm_ffi.{name}" not in _BUILD_TOOLS:
+        raise AttributeError(f"module 'tvm_ffi' has no attribute {name!r}")
+    return importlib.import_module(f"tvm_ffi.{name}")
+
+
+def _ffi_library() -> Path | None:
+    """Find tvm_ffi's library where its package has it; None where it lies elsewhere."""
+    spec = importlib.util.find_spec("tvm_ffi")
+    folders = (spec.submodule_search_locations or []) if spec else []
+    found = (Path(folder) / "lib" / "libtvm_ffi.so" for folder in folders)
+    return next((path for path in found if path.is_file()), None)

@@ -17,6 +17,7 @@ from compiler.frontends.onnx_import import PROTOBUF_LIMIT_BYTES, import_onnx
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ModelError
 from dyno.records import TensorSpec
+from runtime.manifest import Road
 
 
 def read_onnx(path: Path, shapes: Shapes) -> Source:
@@ -46,6 +47,7 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
         import_relax=lambda: import_onnx(simple, fixed, lambda taken_apart: _simplify(path, taken_apart)),
         reference=_reference(path, model),
         reference_name=f"onnxruntime {onnxruntime.__version__}",
+        road=Road(name="onnx"),
     )
 
 

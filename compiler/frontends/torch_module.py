@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from compiler.frontends.family import Family
 from compiler.frontends.pt2_archive import check_example_inputs, check_pt2
+from compiler.frontends.torch_roads import onnx_road, torch_road
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ConfigError, ModelError
 from dyno.records import TensorSpec
@@ -128,16 +128,20 @@ def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
         TensorSpec(name=key, dtype=str(value.dtype), shape=value.shape)
         for key, value in _tried(reference, inputs, name).items()
     )
-    return Source(
+    road, import_relax = torch_road(program)
+    source = Source(
         name=name,
         frontend="torch.export",
         digest=digest,
         inputs=inputs,
         outputs=outputs,
-        import_relax=lambda: _import(program),
+        import_relax=import_relax,
         reference=reference,
         reference_name=f"torch {_torch().__version__}",
+        road=road,
+        otherwise=lambda error: onnx_road(program, source, error),
     )
+    return source
 
 
 def _with_fixed_shapes(program: Any, shapes: Shapes) -> Any:
@@ -194,7 +198,7 @@ def _reference(program: Any, module: Any) -> Callable[[dict[str, Array]], dict[s
         args, kwargs = _arguments(program, {name: torch.from_numpy(array) for name, array in feeds.items()})
         with torch.no_grad():
             result = module(*args, **kwargs)
-        return {name: tensor.detach().numpy() for name, tensor in _named_outputs(result)}
+        return {name: tensor.detach().numpy() for name, tensor in named_outputs(result)}
 
     return run
 
@@ -211,7 +215,7 @@ def _tried(reference: Any, inputs: tuple[TensorSpec, ...], name: str) -> dict[st
     return outputs
 
 
-def _named_outputs(result: Any) -> list[tuple[str, Any]]:
+def named_outputs(result: Any) -> list[tuple[str, Any]]:
     """Name outputs by their place in what the module returns: a key, a field, or output_N."""
     from torch.utils import _pytree as pytree
 
@@ -227,15 +231,6 @@ def _path_name(path: Sequence[Any], index: int) -> str:
     keys = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", "")))) for key in path]
     named = [key for key in keys if key and not key.isdigit()]
     return "_".join(keys) if named else f"output_{index}"
-
-
-def _import(program: Any) -> Any:
-    from tvm.relax.frontend.torch import from_exported_program
-
-    with warnings.catch_warnings():
-        # TVM 0.27 uses names that torch 2.13 is about to rename: nothing that a user can act on.
-        warnings.simplefilter("ignore", FutureWarning)
-        return from_exported_program(program, unwrap_unit_return_tuple=True)
 
 
 def _dtype(name: str, value: Any) -> str:

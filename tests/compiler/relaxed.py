@@ -18,6 +18,7 @@ from compiler.schedules.machine import Machine
 from compiler.source import Source
 from compiler.targets import CompileTarget, host_target
 from dyno.host import host_facts
+from runtime.manifest import Road
 
 Array = npt.NDArray[Any]
 AVX512, AVX2, NEON = Machine(16, 32), Machine(8, 16), Machine(4, 32)
@@ -90,6 +91,7 @@ def source_of(mod: Any) -> Source:
         import_relax=lambda: mod,
         reference=lambda feeds: feeds,
         reference_name="none",
+        road=Road(name="test"),
     )
 
 

@@ -212,3 +212,31 @@ def test_the_backend_says_what_it_does_not_take() -> None:
         ModeldynoBackend.run_model(whole, [random(2), random(2)])
     with pytest.raises(ModelError, match="no tensor"):
         ModeldynoBackend.run_model(whole, [["text"]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "opset", "attributes"),
+    [
+        ((2, 6, 3, 1), 17, {"axis": 1}),
+        ((2, 6, 3, 1), 17, {"axis": 1, "onesided": 1}),
+        ((2, 3, 5, 2), 17, {"axis": 2, "inverse": 1}),
+        ((2, 3, 5, 2), 20, {}),
+    ],
+    ids=["real", "one side of real", "inverse of complex", "the last but one axis"],
+)
+def test_fourier_transforms_are_products(
+    shape: tuple[int, ...], opset: int, attributes: dict[str, int]
+) -> None:
+    check(node("DFT", "x", "y", **attributes), {"x": random(*shape)}, opset)
+
+
+@pytest.mark.parametrize("points", [4, 9], ids=["cut", "padded"])
+def test_fourier_transforms_of_another_length_cut_or_pad_the_signal(points: int) -> None:
+    made = model(
+        [node("DFT", "x n", "y", axis=1)],
+        [tensor("x", [2, 6, 1])],
+        [tensor("y", [2, points, 2])],
+        [constant("n", points)],
+        opset=17,
+    )
+    agree(made, {"x": random(2, 6, 1)})

@@ -294,3 +294,18 @@ def test_running_loads_neither_the_compiler_nor_torch(artifact: Path, tmp_path: 
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert done.stdout.splitlines() == ["[]", "False False True"]
+
+
+def test_what_a_model_does_not_need_of_tvm_ffi_is_loaded_when_it_is_asked_for(artifact: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from runtime.session import Session\n"
+        f"Session.load(Path({str(artifact)!r}), 1)\n"
+        "parts = ['tvm_ffi.cpp', 'tvm_ffi.libinfo', 'tvm_ffi._optional_torch_c_dlpack']\n"
+        "import tvm_ffi\n"
+        "print([part for part in parts if part in sys.modules], hasattr(tvm_ffi, 'nothing'))\n"
+        "print(Path(tvm_ffi.libinfo.find_libtvm_ffi()).name, tvm_ffi.cpp.load_inline.__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[] False", "libtvm_ffi.so load_inline"]

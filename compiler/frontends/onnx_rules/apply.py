@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, inliner, shape_inference
 
-from compiler.frontends.onnx_rules import arithmetic, attention, norms, recurrent, resize
+from compiler.frontends.onnx_rules import arithmetic, attention, fourier, norms, recurrent, resize
 from compiler.frontends.onnx_rules.graph import Facts, Rule, Writer
 
 _REDUCTIONS = (
@@ -29,6 +29,7 @@ RULES: dict[str, Rule] = {
     "GroupNormalization": norms.group_norm,
     "BatchNormalization": arithmetic.batch_norm,
     "CumProd": arithmetic.cumulative_product,
+    "DFT": fourier.dft,
     "Dropout": arithmetic.dropout,
     "EyeLike": arithmetic.eye_like,
     "IsInf": arithmetic.is_infinite,
