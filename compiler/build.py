@@ -11,28 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.link import link
+from compiler.manifests import target_facts, toolchain, whole_coverage, why_unverified, write_manifest
 from compiler.options import Options
 from compiler.pipeline import Built, OnStage, run_stages
 from compiler.source import Shapes, Source
-from compiler.targets import CompileTarget, resolve_target, runs_here
+from compiler.targets import CompileTarget, resolve_target
 from compiler.verify import check_parity
 from compiler.weights import write_weights
 from dyno.clock import utc_now
-from dyno.errors import ConfigError, OutputError, ParityError
-from dyno.files import mapped_output_errors, staged_folder, write_text
+from dyno.errors import CompileError, ConfigError, OutputError, ParityError
+from dyno.files import mapped_output_errors, staged_folder
 from dyno.host import host_facts
 from runtime.artifact import digest_file
 from runtime.manifest import (
     LIBRARY_NAME,
     MANIFEST_NAME,
+    SEGMENTS_NAME,
     WEIGHTS_NAME,
-    Coverage,
     Manifest,
     ParityReport,
     StageTime,
-    TargetFacts,
     WeightsFile,
-    sealed,
 )
 from runtime.session import Session
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from compiler.tuning.tuner import Tuner
 
 OnTuning = Callable[[str], None]
-TOOLCHAIN = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "torch", "numpy", "modeldyno")
 
 
 def compile_source(
@@ -53,6 +51,39 @@ def compile_source(
     on_tuning: OnTuning | None = None,
 ) -> Manifest:
     """Compile a source model into the artifact folder `output`, replacing what stood there.
+
+    With `options.fallback`, what can't be compiled becomes segments that run in another runtime.
+
+    Raises:
+        CompileError: operators can't be compiled (all are named), a stage failed, or the linker is missing.
+        ParityError: the outputs differ. CoverageError: less than `options.min_compiled` is compiled.
+        ConfigError: kernels are to be measured for a processor that this machine is not.
+        OutputError: the folder or the tuning records can't be written.
+    """
+    if options.fallback:
+        from compiler.fallback import compile_with_fallback
+
+        return compile_with_fallback(source, output, target, options, on_stage=on_stage, on_tuning=on_tuning)
+    try:
+        return compile_whole(source, output, target, options, on_stage=on_stage, on_tuning=on_tuning)
+    except ParityError:
+        raise
+    except CompileError as error:
+        from compiler.unsupported import explained
+
+        raise explained(source, target, options, error) from error
+
+
+def compile_whole(
+    source: Source,
+    output: Path,
+    target: CompileTarget,
+    options: Options,
+    *,
+    on_stage: OnStage | None = None,
+    on_tuning: OnTuning | None = None,
+) -> Manifest:
+    """Compile all of a source model, as one.
 
     Where the outputs differ by more than the tolerance, the model is compiled again without what can be the
     cause: first without tuned kernels, then without Winograd convolutions.
@@ -74,7 +105,7 @@ def compile_source(
         if calmer is None:
             raise
         warn(f"with {cause} {error}. Compiled again without them")
-    return compile_source(source, output, target, calmer, on_stage=on_stage, on_tuning=on_tuning)
+    return compile_whole(source, output, target, calmer, on_stage=on_stage, on_tuning=on_tuning)
 
 
 def _calmer(options: Options, kernels: Tuner) -> tuple[Options | None, str]:
@@ -111,8 +142,8 @@ def _compile(
         weights = write_weights(stage / WEIGHTS_NAME, built.weights) if built.weights is not None else None
         manifest = _manifest(source, target, options, built, times=times, library=library, weights=weights)
         manifest = manifest.model_copy(update={"tuning": kernels.facts()})
-        manifest = _write(stage, manifest)
-        if options.verify and runs_here(target, host_facts()):
+        manifest = write_manifest(stage, manifest)
+        if not manifest.parity_skipped:
             reports: list[ParityReport] = []
             times.append(
                 _timed(
@@ -123,8 +154,8 @@ def _compile(
                     on_stage,
                 )
             )
-            manifest = manifest.model_copy(update={"parity": reports[0], "stages": tuple(times)})
-            manifest = _write(stage, manifest)
+            found = {"parity": reports[0], "parity_skipped": "", "stages": tuple(times)}
+            manifest = write_manifest(stage, manifest.model_copy(update=found))
     return manifest
 
 
@@ -155,10 +186,14 @@ def compile_model(
     check_output(output)
     if on_stage:
         on_stage("read")
-    source = _read(model, shapes or {}, example_inputs, example_kwargs)
-    return compile_source(
-        source, output, resolved, options or Options(), on_stage=on_stage, on_tuning=on_tuning
-    )
+    options = options or Options()
+    if isinstance(model, str | Path):
+        from compiler.frontends.dispatch import read_model
+
+        source = read_model(Path(model), shapes or {}, foreign=bool(options.fallback))
+    else:
+        source = _read_module(model, example_inputs, example_kwargs)
+    return compile_source(source, output, resolved, options, on_stage=on_stage, on_tuning=on_tuning)
 
 
 def check_output(output: Path) -> None:
@@ -181,7 +216,7 @@ def check_output(output: Path) -> None:
 def _check_replaceable(output: Path) -> None:
     """An artifact is replaced as a whole: nothing but an artifact's files may lie there."""
     found = {entry.name for entry in output.iterdir()}
-    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME})
+    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME, SEGMENTS_NAME})
     if foreign or (found and MANIFEST_NAME not in found):
         named = foreign[0] if foreign else LIBRARY_NAME
         raise OutputError(f"{output} holds files of its own ({named}): choose an empty or new folder")
@@ -195,11 +230,7 @@ def _say_nothing(_text: str) -> None:
     """Progress that nobody asked for."""
 
 
-def _read(model: Any, shapes: Shapes, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> Source:
-    if isinstance(model, str | Path):
-        from compiler.frontends.dispatch import read_model
-
-        return read_model(Path(model), shapes)
+def _read_module(model: Any, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> Source:
     if args is None:
         raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
     from compiler.frontends.torch_module import read_module
@@ -230,7 +261,6 @@ def _manifest(
     library: Path,
     weights: WeightsFile | None,
 ) -> Manifest:
-    packages = host_facts().packages
     return Manifest(
         created_at=utc_now(),
         model=source.name,
@@ -238,26 +268,16 @@ def _manifest(
         frontend=source.frontend,
         inputs=source.inputs,
         outputs=source.outputs,
-        target=TargetFacts(
-            name=target.name, kind=target.kind, triple=target.triple, cpu=target.cpu, features=target.features
-        ),
+        target=target_facts(target),
         options=options.as_text(),
-        toolchain={name: packages[name] for name in TOOLCHAIN if name in packages},
+        toolchain=toolchain(),
         stages=tuple(times),
         parity=None,
-        # An operator that can't be compiled ends the compile, so what is here is all of the model.
-        coverage=Coverage(operators_share=1.0, flops_share=1.0),
+        parity_skipped=why_unverified(target, options, source),
+        coverage=whole_coverage(source),
         kernels=built.kernels,
         peak=built.peak,
         library_digest=digest_file(library),
         library_bytes=library.stat().st_size,
         weights=weights,
     )
-
-
-def _write(folder: Path, manifest: Manifest) -> Manifest:
-    """Write the manifest with its own digest in it, and give it as it reads now."""
-    unsealed = manifest.model_copy(update={"manifest_digest": ""})
-    text = sealed(unsealed.model_dump_json(indent=2) + "\n")
-    write_text(folder / MANIFEST_NAME, text)
-    return Manifest.model_validate_json(text)

@@ -25,7 +25,9 @@ MOST_ELEMENTS = 1 << 30
 class Source:
     """A model with fixed shapes, ready to be imported.
 
-    `reference` runs the source model itself on named inputs: what the artifact is checked against.
+    `reference` runs the source model itself on named inputs: what the artifact is checked against. Where the
+    source is an ONNX model, `model` is its simplified form that parts can be cut from, and `simplify` does
+    the same to a part. `feeds` gives the inputs that parity is checked on; None takes seeded random ones.
     """
 
     name: str
@@ -36,6 +38,9 @@ class Source:
     import_relax: Callable[[], Any]
     reference: Callable[[dict[str, Array]], dict[str, Array]]
     reference_name: str
+    model: Any = None
+    simplify: Callable[[Any], Any] | None = None
+    feeds: Callable[[int], dict[str, Array]] | None = None
 
 
 def digest_files(paths: Iterable[Path]) -> str:

@@ -1,11 +1,12 @@
 """A bundle: one archive with an artifact and all that runs it on a machine with Python and numpy.
 
     NAME/run.py  README.md      the command, and how to use it
-    NAME/artifact/              manifest.json, model.so, weights.bin
+    NAME/artifact/              manifest.json, model.so, weights.bin, or manifest.json and segments
     NAME/lib/                   our runtime, tvm_ffi and TVM's runtime library; licenses/ of what is not ours
 
 Our modules go in as they are, but for pydantic: `dyno.plain_models` stands in for it. The same input gives
-the same archive, byte for byte.
+the same archive, byte for byte. ONNX Runtime, which a model with segments for it needs, does not go in: it
+comes as packages of its own for each processor and Python.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import BinaryIO, cast
 from dyno.errors import ArtifactError, ConfigError
 from dyno.files import staged_file
 from runtime.artifact import check_library
-from runtime.bundle_texts import ENTRY, readme
+from runtime.bundle_texts import ENTRY, needed_packages, readme
 from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, Manifest, read_manifest
 from runtime.memory import map_weights
 from runtime.tvm_light import RUNTIME_LIBRARY, runtime_library
@@ -36,7 +37,7 @@ SUFFIXES = (".tar.gz", ".tgz")
 DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "records", "units")
 RUNTIME_MODULES = (
     *("__init__", "artifact", "feeds", "inference", "lane"),
-    *("manifest", "memory", "session", "tvm_light"),
+    *("manifest", "memory", "onnx_segment", "segments", "session", "tvm_light"),
 )
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)
 _UNUSED = re.compile(r"tvm_ffi/(3rdparty|cython|include|share|src|stub|testing)/")
@@ -53,6 +54,7 @@ class Bundle:
     bytes: int
     artifact_bytes: int
     lib_bytes: int  # unpacked
+    needs: tuple[str, ...] = ()  # what must be installed there beside numpy
 
 
 def write_bundle(artifact: Path, output: Path) -> Bundle:
@@ -64,17 +66,33 @@ def write_bundle(artifact: Path, output: Path) -> Bundle:
     """
     name = _folder_name(output)
     manifest = read_manifest(artifact)
-    check_library(artifact, manifest)
-    if manifest.weights:
-        map_weights(artifact / WEIGHTS_NAME, manifest.weights)
+    parts = list(_checked_parts(artifact, manifest))
     _check_architecture(artifact, manifest)
-    parts = [LIBRARY_NAME, MANIFEST_NAME, *([WEIGHTS_NAME] if manifest.weights else [])]
     packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in parts]
     lib: list[Entry] = [(f"lib/{place}", content) for place, content in _with_bytecode(_library_files())]
     texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name).encode())]
     with staged_file(output) as stream:
         _write_archive(stream, [(f"{name}/{place}", content) for place, content in (*texts, *lib, *packed)])
-    return Bundle(output, output.stat().st_size, manifest.bytes, sum(map(_size, lib)))
+    return Bundle(
+        output, output.stat().st_size, manifest.bytes, sum(map(_size, lib)), needed_packages(manifest)
+    )
+
+
+def _checked_parts(artifact: Path, manifest: Manifest) -> Iterator[str]:
+    """Give the files of an artifact, and of those in it, each compared with its digest."""
+    check_library(artifact, manifest)
+    yield MANIFEST_NAME
+    for segment in manifest.segments:
+        if segment.is_compiled:
+            inner = artifact / segment.path
+            yield from (f"{segment.path}/{part}" for part in _checked_parts(inner, read_manifest(inner)))
+        else:
+            yield segment.path
+    if not manifest.segments:
+        yield LIBRARY_NAME
+    if manifest.weights:
+        map_weights(artifact / WEIGHTS_NAME, manifest.weights)
+        yield WEIGHTS_NAME
 
 
 def _folder_name(output: Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import platform
 
 from dyno.records import TensorSpec
+from runtime.feeds import is_array
 from runtime.manifest import Manifest
 
 ENTRY = '''#!/usr/bin/env python3
-"""Run the model of this bundle: python run.py --help. Needs numpy alone."""
+"""Run the model of this bundle: python run.py --help. README.md says what it needs."""
 
 import argparse
 import importlib.machinery
@@ -86,10 +87,11 @@ def readme(manifest: Manifest, name: str) -> str:
     target = manifest.target
     version = ".".join(platform.python_version_tuple()[:2])
     feeds = ", ".join(f'"{spec.name}": {_zeros(spec)}' for spec in manifest.inputs)
+    packages = " and ".join(("numpy", *needed_packages(manifest)))
     needs = ", ".join(target.features) or "none beyond the architecture's own"
     return f"""# {manifest.model}, compiled by modeldyno
 
-Needs CPython {version} with numpy, on Linux with glibc and libstdc++ ({target.triple}).
+Needs CPython {version} with {packages}, on Linux with glibc and libstdc++ ({target.triple}).
 CPU features: {needs}. What does not fit is said before code of the model is loaded.
 
     tar xzf {name}.tar.gz
@@ -110,8 +112,17 @@ Outputs: {"; ".join(map(_words, manifest.outputs))}.
 """
 
 
+def needed_packages(manifest: Manifest) -> tuple[str, ...]:
+    """What must be installed beside numpy where the bundle runs, with the version that it was made with."""
+    if not manifest.needs_onnxruntime:
+        return ()
+    return (f"onnxruntime (made with {manifest.toolchain.get('onnxruntime', 'an unknown version')})",)
+
+
 def _zeros(spec: TensorSpec) -> str:
-    return f'np.zeros({tuple(spec.shape)}, "{spec.dtype}")'
+    if spec.dtype == "object":
+        return f'np.full({tuple(spec.shape)}, "", object)'
+    return f'np.zeros({tuple(spec.shape)}, "{spec.dtype}")' if is_array(spec) else "..."
 
 
 def _words(spec: TensorSpec) -> str:

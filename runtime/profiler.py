@@ -82,6 +82,8 @@ def profile(
     if seconds is None and repeats < MIN_REPEATS:
         raise ConfigError(f"{repeats} inferences give no quartiles: at least {MIN_REPEATS} are needed")
     session = Session.load(artifact, threads)
+    if session.manifest.segments:
+        session.instrument(None)  # says why not
     rounds = _Rounds(session)
     rounds.warm_up()
     began = time.perf_counter()

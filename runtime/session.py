@@ -63,6 +63,10 @@ class Session:
         """
         pinned = _checked_cores(cores, threads)
         manifest = open_artifact(path, processor())
+        if manifest.segments:
+            from runtime.segments import SegmentSession
+
+            return SegmentSession.open(path, manifest, threads, pinned)
         weights = map_weights(path / WEIGHTS_NAME, manifest.weights) if manifest.weights else []
         ffi = tvm_light.load()
         library = str((path / LIBRARY_NAME).resolve())
@@ -81,9 +85,7 @@ class Session:
         with self.lane() as lane:
             for spec in self.inputs:
                 self._take(spec, feeds, lane.inputs[spec.name])
-            if len(feeds) != len(self.inputs):
-                unknown = sorted(feeds.keys() - {spec.name for spec in self.inputs})
-                raise RequestError(f"unknown input {unknown[0]!r}; the inputs are: {self._names()}")
+            self._check_names(feeds)
             # Copied: the buffers are the lane's own, and the next inference writes them again.
             return {name: array.copy() for name, array in lane.run().items()}
 
@@ -115,6 +117,10 @@ class Session:
             self._observer = observer
             for lane in self._lanes:
                 lane.module["set_instrument"](observer)
+
+    def lane_on(self, inputs: dict[str, Array]) -> Lane:
+        """Make a lane that reads its inputs from given arrays, made by `buffer`."""
+        return Lane(self._ffi, self._library, self.manifest, self._weights, inputs)
 
     def _new_lane(self) -> Lane:
         lane = Lane(self._ffi, self._library, self.manifest, self._weights)
@@ -153,6 +159,12 @@ class Session:
                 f"input {spec.name!r} has shape {list(array.shape)}, expected {list(spec.shape)}"
             )
         np.copyto(buffer, array)
+
+    def _check_names(self, feeds: dict[str, Array]) -> None:
+        """Refuse what is more than the inputs, which are all there."""
+        if len(feeds) != len(self.inputs):
+            unknown = sorted(feeds.keys() - {spec.name for spec in self.inputs})
+            raise RequestError(f"unknown input {unknown[0]!r}; the inputs are: {self._names()}")
 
     def _configure_threads(self) -> None:
         """Size TVM's pool, which each calling thread has one of its own of."""

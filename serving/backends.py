@@ -57,6 +57,10 @@ class ArtifactBackend:
         self._session = session
         self.inputs = session.inputs
         self.outputs = session.outputs
+        for spec in (*self.inputs, *self.outputs):
+            if spec.dtype == "object" or "(" in spec.dtype:  # of operators that run in ONNX Runtime
+                kind = "text" if spec.dtype == "object" else f"a {spec.dtype}"
+                raise ModelError(f"{spec.name!r} is {kind}: only tensors of numbers can be served")
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run one inference."""

@@ -93,8 +93,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a manifest that is a list": (lambda f: (f / MANIFEST_NAME).write_text("[]"), "is damaged"),
     "a newer schema": (
-        edited(schema_version=4, new_key=1),
-        "has schema_version 4, this modeldyno reads 3: update",
+        edited(schema_version=5, new_key=1),
+        "has schema_version 5, this modeldyno reads 4: update",
     ),
     "a changed letter in the manifest": (edit_unsealed, "is damaged or was edited: its digest"),
     "another architecture": (
