@@ -69,7 +69,7 @@ class Prepared(BackendRep):
         found = session.run({spec.name: feeds[spec.name] for spec in session.inputs})
         return tuple(found.values())
 
-    def _named(self, inputs: Any) -> dict[str, Array]:
+    def _named(self, inputs: Any) -> dict[str, Any]:
         if isinstance(inputs, Mapping):
             given = dict(inputs)
         else:
@@ -85,7 +85,7 @@ class Prepared(BackendRep):
                 raise ModelError(f"input {name!r} is no tensor; only tensors are supported")
         return {name: _array(given[name]) for name in self.inputs}
 
-    def _session(self, feeds: dict[str, Array]) -> Session:
+    def _session(self, feeds: dict[str, Any]) -> Session:
         frozen = {name: feeds[name] for name in self.specialised}
         given = {name: value for name, value in feeds.items() if name not in frozen}
         shapes = {name: value.shape for name, value in given.items() if isinstance(value, np.ndarray)}
@@ -98,7 +98,7 @@ class Prepared(BackendRep):
         return self._sessions[key]
 
     def _compiled(
-        self, model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]], feeds: dict[str, Array]
+        self, model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]], feeds: dict[str, Any]
     ) -> Session:
         with tempfile.TemporaryDirectory(prefix="dyno-backend-") as folder:
             path = Path(folder) / "model.onnx"

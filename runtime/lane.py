@@ -51,7 +51,7 @@ class Lane:
 
 def buffer(spec: TensorSpec) -> Array:
     """Make an array that compiled code can read an input from."""
-    # A compiled model's shapes are fixed.
+    shape = tuple(dim for dim in spec.shape if dim is not None)  # a compiled model's are all fixed
     if spec.dtype == TEXT:
-        return np.full(tuple(spec.shape), "", dtype=object)
-    return empty_aligned(tuple(dim for dim in spec.shape if dim is not None), spec.dtype)
+        return np.full(shape, "", dtype=object)
+    return empty_aligned(shape, spec.dtype)

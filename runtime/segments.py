@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class SegmentSession(Session):
                 if is_array(spec):
                     self._take(spec, feeds, lane.inputs[spec.name])
                 elif spec.name in feeds:
-                    lane.put(spec.name, feeds[spec.name])
+                    cast("SegmentLane", lane).put(spec.name, feeds[spec.name])
                 else:
                     raise RequestError(f"input {spec.name!r} is missing; the inputs are: {self._names()}")
             self._check_names(feeds)
