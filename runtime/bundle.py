@@ -31,7 +31,7 @@ from runtime.artifact import check_library
 from runtime.bundle_texts import ENTRY, needed_packages, readme
 from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, Manifest, read_manifest
 from runtime.memory import map_weights
-from runtime.tvm_light import RUNTIME_LIBRARY, runtime_library
+from runtime.tvm_light import EXTRA_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")
 DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "records", "units")
@@ -69,7 +69,8 @@ def write_bundle(artifact: Path, output: Path) -> Bundle:
     parts = list(_checked_parts(artifact, manifest))
     _check_architecture(artifact, manifest)
     packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in parts]
-    lib: list[Entry] = [(f"lib/{place}", content) for place, content in _with_bytecode(_library_files())]
+    files = _library_files(extra=any(_calls_extra(artifact / part) for part in parts))
+    lib: list[Entry] = [(f"lib/{place}", content) for place, content in _with_bytecode(files)]
     texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name).encode())]
     with staged_file(output) as stream:
         _write_archive(stream, [(f"{name}/{place}", content) for place, content in (*texts, *lib, *packed)])
@@ -112,14 +113,22 @@ def _check_architecture(artifact: Path, manifest: Manifest) -> None:
         )
 
 
-def _library_files() -> Iterator[Entry]:
+def _calls_extra(file: Path) -> bool:
+    """Whether a library calls functions of TVM's second library, by their names in it."""
+    return file.name == LIBRARY_NAME and b"tvm.contrib." in file.read_bytes()
+
+
+def _library_files(*, extra: bool) -> Iterator[Entry]:
     """All that goes into `lib`: names there, and files or contents."""
     root = Path(__file__).parent.parent
     for package, modules in (("dyno", DYNO_MODULES), ("runtime", RUNTIME_MODULES)):
         for module in modules:
             text = (root / package / f"{module}.py").read_text()
             yield f"{package}/{module}.py", _PYDANTIC.sub(r"\1from dyno.plain_models import ", text).encode()
-    yield f"runtime/{RUNTIME_LIBRARY}", runtime_library()
+    library = runtime_library()
+    yield f"runtime/{library.name}", library
+    if extra:
+        yield f"runtime/{EXTRA_LIBRARY}", library.with_name(EXTRA_LIBRARY)
     yield from _package("apache-tvm-ffi", "tvm_ffi/")
     yield from _package("typing_extensions", "typing_extensions.py")
     yield from _licenses(_installed("apache-tvm"))
