@@ -71,6 +71,8 @@ def compile_source(
     except CompileError as error:
         from compiler.unsupported import explained
 
+        if on_stage:
+            on_stage("find what failed")
         raise explained(source, target, options, error) from error
 
 

@@ -62,11 +62,14 @@ class OnnxSegment:
                 array = places[name]
                 binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
             else:
-                binding.bind_output(name)
+                binding.bind_output(name)  # in the order of the outputs
+        free = [name for name in self.outputs if name not in places]
 
         def run() -> None:
             for name in self.inputs:
                 binding.bind_cpu_input(name, values[name])
+            for name in free:  # anew: what was given before would be written again, at its old size
+                binding.bind_output(name)
             try:
                 self._session.run_with_iobinding(binding)
             except Exception as error:

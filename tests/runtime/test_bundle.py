@@ -173,7 +173,7 @@ def test_a_model_that_sorts_runs_without_the_compiler(bare_python: Path, tmp_pat
     with tarfile.open(write_bundle(tmp_path / "artifact", tmp_path / "app.tar.gz").path) as opened:
         opened.extractall(tmp_path, filter="data")
     np.save(tmp_path / "x.npy", np.arange(16, dtype=np.float32).reshape(2, 8))
-    command = [bare_python, tmp_path / "app/run.py", "--input", tmp_path / "x.npy", "-o", tmp_path / "out"]
-    done = run(command, tmp_path)
+    script, given = tmp_path / "app/run.py", tmp_path / "x.npy"
+    done = run([bare_python, script, "--input", given, "-o", tmp_path / "out"], tmp_path)
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "out/i.npy"), [[7, 6, 5]] * 2)
