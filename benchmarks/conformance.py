@@ -4,8 +4,9 @@
 
 Each test is one operator on given inputs with expected outputs, compared at the test's own tolerances. ONNX
 Runtime runs each too: `native` counts the tests that it passes and modeldyno's compiled artifact passes as
-well, of which `specialised` had an input that decides shapes made a constant. `--json` also keeps
-`FILE.tests.jsonl`, from which an interrupted run goes on with `--resume`.
+well, of which `specialised` had an input that decides shapes made a constant. The others are compiled again
+with `--fallback onnxruntime`: `with_fallback` counts those that pass then, and the native ones. `--json` also
+keeps `FILE.tests.jsonl`, from which an interrupted run goes on with `--resume`.
 """
 
 from __future__ import annotations
@@ -90,10 +91,11 @@ class Worker:
         name = last["test"] if "phase" in last else self._left[0]
         tail = self._child.log_tail(3)
         reason = f"exit status {self._child.returncode()}: {tail}"[:300] if how == "crash" else "no answer"
-        ours = last.get("phase") == "native"
-        self.rows.append(
-            {"test": name, "onnxruntime": ours and last.get("passes", False), "stage": how, "reason": reason}
-        )
+        died = {"stage": how, "reason": reason}
+        after = {"fallback_stage": how, "fallback_reason": reason}
+        ours = last.get("phase") in ("native", "fallback")
+        passes = ours and last.get("passes", False)
+        self.rows.append({"test": name, "onnxruntime": passes, **last.get("native", died), **after})
         self._left = [other for other in self._left if other != name]
         if self._left:
             self._child = self._start()
@@ -121,6 +123,7 @@ def summary(rows: list[Row]) -> Row:
     """Count what came out; `failures` are those that ONNX Runtime passes and the artifact doesn't."""
     counted = [row for row in rows if row["onnxruntime"]]
     native = [row for row in counted if not row["stage"]]
+    left = sorted((row for row in counted if _left(row)), key=lambda row: str(row["test"]))
     failures = [
         {key: row[key] for key in ("test", "stage", "reason")}
         for row in sorted(counted, key=lambda row: str(row["test"]))
@@ -132,10 +135,19 @@ def summary(rows: list[Row]) -> Row:
         "native": len(native),
         "specialised": sum(bool(row.get("specialised")) for row in native),
         "native_beyond_onnxruntime": sum(not row["onnxruntime"] and not row["stage"] for row in rows),
-        "with_fallback": None,  # no operator is handed to another runtime
-        "crashes": sum(row["stage"] in ("crash", "timeout") for row in rows),
+        "with_fallback": len(counted) - len(left),
+        "crashes": sum(bool({"crash", "timeout"} & {row["stage"], _left(row)}) for row in rows),
         "failures": failures,
+        "failures_with_fallback": [
+            {"test": row["test"], "stage": _left(row), "reason": row.get("fallback_reason", row["reason"])}
+            for row in left
+        ],
     }
+
+
+def _left(row: Row) -> str:
+    """Where a test failed with the fallback too; empty where it passed, or needed none."""
+    return str(row.get("fallback_stage", row["stage"]))
 
 
 def _run(names: list[str], rows: list[Row], log: Path | None, timeout_s: float) -> Any:
@@ -195,6 +207,7 @@ def _print(document: Row) -> None:
     print(
         f"of these {native} native ({share}), {document['specialised']} of them for given values of a shape"
     )
+    print(f"with fallback to ONNX Runtime: {document['with_fallback']}")
     print(f"crashes and timeouts: {document['crashes']}")
     for (stage, reason), count in Counter(
         (failure["stage"], failure["reason"][:100]) for failure in document["failures"]

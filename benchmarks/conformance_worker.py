@@ -32,7 +32,15 @@ def main(names: Path, results: Path) -> None:
             outcome = _step(
                 stream, name, "native", lambda case=case: _native(case), passes=not passes["stage"]
             )
-            _say(stream, {"test": name, "onnxruntime": not passes["stage"], **outcome})
+            known = {"passes": not passes["stage"], "native": outcome}
+            rest = (
+                _step(stream, name, "fallback", lambda case=case: _native(case, "onnxruntime"), **known)
+                if outcome["stage"] and not passes["stage"]
+                else {"stage": ""}
+            )
+            fallback = {"fallback_stage": rest["stage"], "fallback_reason": rest.get("reason", "")}
+            share = {"compiled_share": rest["compiled_share"]} if "compiled_share" in rest else {}
+            _say(stream, {"test": name, "onnxruntime": not passes["stage"], **outcome, **fallback, **share})
 
 
 def load_cases() -> list[Any]:
@@ -69,13 +77,14 @@ def _say(stream: Any, record: dict[str, Any]) -> None:
     stream.flush()
 
 
-def _native(case: Any) -> dict[str, Any]:
+def _native(case: Any, fallback: str | None = None) -> dict[str, Any]:
     from compiler.onnx_backend import ModeldynoBackend
 
-    prepared = ModeldynoBackend.prepare(case.model)
+    prepared = ModeldynoBackend.prepare(case.model, fallback=fallback)
     for inputs, expected in case.data_sets:
         _compare(case, expected, prepared.run(inputs))
-    return {"specialised": list(prepared.specialised)}
+    share = prepared.coverage.flops_share if prepared.coverage else None
+    return {"specialised": list(prepared.specialised), "compiled_share": share}
 
 
 def _onnxruntime(case: Any) -> None:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import onnx
 from onnx import numpy_helper, shape_inference
 
-Shape = tuple[int, ...]
+from compiler.onnx_flops import Shape, fixed_shapes, node_flops
+
 # Shapes and indices that inference needs to see are small; weights are large and only their shape counts.
 _KEPT_ELEMENTS = 1024
 
@@ -38,59 +37,17 @@ def graph_flops(model: onnx.ModelProto) -> int:
         ValueError: the shape of a counted operator's tensor is open or can't be inferred.
     """
     shapes = _shapes(model)
-    return sum(COUNTERS[node.op_type](node, shapes) for node in model.graph.node if node.op_type in COUNTERS)
+    return sum(node_flops(node, shapes) for node in model.graph.node if node.op_type in COUNTED)
 
 
-def _conv(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int:
-    # Every output element is a sum over the filter: [input channels of a group, *kernel].
-    return (
-        2
-        * math.prod(_known(node, node.output[0], shapes))
-        * math.prod(_known(node, node.input[1], shapes)[1:])
-    )
-
-
-def _conv_transpose(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int:
-    # Every input element is spread over the filter: [output channels of a group, *kernel].
-    return (
-        2
-        * math.prod(_known(node, node.input[0], shapes))
-        * math.prod(_known(node, node.input[1], shapes)[1:])
-    )
-
-
-def _gemm(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int:
-    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    depth = _known(node, node.input[0], shapes)[0 if transposed else 1]
-    return 2 * math.prod(_known(node, node.output[0], shapes)) * depth
-
-
-def _matmul(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int:
-    depth = _known(node, node.input[0], shapes)[-1]
-    return 2 * math.prod(_known(node, node.output[0], shapes)) * depth
-
-
-COUNTERS: dict[str, Callable[[onnx.NodeProto, dict[str, Shape]], int]] = {
-    "Conv": _conv,
-    "ConvTranspose": _conv_transpose,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-}
-
-
-def _known(node: onnx.NodeProto, name: str, shapes: dict[str, Shape]) -> Shape:
-    if name not in shapes:
-        raise ValueError(
-            f"{node.op_type} {node.name or node.output[0]!r}: the shape of {name!r} is not known"
-        )
-    return shapes[name]
+COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, Shape]:
     """Infer the fixed shapes of all the tensors, weights included."""
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     graph = shape_inference.infer_shapes(_without_weights(model), data_prop=True).graph
-    found = {value.name: _fixed(value) for value in (*graph.input, *graph.value_info, *graph.output)}
+    found = fixed_shapes((*graph.input, *graph.value_info, *graph.output))
     constants = {
         node.output[0]: numpy_helper.to_array(attribute.t).shape
         for node in model.graph.node
@@ -98,7 +55,7 @@ def _shapes(model: onnx.ModelProto) -> dict[str, Shape]:
         for attribute in node.attribute
         if attribute.name == "value"
     }
-    return {name: shape for name, shape in found.items() if shape is not None} | weights | constants
+    return found | weights | constants
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -117,13 +74,6 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         elif tensor.name not in named:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     return light
-
-
-def _fixed(value: Any) -> Shape | None:
-    kind = value.type.tensor_type
-    if not kind.HasField("shape") or any(dim.dim_value <= 0 for dim in kind.shape.dim):
-        return None
-    return tuple(dim.dim_value for dim in kind.shape.dim)
 
 
 def main(paths: list[str]) -> None:

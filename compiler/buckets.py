@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compiler.bucket_trial import check_between, measure
-from compiler.build import OnTuning, check_output, compile_source, write_manifest
+from compiler.build import OnTuning, check_output, compile_source
 from compiler.frontends.family import Family
+from compiler.manifests import write_manifest
 from compiler.options import Options
 from compiler.padding import check_axes, worst_sizes
 from compiler.pipeline import OnStage
@@ -228,7 +229,7 @@ def _worst(rows: Sequence[Parity]) -> Parity:
 
 
 def _least_coverage(found: Sequence[Coverage]) -> Coverage | None:
-    return min(found, key=lambda coverage: coverage.flops_share, default=None)
+    return min(found, key=lambda coverage: coverage.flops_share or 0.0, default=None)
 
 
 def _union(files: Sequence[WeightsFile]) -> WeightsFile | None:

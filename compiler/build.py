@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.emulation.root import cpu_model, find_emulator
 from compiler.emulation.run import EmulatedSession
 from compiler.link import link
+from compiler.manifests import target_facts, toolchain, whole_coverage, why_unasked, write_manifest
 from compiler.options import Options
 from compiler.pipeline import Built, OnStage, run_stages
 from compiler.reach import runs_where
@@ -22,8 +23,8 @@ from compiler.targets import CompileTarget, resolve_target
 from compiler.verify import check_parity
 from compiler.weights import write_weights
 from dyno.clock import utc_now
-from dyno.errors import ConfigError, OutputError, ParityError
-from dyno.files import mapped_output_errors, staged_folder, write_bytes, write_text
+from dyno.errors import CompileError, ConfigError, OutputError, ParityError
+from dyno.files import mapped_output_errors, staged_folder, write_bytes
 from dyno.host import host_facts
 from runtime.artifact import digest_file
 from runtime.bucket_records import BUCKETS_NAME
@@ -31,15 +32,13 @@ from runtime.manifest import (
     GPU_CODE_NAME,
     LIBRARY_NAME,
     MANIFEST_NAME,
+    SEGMENTS_NAME,
     WEIGHTS_NAME,
-    Coverage,
     GpuCodeFile,
     Manifest,
     ParityReport,
     StageTime,
-    TargetFacts,
     WeightsFile,
-    sealed,
 )
 from runtime.session import Session
 
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from compiler.tuning.tuner import Tuner
 
 OnTuning = Callable[[str], None]
-TOOLCHAIN = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "torch", "numpy", "modeldyno")
 
 
 def compile_source(
@@ -61,6 +59,41 @@ def compile_source(
     on_tuning: OnTuning | None = None,
 ) -> Manifest:
     """Compile a source model into the artifact folder `output`, replacing what stood there.
+
+    With `options.fallback`, what can't be compiled becomes segments that run in another runtime.
+
+    Raises:
+        CompileError: operators can't be compiled (all are named), a stage failed, or the linker is missing.
+        ParityError: the outputs differ. CoverageError: less than `options.min_compiled` is compiled.
+        ConfigError: kernels are to be measured for a processor that this machine is not.
+        OutputError: the folder or the tuning records can't be written.
+    """
+    if options.fallback:
+        from compiler.fallback import compile_with_fallback
+
+        return compile_with_fallback(source, output, target, options, on_stage=on_stage, on_tuning=on_tuning)
+    try:
+        return compile_whole(source, output, target, options, on_stage=on_stage, on_tuning=on_tuning)
+    except ParityError:
+        raise
+    except CompileError as error:
+        from compiler.unsupported import explained
+
+        if on_stage:
+            on_stage("find what failed")
+        raise explained(source, target, options, error) from error
+
+
+def compile_whole(
+    source: Source,
+    output: Path,
+    target: CompileTarget,
+    options: Options,
+    *,
+    on_stage: OnStage | None = None,
+    on_tuning: OnTuning | None = None,
+) -> Manifest:
+    """Compile all of a source model, as one.
 
     Where the outputs differ by more than the tolerance, the model is compiled again without what can be
     the cause: first without tuned kernels, then without Winograd convolutions. Where a stage fails, or they
@@ -145,9 +178,9 @@ def _compile(
         manifest = manifest.model_copy(update={"gpu_code": gpu[0] if gpu else None})
         manifest = manifest.model_copy(update={"tuning": kernels.facts()})
         manifest = write_manifest(stage, manifest)
-        runner = _runner(stage, target) if options.verify else "--no-verify"
+        runner = why_unasked(options, source) or _runner(stage, target)
         if isinstance(runner, str):
-            return write_manifest(stage, manifest.model_copy(update={"not_checked": runner}))
+            return write_manifest(stage, manifest.model_copy(update={"parity_skipped": runner}))
         reports: list[ParityReport] = []
         times.append(
             _timed(
@@ -200,10 +233,13 @@ def compile_model(
 
         family = _open(model, sizes, example_inputs, example_kwargs)
         shaped = template(family.declared, sizes)
+        if (options or Options()).fallback:
+            raise ConfigError("--fallback takes fixed shapes: a range can't be cut into segments yet")
         return compile_family(
             FamilyCompile(family, shaped, resolved, options or Options(), on_stage, on_tuning), output
         )
-    source = _read(model, fixed_shapes(sizes), example_inputs, example_kwargs)
+    foreign = bool(options and options.fallback)
+    source = _read(model, fixed_shapes(sizes), example_inputs, example_kwargs, foreign=foreign)
     return compile_source(
         source, output, resolved, options or Options(), on_stage=on_stage, on_tuning=on_tuning
     )
@@ -229,7 +265,8 @@ def check_output(output: Path) -> None:
 def _check_replaceable(output: Path) -> None:
     """An artifact is replaced as a whole: nothing but an artifact's files may lie there."""
     found = {entry.name for entry in output.iterdir()}
-    foreign = sorted(found - {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME, GPU_CODE_NAME, BUCKETS_NAME})
+    own = {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME, GPU_CODE_NAME, BUCKETS_NAME, SEGMENTS_NAME}
+    foreign = sorted(found - own)
     if foreign or (found and MANIFEST_NAME not in found):
         named = foreign[0] if foreign else LIBRARY_NAME
         raise OutputError(f"{output} holds files of its own ({named}): choose an empty or new folder")
@@ -243,11 +280,18 @@ def _say_nothing(_text: str) -> None:
     """Progress that nobody asked for."""
 
 
-def _read(model: Any, shapes: Shapes, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> Source:
+def _read(
+    model: Any,
+    shapes: Shapes,
+    args: Sequence[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+    *,
+    foreign: bool,
+) -> Source:
     if isinstance(model, str | Path):
         from compiler.frontends.dispatch import read_model
 
-        return read_model(Path(model), shapes)
+        return read_model(Path(model), shapes, foreign=foreign)
     if args is None:
         raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
     from compiler.frontends.torch_module import read_module
@@ -317,7 +361,6 @@ def _manifest(
     library: Path,
     weights: WeightsFile | None,
 ) -> Manifest:
-    packages = host_facts().packages
     return Manifest(
         created_at=utc_now(),
         model=source.name,
@@ -326,26 +369,15 @@ def _manifest(
         road=source.road,
         inputs=source.inputs,
         outputs=source.outputs,
-        target=TargetFacts(
-            name=target.name, kind=target.kind, triple=target.triple, cpu=target.cpu, features=target.features
-        ),
+        target=target_facts(target),
         options=options.as_text(),
-        toolchain={name: packages[name] for name in TOOLCHAIN if name in packages},
+        toolchain=toolchain(),
         stages=tuple(times),
         parity=None,
-        # An operator that can't be compiled ends the compile, so what is here is all of the model.
-        coverage=Coverage(operators_share=1.0, flops_share=1.0),
+        coverage=whole_coverage(source),
         kernels=built.kernels,
         peak=built.peak,
         library_digest=digest_file(library),
         library_bytes=library.stat().st_size,
         weights=weights,
     )
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Write the manifest with its own digest in it, and give it as it reads now."""
-    unsealed = manifest.model_copy(update={"manifest_digest": ""})
-    text = sealed(unsealed.model_dump_json(indent=2) + "\n")
-    write_text(folder / MANIFEST_NAME, text)
-    return Manifest.model_validate_json(text)

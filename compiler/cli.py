@@ -66,6 +66,17 @@ if TYPE_CHECKING:
     help="Where that is kept.  [default: modeldyno/tuning.jsonl in the user's cache folder]",
 )
 @click.option("--no-tuning-records", is_flag=True, help="Neither use nor keep what was measured.")
+@click.option(
+    "--fallback",
+    type=click.Choice(["onnxruntime"]),
+    help="Run what can't be compiled there, as segments of the artifact.  [default: stop, and name it]",
+)
+@click.option(
+    "--min-compiled",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Exit 1 and keep no artifact if a smaller share of the model's FLOPs is compiled, e.g. 0.95.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def compile_command(
     model: Path,
@@ -81,13 +92,16 @@ def compile_command(
     tune_s: float | None,
     tuning_records: Path | None,
     no_tuning_records: bool,
+    fallback: str | None,
+    min_compiled: float | None,
     as_json: bool,
 ) -> None:
     """Compile an ONNX or torch.export model into an artifact folder.
 
     MODEL is an .onnx file (external data beside it is read too) or a .pt2 file of torch.export.save. The
     outputs are checked against the source model's on seeded random input: if they differ, there is no
-    artifact.
+    artifact. Nor is there one of a model with operators that can't be compiled, which are named, unless
+    `--fallback` says where they are to run.
     """
     parsed = split_shapes(shapes)
     if tuning_records and no_tuning_records:
@@ -116,6 +130,8 @@ def compile_command(
             tune_s=tune_s,
             tuning_records=tuning_records,
             reuse_tuning=not no_tuning_records,
+            fallback=fallback,
+            min_compiled=min_compiled,
         ),
         on_stage=lambda name: console.say(f"{time.perf_counter() - began:7.1f}s  {name}"),
         on_tuning=lambda text: console.say(f"{time.perf_counter() - began:7.1f}s    {text}"),
@@ -208,7 +224,7 @@ def _reasons(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _show(manifest: object, output: Path, seconds: float) -> None:
     from dyno.units import BYTES_PER_MIB, short_duration
-    from runtime.inspection import road_line
+    from runtime.inspection import compiled_lines, road_line
     from runtime.manifest import Manifest
 
     assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives no other
@@ -221,8 +237,10 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
         click.echo(f"road: {road_line(manifest.road)}")
     _show_buckets(manifest.buckets)
     _show_tuning(manifest.tuning)
+    for line in compiled_lines(manifest):
+        click.echo(line)
     if manifest.parity is None:
-        click.echo(f"parity: not checked: {manifest.not_checked}")
+        click.echo(f"parity: not checked: {manifest.parity_skipped}")
         return
     emulated = "" if manifest.parity.ran_on == "this machine" else f" ({manifest.parity.ran_on})"
     for row in manifest.parity.outputs:

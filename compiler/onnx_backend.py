@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from compiler.options import Options
 from compiler.targets import resolve_target
 from dyno.errors import ModelError, RequestError
 from dyno.host import host_facts
+from runtime.manifest import Coverage
 from runtime.session import Session
 
 Array = npt.NDArray[Any]
@@ -36,15 +38,23 @@ NODE_OPSET = 23  # the newest of the onnx package may be newer than ONNX Runtime
 
 
 class Prepared(BackendRep):
-    """A model that is compiled when its first inputs come. `threads` inside one inference."""
+    """A model that is compiled when its first inputs come. `threads` inside one inference.
 
-    def __init__(self, model: onnx.ModelProto, *, threads: int = 1, verify: bool = False) -> None:
+    With `fallback` ("onnxruntime"), what can't be compiled, or gives other results on these inputs than
+    there, runs there, and inputs may be text and sequences; `coverage` says how much is compiled.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto, *, threads: int = 1, verify: bool = False, fallback: str | None = None
+    ) -> None:
         self.model = model
+        self.fallback = fallback
         self.threads = threads
         self.verify = verify
         weights = {tensor.name for tensor in model.graph.initializer}
         self.inputs = tuple(value.name for value in model.graph.input if value.name not in weights)
         self.specialised = shape_inputs(model)
+        self.coverage: Coverage | None = None
         self._sessions: dict[Any, Session] = {}
 
     def run(self, inputs: Any, **_kwargs: Any) -> tuple[Array, ...]:
@@ -59,7 +69,7 @@ class Prepared(BackendRep):
         found = session.run({spec.name: feeds[spec.name] for spec in session.inputs})
         return tuple(found.values())
 
-    def _named(self, inputs: Any) -> dict[str, Array]:
+    def _named(self, inputs: Any) -> dict[str, Any]:
         if isinstance(inputs, Mapping):
             given = dict(inputs)
         else:
@@ -71,29 +81,37 @@ class Prepared(BackendRep):
         if missing:
             raise RequestError(f"input {missing[0]!r} is missing; the inputs are: {', '.join(self.inputs)}")
         for name in self.inputs:
-            if not isinstance(given[name], np.ndarray | np.generic):
+            if not isinstance(given[name], np.ndarray | np.generic) and not self.fallback:
                 raise ModelError(f"input {name!r} is no tensor; only tensors are supported")
-        return {name: np.asarray(given[name]) for name in self.inputs}
+        return {name: _array(given[name]) for name in self.inputs}
 
-    def _session(self, feeds: dict[str, Array]) -> Session:
+    def _session(self, feeds: dict[str, Any]) -> Session:
         frozen = {name: feeds[name] for name in self.specialised}
-        shapes = {name: array.shape for name, array in feeds.items() if name not in frozen}
+        given = {name: value for name, value in feeds.items() if name not in frozen}
+        shapes = {name: value.shape for name, value in given.items() if isinstance(value, np.ndarray)}
         key = (
             tuple(sorted(shapes.items())),
             tuple((name, array.shape, array.tobytes()) for name, array in frozen.items()),
         )
         if key not in self._sessions:
-            self._sessions[key] = self._compiled(freeze(self.model, frozen), shapes)
+            self._sessions[key] = self._compiled(freeze(self.model, frozen), shapes, given)
         return self._sessions[key]
 
-    def _compiled(self, model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> Session:
+    def _compiled(
+        self, model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]], feeds: dict[str, Any]
+    ) -> Session:
         with tempfile.TemporaryDirectory(prefix="dyno-backend-") as folder:
             path = Path(folder) / "model.onnx"
             onnx.save(model, path)
-            source = read_onnx(path, shapes)
+            tensors = {name: shape for name, shape in shapes.items() if _is_tensor(model, name)}
+            source = read_onnx(path, tensors, foreign=bool(self.fallback))
+            if self.fallback:
+                source = replace(source, feeds=lambda _seed: feeds)
             artifact = Path(folder) / "artifact"
-            options = Options(verify=self.verify, reuse_tuning=False)
-            compile_source(source, artifact, resolve_target("host", host_facts()), options)
+            verify = self.verify or bool(self.fallback)
+            options = Options(verify=verify, reuse_tuning=False, fallback=self.fallback)
+            manifest = compile_source(source, artifact, resolve_target("host", host_facts()), options)
+            self.coverage = manifest.coverage
             return Session.load(artifact, threads=self.threads)  # keeps mapped what the folder's end removes
 
 
@@ -107,14 +125,19 @@ class ModeldynoBackend(Backend):
 
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> Prepared:
-        """Make a model ready to be compiled for its first inputs; `threads` and `verify` as in `Prepared`.
+        """Make a model ready to be compiled for its first inputs; options as those of `Prepared`.
 
         Raises:
             ModelError: the model is not for the CPU.
         """
         if not cls.supports_device(device):
             raise ModelError(f"the backend runs on the CPU of this machine; not on {device!r}")
-        return Prepared(model, threads=kwargs.get("threads", 1), verify=kwargs.get("verify", False))
+        return Prepared(
+            model,
+            threads=kwargs.get("threads", 1),
+            verify=kwargs.get("verify", False),
+            fallback=kwargs.get("fallback"),
+        )
 
     @classmethod
     def run_model(
@@ -148,6 +171,15 @@ class ModeldynoBackend(Backend):
         if outputs_info is None:
             model = onnx.shape_inference.infer_shapes(model)
         return cls.run_model(model, arrays, device, **kwargs)
+
+
+def _array(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _is_tensor(model: onnx.ModelProto, name: str) -> bool:
+    kinds = {value.name: value.type.WhichOneof("value") for value in model.graph.input}
+    return bool(kinds.get(name) == "tensor_type")
 
 
 def _value(name: str, dtype: Any, shape: Sequence[int]) -> onnx.ValueInfoProto:

@@ -24,6 +24,8 @@ class Options:
     tuning_records: JSON-lines file of what was measured; None is modeldyno/tuning.jsonl in the user's cache
         folder.
     reuse_tuning: False neither reads nor writes that file.
+    fallback: "onnxruntime" runs there, as segments of the artifact, what can't be compiled; None stops.
+    min_compiled: the least share of the model's FLOPs that must be compiled; None asks for nothing.
     """
 
     tolerance: float | None = None
@@ -34,6 +36,8 @@ class Options:
     tune_s: float | None = None
     tuning_records: Path | None = None
     reuse_tuning: bool = True
+    fallback: str | None = None
+    min_compiled: float | None = None
 
     def tolerance_of(self, *, winograd: bool) -> float:
         """Largest accepted difference of an artifact that has Winograd convolutions, or none."""

@@ -28,6 +28,9 @@ class Source:
 
     `reference` runs the source model itself on named inputs: what the artifact is checked against. Where this
     road into the compiler fails, `otherwise` gives the same model by the next one, for the error it is given.
+    Where the source is an ONNX model, `model` is its simplified form that parts can be cut from, and
+    `simplify` does the same to a part. `feeds` gives the inputs that parity is checked on; None takes seeded
+    random ones.
     """
 
     name: str
@@ -40,6 +43,9 @@ class Source:
     reference_name: str
     road: Road
     otherwise: Callable[[Exception], Source] | None = None
+    model: Any = None
+    simplify: Callable[[Any], Any] | None = None
+    feeds: Callable[[int], dict[str, Array]] | None = None
 
 
 def digest_files(paths: Iterable[Path]) -> str:

@@ -27,10 +27,10 @@ def check_parity(source: Source, session: Runs, *, seed: int, tolerance: float, 
         ParityError: an output is further off than `tolerance`, not finite where the source's is, or of
             another shape or type.
     """
-    feeds = random_feeds(source.inputs, seed)
+    feeds = source.feeds(seed) if source.feeds else random_feeds(source.inputs, seed)
     expected = source.reference(feeds)
     found = session.run(feeds)
-    pairs = list(zip(expected.items(), found.values(), strict=True))
+    pairs = _pairs(_arrays(expected), _arrays(dict(zip(expected, found.values(), strict=True))))
     for (name, wanted), got in pairs:
         _check_kind(source, name, (wanted, got), target)
     report = ParityReport(
@@ -39,6 +39,8 @@ def check_parity(source: Source, session: Runs, *, seed: int, tolerance: float, 
         tolerance_max_rel=tolerance,
         outputs=tuple(compare(name, wanted, got) for (name, wanted), got in pairs),
     )
+    if not report.outputs:  # optionals that are empty
+        return report
     worst = max(report.outputs, key=lambda output: output.max_rel)
     # Not "worst > tolerance": a NaN compares false with everything and must fail too.
     if not worst.max_rel <= tolerance:
@@ -50,6 +52,26 @@ def check_parity(source: Source, session: Runs, *, seed: int, tolerance: float, 
             target=target,
         )
     return report
+
+
+def _arrays(values: dict[str, Any]) -> dict[str, Array]:
+    """Give every array: of a sequence or a map those in it, by their places."""
+    found: dict[str, Array] = {}
+    for name, value in values.items():
+        if isinstance(value, list):
+            found[f"len({name})"] = np.asarray(len(value))
+            found |= _arrays({f"{name}[{place}]": each for place, each in enumerate(value)})
+        elif isinstance(value, dict):
+            found[f"keys({name})"] = np.asarray(list(value), object)
+            found[f"values({name})"] = np.asarray(list(value.values()))
+        elif value is not None:
+            found[name] = np.asarray(value)
+    return found
+
+
+def _pairs(expected: dict[str, Array], found: dict[str, Array]) -> list[tuple[tuple[str, Array], Array]]:
+    nothing = np.empty(0)  # what is missing differs in shape, unless it is missing in both
+    return [((name, wanted), found.get(name, nothing)) for name, wanted in expected.items()]
 
 
 def _check_kind(source: Source, name: str, pair: tuple[Array, Array], target: str) -> None:
@@ -71,6 +93,9 @@ def compare(name: str, expected: Array, found: Array) -> Parity:
     """
     if expected.shape != found.shape or expected.dtype != found.dtype:
         return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
+    if expected.dtype == object:  # text: the same or not
+        off = 0.0 if np.array_equal(expected, found) else float("inf")
+        return Parity(output=name, max_abs=off, max_rel=off, cosine=float(not off))
     a, b = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
     not_finite = float(1 - np.isfinite(b).mean()) if b.size else 0.0
     if a.size == 0 or np.array_equal(a, b, equal_nan=True):

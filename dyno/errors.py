@@ -4,7 +4,8 @@ DynoError               exit code 2
 ├── ConfigError         a value in a file, flag or environment variable is wrong
 ├── ModelError          the source model can't be read, or has no fixed signature
 ├── CompileError        a pipeline stage failed; has .stage, .target, .operators
-│   └── ParityError     the compiled model's outputs differ from the source model's
+│   ├── ParityError     the compiled model's outputs differ from the source model's
+│   └── CoverageError   less of the model is compiled than was asked for (exit code 1: a gate, no mistake)
 ├── ArtifactError       an artifact is damaged, of a newer schema, or made for another machine
 ├── RequestError        one request can't be served; has .status, the HTTP status
 ├── ServerError         a model server died, or never became ready
@@ -46,6 +47,12 @@ class CompileError(DynoError):
 
 class ParityError(CompileError):
     """The compiled model's outputs differ from the source model's by more than the tolerance."""
+
+
+class CoverageError(CompileError):
+    """Less of the model is compiled than was asked for."""
+
+    exit_code = 1
 
 
 class ArtifactError(DynoError):

@@ -380,6 +380,13 @@ class CompileSummary(Record):
     max_abs: float
     max_rel: float
     cosine: float
+    operators_share: float | None = Field(default=None, description="share of the operators compiled")
+    flops_share: float | None = Field(
+        default=None, description="share of the FLOPs compiled; None where it is not known"
+    )
+    fallback: tuple[str, ...] = Field(
+        default=(), description="operators of the compiled candidates that run in ONNX Runtime"
+    )
 
 
 class Recommendation(Record):

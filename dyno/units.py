@@ -32,3 +32,8 @@ def short_duration(seconds: float) -> str:
         return f"{minutes}m{rest:02d}s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m"
+
+
+def percent(share: float) -> str:
+    """Word a share of 0 to 1; what is not all is never rounded to 100 %."""
+    return f"{min(share, 0.999) if share < 1 else share:.1%}"

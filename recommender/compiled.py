@@ -12,6 +12,7 @@ from dyno.errors import ArtifactError, OutputError
 from dyno.files import mapped_output_errors
 from dyno.procs import python_module, start
 from dyno.records import CompileSummary
+from dyno.units import percent
 from recommender.job import Compile
 from runtime.manifest import Manifest, read_manifest
 
@@ -64,13 +65,26 @@ def summary(manifest: Manifest) -> CompileSummary | None:
     if manifest.parity is None:
         return None
     outputs = manifest.parity.outputs
+    found = manifest.coverage
     return CompileSummary(
         target=manifest.target.name,
         seconds=round(sum(stage.seconds for stage in manifest.stages), 3),
         max_abs=max(each.max_abs for each in outputs),
         max_rel=max(each.max_rel for each in outputs),
         cosine=min(each.cosine for each in outputs),
+        operators_share=found.operators_share if found else None,
+        flops_share=found.flops_share if found else None,
+        fallback=found.fallback if found else (),
     )
+
+
+def not_wholly_compiled(manifest: Manifest | None) -> str:
+    """Say what of the compiled candidates is not compiled; empty where all is."""
+    found = manifest.coverage if manifest else None
+    if found is None or found.whole:
+        return ""
+    share = "an uncounted share" if found.flops_share is None else percent(found.flops_share)
+    return f"only {share} of its FLOPs are compiled; in ONNX Runtime run: {', '.join(found.fallback)}"
 
 
 @contextmanager
@@ -89,7 +103,10 @@ def _workplace(folder: Path) -> Iterator[Path]:
 def _command(model: Path, output: Path, options: Compile) -> list[str]:
     shapes = [f"--shape={name}={','.join(map(str, shape))}" for name, shape in options.shapes.items()]
     target = ("--target", options.target)
-    return python_module("dyno", "compile", str(model), *target, "--output", str(output), *shapes)
+    fallback = [f"--fallback={options.fallback}"] if options.fallback else []
+    least = [f"--min-compiled={options.min_compiled}"] if options.min_compiled is not None else []
+    command = ("compile", str(model), *target, "--output", str(output), *shapes, *fallback, *least)
+    return python_module("dyno", *command)
 
 
 def _reason(code: int, tail: str) -> str:

@@ -118,6 +118,12 @@ class Compile(Record):
     shapes: dict[str, tuple[Annotated[int, Field(gt=0)], ...]] = Field(
         default_factory=dict, description="input name to its fixed shape, where the model leaves it open"
     )
+    fallback: Literal["onnxruntime"] | None = Field(
+        default=None, description="where operators that can't be compiled run; None: compiling stops at them"
+    )
+    min_compiled: float | None = Field(
+        default=None, ge=0, le=1, description="the least share of the FLOPs that must be compiled"
+    )
 
 
 class Server(Record):

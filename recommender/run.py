@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dyno.clock import utc_now
 from dyno.host import host_facts
-from dyno.records import Recommendation, Trial, write_record
+from dyno.records import Recommendation, Row, Trial, write_record
 from loadgen.payload import payload_for
 from recommender.caveats import caveats
-from recommender.compiled import Compiled, compile_apart, existing_artifact, summary
+from recommender.compiled import (
+    Compiled,
+    compile_apart,
+    existing_artifact,
+    not_wholly_compiled,
+    summary,
+)
 from recommender.events import (
     CompileEnded,
     CompileStarted,
@@ -31,6 +37,7 @@ from recommender.source import BASELINE, SourceModel, inspect_model
 from recommender.store import Store, open_store, run_file
 from recommender.trial import Workload, failed_trial, run_trial
 from reports.page import write_report
+from runtime.manifest import Manifest
 
 OnEvent = Callable[[Event], None]
 
@@ -96,8 +103,8 @@ class _Run:
             host=host_facts(),
             compiled=summary(manifest) if manifest else None,
             caveats=caveats(trials),
-            ranking=ranking,
-            rejected=rejected,
+            ranking=_told(ranking, manifest),
+            rejected=_told(rejected, manifest),
             notes=self._notes(compiled),
         )
         write_record(self.store.folder / "recommendation.json", recommendation)
@@ -184,3 +191,14 @@ class _Run:
         if compiled is not None and compiled.failure:
             notes.append(f"No compiled candidate was measured: {compiled.failure}")
         return tuple(notes)
+
+
+def _told(rows: Iterable[Row], manifest: Manifest | None) -> tuple[Row, ...]:
+    """Say in the rows of compiled candidates what is not compiled: the name alone would hide it."""
+    text = not_wholly_compiled(manifest)
+    return tuple(
+        row.model_copy(update={"warnings": (*row.warnings, text)})
+        if text and row.backend == "compiled"
+        else row
+        for row in rows
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dyno.records import Candidate, LoadResult, Row, Trial
 from dyno.units import short_duration
+from recommender.compiled import not_wholly_compiled
 from recommender.events import CompileEnded, RunPlanned, TrialLoaded
 from recommender.job import Load
 from recommender.trial import level_name
@@ -53,6 +54,8 @@ def compile_end(event: CompileEnded) -> str:
     if event.reused:
         return "compiled artifact: kept from before"
     done = f"compiled for {event.manifest.target.name} in {short_duration(event.seconds)}"
+    if rest := not_wholly_compiled(event.manifest):
+        done = f"{done}; {rest}"
     if event.manifest.parity is None:
         return done
     max_rel = max(each.max_rel for each in event.manifest.parity.outputs)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dyno.records import HostFacts, Row
-from dyno.units import short_duration
+from dyno.records import CompileSummary, HostFacts, Row
+from dyno.units import percent, short_duration
 from reports import remarks, words
 from reports.answer import Answer, answer, cost
 from reports.compare import BASELINE
@@ -150,10 +150,20 @@ def _compiled(run: Run) -> tuple[tuple[str, str], ...]:
     return (
         ("target", facts.target),
         ("compile time", short_duration(facts.seconds)),
+        *_shares(facts),
         ("largest absolute difference", f"{facts.max_abs:.3g}"),
         ("largest relative difference", f"{facts.max_rel:.3g} (of the largest expected value)"),
         ("cosine similarity", f"{facts.cosine:.7f}"),
     )
+
+
+def _shares(facts: CompileSummary) -> tuple[tuple[str, str], ...]:
+    """How much is compiled; nothing where the record does not say."""
+    if facts.operators_share is None:
+        return ()
+    of_flops = "not known" if facts.flops_share is None else percent(facts.flops_share)
+    shares = (("operators compiled", percent(facts.operators_share)), ("FLOPs compiled", of_flops))
+    return (*shares, ("run in ONNX Runtime", ", ".join(facts.fallback))) if facts.fallback else shares
 
 
 def _host_line(host: HostFacts) -> str:

@@ -10,7 +10,7 @@ from dyno.errors import ArtifactError
 from dyno.host import Processor
 from dyno.records import HostFacts
 from runtime.bucket_records import Bucket
-from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
+from runtime.manifest import LIBRARY_NAME, Manifest, Segment, read_manifest
 
 CHUNK = 1 << 20
 
@@ -58,7 +58,10 @@ def missing_features(needed: Iterable[str], present: Iterable[str]) -> tuple[str
 
 
 def check_library(folder: Path, manifest: Manifest) -> None:
-    """Raise an ArtifactError where a library is not the one that the manifest names."""
+    """Raise an ArtifactError where a library, or a segment, is not the one that the manifest names."""
+    if manifest.segments:
+        check_segments(folder, manifest)
+        return
     if manifest.buckets is None:
         _check_library(folder, manifest)
         return
@@ -93,3 +96,27 @@ def _check_library(folder: Path, named: Manifest | Bucket) -> None:
         raise ArtifactError(
             f"{library} is damaged: its digest is not the manifest's; copy or compile it again"
         )
+
+
+def check_segments(folder: Path, manifest: Manifest) -> None:
+    """Raise an ArtifactError where a segment is not the one that the manifest names.
+
+    Of a compiled one that is its manifest; the files behind it are checked when it is loaded.
+    """
+    for segment in manifest.segments:
+        if _segment_digest(folder, segment) != segment.digest:
+            raise ArtifactError(
+                f"{folder / segment.path} is damaged: its digest is not the manifest's; "
+                "copy or compile it again"
+            )
+
+
+def _segment_digest(folder: Path, segment: Segment) -> str:
+    path = folder / segment.path
+    if ".." in Path(segment.path).parts or Path(segment.path).is_absolute():
+        raise ArtifactError(f"{folder} is damaged: the segment {segment.path} lies outside of it")
+    if segment.is_compiled:
+        return read_manifest(path).manifest_digest
+    if not path.is_file():
+        raise ArtifactError(f"{folder} is damaged: {segment.path} is missing; compile the model again")
+    return digest_file(path)

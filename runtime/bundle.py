@@ -1,11 +1,12 @@
 """A bundle: one archive with an artifact and all that runs it on a machine with Python and numpy.
 
     NAME/run.py  README.md      the command, and how to use it
-    NAME/artifact/              manifest.json, model.so, weights.bin
+    NAME/artifact/              manifest.json, model.so, weights.bin, or manifest.json and segments
     NAME/lib/                   our runtime, tvm_ffi and TVM's runtime library; licenses/ of what is not ours
 
 Our modules go in as they are, but for pydantic: `dyno.plain_models` stands in for it. The same input gives
-the same archive, byte for byte.
+the same archive, byte for byte. ONNX Runtime, which a model with segments for it needs, does not go in: it
+comes as packages of its own for each processor and Python.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from typing import BinaryIO, cast
 from dyno.errors import ArtifactError, ConfigError
 from dyno.files import staged_file
 from runtime.artifact import check_library
-from runtime.bundle_texts import ENTRY, readme
+from runtime.bundle_texts import ENTRY, needed_packages, readme
 from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, Manifest, read_manifest
 from runtime.memory import map_weights
-from runtime.tvm_light import CUDA_LIBRARY, RUNTIME_LIBRARY, runtime_library
+from runtime.tvm_light import CUDA_LIBRARY, EXTRA_LIBRARY, RUNTIME_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")
 DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "records", "units")
@@ -48,7 +49,7 @@ RUNTIME_MODULES = (
         "inference",
         "lane",
     ),
-    *("manifest", "memory", "session", "tvm_light"),
+    *("manifest", "memory", "onnx_segment", "segments", "session", "tvm_light"),
 )
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)
 _UNUSED = re.compile(r"tvm_ffi/(3rdparty|cython|include|share|src|stub|testing)/")
@@ -66,6 +67,7 @@ class Bundle:
     bytes: int
     artifact_bytes: int
     lib_bytes: int  # unpacked
+    needs: tuple[str, ...] = ()  # what must be installed there beside numpy
 
 
 def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> Bundle:
@@ -79,29 +81,41 @@ def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> 
     """
     name = _folder_name(output)
     manifest = read_manifest(artifact)
-    check_library(artifact, manifest)
-    if manifest.weights:
-        map_weights(artifact / WEIGHTS_NAME, manifest.weights)
+    parts = list(_checked_parts(artifact, manifest))
     _check_architecture(artifact, manifest, packages)
-    packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in _parts(manifest)]
-    lib: list[Entry] = [(f"lib/{place}", content) for place, content in library_files(packages)]
+    packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in parts]
+    extra = any(_calls_extra(artifact / part) for part in parts)
+    lib: list[Entry] = [(f"lib/{place}", content) for place, content in library_files(packages, extra=extra)]
     if manifest.target.kind == "cuda":
         lib.append((f"lib/runtime/{CUDA_LIBRARY}", _tvm_library(packages, CUDA_LIBRARY)))
     python, _ = _made_for(packages)
     texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name, python).encode())]
     with staged_file(output) as stream:
         _write_archive(stream, [(f"{name}/{place}", content) for place, content in (*texts, *lib, *packed)])
-    return Bundle(output, output.stat().st_size, manifest.bytes, sum(map(_size, lib)))
+    return Bundle(
+        output, output.stat().st_size, manifest.bytes, sum(map(_size, lib)), needed_packages(manifest)
+    )
 
 
-def _parts(manifest: Manifest) -> list[str]:
-    """Name the artifact's files."""
-    folders = [f"{bucket.folder}/" for bucket in manifest.buckets.buckets] if manifest.buckets else [""]
-    code = [f"{folder}{name}" for folder in folders for name in (LIBRARY_NAME, MANIFEST_NAME)]
-    whole = [
-        name for name, has in ((WEIGHTS_NAME, manifest.weights), (GPU_CODE_NAME, manifest.gpu_code)) if has
-    ]
-    return sorted({*code, *whole, MANIFEST_NAME})
+def _checked_parts(artifact: Path, manifest: Manifest) -> Iterator[str]:
+    """Give the files of an artifact, and of those in it, each compared with its digest."""
+    check_library(artifact, manifest)
+    yield MANIFEST_NAME
+    for segment in manifest.segments:
+        if segment.is_compiled:
+            inner = artifact / segment.path
+            yield from (f"{segment.path}/{part}" for part in _checked_parts(inner, read_manifest(inner)))
+        else:
+            yield segment.path
+    for bucket in manifest.buckets.buckets if manifest.buckets else ():
+        yield from (f"{bucket.folder}/{name}" for name in (LIBRARY_NAME, MANIFEST_NAME))
+    if not manifest.segments and not manifest.buckets:
+        yield LIBRARY_NAME
+    if manifest.gpu_code:
+        yield GPU_CODE_NAME
+    if manifest.weights:
+        map_weights(artifact / WEIGHTS_NAME, manifest.weights)
+        yield WEIGHTS_NAME
 
 
 def _folder_name(output: Path) -> str:
@@ -132,23 +146,31 @@ def _made_for(packages: Path | None) -> tuple[str, str]:
     raise ConfigError(f"{packages} has no package apache-tvm-ffi for Linux (tvm_ffi/core.cpython-….so)")
 
 
-def library_files(packages: Path | None = None) -> Iterator[Entry]:
+def library_files(packages: Path | None = None, *, extra: bool = False) -> Iterator[Entry]:
     """All that goes into `lib`: names there, and files or contents.
 
-    `packages` is where other packages than those installed are taken from.
+    `packages` is where other packages than those installed are taken from; `extra` asks for TVM's second
+    library.
     """
     here = _made_for(None)[0]
-    entries = _library_files(packages)
+    entries = _library_files(packages, extra=extra)
     yield from _with_bytecode(entries) if _made_for(packages)[0] == here else entries
 
 
-def _library_files(packages: Path | None) -> Iterator[Entry]:
+def _calls_extra(file: Path) -> bool:
+    """Whether a library calls functions of TVM's second library, by their names in it."""
+    return file.name == LIBRARY_NAME and b"tvm.contrib." in file.read_bytes()
+
+
+def _library_files(packages: Path | None, *, extra: bool) -> Iterator[Entry]:
     root = Path(__file__).parent.parent
     for package, modules in (("dyno", DYNO_MODULES), ("runtime", RUNTIME_MODULES)):
         for module in modules:
             text = (root / package / f"{module}.py").read_text()
             yield f"{package}/{module}.py", _PYDANTIC.sub(r"\1from dyno.plain_models import ", text).encode()
     yield f"runtime/{RUNTIME_LIBRARY}", _tvm_library(packages, RUNTIME_LIBRARY)
+    if extra:
+        yield f"runtime/{EXTRA_LIBRARY}", _tvm_library(packages, EXTRA_LIBRARY)
     yield from _package("apache-tvm-ffi", "tvm_ffi/", packages)
     yield from _package("typing_extensions", "typing_extensions.py")
     yield from _licenses(_installed("apache-tvm", packages))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from dyno import console
+
 
 @click.command("bundle")
 @click.argument("artifact", type=click.Path(path_type=Path))
@@ -28,12 +30,15 @@ def bundle_command(artifact: Path, *, output: Path, packages: Path | None) -> No
 
     The archive holds the artifact, the runtime, a command (run.py) and a README. The machine needs the Python
     version and the processor architecture of this one, or those of --packages, and the CPU features that the
-    artifact was made for.
+    artifact was made for. Where a part of the model runs in ONNX Runtime (`dyno compile --fallback`), it
+    needs onnxruntime too, which does not go in.
     """
     from dyno.units import BYTES_PER_MIB
     from runtime.bundle import write_bundle
 
     made = write_bundle(artifact, output, packages)
+    for package in made.needs:
+        console.say(f"parts of this model run in ONNX Runtime: beside numpy, the machine needs {package}")
     click.echo(
         f"wrote {made.path}: {made.bytes / BYTES_PER_MIB:.1f} MiB; unpacked: artifact "
         f"{made.artifact_bytes / BYTES_PER_MIB:.1f} MiB, runtime {made.lib_bytes / BYTES_PER_MIB:.1f} MiB"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dyno.records import TensorSpec
+from runtime.feeds import is_array
 from runtime.manifest import Manifest
 
 ENTRY = '''#!/usr/bin/env python3
-"""Run the model of this bundle: python run.py --help. Needs numpy alone."""
+"""Run the model of this bundle: python run.py --help. README.md says what it needs."""
 
 import argparse
 import importlib.machinery
@@ -83,10 +84,11 @@ def readme(manifest: Manifest, name: str, python: str) -> str:
     """Say what the bundle holds, what it needs, and how it is run."""
     target = manifest.target
     feeds = ", ".join(f'"{spec.name}": {_zeros(spec)}' for spec in manifest.inputs)
+    packages = " and ".join(("numpy", *needed_packages(manifest)))
     needs = ", ".join(target.features) or "none beyond the architecture's own"
     return f"""# {manifest.model}, compiled by modeldyno
 
-Needs CPython {python} with numpy, on Linux with glibc and libstdc++ ({target.triple}).
+Needs CPython {python} with {packages}, on Linux with glibc and libstdc++ ({target.triple}).
 CPU features: {needs}. What does not fit is said before code of the model is loaded.
 
     tar xzf {name}.tar.gz
@@ -107,8 +109,17 @@ Outputs: {"; ".join(map(_words, manifest.outputs))}.
 """
 
 
+def needed_packages(manifest: Manifest) -> tuple[str, ...]:
+    """What must be installed beside numpy where the bundle runs, with the version that it was made with."""
+    if not manifest.needs_onnxruntime:
+        return ()
+    return (f"onnxruntime (made with {manifest.toolchain.get('onnxruntime', 'an unknown version')})",)
+
+
 def _zeros(spec: TensorSpec) -> str:
-    return f'np.zeros({spec.smallest}, "{spec.dtype}")'
+    if spec.dtype == "object":
+        return f'np.full({spec.smallest}, "", object)'
+    return f'np.zeros({spec.smallest}, "{spec.dtype}")' if is_array(spec) else "..."
 
 
 def _words(spec: TensorSpec) -> str:

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from dyno.errors import ArtifactError
 from dyno.records import HostFacts, Record, TensorSpec
-from dyno.units import BYTES_PER_MIB, short_duration
+from dyno.units import BYTES_PER_MIB, percent, short_duration
 from runtime.artifact import check_host, check_library, read_bucket
 from runtime.buckets_text import bucket_rows, columns, sentences
 from runtime.gpu import check_gpu
-from runtime.manifest import WEIGHTS_NAME, Manifest, ParityReport, Road, read_manifest
+from runtime.manifest import WEIGHTS_NAME, FallbackOperator, Manifest, ParityReport, Road, read_manifest
 from runtime.memory import map_weights
 
 
@@ -49,9 +49,10 @@ def _damage(folder: Path, manifest: Manifest) -> str | None:
             read_bucket(folder, bucket)
         if manifest.weights:
             map_weights(folder / WEIGHTS_NAME, manifest.weights)
+        inner = [folder / segment.path for segment in manifest.segments if segment.is_compiled]
+        return next((damage for each in inner if (damage := _damage(each, read_manifest(each)))), None)
     except ArtifactError as error:
         return str(error)
-    return None
 
 
 def _unfit(folder: Path, manifest: Manifest, host: HostFacts) -> str | None:
@@ -80,6 +81,8 @@ def lines(found: Inspection) -> list[str]:
         ("options", ", ".join(f"{name}={value}" for name, value in manifest.options.items()) or "none"),
         ("compiled", _coverage(manifest)),
         *(("buckets", text) for text in _buckets(manifest)),
+        *(("segment", text) for text in _segments(manifest)),
+        *(("not compiled", text) for text in _not_compiled(manifest)),
         *(("parity", text) for text in _parity(manifest)),
         ("stages", _stages(manifest)),
         ("size", _size(manifest)),
@@ -120,14 +123,53 @@ def _coverage(manifest: Manifest) -> str:
     found = manifest.coverage
     if found is None:
         return "not on record (made by an older version)"
-    text = f"{found.operators_share:.1%} of the operators, {found.flops_share:.1%} of the FLOPs"
+    if not found.operators_share and found.fallback:
+        return f"0 % compiled: all operators run in ONNX Runtime: {', '.join(found.fallback)}"
+    share = "a share that can't be counted" if found.flops_share is None else percent(found.flops_share)
+    text = f"{percent(found.operators_share)} of the operators, {share} of the FLOPs"
+    if manifest.segments:
+        text += f", in {len(manifest.segments)} segments"
     return f"{text}; not compiled: {', '.join(found.fallback)}" if found.fallback else text
+
+
+def compiled_lines(manifest: Manifest) -> list[str]:
+    """Say for a person how much is compiled, and what is not and why."""
+    if manifest.coverage is None:
+        return []
+    found = _not_compiled(manifest)
+    told = [f"  in ONNX Runtime: {text}" for text in found]
+    return [f"compiled: {_coverage(manifest)}", *told]
+
+
+def _segments(manifest: Manifest) -> list[str]:
+    return [
+        f"{segment.path}: {segment.operators} operators, {segment.engine}; reads "
+        f"{', '.join(segment.inputs) or 'nothing'}; gives {', '.join(segment.outputs)}"
+        for segment in manifest.segments
+    ]
+
+
+def _not_compiled(manifest: Manifest) -> list[str]:
+    """Each kind of operator that is not compiled, with the first node of it, and why."""
+    kinds: dict[tuple[str, str], list[FallbackOperator]] = {}
+    for segment in manifest.segments:
+        for each in segment.not_compiled:
+            kinds.setdefault((each.operator, each.why), []).append(each)
+    return [operator_words(alike) for alike in kinds.values()]
+
+
+def operator_words(alike: list[FallbackOperator]) -> str:
+    """Word operators of one kind that are not compiled for one reason."""
+    first = alike[0]
+    more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+    where = f"node {first.node!r}{more}, domain {first.domain}, opset {first.opset}"
+    return f"{first.operator} ({where}): {first.why}"
 
 
 def _parity(manifest: Manifest) -> list[str]:
     report = manifest.parity
     if report is None:
-        return [f"not checked: {manifest.not_checked}" if manifest.not_checked else "not checked"]
+        return [f"not checked: {manifest.parity_skipped}" if manifest.parity_skipped else "not checked"]
     return [
         f"{row.output}: max abs {row.max_abs:.1e}, max rel {row.max_rel:.1e} (allowed "
         f"{report.tolerance_max_rel:.0e}), cosine {row.cosine:.7f} against {report.reference}{_where(report)}"
@@ -148,6 +190,8 @@ def _stages(manifest: Manifest) -> str:
 
 
 def _size(manifest: Manifest) -> str:
+    if manifest.segments:
+        return f"{manifest.bytes / BYTES_PER_MIB:.2f} MiB in {len(manifest.segments)} segments"
     library = f"library {manifest.library_bytes / BYTES_PER_MIB:.2f} MiB"
     if manifest.gpu_code:
         library += f", {manifest.gpu_code.format} {manifest.gpu_code.bytes / BYTES_PER_MIB:.2f} MiB"

@@ -15,18 +15,27 @@ from runtime.memory import empty_aligned
 Array = npt.NDArray[Any]
 _CPU, _POOLED_ALLOCATOR = 1, 2
 _BOUND = "bound_main"
+TEXT = "object"  # numpy's name for the elements of an array of text
 
 
 class Lane:
     """A virtual machine bound to inputs, weights and the buffers that it works in; for one thread at a time.
 
-    `inputs` are the arrays that the code reads, by name: what is written there is not copied again.
+    `inputs` are the arrays that the code reads, by name: what is written there is not copied again. They are
+    made here, unless they are given, in the order of the manifest.
     """
 
-    def __init__(self, ffi: Any, library: Any, manifest: Manifest, weights: Sequence[Array]) -> None:
+    def __init__(
+        self,
+        ffi: Any,
+        library: Any,
+        manifest: Manifest,
+        weights: Sequence[Array],
+        inputs: dict[str, Array] | None = None,
+    ) -> None:
         self.module = library["vm_load_executable"]()
         self.module["vm_initialization"](_CPU, 0, _POOLED_ALLOCATOR)
-        self.inputs: dict[str, Array] = {spec.name: _buffer(spec) for spec in manifest.inputs}
+        self.inputs: dict[str, Array] = inputs or {spec.name: buffer(spec) for spec in manifest.inputs}
         self._names = [spec.name for spec in manifest.outputs]
         tensors = [ffi.from_dlpack(array) for array in (*self.inputs.values(), *weights)]
         made = list(self.module["setup"]()) if manifest.weights is not None else []
@@ -40,6 +49,9 @@ class Lane:
         return {name: np.from_dlpack(tensor) for name, tensor in zip(self._names, found, strict=True)}
 
 
-def _buffer(spec: TensorSpec) -> Array:
-    # A compiled model's shapes are fixed.
-    return empty_aligned(tuple(dim for dim in spec.shape if dim is not None), spec.dtype)
+def buffer(spec: TensorSpec) -> Array:
+    """Make an array that compiled code can read an input from."""
+    shape = tuple(dim for dim in spec.shape if dim is not None)  # a compiled model's are all fixed
+    if spec.dtype == TEXT:
+        return np.full(shape, "", dtype=object)
+    return empty_aligned(shape, spec.dtype)

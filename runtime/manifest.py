@@ -17,13 +17,15 @@ from dyno.errors import ArtifactError
 from dyno.records import Record, TensorSpec
 from runtime.bucket_records import Buckets
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 4  # docs/artifact.md says what each version brought
 _OLDEST = 1  # artifacts of this version have their weights inside the library
 _SEALED = 3  # from this version on the manifest has a digest of itself
 MANIFEST_NAME = "manifest.json"
 LIBRARY_NAME = "model.so"
 WEIGHTS_NAME = "weights.bin"
 GPU_CODE_NAME = "kernels.bin"
+SEGMENTS_NAME = "segments"
+COMPILED, ONNXRUNTIME = "compiled", "onnxruntime"
 
 
 class TargetFacts(Record):
@@ -164,11 +166,55 @@ class Road(Record):
 class Coverage(Record):
     """How much of the source model became machine code. What did not is named: nothing falls back unsaid."""
 
-    operators_share: float = Field(ge=0, le=1, description="share of the model's operators compiled")
-    flops_share: float = Field(ge=0, le=1, description="share of the model's operations compiled")
+    operators_share: float = Field(
+        ge=0, le=1, description="share of the model's operators compiled, counted behind constant folding"
+    )
+    flops_share: float | None = Field(
+        ge=0, le=1, description="share of the model's operations compiled; None where they can't be counted"
+    )
     fallback: tuple[str, ...] = Field(
         default=(), description="operators that run in another runtime; empty where all is compiled"
     )
+    operators: int | None = Field(default=None, description="of the whole model; None where it has no graph")
+    flops: int | None = Field(
+        default=None,
+        description="of the whole model: 2 for each multiply-add of products, 1 for each element that any "
+        "other operator gives; None where they can't be counted",
+    )
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the model is compiled."""
+        return not self.fallback
+
+
+class FallbackOperator(Record):
+    """An operator of a segment that is not compiled, and why it is not."""
+
+    operator: str
+    node: str
+    domain: str
+    opset: int | None
+    why: str
+
+
+class Segment(Record):
+    """A part of the model that runs as one, in the order of the manifest; tensors go by name between them."""
+
+    path: str = Field(description="in the artifact: a folder that is an artifact too, or an .onnx file")
+    engine: str = Field(description="compiled, or onnxruntime")
+    inputs: tuple[str, ...] = Field(description="tensors of the model that it reads, weights left out")
+    outputs: tuple[str, ...] = Field(description="tensors of the model that it gives")
+    operators: int
+    flops: int | None = Field(description="None where they can't be counted")
+    not_compiled: tuple[FallbackOperator, ...] = ()
+    digest: str = Field(description="BLAKE2b-256 of the .onnx file, or the manifest_digest of the folder")
+    bytes: int = Field(description="of the .onnx file, or of the folder's library and weights")
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether its code is the artifact's own."""
+        return self.engine == COMPILED
 
 
 class Manifest(Record):
@@ -188,15 +234,20 @@ class Manifest(Record):
     toolchain: dict[str, str] = Field(description="versions of what made it")
     stages: tuple[StageTime, ...]
     parity: ParityReport | None
-    not_checked: str = Field(default="", description="why there is no parity report")
+    parity_skipped: str = Field(default="", description="why parity was not checked; empty where it was")
     coverage: Coverage | None = Field(default=None, description="None in artifacts of older versions")
     kernels: tuple[KernelFacts, ...] = Field(default=(), description="empty in artifacts of older versions")
     peak: PeakKernel | None = None
     tuning: TuningFacts | None = Field(default=None, description="None in artifacts of older versions")
-    library_digest: str = Field(
-        description="BLAKE2b-256 of model.so; with buckets, of their libraries' digests in order"
+    segments: tuple[Segment, ...] = Field(
+        default=(), description="in the order in which they run; empty where model.so is the whole model"
     )
-    library_bytes: int = Field(description="with buckets, of all their libraries")
+    library_digest: str = Field(
+        description="BLAKE2b-256 of model.so; with buckets or segments, of their digests in order"
+    )
+    library_bytes: int = Field(
+        description="with buckets, of all their libraries; 0 where the model is in segments"
+    )
     weights: WeightsFile | None = Field(
         default=None,
         description="None where the weights lie inside the library (schema 1, and models with branches)",
@@ -215,9 +266,14 @@ class Manifest(Record):
 
     @property
     def bytes(self) -> int:
-        """Size of library and weights."""
-        parts = (self.weights, self.gpu_code)
+        """Size of library and weights, and of the segments."""
+        parts = (self.weights, self.gpu_code, *self.segments)
         return self.library_bytes + sum(part.bytes for part in parts if part)
+
+    @property
+    def needs_onnxruntime(self) -> bool:
+        """Whether a part of the model runs in ONNX Runtime."""
+        return any(not segment.is_compiled for segment in self.segments)
 
 
 def sealed(text: str) -> str:

@@ -86,7 +86,10 @@ def profile(
     """
     if seconds is None and repeats < MIN_REPEATS:
         raise ConfigError(f"{repeats} inferences give no quartiles: at least {MIN_REPEATS} are needed")
-    session = one_shape(Session.load(artifact, threads), bucket)
+    session = Session.load(artifact, threads)
+    if session.manifest.segments:
+        session.instrument(None)  # says why not
+    session = one_shape(session, bucket)
     rounds = _Rounds(session)
     rounds.warm_up()
     began = time.perf_counter()

@@ -36,14 +36,15 @@ class Session:
     compiled for several shapes is a `runtime.buckets.BucketedSession`.
     """
 
+    most_rows: int | None = None  # of a first axis that is left open
+    batch_sizes: tuple[int, ...] = ()  # rows that it is compiled for, of such an axis
+
     def __init__(
         self, manifest: Manifest, library: Any, weights: Sequence[Array], threads: int, cores: tuple[int, ...]
     ) -> None:
         self.manifest = manifest
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
-        self.most_rows: int | None = None  # of a first axis that is left open
-        self.batch_sizes: tuple[int, ...] = ()  # rows that it is compiled for, of such an axis
         self.threads = threads
         self.cores = cores
         self._ffi = tvm_light.load()
@@ -71,6 +72,10 @@ class Session:
             from runtime.buckets import BucketedSession  # which imports this module
 
             return BucketedSession(path, manifest, threads or len(pinned or usable_cores()), pinned)
+        if manifest.segments:
+            from runtime.segments import SegmentSession
+
+            return SegmentSession.open(path, manifest, threads, pinned)
         if manifest.target.kind == "cuda":
             check_gpu(path, manifest)
             tvm_light.load_cuda()
@@ -99,9 +104,7 @@ class Session:
         with self.lane() as lane:
             for spec in self.inputs:
                 self._take(spec, feeds, lane.inputs[spec.name])
-            if len(feeds) != len(self.inputs):
-                unknown = sorted(feeds.keys() - {spec.name for spec in self.inputs})
-                raise RequestError(f"unknown input {unknown[0]!r}; the inputs are: {self._names()}")
+            self._check_names(feeds)
             # Copied: the buffers are the lane's own, and the next inference writes them again.
             return {name: array.copy() for name, array in lane.run().items()}
 
@@ -133,6 +136,10 @@ class Session:
             self._observer = observer
             for lane in self._lanes:
                 lane.module["set_instrument"](observer)
+
+    def lane_on(self, inputs: dict[str, Array]) -> Lane:
+        """Make a lane that reads its inputs from given arrays, made by `buffer`."""
+        return Lane(self._ffi, self._library, self.manifest, self._weights, inputs)
 
     def _new_lane(self) -> Lane | GpuLane:
         make = GpuLane if self.manifest.target.kind == "cuda" else Lane
@@ -172,6 +179,12 @@ class Session:
                 f"input {spec.name!r} has shape {list(array.shape)}, expected {list(spec.shape)}"
             )
         np.copyto(buffer, array)
+
+    def _check_names(self, feeds: dict[str, Array]) -> None:
+        """Refuse what is more than the inputs, which are all there."""
+        if len(feeds) != len(self.inputs):
+            unknown = sorted(feeds.keys() - {spec.name for spec in self.inputs})
+            raise RequestError(f"unknown input {unknown[0]!r}; the inputs are: {self._names()}")
 
     def _configure_threads(self) -> None:
         """Size TVM's pool, which each calling thread has one of its own of."""

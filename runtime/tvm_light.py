@@ -16,12 +16,14 @@ from dyno.errors import ArtifactError
 
 RUNTIME_LIBRARY = "libtvm_runtime.so"
 CUDA_LIBRARY = "libtvm_runtime_cuda.so"
+# Functions that compiled code calls by name, of sorting (TopK, NonMaxSuppression) and of random numbers.
+EXTRA_LIBRARY = "libtvm_runtime_extra.so"
 # A bundle has them beside this file: before any TVM that may be installed, whose version may be another.
 
 
 @lru_cache(maxsize=1)
 def load() -> Any:
-    """Import tvm_ffi and load TVM's runtime library, once.
+    """Import tvm_ffi and load TVM's runtime libraries, once.
 
     `import tvm` would take six times as long, load a 259 MB compiler, and torch where that is installed.
 
@@ -31,7 +33,10 @@ def load() -> Any:
     with _without_build_tools(), _without_torch():
         import tvm_ffi
     if "tvm" not in sys.modules:
-        ctypes.CDLL(str(runtime_library()), ctypes.RTLD_GLOBAL)
+        library = runtime_library()
+        for part in (library, library.with_name(EXTRA_LIBRARY)):
+            if part.is_file():
+                ctypes.CDLL(str(part), ctypes.RTLD_GLOBAL)
     return tvm_ffi
 
 

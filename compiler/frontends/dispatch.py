@@ -10,8 +10,8 @@ from compiler.source import Shapes, Source, check_model_file
 from dyno.errors import ModelError
 
 
-def read_model(path: Path, shapes: Shapes) -> Source:
-    """Read a model file with the front end for its kind.
+def read_model(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
+    """Read a model file with the front end for its kind; `foreign` as in `read_onnx`.
 
     Raises:
         ModelError: the file is missing, unreadable, of no known kind, or has no fixed shapes.
@@ -25,7 +25,7 @@ def read_model(path: Path, shapes: Shapes) -> Source:
     if path.suffix == ".onnx":
         from compiler.frontends.onnx_file import read_onnx
 
-        return read_onnx(path, shapes)
+        return read_onnx(path, shapes, foreign=foreign)
     raise _unknown_kind(path)
 
 

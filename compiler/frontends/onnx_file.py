@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,14 @@ from dyno.errors import ModelError
 from dyno.records import TensorSpec
 from runtime.manifest import Road
 
+REFERENCE = f"onnxruntime {onnxruntime.__version__}"
+_HINT = "; `--fallback onnxruntime` keeps what reads and gives it in ONNX Runtime"
 
-def read_onnx(path: Path, shapes: Shapes) -> Source:
+
+def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
     """Read an ONNX file, external data included.
+
+    `foreign` takes inputs and outputs that no compiled code can hold too: text, sequences, optionals.
 
     Raises:
         ModelError: missing, empty, truncated, no ONNX, an unknown operator or opset, no fixed shape.
@@ -33,20 +39,25 @@ def read_onnx(path: Path, shapes: Shapes) -> Source:
     _check_outputs(path, model)
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [value for value in model.graph.input if value.name not in weights]
-    fixed = fix_shapes({value.name: _declared(path, value) for value in free}, shapes)
-    for value in free:
+    tensors = [value for value in free if not foreign or _is_tensor(value)]
+    fixed = fix_shapes({value.name: _declared(path, value) for value in tensors}, shapes)
+    for value in tensors:
         _set_shape(value, fixed[value.name])
     simple = _simplify(path, model)
-    inputs = tuple(TensorSpec(name=v.name, dtype=_dtype(path, v), shape=fixed[v.name]) for v in free)
+    again = partial(_simplify, path)
+    dtype = _any_dtype if foreign else partial(_dtype, path)
+    inputs = tuple(TensorSpec(name=v.name, dtype=dtype(v), shape=fixed.get(v.name, ())) for v in free)
     return Source(
         name=path.name,
         frontend="onnx",
         digest=digest_files([path, *_external_files(path)]),
         inputs=inputs,
-        outputs=tuple(_output_spec(path, value) for value in simple.graph.output),
-        import_relax=lambda: import_onnx(simple, fixed, lambda taken_apart: _simplify(path, taken_apart)),
-        reference=_reference(path, model),
-        reference_name=f"onnxruntime {onnxruntime.__version__}",
+        outputs=tuple(_output_spec(value, dtype) for value in simple.graph.output),
+        import_relax=lambda: import_onnx(simple, fixed, again),
+        reference=reference(path, model),
+        reference_name=REFERENCE,
+        model=simple,
+        simplify=again,
         road=Road(name="onnx"),
     )
 
@@ -141,7 +152,7 @@ def _check_outputs(path: Path, model: onnx.ModelProto) -> None:
 
 def _declared(path: Path, value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     if value.type.WhichOneof("value") != "tensor_type":
-        raise ModelError(f"{path}: input {value.name!r} is no tensor; only tensors are supported")
+        raise ModelError(f"{path}: input {value.name!r} is no tensor; only tensors are compiled{_HINT}")
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         raise ModelError(f"{path}: input {value.name!r} has no rank; export the model with a shape for it")
@@ -156,6 +167,8 @@ def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
 
 
 def _dtype(path: Path, value: onnx.ValueInfoProto) -> str:
+    if not _is_tensor(value):
+        raise ModelError(f"{path}: {value.name!r} is no tensor; only tensors are compiled{_HINT}")
     kind = value.type.tensor_type.elem_type
     try:
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
@@ -163,22 +176,50 @@ def _dtype(path: Path, value: onnx.ValueInfoProto) -> str:
         dtype = np.dtype(object)
     if dtype.kind not in "fiub":  # text, complex numbers, bfloat16 and smaller floats
         shown = onnx.TensorProto.DataType.Name(kind)
-        raise ModelError(f"{path}: {value.name!r} has the element type {shown}, which is not supported")
+        raise ModelError(
+            f"{path}: {value.name!r} has the element type {shown}, which is not supported{_HINT}"
+        )
     return str(dtype.name)
 
 
-def _output_spec(path: Path, value: onnx.ValueInfoProto) -> TensorSpec:
+def _any_dtype(value: onnx.ValueInfoProto) -> str:
+    """Word any type: a tensor's as numpy does where numpy has it, others as ONNX Runtime does."""
+    if not _is_tensor(value):
+        return _type_words(value.type)
+    kind = value.type.tensor_type.elem_type
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+    return str(dtype.name) if dtype.kind in "fiubO" and dtype.isbuiltin == 1 else _type_words(value.type)
+
+
+def _type_words(kind: onnx.TypeProto) -> str:
+    which = kind.WhichOneof("value")
+    if which == "tensor_type":
+        return f"tensor({onnx.TensorProto.DataType.Name(kind.tensor_type.elem_type).lower()})"
+    if which == "map_type":
+        key = onnx.TensorProto.DataType.Name(kind.map_type.key_type).lower()
+        return f"map({key},{_type_words(kind.map_type.value_type)})"
+    if which in ("sequence_type", "optional_type"):
+        return f"{which.removesuffix('_type')}({_type_words(getattr(kind, which).elem_type)})"
+    return "unknown()"
+
+
+def _is_tensor(value: onnx.ValueInfoProto) -> bool:
+    return bool(value.type.WhichOneof("value") == "tensor_type")
+
+
+def _output_spec(value: onnx.ValueInfoProto, dtype_of: Callable[[Any], str]) -> TensorSpec:
     shape = tuple(
         dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim
     )
-    return TensorSpec(name=value.name, dtype=_dtype(path, value), shape=shape)
+    return TensorSpec(name=value.name, dtype=dtype_of(value), shape=shape)
 
 
 def _simplify(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
     """Fold constants and shapes with the inputs now fixed; what comes out holds standard operators only."""
     del model.graph.value_info[:]
     for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
+        if _is_tensor(value):
+            value.type.tensor_type.ClearField("shape")
     with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
         target = Path(folder) / "simple.onnx"
         options = onnxruntime.SessionOptions()
@@ -225,14 +266,23 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
             node.op_type = "Add"
 
 
-def _reference(path: Path, model: onnx.ModelProto) -> Callable[[dict[str, Array]], dict[str, Array]]:
+def reference(path: Path, model: onnx.ModelProto) -> Callable[[dict[str, Array]], dict[str, Array]]:
+    """Give what runs a model in ONNX Runtime; `path` is what its errors name."""
+
     def run(feeds: dict[str, Array]) -> dict[str, Array]:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
             session = _session(path, _as_input(model, Path(folder)), options)
         names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, feeds), strict=True))
+        try:
+            return dict(zip(names, session.run(names, feeds), strict=True))
+        except Exception as error:  # its exceptions share no base class but this one
+            text = str(error).replace("\n", " ")
+            raise ModelError(
+                f"{path}: ONNX Runtime can't run the model on the inputs of the parity check: {text}. "
+                "`--seed` gives others, `--no-verify` leaves the check out"
+            ) from error
 
     return run
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 
 import onnx
@@ -38,7 +40,8 @@ def _import_apart(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify, er
     for _ in range(APART_ROUNDS):
         before = taken.SerializeToString()
         try:
-            taken = simplify(take_apart(taken))
+            apart = take_apart(taken)
+            taken = simplify(_copy(model) if apart is model else apart)
             return _import(correct(taken), shapes)
         except Exception:
             if taken.SerializeToString() == before:
@@ -49,35 +52,32 @@ def _import_apart(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify, er
     raise error  # of the model as it was given: its operators are those that its author knows
 
 
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the model again: simplifying forgets shapes, which whoever asks what failed still needs."""
+    again = onnx.ModelProto()
+    again.CopyFrom(model)
+    return again
+
+
 def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
     from tvm.relax.frontend.onnx import from_onnx
 
     from compiler.passes.clip import find_clips
 
-    with warnings.catch_warnings():
+    # An operator that fails is printed by TVM too: stdout belongs to the command.
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         # Inputs go in by their place: what TVM calls them is of no interest.
         warnings.filterwarnings("ignore", message="Renaming name", category=UserWarning)
+        # Outputs may have any shape; TVM tells what onnx's checker says of that.
+        warnings.filterwarnings("ignore", message="Field 'shape' of", category=UserWarning)
         module = from_onnx(model, shape_dict={name: list(shape) for name, shape in shapes.items()})
     return find_clips(module)
 
 
 def _missing(model: onnx.ModelProto) -> str:
-    """Word which operator the front end has never heard of; empty where it knows all."""
+    """Word which operators the front end has never heard of; empty where it knows all."""
     from tvm.relax.frontend.onnx import onnx_frontend
 
     known = onnx_frontend._get_convert_map()
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    found = [node for node in model.graph.node if node.op_type not in known]
-    if not found:
-        return ""
-    node = found[0]
-    others = sorted({other.op_type for other in found} - {node.op_type})
-    more = f"; nor are: {', '.join(others)}" if others else ""
-    where = (
-        f"node {node.name or node.output[0]!r}, domain {node.domain or 'ai.onnx'}, "
-        f"opset {opsets.get(node.domain, '?')}"
-    )
-    return (
-        f"{node.op_type} is not supported ({where}){more}; export the model with simpler operators in its "
-        "place, or serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime"
-    )
+    found = dict.fromkeys(node.op_type for node in model.graph.node if node.op_type not in known)
+    return f"{', '.join(found)}: unknown to the front end, and no rule takes it apart" if found else ""

@@ -17,9 +17,14 @@ from benchmarks.conformance import Worker, summary
 FAKE = """
 import json, os, sys, time
 stream = open(sys.argv[2], "a", buffering=1)
-for name in open(sys.argv[1]).read().split():
+for name in open(sys.argv[1]).read().split("\\n"):
     stream.write(json.dumps({"test": name, "phase": "native", "passes": True}) + "\\n")
     if name == "dies":
+        os.abort()
+    if name == "dies later":
+        native = {"stage": "import", "reason": "why"}
+        line = {"test": name, "phase": "fallback", "passes": True, "native": native}
+        stream.write(json.dumps(line) + "\\n")
         os.abort()
     if name == "hangs":
         time.sleep(600)
@@ -41,6 +46,18 @@ def test_a_crash_fails_the_test_that_it_happened_in_and_no_other(tmp_path: Path)
     assert found == {"one": ("", True), "dies": ("crash", True), "two": ("", True)}
 
 
+def test_a_crash_of_the_fallback_leaves_what_came_out_before_it(tmp_path: Path) -> None:
+    script = tmp_path / "fake.py"
+    script.write_text(FAKE)
+    worker = Worker(["dies later", "two"], tmp_path, 60.0, [sys.executable, str(script)])
+    while not worker.poll():
+        time.sleep(0.05)
+    (row, _) = worker.rows
+    assert (row["stage"], row["reason"], row["fallback_stage"]) == ("import", "why", "crash")
+    found = summary(worker.rows)
+    assert (found["native"], found["with_fallback"], found["crashes"]) == (1, 1, 1)
+
+
 def test_a_test_without_answer_is_given_up(tmp_path: Path) -> None:
     found = outcome(["hangs", "two"], tmp_path, timeout_s=3.0)
     assert found == {"hangs": ("timeout", True), "two": ("", True)}
@@ -57,6 +74,19 @@ def test_only_what_onnxruntime_passes_counts() -> None:
     counts = [found[key] for key in ("total", "onnxruntime_passes", "native", "specialised")]
     assert counts == [4, 2, 1, 1]
     assert found["failures"] == [{"test": "b", "stage": "import", "reason": "why"}]
+
+
+def test_with_fallback_counts_the_native_ones_and_those_that_pass_only_then() -> None:
+    passes = {"onnxruntime": True, "stage": "", "reason": ""}
+    fails = {"onnxruntime": True, "stage": "import", "reason": "why"}
+    rows = [
+        {"test": "a", **passes, "fallback_stage": ""},
+        {"test": "b", **fails, "fallback_stage": "", "fallback_reason": ""},
+        {"test": "c", **fails, "fallback_stage": "compare", "fallback_reason": "differs"},
+    ]
+    found = summary(rows)
+    assert (found["native"], found["with_fallback"]) == (1, 2)
+    assert found["failures_with_fallback"] == [{"test": "c", "stage": "compare", "reason": "differs"}]
 
 
 @pytest.mark.slow

@@ -78,6 +78,40 @@ def mlp(rows: int | str = 2) -> onnx.ModelProto:
     return model(nodes, [tensor("x", [rows, 8])], [tensor("y", [rows, 3])], values)
 
 
+def det_net() -> onnx.ModelProto:
+    """Convolution and Gemm around determinants, which are not compiled: 3 x 12 x 12 become 5 logits."""
+    nodes = [
+        node("Conv", "image w b", "c", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        node("Tanh", "c", "r"),
+        node("Det", "r", "d", name="area"),
+        node("GlobalAveragePool", "r", "g"),
+        node("Flatten", "g", "f"),
+        node("Add", "f d", "s"),
+        node("Gemm", "s w2 b2", "logits", transB=1),
+    ]
+    values = [weights("w", 16, 3, 3, 3), weights("b", 16), weights("w2", 5, 16), weights("b2", 5)]
+    return model(nodes, [tensor("image", [1, 3, 12, 12])], [tensor("logits", [1, 5])], values)
+
+
+def text_net() -> onnx.ModelProto:
+    """Words become numbers in an operator that reads text, and the numbers go through a product."""
+    nodes = [
+        node(
+            "LabelEncoder", "words", "ids", domain="ai.onnx.ml", keys_strings=["a", "b"], values_int64s=[1, 2]
+        ),
+        node("Cast", "ids", "numbers", to=TensorProto.FLOAT),
+        node("MatMul", "numbers w", "y"),
+    ]
+    made = model(
+        nodes,
+        [tensor("words", [2, 4], TensorProto.STRING)],
+        [tensor("y", [2, 3])],
+        [weights("w", 4, 3)],
+    )
+    made.opset_import.append(helper.make_opsetid("ai.onnx.ml", 2))
+    return made
+
+
 def add_net() -> onnx.ModelProto:
     """y = x + x, over 2 x 3 numbers: the smallest model there is."""
     return model([node("Add", "x x", "y")], [tensor("x", [2, 3])], [tensor("y", [2, 3])])

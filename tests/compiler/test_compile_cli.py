@@ -10,7 +10,7 @@ from pathlib import Path
 
 from compiler.targets import TARGETS
 from runtime.manifest import read_manifest
-from tests.compiler.models import conv_net, mlp, saved
+from tests.compiler.models import conv_net, det_net, mlp, saved
 
 
 def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:
@@ -115,3 +115,20 @@ def test_targets_can_be_narrowed_and_an_empty_choice_says_what_there_is() -> Non
     assert none.returncode == 2
     assert "no target matches 'sparc*'" in none.stderr
     assert "znver4" in none.stderr
+
+
+def test_what_runs_in_onnx_runtime_is_told_and_the_gate_exits_1(tmp_path: Path) -> None:
+    path = saved(tmp_path / "det.onnx", det_net())
+    fallback = ("--fallback", "onnxruntime")
+    done = dyno("compile", path, "-o", tmp_path / "out", *fallback)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "compiled: 85.7% of the operators, 99.9% of the FLOPs, in 3 segments; not compiled: Det"
+        in done.stdout
+    )
+    assert "in ONNX Runtime: Det (node 'area', domain ai.onnx, opset 17)" in done.stdout
+    gated = dyno("compile", path, "-o", tmp_path / "gated", *fallback, "--min-compiled", "0.99999")
+    assert gated.returncode == 1
+    assert gated.stderr.count("error: ") == 1
+    assert "--min-compiled asks for 99.999 %" in gated.stderr
+    assert not (tmp_path / "gated").exists()

@@ -176,11 +176,37 @@ def test_boxes_that_overlap_are_suppressed() -> None:
     check(helper.make_node("NonMaxSuppression", list(feeds), ["y"]), feeds, 11)
 
 
+@pytest.mark.parametrize(
+    ("image", "block", "attributes", "columns"),
+    [
+        ((5, 6), (2, 3), {}, 16),
+        ((5, 5), (1, 5), {"pads": [0, 1, 0, 1]}, 15),
+        ((6, 6), (2, 2), {"dilations": [1, 5]}, 5),
+        ((6, 5), (2, 2), {"strides": [2, 2]}, 6),
+    ],
+    ids=["plain", "pads", "dilations", "strides that leave a rest"],
+)
+def test_blocks_that_overlap_are_added_in_their_places(
+    image: tuple[int, ...], block: tuple[int, ...], attributes: dict[str, Any], columns: int
+) -> None:
+    feeds = {"x": random(2, 3 * block[0] * block[1], columns)}
+    made = one_node(node("Col2Im", "x i b", "y", **attributes), {**feeds, "i": np.array(image)})
+    del made.graph.input[1:]
+    made.graph.initializer.extend([constant("i", image), constant("b", block)])
+    agree(made, feeds)
+
+
+@pytest.mark.parametrize(("mode", "begins"), [("linear", [1, 3]), ("circular", [4, 2])])
+def test_rows_are_written_into_a_cache_from_where_each_sequence_is(mode: str, begins: list[int]) -> None:
+    feeds = {"c": random(2, 3, 5, 4), "u": random(2, 3, 2, 4), "b": np.array(begins)}
+    check(node("TensorScatter", "c u b", "y", mode=mode), feeds, opset=24)
+
+
 def test_what_no_rule_knows_stays_as_it_is_and_is_named() -> None:
     whole = one_node(node("Det", "x", "y", name="area"), {"x": random(2, 2)})
     assert [found.op_type for found in take_apart(whole).graph.node] == ["Det"]
     with pytest.raises(
-        CompileError, match=r"Det is not supported \(node 'area', domain ai.onnx, opset 23\).*dyno serve"
+        CompileError, match=r"Det \(node 'area', domain ai.onnx, opset 23\): unknown.*dyno serve"
     ):
         ModeldynoBackend.run_model(whole, [random(2, 2)])
 

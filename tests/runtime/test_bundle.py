@@ -13,12 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
+from compiler import compile_model
 from dyno.errors import ArtifactError, ConfigError
 from runtime.bundle import write_bundle
 from runtime.feeds import random_feeds
 from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME
 from runtime.session import Session
+from tests.compiler.models import constant, model, node, saved, tensor
 from tests.runtime.test_artifact import OTHER, edited
 
 MB = 1_000_000
@@ -157,3 +160,20 @@ def test_the_command_says_how_large_it_is(artifact: Path, tmp_path: Path) -> Non
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"wrote {tmp_path / 'a.tgz'}: ")
+
+
+def test_a_model_that_sorts_runs_without_the_compiler(bare_python: Path, tmp_path: Path) -> None:
+    made = model(
+        [node("TopK", "x k", "v i", axis=1)],
+        [tensor("x", [2, 8])],
+        [tensor("v", [2, 3]), tensor("i", [2, 3], TensorProto.INT64)],
+        [constant("k", [3])],
+    )
+    compile_model(saved(tmp_path / "top.onnx", made), tmp_path / "artifact")
+    with tarfile.open(write_bundle(tmp_path / "artifact", tmp_path / "app.tar.gz").path) as opened:
+        opened.extractall(tmp_path, filter="data")
+    np.save(tmp_path / "x.npy", np.arange(16, dtype=np.float32).reshape(2, 8))
+    script, given = tmp_path / "app/run.py", tmp_path / "x.npy"
+    done = run([bare_python, script, "--input", given, "-o", tmp_path / "out"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "out/i.npy"), [[7, 6, 5]] * 2)

@@ -11,7 +11,15 @@ import numpy as np
 import onnx
 from onnx import helper, inliner, shape_inference
 
-from compiler.frontends.onnx_rules import arithmetic, attention, fourier, norms, recurrent, resize
+from compiler.frontends.onnx_rules import (
+    arithmetic,
+    attention,
+    fourier,
+    norms,
+    places,
+    recurrent,
+    resize,
+)
 from compiler.frontends.onnx_rules.graph import Facts, Rule, Writer
 
 _REDUCTIONS = (
@@ -28,6 +36,7 @@ RULES: dict[str, Rule] = {
     "RMSNormalization": norms.rms_norm,
     "GroupNormalization": norms.group_norm,
     "BatchNormalization": arithmetic.batch_norm,
+    "Col2Im": places.col2im,
     "CumProd": arithmetic.cumulative_product,
     "DFT": fourier.dft,
     "Dropout": arithmetic.dropout,
@@ -39,6 +48,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_REDUCTIONS, arithmetic.reduce_nothing),
     "Resize": resize.resize,
     "Split": arithmetic.split,
+    "TensorScatter": places.tensor_scatter,
     "Upsample": resize.upsample,
 }
 # Those that the front end would read wrongly, without a word: taken apart at once.

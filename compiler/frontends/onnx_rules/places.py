@@ -1,0 +1,57 @@
+"""Operators that put columns and rows in their places: Col2Im, TensorScatter."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from compiler.frontends.onnx_rules.graph import Writer
+
+
+def col2im(w: Writer) -> list[str] | None:
+    """A transposed convolution: each element of a block has a filter of one 1, at its own place."""
+    image, block = w.value(w.input(1)), w.value(w.input(2))
+    dtype = w.dtype(w.input(0))
+    if image is None or block is None or dtype.kind != "f":
+        return None
+    sizes = [int(size) for size in block]
+    rank, places = len(sizes), math.prod(sizes)
+    strides = list(w.attribute("strides", [1] * rank))
+    dilations = list(w.attribute("dilations", [1] * rank))
+    pads = list(w.attribute("pads", [0] * 2 * rank))
+    spans = [(size - 1) * dilation + 1 for size, dilation in zip(sizes, dilations, strict=True)]
+    rooms = [int(image[a]) + pads[a] + pads[rank + a] - spans[a] for a in range(rank)]
+    counts = [room // stride + 1 for room, stride in zip(rooms, strides, strict=True)]
+    batch, rows, _ = w.shape(w.input(0))
+    channels = rows // places
+    filters = np.tile(np.eye(places).reshape(places, 1, *sizes), (channels, 1, *[1] * rank))
+    put = w.op(
+        "ConvTranspose",
+        w.reshape(w.input(0), (batch, rows, *counts)),
+        w.const(filters, dtype),
+        group=channels,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
+        output_padding=[room % stride for room, stride in zip(rooms, strides, strict=True)],
+    )
+    return [put]
+
+
+def tensor_scatter(w: Writer) -> list[str] | None:
+    """A choice: every place of the cache takes its row of the update, or keeps its own."""
+    cache, update = w.shape(w.input(0)), w.shape(w.input(1))
+    axis = int(w.attribute("axis", -2)) % len(cache)
+    most, rows = cache[axis], update[axis]
+    along = [most if place == axis else 1 for place in range(len(cache))]
+    place = w.const(np.arange(most).reshape(along))
+    if begin := w.input(2):
+        place = w.op("Sub", place, w.reshape(w.cast(begin, np.int64), (cache[0], *[1] * (len(cache) - 1))))
+    zero = w.const(0)
+    if w.attribute("mode", "linear") == "circular":
+        place = w.op("Where", w.op("Less", place, zero), w.op("Add", place, w.const(most)), place)
+    inside = w.op("And", w.op("GreaterOrEqual", place, zero), w.op("Less", place, w.const(rows)))
+    row = w.op("Max", w.op("Min", place, w.const(rows - 1)), zero)
+    taken = w.op("GatherElements", w.input(1), w.op("Expand", row, w.const(list(cache))), axis=axis)
+    return [w.op("Where", inside, taken, w.input(0))]

@@ -1,0 +1,65 @@
+"""What a manifest says of a compile whichever way it went, and how it is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compiler.options import Options
+from compiler.source import Source
+from compiler.targets import CompileTarget, runs_here
+from dyno.files import write_text
+from dyno.host import host_facts
+from runtime.feeds import is_array
+from runtime.manifest import MANIFEST_NAME, Coverage, Manifest, TargetFacts, sealed
+
+TOOLCHAIN = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "torch", "numpy", "modeldyno")
+
+
+def toolchain() -> dict[str, str]:
+    """Versions of what makes an artifact."""
+    packages = host_facts().packages
+    return {name: packages[name] for name in TOOLCHAIN if name in packages}
+
+
+def whole_coverage(source: Source) -> Coverage:
+    """An operator that can't be compiled ends the compile: what came through it is all of the model."""
+    if source.model is None:
+        return Coverage(operators_share=1.0, flops_share=1.0)
+    from compiler.onnx_graph import OnnxGraph
+
+    graph = OnnxGraph(source.model)
+    places = range(len(graph.nodes))
+    return Coverage(operators_share=1.0, flops_share=1.0, operators=len(places), flops=graph.flops(places))
+
+
+def target_facts(target: CompileTarget) -> TargetFacts:
+    """What the manifest says of a target."""
+    return TargetFacts(
+        name=target.name, kind=target.kind, triple=target.triple, cpu=target.cpu, features=target.features
+    )
+
+
+def why_unasked(options: Options, source: Source) -> str:
+    """Say why outputs are not to be compared with the source model's; empty where they are."""
+    if not options.verify:
+        return "it was not asked for (--no-verify)"
+    foreign = [spec for spec in source.inputs if not is_array(spec)]
+    if foreign and source.feeds is None:
+        return f"no random input can be made for {foreign[0].name!r}, a {foreign[0].dtype}"
+    return ""
+
+
+def why_unverified(target: CompileTarget, options: Options, source: Source) -> str:
+    """Say why outputs are not compared on this machine itself; empty where they are."""
+    host = host_facts()
+    if (why := why_unasked(options, source)) or runs_here(target, host):
+        return why
+    return f"the machine that compiled it ({host.cpu_model}) can't run code for {target.name}"
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest with its own digest in it, and give it as it reads now."""
+    unsealed = manifest.model_copy(update={"manifest_digest": ""})
+    text = sealed(unsealed.model_dump_json(indent=2) + "\n")
+    write_text(folder / MANIFEST_NAME, text)
+    return Manifest.model_validate_json(text)

@@ -1,0 +1,201 @@
+"""Writing an artifact of segments: folders and .onnx files in the order in which they run, and a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compiler.frontends.onnx_import import PROTOBUF_LIMIT_BYTES
+from compiler.manifests import target_facts, toolchain, why_unverified, write_manifest
+from compiler.onnx_flops import Shape
+from compiler.onnx_graph import OnnxGraph
+from compiler.options import WINOGRAD_TOLERANCE, Options
+from compiler.partition import Part
+from compiler.pipeline import OnStage
+from compiler.source import Source
+from compiler.targets import CompileTarget
+from compiler.unsupported import operator
+from compiler.verify import check_parity
+from dyno.clock import utc_now
+from dyno.errors import CompileError
+from dyno.files import staged_folder, write_bytes
+from runtime.artifact import digest_file
+from runtime.manifest import (
+    COMPILED,
+    ONNXRUNTIME,
+    SEGMENTS_NAME,
+    Coverage,
+    Manifest,
+    Segment,
+    StageTime,
+    TuningFacts,
+)
+from runtime.session import Session
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A cut graph: its parts in order, with artifacts where they are compiled, and why the rest is not."""
+
+    graph: OnnxGraph
+    parts: Sequence[tuple[Part, tuple[Path, Manifest] | None]]
+    why: dict[int, str]
+    shapes: dict[str, Shape]
+    coverage: Coverage
+
+
+def write_segments(
+    source: Source,
+    pieces: Pieces,
+    output: Path,
+    target: CompileTarget,
+    options: Options,
+    *,
+    partition_s: float,
+    on_stage: OnStage | None,
+) -> Manifest:
+    """Write the artifact and check its outputs against the source model's.
+
+    Raises:
+        ParityError: they differ. OutputError: it can't be written.
+        CompileError: a segment for ONNX Runtime is larger than an ONNX file may be.
+    """
+    with staged_folder(output) as stage:
+        segments = [
+            _write(stage, number, pieces, part, built, source=source, target=target)
+            for number, (part, built) in enumerate(pieces.parts)
+        ]
+        manifest = _manifest(source, pieces, segments, target=target, options=options, spent_s=partition_s)
+        manifest = write_manifest(stage, manifest)
+        if not manifest.parity_skipped:
+            if on_stage:
+                on_stage("verify")
+            began = time.perf_counter()
+            session = Session.load(stage, threads=1)
+            tolerance = options.tolerance_of(winograd=_uses_winograd(pieces))
+            report = check_parity(source, session, seed=options.seed, tolerance=tolerance, target=target.name)
+            took = StageTime(stage="verify", seconds=round(time.perf_counter() - began, 4))
+            manifest = manifest.model_copy(update={"parity": report, "stages": (*manifest.stages, took)})
+            manifest = write_manifest(stage, manifest)
+    return manifest
+
+
+def _write(
+    stage: Path,
+    number: int,
+    pieces: Pieces,
+    part: Part,
+    built: tuple[Path, Manifest] | None,
+    *,
+    source: Source,
+    target: CompileTarget,
+) -> Segment:
+    graph = pieces.graph
+    inputs, outputs = graph.boundary(part.places)
+    flops = graph.flops(part.places, pieces.shapes)
+    path = f"{SEGMENTS_NAME}/{number:02d}"
+    if built is not None:
+        folder, made = built
+        (stage / SEGMENTS_NAME).mkdir(exist_ok=True)
+        shutil.move(folder, stage / path)
+        return Segment(
+            path=path,
+            engine=COMPILED,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            operators=len(part.places),
+            flops=flops,
+            digest=made.manifest_digest,
+            bytes=made.bytes,
+        )
+    model = graph.cut(part.places)
+    if model.ByteSize() >= PROTOBUF_LIMIT_BYTES:
+        raise CompileError(
+            f"{source.name}: the weights of the operators that can't be compiled are "
+            f"{model.ByteSize() / (1 << 30):.1f} GiB, and the file of a segment holds less than 2 GiB; "
+            "serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime",
+            stage="partition",
+            target=target.name,
+        )
+    file = stage / f"{path}.onnx"
+    write_bytes(file, model.SerializeToString(deterministic=True))
+    return Segment(
+        path=f"{path}.onnx",
+        engine=ONNXRUNTIME,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        operators=len(part.places),
+        flops=flops,
+        not_compiled=tuple(operator(graph, place, pieces.why[place]) for place in part.places),
+        digest=digest_file(file),
+        bytes=file.stat().st_size,
+    )
+
+
+def _manifest(
+    source: Source,
+    pieces: Pieces,
+    segments: Sequence[Segment],
+    *,
+    target: CompileTarget,
+    options: Options,
+    spent_s: float,
+) -> Manifest:
+    made = [built[1] for _, built in pieces.parts if built is not None]
+    facts = target_facts(target)
+    return Manifest(
+        created_at=utc_now(),
+        model=source.name,
+        source_digest=source.digest,
+        frontend=source.frontend,
+        inputs=source.inputs,
+        outputs=source.outputs,
+        # Where nothing is compiled, any processor of the architecture will do.
+        target=facts if made else facts.model_copy(update={"features": ()}),
+        options=options.as_text(),
+        toolchain=toolchain(),
+        stages=(StageTime(stage="partition", seconds=round(spent_s, 4)), *_stages(pieces)),
+        parity=None,
+        parity_skipped=why_unverified(target, options, source),
+        coverage=pieces.coverage,
+        tuning=_tuning(made),
+        segments=tuple(segments),
+        library_digest=hashlib.blake2b(
+            "".join(segment.digest for segment in segments).encode(), digest_size=32
+        ).hexdigest(),
+        library_bytes=0,
+    )
+
+
+def _stages(pieces: Pieces) -> list[StageTime]:
+    """One for each compiled segment; its own manifest has the stages."""
+    return [
+        StageTime(
+            stage=f"{SEGMENTS_NAME}/{number:02d}",
+            seconds=round(sum(stage.seconds for stage in built[1].stages), 4),
+        )
+        for number, (_, built) in enumerate(pieces.parts)
+        if built is not None
+    ]
+
+
+def _tuning(made: Sequence[Manifest]) -> TuningFacts | None:
+    facts = [manifest.tuning for manifest in made if manifest.tuning is not None]
+    if not facts:
+        return None
+    return TuningFacts(
+        measured=sum(each.measured for each in facts),
+        from_records=sum(each.from_records for each in facts),
+        default=sum(each.default for each in facts),
+        faster=tuple(kernel for each in facts for kernel in each.faster),
+    )
+
+
+def _uses_winograd(pieces: Pieces) -> bool:
+    """Whether a segment was checked with the tolerance of Winograd convolutions."""
+    reports = [built[1].parity for _, built in pieces.parts if built is not None]
+    return any(report is not None and report.tolerance_max_rel >= WINOGRAD_TOLERANCE for report in reports)
