@@ -1,7 +1,8 @@
 """Functions that LLVM would call one number at a time, as polynomials that run in vectors.
 
-exp, tanh and erf are TVM's own approximations (after Cephes and Eigen), log is Cephes' logf: their error on
-float32 is stated by the tests beside this module, and the parity check bounds what it does to a model.
+exp, tanh and erf are TVM's own approximations (after Cephes and Eigen), log is Cephes' logf, the logistic
+function has a shorter exp (`schedules/exponential.py`): their error on float32 is stated by the tests beside
+this module, and the parity check bounds what it does to a model.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from tvm import te, tirx, topi
 
 from compiler.passes.fold import constant
+from compiler.schedules.exponential import power_of_e
 
 # log(1 + f) = f - f²/2 + f³ * polynomial for 1/√2 <= 1 + f <= √2, highest power first (Cephes logf).
 _LOG = (
@@ -22,6 +24,7 @@ _LOG = (
 )
 # ln(2) in two parts: the first has zeros enough that its product with an exponent is exact.
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+_FARTHEST = 87.0  # exp of it is finite, and its reciprocal no denormal number
 # Exponents that stand for short products; others go through `pow`.
 _POWERS: dict[float, Callable[[Any], Any]] = {
     0.5: topi.sqrt,
@@ -32,10 +35,15 @@ _POWERS: dict[float, Callable[[Any], Any]] = {
 
 
 def sigmoid(data: Any) -> Any:
-    """1 / (1 + exp(-x)), element-wise."""
-    decayed = topi.fast_exp(topi.negative(data))
-    one = tirx.const(1, data.dtype)
-    return te.compute(data.shape, lambda *axes: one / (one + decayed[axes]), name="sigmoid")
+    """1 / (1 + exp(-x)), element-wise; 0 below -87."""
+
+    def element(*axes: Any) -> Any:
+        limited = tirx.min(_number(_FARTHEST), -data[axes])
+        curve = _number(1) / (_number(1) + power_of_e(limited, 1, least=-_FARTHEST))
+        # Written so that what is no number fails the test and comes out as itself.
+        return tirx.Select(-data[axes] > _number(_FARTHEST), _number(0), curve)
+
+    return te.compute(data.shape, element, name="sigmoid")
 
 
 def silu(data: Any) -> Any:

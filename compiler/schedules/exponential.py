@@ -1,4 +1,4 @@
-"""exp of numbers that are not above zero, over vectors: what softmax raises."""
+"""exp of numbers over vectors: what softmax raises, and what the logistic function divides by."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _ROUNDER = 12582912.0
 _LEAST = -70.0
 
 
-def power_of_e(value: Any, lanes: int) -> Any:
-    """exp(value) in each lane, value <= 0: 2^n * exp(r), |r| <= ln(2) / 2.
+def power_of_e(value: Any, lanes: int, *, least: float = _LEAST) -> Any:
+    """exp(value) in each lane, value <= 87: 2^n * exp(r), |r| <= ln(2) / 2.
 
-    The relative error is at most 4e-7 down to exp(-70), and nothing smaller comes out: beside the 1 in each
+    The relative error is at most 4e-7 down to exp(least), and nothing smaller comes out: beside the 1 in each
     row of a softmax it would not be seen, and no denormal number (hundred times slower) is ever made. What is
     no number stays none: the order of the arguments of `max` sees to that.
     """
     many = f"x{lanes}" if lanes > 1 else ""
-    value = tirx.max(number(_LEAST, lanes), value)
+    value = tirx.max(number(least, lanes), value)
     bits = tirx.reinterpret(f"int32{many}", value * number(1 / math.log(2), lanes) + number(_ROUNDER, lanes))
     # By way of the bits: of a plain x + c - c, TVM's simplifier leaves x.
     whole = tirx.reinterpret(f"float32{many}", bits) - number(_ROUNDER, lanes)
