@@ -73,11 +73,37 @@ class Percentile(Record):
     high_ms: float | None = Field(description="upper end; None when no sample is high enough to bound it")
 
 
+class Phase(Record):
+    """A stretch of a closed loop whose users grow in number, as in SageMaker's PHASES, without its limits."""
+
+    initial_users: int = Field(ge=1, le=10_000, description="users who are there when it begins")
+    spawn_per_min: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="users who join them each minute"
+    )
+    duration_s: float = Field(gt=0, le=86_400, allow_inf_nan=False, description="how long it lasts")
+
+
+class Stairs(Record):
+    """A closed loop that gets more users step by step, as in SageMaker's STAIRS, without its limits."""
+
+    steps: int = Field(ge=1, le=1000, description="how many steps there are")
+    users_per_step: int = Field(
+        ge=1, le=10_000, description="users who join at each step; the first has them"
+    )
+    step_s: float = Field(gt=0, le=86_400, allow_inf_nan=False, description="how long each step lasts")
+
+
 class LoadSpec(Record):
-    """What was sent: a closed loop of `users`, or an open loop at `rate_rps`; never both."""
+    """What was sent: a closed loop (`users`, `phases`, `stairs` or `shape`) or an open one (`rate_rps`)."""
 
     url: str
     users: int | None = Field(default=None, description="closed loop: users who wait for each answer")
+    phases: tuple[Phase, ...] = Field(default=(), description="closed loop: users that grow in number")
+    stairs: Stairs | None = Field(default=None, description="closed loop: more users step by step")
+    shape: str = Field(default="", description="closed loop: FILE:CLASS of a LoadTestShape of the user's own")
+    stage: str = Field(
+        default="", description="which part of a longer test this is, where `users` does not say it"
+    )
     rate_rps: float | None = Field(default=None, description="open loop: arrivals a second")
     arrival: Literal["constant", "poisson", "gamma", "trace"] = Field(
         default="poisson", description="open loop only"
@@ -103,6 +129,11 @@ class LoadSpec(Record):
     def longest_s(self) -> float:
         """Longest that the measured window may last."""
         return max(self.duration_s, self.max_duration_s or 0.0)
+
+    @property
+    def staged(self) -> bool:
+        """Whether the number of users changes during the test."""
+        return bool(self.phases or self.stairs or self.shape)
 
 
 class ResourceUsage(Record):
@@ -159,6 +190,9 @@ class LoadResult(Record):
     )
     histogram: str = Field(description="HDR histogram of latency in microseconds, V2 compressed, base64")
     timeline: tuple[TimelinePoint, ...] = ()
+    stages: tuple[LoadResult, ...] = Field(
+        default=(), description="each phase or step as a result of its own; the fields above are of the whole"
+    )
     server: ResourceUsage | None = Field(description="None when the server is on another host")
     generator: ResourceUsage
     host: HostFacts
@@ -259,6 +293,7 @@ class Row(Record):
     settings: ServerSettings
     users: int | None = Field(description="load level the row was taken at")
     rate_rps: float | None
+    stage: str = Field(default="", description="the phase, where `users` does not say the load level")
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None

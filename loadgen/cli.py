@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from dyno.console import say
 from dyno.cores import parse_cores
@@ -28,6 +29,8 @@ class _Seconds(click.FloatRange):
 
 
 EXIT_INVALID = 1
+SHAPE_DURATION_S = 3600.0
+"""The longest window of a shape that does not end of itself, unless --duration says another."""
 
 
 def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -48,6 +51,24 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--users",
     type=click.IntRange(1, 10_000),
     help="Closed loop: users who wait for each answer (default: 1).",
+)
+@click.option(
+    "--phases",
+    "phases_text",
+    metavar="USERS:PER_MINUTE:SECONDS[,...]",
+    help="Closed loop: each phase begins with USERS, and PER_MINUTE join them; e.g. 1:2:120,4:0:60.",
+)
+@click.option(
+    "--stairs",
+    "stairs_text",
+    metavar="steps=N,users=N,seconds=S",
+    help="Closed loop: as many more users at each step, which lasts so many seconds.",
+)
+@click.option(
+    "--shape",
+    "shape_text",
+    metavar="FILE.py:CLASS",
+    help="Closed loop: users as a LoadTestShape of your own says, until its tick() returns None.",
 )
 @click.option(
     "--rate",
@@ -84,7 +105,7 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     type=_Seconds(min=0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Seconds measured, after the warm-up.",
+    help="Seconds measured, after the warm-up; of a --shape, the most (default: an hour).",
 )
 @click.option(
     "--min-samples",
@@ -158,6 +179,9 @@ def load_command(
     *,
     url: str,
     users: int | None,
+    phases_text: str | None,
+    stairs_text: str | None,
+    shape_text: str | None,
     rate_rps: float | None,
     arrival: Literal["poisson", "constant", "gamma"],
     burstiness: float,
@@ -184,15 +208,19 @@ def load_command(
     URL is a running endpoint, e.g. http://127.0.0.1:8080; without a path it gets /invocations. The default is
     a closed loop with one user; --rate makes it an open loop, where latency counts from the scheduled send.
     """
-    if users is not None and (rate_rps is not None or trace_path is not None):
+    staged = [text for text in (phases_text, stairs_text, shape_text) if text is not None]
+    if (users is not None or staged) and (rate_rps is not None or trace_path is not None):
         raise click.UsageError(
-            "--users makes a closed loop, --rate or --trace an open one: give one of them."
+            "--users, --phases, --stairs and --shape make a closed loop, --rate or --trace an open one: "
+            "give one of them."
         )
+    if len(staged) + (users is not None) > 1:
+        raise click.UsageError("--users, --phases, --stairs and --shape exclude each other.")
     if min_samples and max_duration_s < duration_s:
         raise click.UsageError("--max-duration is shorter than --duration.")
     if bool(limit_texts) != find_rate:
         raise click.UsageError("--find-rate and --limit belong together.")
-    if find_rate and (users is not None or trace_path is not None):
+    if find_rate and (users is not None or staged or trace_path is not None):
         raise click.UsageError("--find-rate searches the rate of an open loop: no --users, no --trace.")
     if content_type is not None and payload_path is None:
         raise click.UsageError("--content-type needs --payload.")
@@ -201,19 +229,23 @@ def load_command(
     from loadgen.display import live_progress
     from loadgen.endpoint import endpoint_url
     from loadgen.run import run_load
+    from loadgen.shapes import parse_phases, parse_shape, parse_stairs
 
     trace_s = read_trace(trace_path) if trace_path else ()
     if trace_s and rate_rps is None:
         rate_rps = trace_rate(trace_s)
     spec = LoadSpec(
         url=endpoint_url(url),
-        users=users if rate_rps is not None else users or 1,
+        users=users if rate_rps is not None or staged else users or 1,
+        phases=parse_phases(phases_text) if phases_text is not None else (),
+        stairs=parse_stairs(stairs_text) if stairs_text is not None else None,
+        shape=parse_shape(shape_text) if shape_text is not None else "",
         rate_rps=rate_rps,
         arrival="trace" if trace_s else arrival,
         burstiness=burstiness if arrival == "gamma" and not trace_s else 1.0,
         trace=trace_path.name if trace_path else "",
         warmup_s=warmup_s,
-        duration_s=duration_s,
+        duration_s=_duration_s(duration_s, shape=shape_text is not None),
         min_samples=min_samples,
         max_duration_s=max_duration_s if min_samples else None,
         timeout_s=timeout_s,
@@ -241,6 +273,12 @@ def load_command(
         write_record(output, result)
         say(f"wrote {output}")
     return EXIT_INVALID if strict and not result.valid else 0
+
+
+def _duration_s(duration_s: float, *, shape: bool) -> float:
+    """A shape ends of itself: its window has another default."""
+    source = click.get_current_context().get_parameter_source("duration_s")
+    return SHAPE_DURATION_S if shape and source is ParameterSource.DEFAULT else duration_s
 
 
 def _payload(spec: LoadSpec, path: Path | None, content_type: str | None) -> Payload:

@@ -74,6 +74,9 @@ def numbers(state: LoadProgress) -> str:
 def print_result(result: LoadResult) -> None:
     """Print a result: percentiles with intervals, throughput, errors, usage and every warning."""
     click.echo(headline(result))
+    if result.stages:
+        print_stages(result)
+        click.echo("the whole, which mixes them:")
     rows = [_row(entry, result.samples) for entry in result.percentiles]
     right = ("latency", "95 % interval", "samples")
     print_table(("percentile", *right), rows, right=right)
@@ -81,11 +84,39 @@ def print_result(result: LoadResult) -> None:
         click.echo(line)
 
 
+def print_stages(result: LoadResult) -> None:
+    """Print a line for each phase or step."""
+    from loadgen.shapes import stage_name
+
+    columns = ("stage", "req/s", "95 %", "p50", "95 %", "p99", "95 %", "samples", "errors")
+    rows = [
+        (
+            stage_name(stage.spec),
+            f"{stage.throughput_rps.value:.4g}",
+            f"{stage.throughput_rps.low:.4g} to {stage.throughput_rps.high:.4g}",
+            *_of_stage(stage, 50.0),
+            *_of_stage(stage, 99.0),
+            str(stage.samples),
+            str(stage.errors),
+        )
+        for stage in result.stages
+    ]
+    print_table(columns, rows, right=columns[1:])
+
+
+def _of_stage(stage: LoadResult, percent: float) -> tuple[str, str]:
+    entry = next(each for each in stage.percentiles if each.percentile == percent)
+    _, latency, interval, _ = _row(entry, stage.samples)
+    return latency, interval
+
+
 def headline(result: LoadResult) -> str:
     """Word what was sent, and for how long it was measured."""
     spec = result.spec
-    if spec.users is not None:
-        load = f"closed loop, {spec.users} user{'s' if spec.users != 1 else ''}"
+    if spec.rate_rps is None:
+        from loadgen.shapes import closed_loop
+
+        load = f"closed loop, {closed_loop(spec)}"
     else:
         kind = f"gamma, burstiness {spec.burstiness:g}" if spec.arrival == "gamma" else spec.arrival
         kind = f"trace {spec.trace}" if spec.arrival == "trace" else kind

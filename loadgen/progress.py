@@ -40,6 +40,21 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A shape of the user's own asks for another number of users."""
+
+    elapsed_s: float
+    users: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The test can't go on, by what the user gave."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Closing:
     """Told once, as soon as the end of the window is known, shortly before it at the latest."""
 
@@ -51,8 +66,10 @@ class Finished:
     """Told once, when the recording is saved."""
 
 
-Event = Started | Closing | LoadProgress | Finished
-_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Started, Closing, LoadProgress, Finished)}
+Event = Started | Wanted | Failed | Closing | LoadProgress | Finished
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (Started, Wanted, Failed, Closing, LoadProgress, Finished)
+}
 
 
 def append_event(path: Path, event: Event) -> None:

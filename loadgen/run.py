@@ -6,7 +6,8 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dyno.clock import utc_now
@@ -20,6 +21,8 @@ from loadgen.payload import Payload
 from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, Plan, write_plan
 from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
 from loadgen.recording import Recording, load_recording
+from loadgen.shapes import Stage, planned_s, planned_stages
+from loadgen.stage_watch import StageWatch
 from loadgen.summary import Summary, error_groups, summarise
 from loadgen.usage import (
     UsageSampler,
@@ -40,6 +43,14 @@ MAX_SECONDS = 24 * 3600.0
 MAX_TIMEOUT_S = 3600.0
 
 OnProgress = Callable[[LoadProgress], None]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen around a test, and around each of its stages."""
+
+    around: Circumstances
+    stages: tuple[tuple[Stage, Circumstances], ...] = ()
 
 
 def run_load(
@@ -71,17 +82,28 @@ def run_load(
     with tempfile.TemporaryDirectory(prefix="dyno-load-") as folder:
         plan = Plan(spec=spec, folder=folder, pool=MAX_POOL, cpus=cpus)
         with _start(plan, payload, trace_s) as child:
-            around = _watch(child, plan, servers, on_progress)
+            seen = _watch(child, plan, servers, on_progress)
             recording = load_recording(plan.recording_file)
     _check_alive(spec, servers, recording)
-    return _result(spec, started_at, recording, around)
+    result = _result(spec, started_at, recording, seen.around)
+    if not result.samples:
+        raise LoadTestError(_no_success(spec, recording))
+    return result.model_copy(update={"stages": tuple(_stages(result, recording, seen))})
 
 
 def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
-    if (spec.users is None) == (spec.rate_rps is None):
-        raise ConfigError("a load test needs either users (closed loop) or rate_rps (open loop)")
-    if spec.users is not None and not 1 <= spec.users <= MAX_USERS:
-        raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {spec.users}")
+    kinds = (spec.users is not None, spec.staged, spec.rate_rps is not None)
+    if sum(kinds) != 1 or sum(map(bool, (spec.phases, spec.stairs, spec.shape))) > 1:
+        raise ConfigError(
+            "a load test needs either users, phases, stairs or a shape (closed loop) or rate_rps (open loop)"
+        )
+    stages = planned_stages(spec)
+    if stages:
+        spec = spec.model_copy(
+            update={"duration_s": planned_s(spec), "min_samples": 0, "max_duration_s": None}
+        )
+    if any(not 1 <= users <= MAX_USERS for users in _users(spec, stages)):
+        raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {max(_users(spec, stages))}")
     if spec.rate_rps is not None and not 0 < spec.rate_rps < float("inf"):
         raise ConfigError(f"rate_rps must be above 0, got {spec.rate_rps}")
     if not spec.warmup_s + spec.longest_s <= MAX_SECONDS or not spec.timeout_s <= MAX_TIMEOUT_S:
@@ -91,6 +113,12 @@ def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
     spec = _long_enough(spec)
     filled = {"content_type": payload.content_type, "payload_bytes": len(payload.body)}
     return spec.model_copy(update={"url": endpoint_url(spec.url), **filled})
+
+
+def _users(spec: LoadSpec, stages: Sequence[Stage]) -> list[int]:
+    """Numbers of users that are known before the test; the first ones come first."""
+    planned = [users for stage in stages for users in (stage.users_from, stage.users_to)]
+    return planned or ([1] if spec.users is None else [spec.users])
 
 
 def _long_enough(spec: LoadSpec) -> LoadSpec:
@@ -106,28 +134,30 @@ def _long_enough(spec: LoadSpec) -> LoadSpec:
 
 def _start(plan: Plan, payload: Payload, trace_s: Sequence[float]) -> Child:
     path = write_plan(plan, payload, trace_s)
-    users = str(plan.spec.users or min(SPARE_USERS, plan.pool))
+    open_loop = plan.spec.rate_rps is not None
+    users = str(min(SPARE_USERS, plan.pool) if open_loop else _users(plan.spec, planned_stages(plan.spec))[0])
     command = python_module(
         "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "WARNING"
     )
     command += ["--users", users, "--spawn-rate", users, "--host", server_root(plan.spec.url)]
     env = {PLAN_VARIABLE: str(path)}
-    if plan.spec.rate_rps is not None and "GEVENT_BACKEND" not in os.environ:
+    if open_loop and "GEVENT_BACKEND" not in os.environ:
         # libev's epoll sleeps in whole milliseconds, its select in microseconds: arrivals are sent on time.
         env["GEVENT_BACKEND"] = "select"
     return start(command, log=plan.log_file, env=env)
 
 
-def _watch(
-    child: Child, plan: Plan, servers: tuple[int, ...], on_progress: OnProgress | None
-) -> Circumstances:
+def _watch(child: Child, plan: Plan, servers: tuple[int, ...], on_progress: OnProgress | None) -> _Seen:
     """Follow the child until it has finished; return what was seen around it."""
     events, sampler = EventReader(plan.progress_file), None
+    groups = {"server": servers, "generator": (child.pid,)}
+    stages = StageWatch(plan.spec, lambda start_s: UsageSampler(groups, start_s))
     end_by = time.monotonic() + STARTUP_LIMIT_S
     try:
         while True:
             ended = child.returncode() is not None
             for event in events.read():
+                stages.follow(event)
                 if isinstance(event, Started):
                     shared = len(affinity(servers) & affinity((child.pid,)))
                     sampler = _sampler(plan.spec, event, child.pid, servers)
@@ -137,13 +167,16 @@ def _watch(
                 elif isinstance(event, LoadProgress) and on_progress:
                     on_progress(event)
                 elif isinstance(event, Finished) and sampler:
-                    return _circumstances(plan.spec, sampler.stop(), shared, servers)
+                    around = _circumstances(plan.spec, sampler.stop(), shared, servers)
+                    return _Seen(around, tuple(stages.seen(around)))
+            stages.look()
             if ended or time.monotonic() > end_by:
                 raise LoadTestError(_died(child, ended=ended))
             time.sleep(LOOK_EVERY_S)
     finally:
         if sampler:
             sampler.stop()
+        stages.stop()
 
 
 def _check_alive(spec: LoadSpec, servers: tuple[int, ...], recording: Recording) -> None:
@@ -181,11 +214,18 @@ def _died(child: Child, *, ended: bool) -> str:
     return f"{what}; its last lines:\n{child.log_tail() or '(none)'}"
 
 
-def _result(spec: LoadSpec, started_at: str, recording: Recording, around: Circumstances) -> LoadResult:
+def _stages(whole: LoadResult, recording: Recording, seen: _Seen) -> Iterator[LoadResult]:
+    """Each stage as a test of its own; what went wrong in the generator as a whole is the whole's."""
+    recording = replace(recording, lost=0, window_s=None)
+    for stage, around in seen.stages:
+        yield _result(stage.spec(whole.spec), whole.started_at, recording, around, stage.start_s)
+
+
+def _result(
+    spec: LoadSpec, started_at: str, recording: Recording, around: Circumstances, begin_s: float = 0.0
+) -> LoadResult:
     window_s = spec.duration_s if recording.window_s is None else recording.window_s
-    summary = summarise(recording, spec.model_copy(update={"duration_s": window_s}))
-    if not summary.samples:
-        raise LoadTestError(_no_success(spec, recording))
+    summary = summarise(recording, spec.model_copy(update={"duration_s": window_s}), begin_s)
     groups = around.usage.groups if around.usage else {}
     return LoadResult(
         started_at=started_at,

@@ -69,15 +69,20 @@ class Summary:
         return next(entry.ms for entry in self.percentiles if entry.percentile == 50.0)
 
 
-def summarise(recording: Recording, spec: LoadSpec) -> Summary:
-    """Work out every number of a load test from its requests."""
+def summarise(recording: Recording, spec: LoadSpec, begin_s: float = 0.0) -> Summary:
+    """Work out every number of a load test from its requests.
+
+    A part of a longer test begins at `begin_s`: requests before that are no part of its time line, nor of the
+    search for its steady state.
+    """
+    begin_us = round(begin_s * US_PER_S)
     window = (round(spec.warmup_s * US_PER_S), round((spec.warmup_s + spec.duration_s) * US_PER_S))
     inside = _within(recording.start_us, window)
     latency_us = recording.latency_us[inside]
     failed = _within(recording.failure_start_us, window)
     samples, errors = len(latency_us), int(failed.sum())
     completions = completions_by_slice(recording, window)
-    up_to_end = recording.start_us < window[1]
+    up_to_end = (recording.start_us >= begin_us) & (recording.start_us < window[1])
     steady_us = steady_from_us(recording.start_us[up_to_end], recording.latency_us[up_to_end])
     early = recording.start_us[inside] < (sum(window) // 2 if steady_us is None else steady_us)
     return Summary(
@@ -92,7 +97,7 @@ def summarise(recording: Recording, spec: LoadSpec) -> Summary:
         percentiles=percentiles(latency_us, slice_numbers(recording.start_us[inside], window)),
         lateness_p99_ms=_nearest_ms(recording.lag_us[inside], 99.0) if spec.rate_rps else None,
         histogram=encode_histogram(latency_us),
-        timeline=timeline(recording, window, steady_us),
+        timeline=timeline(recording, window, steady_us)[begin_us // US_PER_S :],
         steady_from_s=None if steady_us is None else steady_us / US_PER_S,
         mean_before_steady_ms=_mean_ms(latency_us[early]),
         mean_steady_ms=_mean_ms(latency_us[~early]),

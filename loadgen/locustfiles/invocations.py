@@ -81,12 +81,14 @@ class PlannedUser(Sender):
 class ClosedLoopUser(PlannedUser):
     """Sends, waits for the answer, sends again."""
 
-    abstract = PLAN is None or PLAN.spec.users is None
+    abstract = PLAN is None or PLAN.spec.rate_rps is not None
 
     @task
     def invoke(self) -> None:
         """One request."""
         course, start_ns = self.course, now_ns()
+        if course.crowd is not None and course.crowd.leaves():
+            raise StopUser
         course.recorder.begin(start_ns)
         end_by_ns = start_ns + course.timeout_ns
         ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
