@@ -106,7 +106,7 @@ def stages_of_shape(wishes: Sequence[tuple[float, int]], end_s: float) -> tuple[
 
     Short stretches are left out, as in a shape that changes each second.
     """
-    ends = [start_s for start_s, _ in wishes[1:]] + [end_s]
+    ends = [*(start_s for start_s, _ in wishes[1:]), end_s][: len(wishes)]
     stretches = [
         (start_s, last_s, users)
         for (start_s, users), last_s in zip(wishes, ends, strict=True)

@@ -14,6 +14,7 @@ from dyno.records import Fidelity, LoadResult, LoadSpec, Row, Trial
 from loadgen.payload import Payload
 from loadgen.progress import LoadProgress
 from loadgen.run import run_load
+from loadgen.shapes import closed_loop
 from recommender.job import Load
 from recommender.plan import PlannedTrial
 from recommender.providers import Endpoint, Launch, Provider
@@ -101,6 +102,10 @@ def log_tail(log: Path, lines: int = LOG_LINES) -> str:
 
 def level_name(spec: LoadSpec | Row) -> str:
     """Word a load level: `4 users`, `12.5 requests/s`."""
+    if spec.stage:
+        return spec.stage
+    if isinstance(spec, LoadSpec) and spec.staged:
+        return closed_loop(spec)
     if spec.users is None:
         return f"{spec.rate_rps:g} requests/s"
     return f"{spec.users} user{'s' if spec.users > 1 else ''}"
@@ -113,7 +118,7 @@ def _measure(endpoint: Endpoint, workload: Workload, measured: _Measured, on_loa
     for spec in workload.load.specs(endpoint.url, workload.seed):
         outcome = _load(endpoint, spec, workload.payload, on_load)
         if isinstance(outcome, LoadResult):
-            measured.points.append(outcome)
+            measured.points += outcome.stages or (outcome,)
         else:
             failures.append(f"not measured with {level_name(spec)}: {outcome}")
     if not measured.points:
