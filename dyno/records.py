@@ -120,6 +120,9 @@ class LoadSpec(Record):
     max_duration_s: float | None = Field(
         default=None, gt=0, description="the longest window for min_samples; None: duration_s, no longer"
     )
+    stop_when: tuple[str, ...] = Field(
+        default=(), description="rules that end the test before its time, e.g. p99>50ms"
+    )
     timeout_s: float = Field(default=30.0, gt=0, description="a request that takes longer is an error")
     seed: int = 0
     content_type: str = "application/x-npy"
@@ -150,6 +153,17 @@ class ErrorGroup(Record):
     status: int | None = Field(description="HTTP status; None when no answer came")
     message: str = Field(description="the first such answer, shortened")
     count: int
+
+
+class Stop(Record):
+    """What ended a load test."""
+
+    rule: str = Field(description="the stop rule; else duration, min_samples or shape")
+    why: str = Field(default="", description="what was seen, in words")
+    at_s: float = Field(
+        description="when it was seen, from the start of the test; the window ends a little later"
+    )
+    looks: int = Field(default=0, description="how often the rules were looked at")
 
 
 class TimelinePoint(Record):
@@ -190,6 +204,7 @@ class LoadResult(Record):
     )
     histogram: str = Field(description="HDR histogram of latency in microseconds, V2 compressed, base64")
     timeline: tuple[TimelinePoint, ...] = ()
+    stop: Stop | None = Field(default=None, description="what ended the test; None for a stage of one")
     stages: tuple[LoadResult, ...] = Field(
         default=(), description="each phase or step as a result of its own; the fields above are of the whole"
     )

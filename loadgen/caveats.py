@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dyno.records import LoadSpec, Percentile
+from dyno.records import LoadSpec, Percentile, Stop
 from loadgen.intervals import CORRELATION_99, fewest_samples
 from loadgen.recording import Recording
 from loadgen.summary import Summary
@@ -42,6 +42,15 @@ def caveats(spec: LoadSpec, recording: Recording, summary: Summary, around: Circ
         *_of_the_schedule(spec, recording, summary),
         *_of_the_machine(around),
     )
+
+
+def stop_caveats(stop: Stop) -> Iterator[str]:
+    """What a rule that looks at the numbers does to them."""
+    if stop.looks and not stop.rule.startswith("requests"):
+        yield (
+            f"{stop.rule} ended the test at look {stop.looks}: intervals hold the truth less often than they "
+            "say when a test ends because of what it saw"
+        )
 
 
 def _of_the_loop(spec: LoadSpec) -> Iterator[str]:

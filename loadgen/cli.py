@@ -122,6 +122,13 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="The longest window for --min-samples, in seconds.",
 )
 @click.option(
+    "--stop-when",
+    "stop_texts",
+    multiple=True,
+    metavar="RULE[,...]",
+    help="End the test before its time: p99>50ms, errors>1%, requests>=10000, p99_width<5%, flat.",
+)
+@click.option(
     "--timeout",
     "timeout_s",
     type=_Seconds(min=0, min_open=True),
@@ -190,6 +197,7 @@ def load_command(
     duration_s: float,
     min_samples: int,
     max_duration_s: float,
+    stop_texts: tuple[str, ...],
     timeout_s: float,
     payload_path: Path | None,
     content_type: str | None,
@@ -230,6 +238,7 @@ def load_command(
     from loadgen.endpoint import endpoint_url
     from loadgen.run import run_load
     from loadgen.shapes import parse_phases, parse_shape, parse_stairs
+    from loadgen.stop_rules import parse_rules
 
     trace_s = read_trace(trace_path) if trace_path else ()
     if trace_s and rate_rps is None:
@@ -248,6 +257,7 @@ def load_command(
         duration_s=_duration_s(duration_s, shape=shape_text is not None),
         min_samples=min_samples,
         max_duration_s=max_duration_s if min_samples else None,
+        stop_when=tuple(rule.text for rule in parse_rules(stop_texts)),
         timeout_s=timeout_s,
         seed=seed,
     )

@@ -139,6 +139,9 @@ def _row(entry: Percentile, samples: int) -> tuple[str, str, str, str]:
 
 
 def _lines(result: LoadResult) -> Iterator[str]:
+    if result.stop is not None and (result.stop.why or result.stop.rule != "duration"):
+        why = f": {result.stop.why}" if result.stop.why else ""
+        yield f"ended by    {result.stop.rule}{why}, after {result.stop.at_s:.3g} s"
     rate = result.throughput_rps
     yield f"throughput  {rate.value:.4g} req/s (95 %: {rate.low:.4g} to {rate.high:.4g})"
     yield f"latency     mean {_ms(result.mean_ms)}, min {_ms(result.min_ms)}, max {_ms(result.max_ms)}"

@@ -46,6 +46,16 @@ class Plan(Record):
         return Path(self.folder) / "progress.jsonl"
 
     @property
+    def stream_file(self) -> Path:
+        """What has ended so far, for the stop rules; there for tests with rules only."""
+        return Path(self.folder) / "stream.bin"
+
+    @property
+    def stop_file(self) -> Path:
+        """Appears when a stop rule is met."""
+        return Path(self.folder) / "stop"
+
+    @property
     def recording_file(self) -> Path:
         """What was measured; appears when all is done."""
         return Path(self.folder) / "recording.npz"

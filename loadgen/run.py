@@ -14,8 +14,8 @@ from dyno.clock import utc_now
 from dyno.errors import ConfigError, LoadTestError
 from dyno.host import host_facts
 from dyno.procs import Child, python_module, start
-from dyno.records import LoadResult, LoadSpec, ResourceUsage
-from loadgen.caveats import Circumstances, caveats
+from dyno.records import LoadResult, LoadSpec, ResourceUsage, Stop
+from loadgen.caveats import Circumstances, caveats, stop_caveats
 from loadgen.endpoint import check_listening, endpoint_url, host_and_port, server_root
 from loadgen.payload import Payload
 from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, Plan, write_plan
@@ -23,6 +23,8 @@ from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Start
 from loadgen.recording import Recording, load_recording
 from loadgen.shapes import Stage, planned_s, planned_stages
 from loadgen.stage_watch import StageWatch
+from loadgen.stop_rules import check_rules
+from loadgen.stop_watch import StopWatch
 from loadgen.summary import Summary, error_groups, summarise
 from loadgen.usage import (
     UsageSampler,
@@ -51,6 +53,8 @@ class _Seen:
 
     around: Circumstances
     stages: tuple[tuple[Stage, Circumstances], ...] = ()
+    stop: Stop | None = None
+    """The rule that ended it before its time."""
 
 
 def run_load(
@@ -88,7 +92,10 @@ def run_load(
     result = _result(spec, started_at, recording, seen.around)
     if not result.samples:
         raise LoadTestError(_no_success(spec, recording))
-    return result.model_copy(update={"stages": tuple(_stages(result, recording, seen))})
+    stop = seen.stop or _usual_end(spec, result.window_s)
+    stages = tuple(_stages(result, recording, seen))
+    warnings = (*result.warnings, *stop_caveats(stop))
+    return result.model_copy(update={"stop": stop, "stages": stages, "warnings": warnings})
 
 
 def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
@@ -97,6 +104,7 @@ def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
         raise ConfigError(
             "a load test needs either users, phases, stairs or a shape (closed loop) or rate_rps (open loop)"
         )
+    check_rules(spec)
     stages = planned_stages(spec)
     if stages:
         spec = spec.model_copy(
@@ -152,6 +160,7 @@ def _watch(child: Child, plan: Plan, servers: tuple[int, ...], on_progress: OnPr
     events, sampler = EventReader(plan.progress_file), None
     groups = {"server": servers, "generator": (child.pid,)}
     stages = StageWatch(plan.spec, lambda start_s: UsageSampler(groups, start_s))
+    rules = StopWatch(plan.spec, plan.stream_file, plan.stop_file)
     end_by = time.monotonic() + STARTUP_LIMIT_S
     try:
         while True:
@@ -163,13 +172,15 @@ def _watch(child: Child, plan: Plan, servers: tuple[int, ...], on_progress: OnPr
                     sampler = _sampler(plan.spec, event, child.pid, servers)
                     end_by = event.start_monotonic_ns / 1e9 + _longest_s(plan.spec)
                 elif isinstance(event, Closing) and sampler:
+                    rules.close()
                     sampler.end_at(event.end_monotonic_ns / 1e9)
                 elif isinstance(event, LoadProgress) and on_progress:
                     on_progress(event)
                 elif isinstance(event, Finished) and sampler:
                     around = _circumstances(plan.spec, sampler.stop(), shared, servers)
-                    return _Seen(around, tuple(stages.seen(around)))
+                    return _Seen(around, tuple(stages.seen(around)), rules.stop)
             stages.look()
+            rules.look(stages.so_far())
             if ended or time.monotonic() > end_by:
                 raise LoadTestError(_died(child, ended=ended))
             time.sleep(LOOK_EVERY_S)
@@ -219,6 +230,16 @@ def _stages(whole: LoadResult, recording: Recording, seen: _Seen) -> Iterator[Lo
     recording = replace(recording, lost=0, window_s=None)
     for stage, around in seen.stages:
         yield _result(stage.spec(whole.spec), whole.started_at, recording, around, stage.start_s)
+
+
+def _usual_end(spec: LoadSpec, window_s: float) -> Stop:
+    """What ends a test that no rule ended."""
+    rule = "duration"
+    if spec.shape and window_s < spec.longest_s:
+        rule = "shape"
+    elif spec.rate_rps is None and window_s > spec.duration_s:
+        rule = "min_samples" if window_s < spec.longest_s else "max_duration"
+    return Stop(rule=rule, at_s=spec.warmup_s + window_s)
 
 
 def _result(

@@ -11,7 +11,7 @@ from dyno.errors import ConfigError
 from dyno.records import LoadSpec
 from loadgen.caveats import Circumstances
 from loadgen.progress import Closing, Event, Failed, Started, Wanted
-from loadgen.shapes import Stage, cut, planned_stages, stages_of_shape
+from loadgen.shapes import SHORTEST_STAGE_S, Stage, cut, planned_stages, stages_of_shape
 from loadgen.usage import UsageSampler, WindowUsage
 
 NS_PER_S = 1e9
@@ -60,6 +60,10 @@ class StageWatch:
             self._begin(stage.start_s, stage.counted_from_s)
             self._samplers[stage.start_s].end_at(self._start_s + stage.end_s)
 
+    def so_far(self) -> tuple[Stage, ...]:
+        """Return the stages that are planned, or that there were; a shape's last one is not over yet."""
+        return self._stages(time.monotonic() - self._start_s + SHORTEST_STAGE_S)
+
     def stop(self) -> dict[float, WindowUsage | None]:
         """End all readings; return them by the start of the stage."""
         return {start_s: sampler.stop() for start_s, sampler in self._samplers.items()}
@@ -67,8 +71,11 @@ class StageWatch:
     def seen(self, around: Circumstances) -> Iterator[tuple[Stage, Circumstances]]:
         """End all readings; return the stages that there were, each with what was seen around it."""
         end_s, readings = self._end_s - self._start_s, self.stop()
-        for stage in cut(self._planned or stages_of_shape(self._wishes, end_s), end_s):
+        for stage in cut(self._stages(end_s), end_s):
             yield stage, replace(around, usage=readings.get(stage.start_s))
+
+    def _stages(self, end_s: float) -> tuple[Stage, ...]:
+        return self._planned or stages_of_shape(self._wishes, end_s)
 
     def _close(self, end_s: float) -> None:
         self._end_s = end_s

@@ -112,6 +112,11 @@ def percentiles(latency_us: Ints, slices: Ints) -> tuple[Percentile, ...]:
     return tuple(_percentile(latency_us, ordered, slices, percent) for percent in PERCENTILES)
 
 
+def percentile_at(latency_us: Ints, slices: Ints, percent: float) -> Percentile:
+    """Any one percentile; arguments as those of `percentiles`."""
+    return _percentile(latency_us, np.sort(latency_us), slices, percent)
+
+
 def completions_by_slice(recording: Recording, window: tuple[int, int]) -> Ints:
     """Successful requests that ended in each of the equal slices of the window."""
     ends = recording.start_us + recording.latency_us

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from dyno.errors import ConfigError
 from dyno.records import Limits, LoadSpec, Phase, Record, Stairs
 from loadgen.shapes import planned_s
+from loadgen.stop_rules import check_rules
 from recommender.yaml_lines import load_yaml_record
 
 Backend = Literal["onnxruntime", "compiled"]
@@ -84,6 +85,19 @@ class Load(Record):
         "left out: 60 s, or duration_s where that is longer",
     )
     timeout_s: Seconds = Field(default=30.0, description="seconds after which a request is an error")
+    stop_when: tuple[str, ...] = Field(
+        default=(),
+        description="rules that end a load test before its time, e.g. p99>50ms, errors>1%, flat",
+    )
+
+    @model_validator(mode="after")
+    def _rules_that_can_be_met(self) -> Load:
+        try:
+            for spec in self.specs("", 0):
+                check_rules(spec)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> Load:

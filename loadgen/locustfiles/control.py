@@ -15,10 +15,11 @@ from dyno.units import US_PER_MS
 from loadgen.arrivals import arrivals
 from loadgen.locustfiles.crowd import Crowd, course_of, failed
 from loadgen.locustfiles.sender import NS_PER_S, headers_for, now_ns, sleep_until
+from loadgen.locustfiles.stream import Stream
 from loadgen.payload import Payload
 from loadgen.plan import START_LEAD_S, Plan
 from loadgen.progress import Closing, Finished, LoadProgress, Started, Wanted, append_event
-from loadgen.recording import FailureKind, Recorder, save_recording
+from loadgen.recording import US_PER_S, FailureKind, Recorder, save_recording
 
 GIVE_UP_AFTER = 100
 """Failures without one success: the endpoint can't be measured."""
@@ -41,6 +42,7 @@ class Run:
         self._last_due_ns = 0
         self._started, self._given_up, self._halted = Event(), Event(), Event()
         self.crowd: Crowd | None = None
+        self._stream = Stream(plan.stream_file, self.recorder) if plan.spec.stop_when else None
         self._reported_ns = self._reported_successes = 0
 
     def wait_for_start(self) -> None:
@@ -120,6 +122,13 @@ class Run:
         while now_ns() < moment_ns and not event.is_set():
             event.wait(min(1.0, max(0.0, (moment_ns - now_ns()) / NS_PER_S)))
             self._report()
+            self._look_for_a_stop()
+
+    def _look_for_a_stop(self) -> None:
+        if self._stream is not None:
+            self._stream.flush(int(self._elapsed_s() * US_PER_S))
+            if self.plan.stop_file.exists():
+                self._halted.set()
 
     def _close(self) -> int:
         """Wait for the samples that are asked for; announce the end of the window and return it."""

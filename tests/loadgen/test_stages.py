@@ -58,7 +58,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[LoadResul
             spec = LoadSpec.model_validate({"url": server.url, "warmup_s": 0.5, **fields})
             return run_load(spec, PAYLOAD)
 
-    with ThreadPoolExecutor(3) as threads:
+    with ThreadPoolExecutor(6) as threads:
         return {name: threads.submit(one, fields) for name, fields in kinds.items()}
 
 
