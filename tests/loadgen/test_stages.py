@@ -44,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[LoadResul
     folder = tmp_path_factory.mktemp("shapes")
     (folder / "shapes.py").write_text(SHAPES)
     (folder / "beside.py").write_text("END_S = 6\n")
-    kinds = {
+    kinds: dict[str, dict[str, object]] = {
         "stairs": {"stairs": parse_stairs("steps=2,users=3,seconds=3")},
         "phases": {"phases": parse_phases("6:0:2,2:60:4")},
         "shape": {"shape": f"{folder}/shapes.py:Two", "duration_s": 60.0},

@@ -18,13 +18,13 @@ SERIAL = ("--service-ms", "20", "--one-at-a-time")
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[LoadResult]]:
     # One at a time every 20 ms: 50 a second at the most, and n users wait n times 20 ms.
-    kinds = {
+    kinds: dict[str, tuple[tuple[str, ...], dict[str, object]]] = {
         "requests": ((), {**LONG, "stop_when": ("requests>=50",)}),
         "latency": (("--service-ms", "30"), {**LONG, "stop_when": ("p99.9>1s", "p50>5ms")}),
         "open": ((), {"rate_rps": 50.0, "duration_s": 60.0, "stop_when": ("requests>=50",)}),
         "errors": (("--cycle", "ok,fail"), {**LONG, "stop_when": ("errors>10%",)}),
-        "flat": (SERIAL, {"stairs": parse_stairs("steps=12,users=1,seconds=3"), "stop_when": ("flat<20%",)}),
-        "step": (SERIAL, {"stairs": parse_stairs("steps=6,users=2,seconds=3"), "stop_when": ("p50>65ms",)}),
+        "flat": (SERIAL, {"stairs": parse_stairs("steps=12,users=1,seconds=2"), "stop_when": ("flat<20%",)}),
+        "step": (SERIAL, {"stairs": parse_stairs("steps=6,users=2,seconds=2"), "stop_when": ("p50>65ms",)}),
         "never": ((), {"users": 1, "duration_s": 1.0, "stop_when": ("p99>9s", "errors>50%")}),
     }
 
