@@ -105,6 +105,18 @@ class LoadSpec(Record):
         default="", description="which part of a longer test this is, where `users` does not say it"
     )
     rate_rps: float | None = Field(default=None, description="open loop: arrivals a second")
+    scenario: Literal["", "SingleStream", "MultiStream", "Server", "Offline"] = Field(
+        default="", description="the MLPerf scenario that the load follows"
+    )
+    samples_per_query: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="requests sent at once, which count as one that ends with the last",
+    )
+    latency_bound_ms: float | None = Field(
+        default=None, gt=0, description="scenario Server: its bound of p99"
+    )
     arrival: Literal["constant", "poisson", "gamma", "trace"] = Field(
         default="poisson", description="open loop only"
     )
@@ -166,6 +178,26 @@ class Stop(Record):
     looks: int = Field(default=0, description="how often the rules were looked at")
 
 
+class Scenario(Record):
+    """What MLPerf's rules make of a load test that follows one of its scenarios."""
+
+    name: str
+    metric: str = Field(description="what `value` is, in words")
+    unit: Literal["ms", "samples/s"]
+    value: float | None = Field(description="None where the queries are too few to say it")
+    queries: int = Field(description="queries of the window, failed ones included")
+    needed_queries: int = Field(description="the least that the rules ask for, given what was seen")
+    over_latency: int | None = Field(description="Server: queries over the latency bound, or failed")
+    discarded: int | None = Field(description="streams: slowest queries that the estimate leaves out")
+    duration_met: bool = Field(description="whether it lasted the 600 s that the rules ask for")
+    reasons: tuple[str, ...] = Field(description="why the metric does not stand, the duration left aside")
+
+    @property
+    def valid(self) -> bool:
+        """Whether the rules are met."""
+        return self.duration_met and not self.reasons
+
+
 class TimelinePoint(Record):
     """One second of the run, warm-up included (`warmup` says so)."""
 
@@ -204,6 +236,7 @@ class LoadResult(Record):
     )
     histogram: str = Field(description="HDR histogram of latency in microseconds, V2 compressed, base64")
     timeline: tuple[TimelinePoint, ...] = ()
+    scenario: Scenario | None = Field(default=None, description="of a load that follows an MLPerf scenario")
     stop: Stop | None = Field(default=None, description="what ended the test; None for a stage of one")
     stages: tuple[LoadResult, ...] = Field(
         default=(), description="each phase or step as a result of its own; the fields above are of the whole"

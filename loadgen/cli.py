@@ -29,6 +29,7 @@ class _Seconds(click.FloatRange):
 
 
 EXIT_INVALID = 1
+MLPERF_DURATION_S = 600.0
 SHAPE_DURATION_S = 3600.0
 """The longest window of a shape that does not end of itself, unless --duration says another."""
 
@@ -51,6 +52,11 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--users",
     type=click.IntRange(1, 10_000),
     help="Closed loop: users who wait for each answer (default: 1).",
+)
+@click.option(
+    "--scenario",
+    type=click.Choice(["SingleStream", "MultiStream", "Server", "Offline"]),
+    help="An MLPerf scenario and its rules, over 600 s unless --duration says less; Server: --rate, --limit.",
 )
 @click.option(
     "--phases",
@@ -186,6 +192,7 @@ def load_command(
     *,
     url: str,
     users: int | None,
+    scenario: str | None,
     phases_text: str | None,
     stairs_text: str | None,
     shape_text: str | None,
@@ -217,18 +224,13 @@ def load_command(
     a closed loop with one user; --rate makes it an open loop, where latency counts from the scheduled send.
     """
     staged = [text for text in (phases_text, stairs_text, shape_text) if text is not None]
-    if (users is not None or staged) and (rate_rps is not None or trace_path is not None):
-        raise click.UsageError(
-            "--users, --phases, --stairs and --shape make a closed loop, --rate or --trace an open one: "
-            "give one of them."
-        )
-    if len(staged) + (users is not None) > 1:
-        raise click.UsageError("--users, --phases, --stairs and --shape exclude each other.")
+    closed = len(staged) + (users is not None)
+    _one_loop(closed, opened=rate_rps is not None or trace_path is not None)
     if min_samples and max_duration_s < duration_s:
         raise click.UsageError("--max-duration is shorter than --duration.")
-    if bool(limit_texts) != find_rate:
-        raise click.UsageError("--find-rate and --limit belong together.")
-    if find_rate and (users is not None or staged or trace_path is not None):
+    if bool(limit_texts) != (find_rate or scenario == "Server"):
+        raise click.UsageError("--limit belongs to --find-rate and to --scenario Server, which need it.")
+    if find_rate and (closed or trace_path is not None):
         raise click.UsageError("--find-rate searches the rate of an open loop: no --users, no --trace.")
     if content_type is not None and payload_path is None:
         raise click.UsageError("--content-type needs --payload.")
@@ -245,7 +247,7 @@ def load_command(
         rate_rps = trace_rate(trace_s)
     spec = LoadSpec(
         url=endpoint_url(url),
-        users=users if rate_rps is not None or staged else users or 1,
+        users=users if rate_rps is not None or staged or scenario is not None else users or 1,
         phases=parse_phases(phases_text) if phases_text is not None else (),
         stairs=parse_stairs(stairs_text) if stairs_text is not None else None,
         shape=parse_shape(shape_text) if shape_text is not None else "",
@@ -254,13 +256,17 @@ def load_command(
         burstiness=burstiness if arrival == "gamma" and not trace_s else 1.0,
         trace=trace_path.name if trace_path else "",
         warmup_s=warmup_s,
-        duration_s=_duration_s(duration_s, shape=shape_text is not None),
+        duration_s=_duration_s(
+            duration_s, shape=shape_text is not None, mlperf=scenario is not None and not find_rate
+        ),
         min_samples=min_samples,
         max_duration_s=max_duration_s if min_samples else None,
         stop_when=tuple(rule.text for rule in parse_rules(stop_texts)),
         timeout_s=timeout_s,
         seed=seed,
     )
+    if scenario is not None:
+        spec = _scenario(spec, scenario, limit_texts)
     payload = _payload(spec, payload_path, content_type)
     if find_rate:
         from loadgen.search_cli import search
@@ -285,10 +291,32 @@ def load_command(
     return EXIT_INVALID if strict and not result.valid else 0
 
 
-def _duration_s(duration_s: float, *, shape: bool) -> float:
-    """A shape ends of itself: its window has another default."""
+def _one_loop(closed: int, *, opened: bool) -> None:
+    if closed and opened:
+        raise click.UsageError(
+            "--users, --phases, --stairs and --shape make a closed loop, --rate or --trace an open one: "
+            "give one of them."
+        )
+    if closed > 1:
+        raise click.UsageError("--users, --phases, --stairs and --shape exclude each other.")
+
+
+def _duration_s(duration_s: float, *, shape: bool, mlperf: bool) -> float:
+    """A shape ends of itself, and MLPerf has its own rule: their windows have other defaults."""
     source = click.get_current_context().get_parameter_source("duration_s")
-    return SHAPE_DURATION_S if shape and source is ParameterSource.DEFAULT else duration_s
+    if source is not ParameterSource.DEFAULT:
+        return duration_s
+    if shape:
+        return SHAPE_DURATION_S
+    return MLPERF_DURATION_S if mlperf else duration_s
+
+
+def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSpec:
+    from loadgen.mlperf import scenario_spec
+    from loadgen.search import parse_limits
+
+    limits = parse_limits(limit_texts) if limit_texts else {}
+    return scenario_spec(spec, name, bound_ms=limits.get("p99_ms"))
 
 
 def _payload(spec: LoadSpec, path: Path | None, content_type: str | None) -> Payload:

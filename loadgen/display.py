@@ -13,7 +13,7 @@ from dyno.console import print_table, say
 from dyno.units import short_duration
 
 if TYPE_CHECKING:
-    from dyno.records import LoadResult, Percentile, ResourceUsage
+    from dyno.records import LoadResult, Percentile, ResourceUsage, Scenario
     from loadgen.progress import LoadProgress
 
 PLAIN_LINES = 20
@@ -139,6 +139,8 @@ def _row(entry: Percentile, samples: int) -> tuple[str, str, str, str]:
 
 
 def _lines(result: LoadResult) -> Iterator[str]:
+    if result.scenario is not None:
+        yield from _scenario(result.scenario)
     if result.stop is not None and (result.stop.why or result.stop.rule != "duration"):
         why = f": {result.stop.why}" if result.stop.why else ""
         yield f"ended by    {result.stop.rule}{why}, after {result.stop.at_s:.3g} s"
@@ -157,6 +159,16 @@ def _lines(result: LoadResult) -> Iterator[str]:
         yield f"INVALID: {reason}"
     for warning in result.warnings:
         yield f"warning: {warning}"
+
+
+def _scenario(found: Scenario) -> Iterator[str]:
+    value = "-" if found.value is None else f"{found.value:.4g} {found.unit}"
+    yield f"MLPerf      {found.name}: {value} ({found.metric})"
+    yield f"            {found.queries} queries; the rules ask for {found.needed_queries}"
+    for reason in found.reasons:
+        yield f"            NOT VALID: {reason}"
+    if not found.duration_met:
+        yield "            NOT VALID: the rules ask for 600 s"
 
 
 def _usage(usage: ResourceUsage | None) -> str:

@@ -17,6 +17,7 @@ from dyno.procs import Child, python_module, start
 from dyno.records import LoadResult, LoadSpec, ResourceUsage, Stop
 from loadgen.caveats import Circumstances, caveats, stop_caveats
 from loadgen.endpoint import check_listening, endpoint_url, host_and_port, server_root
+from loadgen.mlperf import verdict
 from loadgen.payload import Payload
 from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, Plan, write_plan
 from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
@@ -95,7 +96,10 @@ def run_load(
     stop = seen.stop or _usual_end(spec, result.window_s)
     stages = tuple(_stages(result, recording, seen))
     warnings = (*result.warnings, *stop_caveats(stop))
-    return result.model_copy(update={"stop": stop, "stages": stages, "warnings": warnings})
+    scenario = verdict(spec, recording, result.window_s)
+    return result.model_copy(
+        update={"stop": stop, "stages": stages, "warnings": warnings, "scenario": scenario}
+    )
 
 
 def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:

@@ -81,7 +81,7 @@ class PlannedUser(Sender):
 class ClosedLoopUser(PlannedUser):
     """Sends, waits for the answer, sends again."""
 
-    abstract = PLAN is None or PLAN.spec.rate_rps is not None
+    abstract = PLAN is None or PLAN.spec.rate_rps is not None or PLAN.spec.samples_per_query > 1
 
     @task
     def invoke(self) -> None:
@@ -93,6 +93,28 @@ class ClosedLoopUser(PlannedUser):
         end_by_ns = start_ns + course.timeout_ns
         ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
         course.finish(start_ns, ended_ns, failure)
+
+
+class MultiStreamUser(PlannedUser):
+    """Sends several samples at once, each over its own connection; the query ends with the last answer."""
+
+    abstract = PLAN is None or PLAN.spec.samples_per_query == 1
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        PlannedUser.host = self.host
+        self.lanes = [PlannedUser(environment) for _ in range(self.course.spec.samples_per_query)]
+
+    @task
+    def invoke(self) -> None:
+        """One query."""
+        course, start_ns = self.course, now_ns()
+        course.recorder.begin(start_ns)
+        what = (course.spec.url, course.payload, course.headers, start_ns + course.timeout_ns)
+        sent = [gevent.spawn(lane.send, *what) for lane in self.lanes]
+        answers = [greenlet.get() for greenlet in sent]
+        failure = next((failure for _, failure in answers if failure), None)
+        course.finish(start_ns, max(ended_ns for ended_ns, _ in answers), failure)
 
 
 class OpenLoopUser(PlannedUser):
