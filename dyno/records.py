@@ -138,7 +138,9 @@ class LoadSpec(Record):
     timeout_s: float = Field(default=30.0, gt=0, description="a request that takes longer is an error")
     seed: int = 0
     content_type: str = "application/x-npy"
-    payload_bytes: int = Field(default=0, description="size of one request body")
+    payload_bytes: int = Field(
+        default=0, description="size of one request body; of a mix the mean, by weight"
+    )
 
     @property
     def longest_s(self) -> float:
@@ -165,6 +167,20 @@ class ErrorGroup(Record):
     status: int | None = Field(description="HTTP status; None when no answer came")
     message: str = Field(description="the first such answer, shortened")
     count: int
+
+
+class PayloadKind(Record):
+    """One kind of request body in a mix, and its own latencies over the window."""
+
+    name: str
+    share: float = Field(description="its share of the requests, as asked for")
+    bodies: int = Field(description="different bodies of this kind, sent one after another")
+    bytes_min: int = Field(description="size of the smallest of them")
+    bytes_max: int
+    samples: int
+    errors: int
+    mean_ms: float | None
+    percentiles: tuple[Percentile, ...]
 
 
 class Stop(Record):
@@ -236,6 +252,7 @@ class LoadResult(Record):
     )
     histogram: str = Field(description="HDR histogram of latency in microseconds, V2 compressed, base64")
     timeline: tuple[TimelinePoint, ...] = ()
+    payload_kinds: tuple[PayloadKind, ...] = Field(default=(), description="each kind of a mix of payloads")
     scenario: Scenario | None = Field(default=None, description="of a load that follows an MLPerf scenario")
     stop: Stop | None = Field(default=None, description="what ended the test; None for a stage of one")
     stages: tuple[LoadResult, ...] = Field(

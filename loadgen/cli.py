@@ -16,6 +16,7 @@ from dyno.errors import ConfigError
 if TYPE_CHECKING:
     from dyno.records import LoadResult, LoadSpec
     from loadgen.payload import Payload
+    from loadgen.payload_files import Mix
 
 
 class _Seconds(click.FloatRange):
@@ -144,9 +145,14 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )
 @click.option(
     "--payload",
-    "payload_path",
-    type=click.Path(path_type=Path),
-    help="Request body (default: random tensors for the inputs that the server declares).",
+    "payload_text",
+    metavar="PATH[=WEIGHT,...]",
+    help="Request bodies: files, or folders of them (default: random tensors for the server's inputs).",
+)
+@click.option(
+    "--rows",
+    is_flag=True,
+    help="Each row (first axis) of the .npy and .npz files of --payload is a request of its own.",
 )
 @click.option("--content-type", help="Content type of --payload (default: by the file's ending).")
 @click.option(
@@ -206,7 +212,8 @@ def load_command(
     max_duration_s: float,
     stop_texts: tuple[str, ...],
     timeout_s: float,
-    payload_path: Path | None,
+    payload_text: str | None,
+    rows: bool,
     content_type: str | None,
     seed: int,
     output: Path | None,
@@ -232,8 +239,8 @@ def load_command(
         raise click.UsageError("--limit belongs to --find-rate and to --scenario Server, which need it.")
     if find_rate and (closed or trace_path is not None):
         raise click.UsageError("--find-rate searches the rate of an open loop: no --users, no --trace.")
-    if content_type is not None and payload_path is None:
-        raise click.UsageError("--content-type needs --payload.")
+    if (content_type is not None or rows) and payload_text is None:
+        raise click.UsageError("--content-type and --rows need --payload.")
     from dyno.records import LoadSpec, write_record
     from loadgen.arrivals import read_trace, trace_rate
     from loadgen.display import live_progress
@@ -267,7 +274,7 @@ def load_command(
     )
     if scenario is not None:
         spec = _scenario(spec, scenario, limit_texts)
-    payload = _payload(spec, payload_path, content_type)
+    payload = _payload(spec, payload_text, content_type, rows=rows)
     if find_rate:
         from loadgen.search_cli import search
 
@@ -319,12 +326,12 @@ def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSp
     return scenario_spec(spec, name, bound_ms=limits.get("p99_ms"))
 
 
-def _payload(spec: LoadSpec, path: Path | None, content_type: str | None) -> Payload:
-    from loadgen.payload import payload_from_file
+def _payload(spec: LoadSpec, text: str | None, content_type: str | None, *, rows: bool) -> Payload | Mix:
+    from loadgen.payload_files import read_mix
     from loadgen.signature import payload_from_server
 
-    if path is not None:
-        return payload_from_file(path, content_type)
+    if text is not None:
+        return read_mix(text, content_type, rows=rows)
     return payload_from_server(spec.url, spec.seed)
 
 

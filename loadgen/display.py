@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from dyno.console import print_table, say
 from dyno.units import short_duration
 
 if TYPE_CHECKING:
-    from dyno.records import LoadResult, Percentile, ResourceUsage, Scenario
+    from dyno.records import LoadResult, PayloadKind, Percentile, ResourceUsage, Scenario
     from loadgen.progress import LoadProgress
 
 PLAIN_LINES = 20
@@ -80,8 +80,31 @@ def print_result(result: LoadResult) -> None:
     rows = [_row(entry, result.samples) for entry in result.percentiles]
     right = ("latency", "95 % interval", "samples")
     print_table(("percentile", *right), rows, right=right)
+    if result.payload_kinds:
+        print_kinds(result.payload_kinds)
     for line in _lines(result):
         click.echo(line)
+
+
+def print_kinds(kinds: Sequence[PayloadKind]) -> None:
+    """Print a line for each kind of payload."""
+    columns = ("payload", "share", "bodies", "bytes", "p50", "95 %", "p99", "95 %", "samples", "errors")
+    rows = [
+        (
+            kind.name,
+            f"{kind.share:.1%}",
+            str(kind.bodies),
+            str(kind.bytes_min)
+            if kind.bytes_min == kind.bytes_max
+            else f"{kind.bytes_min} to {kind.bytes_max}",
+            *_two(kind.percentiles, 50.0, kind.samples),
+            *_two(kind.percentiles, 99.0, kind.samples),
+            str(kind.samples),
+            str(kind.errors),
+        )
+        for kind in kinds
+    ]
+    print_table(columns, rows, right=columns[1:])
 
 
 def print_stages(result: LoadResult) -> None:
@@ -94,8 +117,8 @@ def print_stages(result: LoadResult) -> None:
             stage_name(stage.spec),
             f"{stage.throughput_rps.value:.4g}",
             f"{stage.throughput_rps.low:.4g} to {stage.throughput_rps.high:.4g}",
-            *_of_stage(stage, 50.0),
-            *_of_stage(stage, 99.0),
+            *_two(stage.percentiles, 50.0, stage.samples),
+            *_two(stage.percentiles, 99.0, stage.samples),
             str(stage.samples),
             str(stage.errors),
         )
@@ -104,9 +127,9 @@ def print_stages(result: LoadResult) -> None:
     print_table(columns, rows, right=columns[1:])
 
 
-def _of_stage(stage: LoadResult, percent: float) -> tuple[str, str]:
-    entry = next(each for each in stage.percentiles if each.percentile == percent)
-    _, latency, interval, _ = _row(entry, stage.samples)
+def _two(entries: Sequence[Percentile], percent: float, samples: int) -> tuple[str, str]:
+    entry = next(each for each in entries if each.percentile == percent)
+    _, latency, interval, _ = _row(entry, samples)
     return latency, interval
 
 

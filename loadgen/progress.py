@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+FAILED, CLOCK = -1, -2
+"""In the stream of ended requests, instead of a latency: it failed; all that had ended by then is written."""
+
 
 @dataclass(frozen=True)
 class LoadProgress:

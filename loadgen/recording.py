@@ -24,7 +24,7 @@ from __future__ import annotations
 import io
 import json
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,9 @@ class Recording:
     """Requests of the window without an end when the test was over; 0 unless the generator is overwhelmed."""
     window_s: float | None = None
     """How long the window was, where it could be longer than asked."""
+    payload_kind: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Which kind of payload each successful request had."""
+    failure_payload: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Recorder:
@@ -90,6 +93,7 @@ class Recorder:
         self.lost = 0
         self.start_us, self.latency_us, self.lag_us = array("q"), array("q"), array("q")
         self.failures = (array("q"), array("q"), array("q"))
+        self.payload_kind, self.failure_payload = array("q"), array("q")
         self._kinds: dict[tuple[int | None, str], tuple[int, FailureKind]] = {}
 
     @property
@@ -110,8 +114,9 @@ class Recorder:
         """A request starts (closed loop: is sent; open loop: is due)."""
         self.in_flight += self._in_window(start_ns)
 
-    def succeed(self, start_ns: int, end_ns: int, lag_ns: int = 0) -> None:
+    def succeed(self, start_ns: int, end_ns: int, lag_ns: int = 0, payload_kind: int = 0) -> None:
         """It has been answered."""
+        self.payload_kind.append(payload_kind)
         counts = self._in_window(start_ns)
         self.in_flight -= counts
         self.window_successes += counts
@@ -119,8 +124,9 @@ class Recorder:
         self.latency_us.append(max(1, (end_ns - start_ns + NS_PER_US // 2) // NS_PER_US))
         self.lag_us.append(max(0, lag_ns) // NS_PER_US)
 
-    def fail(self, start_ns: int, end_ns: int, failure: FailureKind) -> None:
+    def fail(self, start_ns: int, end_ns: int, failure: FailureKind, payload_kind: int = 0) -> None:
         """It has failed."""
+        self.failure_payload.append(payload_kind)
         self.in_flight -= self._in_window(start_ns)
         starts, latencies, kinds = self.failures
         starts.append((start_ns - self.start_ns) // NS_PER_US)
@@ -153,6 +159,8 @@ class Recorder:
             users=users,
             lost=self.lost + self.in_flight,
             window_s=(self.window_us[1] - self.window_us[0]) / US_PER_S,
+            payload_kind=_ints(self.payload_kind),
+            failure_payload=_ints(self.failure_payload),
         )
 
     def _in_window(self, start_ns: int) -> bool:

@@ -17,8 +17,10 @@ from dyno.procs import Child, python_module, start
 from dyno.records import LoadResult, LoadSpec, ResourceUsage, Stop
 from loadgen.caveats import Circumstances, caveats, stop_caveats
 from loadgen.endpoint import check_listening, endpoint_url, host_and_port, server_root
+from loadgen.kinds import payload_kinds
 from loadgen.mlperf import verdict
 from loadgen.payload import Payload
+from loadgen.payload_files import Mix, single
 from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, Plan, write_plan
 from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
 from loadgen.recording import Recording, load_recording
@@ -60,7 +62,7 @@ class _Seen:
 
 def run_load(
     spec: LoadSpec,
-    payload: Payload,
+    payload: Payload | Mix,
     *,
     trace_s: Sequence[float] = (),
     server_pid: int | None = None,
@@ -78,7 +80,8 @@ def run_load(
         ConfigError: the spec asks for no loop, both, or more than can be run; or `server_pid` is gone.
         LoadTestError: nothing listens, no request succeeded, or Locust ended before its time.
     """
-    spec = _checked(spec, payload)
+    mix = payload if isinstance(payload, Mix) else single(payload)
+    spec = _checked(spec, mix)
     if (spec.arrival == "trace") != bool(trace_s):
         raise ConfigError("arrivals of a trace need its times, and no others do")
     check_listening(spec.url)
@@ -86,15 +89,15 @@ def run_load(
     started_at = utc_now()
     with tempfile.TemporaryDirectory(prefix="dyno-load-") as folder:
         plan = Plan(spec=spec, folder=folder, pool=MAX_POOL, cpus=cpus)
-        with _start(plan, payload, trace_s) as child:
+        with _start(plan, mix, trace_s) as child:
             seen = _watch(child, plan, servers, on_progress)
             recording = load_recording(plan.recording_file)
     _check_alive(spec, servers, recording)
-    result = _result(spec, started_at, recording, seen.around)
+    result = _result(spec, started_at, recording, seen.around, mix)
     if not result.samples:
         raise LoadTestError(_no_success(spec, recording))
     stop = seen.stop or _usual_end(spec, result.window_s)
-    stages = tuple(_stages(result, recording, seen))
+    stages = tuple(_stages(result, recording, seen, mix))
     warnings = (*result.warnings, *stop_caveats(stop))
     scenario = verdict(spec, recording, result.window_s)
     return result.model_copy(
@@ -102,7 +105,7 @@ def run_load(
     )
 
 
-def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
+def _checked(spec: LoadSpec, mix: Mix) -> LoadSpec:
     kinds = (spec.users is not None, spec.staged, spec.rate_rps is not None)
     if sum(kinds) != 1 or sum(map(bool, (spec.phases, spec.stairs, spec.shape))) > 1:
         raise ConfigError(
@@ -123,7 +126,7 @@ def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
             f"a load test lasts at most {MAX_SECONDS:g} s, a request at most {MAX_TIMEOUT_S:g} s"
         )
     spec = _long_enough(spec)
-    filled = {"content_type": payload.content_type, "payload_bytes": len(payload.body)}
+    filled = {"content_type": mix.content_type, "payload_bytes": round(mix.mean_bytes)}
     return spec.model_copy(update={"url": endpoint_url(spec.url), **filled})
 
 
@@ -144,8 +147,8 @@ def _long_enough(spec: LoadSpec) -> LoadSpec:
     return spec.model_copy(update={"duration_s": window_s, "max_duration_s": None})
 
 
-def _start(plan: Plan, payload: Payload, trace_s: Sequence[float]) -> Child:
-    path = write_plan(plan, payload, trace_s)
+def _start(plan: Plan, mix: Mix, trace_s: Sequence[float]) -> Child:
+    path = write_plan(plan, mix, trace_s)
     open_loop = plan.spec.rate_rps is not None
     users = str(min(SPARE_USERS, plan.pool) if open_loop else _users(plan.spec, planned_stages(plan.spec))[0])
     command = python_module(
@@ -229,11 +232,11 @@ def _died(child: Child, *, ended: bool) -> str:
     return f"{what}; its last lines:\n{child.log_tail() or '(none)'}"
 
 
-def _stages(whole: LoadResult, recording: Recording, seen: _Seen) -> Iterator[LoadResult]:
+def _stages(whole: LoadResult, recording: Recording, seen: _Seen, mix: Mix) -> Iterator[LoadResult]:
     """Each stage as a test of its own; what went wrong in the generator as a whole is the whole's."""
     recording = replace(recording, lost=0, window_s=None)
     for stage, around in seen.stages:
-        yield _result(stage.spec(whole.spec), whole.started_at, recording, around, stage.start_s)
+        yield _result(stage.spec(whole.spec), whole.started_at, recording, around, mix, begin_s=stage.start_s)
 
 
 def _usual_end(spec: LoadSpec, window_s: float) -> Stop:
@@ -247,7 +250,13 @@ def _usual_end(spec: LoadSpec, window_s: float) -> Stop:
 
 
 def _result(
-    spec: LoadSpec, started_at: str, recording: Recording, around: Circumstances, begin_s: float = 0.0
+    spec: LoadSpec,
+    started_at: str,
+    recording: Recording,
+    around: Circumstances,
+    mix: Mix,
+    *,
+    begin_s: float = 0.0,
 ) -> LoadResult:
     window_s = spec.duration_s if recording.window_s is None else recording.window_s
     summary = summarise(recording, spec.model_copy(update={"duration_s": window_s}), begin_s)
@@ -256,6 +265,7 @@ def _result(
         started_at=started_at,
         spec=spec,
         window_s=window_s,
+        payload_kinds=payload_kinds(spec, recording, window_s, mix),
         server=groups.get("server"),
         generator=groups.get("generator", ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0)),
         host=host_facts(),

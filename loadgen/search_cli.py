@@ -12,6 +12,7 @@ from dyno.errors import ConfigError
 from dyno.records import LoadResult, LoadSpec, write_record
 from loadgen.mlperf import PERCENTILES, SERVER, within_needed
 from loadgen.payload import Payload
+from loadgen.payload_files import Mix
 from loadgen.run import run_load
 from loadgen.search import RateSearch, RateStep, find_rate, parse_limits, samples_needed
 
@@ -23,7 +24,7 @@ EARLY_STOPPING_SHARE = 4
 
 def search(
     spec: LoadSpec,
-    payload: Payload,
+    payload: Payload | Mix,
     limit_texts: tuple[str, ...],
     *,
     precision: float,

@@ -15,13 +15,12 @@ import numpy as np
 from dyno.files import write_text
 from dyno.records import Estimate, LoadSpec, Stop
 from loadgen.intervals import SLICES, Ints, throughput_estimate
+from loadgen.progress import CLOCK, FAILED
 from loadgen.recording import US_PER_S
 from loadgen.shapes import Stage
 from loadgen.stop_rules import Evidence, Rule, flat, met, parse_rules
 from loadgen.summary import slice_numbers
 
-FAILED, CLOCK = -1, -2
-"""Instead of a latency: the request failed; all that had ended by then is written."""
 MORE = 1.02
 """It looks again when so many times as many requests have ended, or a stage is over."""
 

@@ -14,9 +14,10 @@ from gevent.event import Event
 from dyno.units import US_PER_MS
 from loadgen.arrivals import arrivals
 from loadgen.locustfiles.crowd import Crowd, course_of, failed
-from loadgen.locustfiles.sender import NS_PER_S, headers_for, now_ns, sleep_until
+from loadgen.locustfiles.sender import NS_PER_S, now_ns, sleep_until
 from loadgen.locustfiles.stream import Stream
-from loadgen.payload import Payload
+from loadgen.payload_files import Draw
+from loadgen.payload_store import load_mix
 from loadgen.plan import START_LEAD_S, Plan
 from loadgen.progress import Closing, Finished, LoadProgress, Started, Wanted, append_event
 from loadgen.recording import US_PER_S, FailureKind, Recorder, save_recording
@@ -33,8 +34,7 @@ class Run:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.spec = plan, plan.spec
-        self.payload = Payload(plan.payload_file.read_bytes(), plan.spec.content_type)
-        self.headers = headers_for(self.payload)
+        self.draw = Draw(load_mix(plan.payload_file, plan.payload_index), plan.spec.seed)
         self.recorder = Recorder(plan.spec.warmup_s, plan.spec.longest_s)
         self.timeout_ns = int(plan.spec.timeout_s * NS_PER_S)
         self.total_s = plan.spec.warmup_s + plan.spec.duration_s
@@ -55,12 +55,14 @@ class Run:
         self._last_due_ns = self.recorder.start_ns + int(next(self._due_s) * NS_PER_S)
         return self._last_due_ns
 
-    def finish(self, start_ns: int, ended_ns: int, failure: FailureKind | None, lag_ns: int = 0) -> None:
-        """Record a request that has ended."""
+    def finish(
+        self, start_ns: int, ended_ns: int, failure: FailureKind | None, *, kind: int, lag_ns: int = 0
+    ) -> None:
+        """Record a request that has ended; `kind` is that of its payload."""
         if failure is None:
-            self.recorder.succeed(start_ns, ended_ns, lag_ns)
+            self.recorder.succeed(start_ns, ended_ns, lag_ns, kind)
             return
-        self.recorder.fail(start_ns, ended_ns, failure)
+        self.recorder.fail(start_ns, ended_ns, failure, kind)
         if self.recorder.errors >= GIVE_UP_AFTER and not self.recorder.successes:
             self._given_up.set()
             self._halted.set()

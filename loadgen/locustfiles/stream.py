@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from loadgen.progress import CLOCK, FAILED
 from loadgen.recording import Recorder
-from loadgen.stop_watch import CLOCK, FAILED
 
 
 class Stream:
