@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,11 +119,18 @@ def _measure(endpoint: Endpoint, workload: Workload, measured: _Measured, on_loa
         outcome = _load(endpoint, spec, workload.payload, on_load)
         if isinstance(outcome, LoadResult):
             measured.points += outcome.stages or (outcome,)
+            measured.notes += tuple(_ended_early(outcome))
         else:
             failures.append(f"not measured with {level_name(spec)}: {outcome}")
     if not measured.points:
         raise LoadTestError("; ".join(failures))
     measured.notes += tuple(failures)
+
+
+def _ended_early(found: LoadResult) -> Iterator[str]:
+    """Say which rule of the job ended a load test."""
+    if found.stop is not None and found.stop.rule in found.spec.stop_when:
+        yield f"{level_name(found.spec)}: ended by {found.stop.rule}: {found.stop.why}"
 
 
 def _load(

@@ -91,6 +91,7 @@ def test_as_many_are_discarded_as_loadgen_discarded_in_published_results(
 def test_large_numbers_stay_near_the_normal_approximation() -> None:
     # n (1 - p) - 2.326 sqrt(n p (1 - p)) of ten million at p99: 99,268.
     over = most_over(10_000_000, 0.99)
+    assert over is not None
     assert over == pytest.approx(100_000 - 2.326 * math.sqrt(99_000), abs=3)
     assert within_needed(over, 0.99) + over <= 10_000_000 < within_needed(over + 1, 0.99) + over + 1
 
