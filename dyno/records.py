@@ -223,6 +223,9 @@ class TimelinePoint(Record):
     p50_ms: float | None
     p99_ms: float | None
     warmup: bool
+    users: int | None = Field(
+        default=None, description="at the end of the second, where their number changes; None: it does not"
+    )
     steady: bool | None = Field(
         default=None, description="whether latency had settled; None: never, or unknown"
     )

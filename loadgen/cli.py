@@ -233,6 +233,8 @@ def load_command(
     staged = [text for text in (phases_text, stairs_text, shape_text) if text is not None]
     closed = len(staged) + (users is not None)
     _one_loop(closed, opened=rate_rps is not None or trace_path is not None)
+    if (phases_text or stairs_text) and (min_samples or _given("duration_s")):
+        raise click.UsageError("Phases and stairs say how long they last: no --duration, no --min-samples.")
     if min_samples and max_duration_s < duration_s:
         raise click.UsageError("--max-duration is shorter than --duration.")
     if bool(limit_texts) != (find_rate or scenario == "Server"):
@@ -310,12 +312,16 @@ def _one_loop(closed: int, *, opened: bool) -> None:
 
 def _duration_s(duration_s: float, *, shape: bool, mlperf: bool) -> float:
     """A shape ends of itself, and MLPerf has its own rule: their windows have other defaults."""
-    source = click.get_current_context().get_parameter_source("duration_s")
-    if source is not ParameterSource.DEFAULT:
+    if _given("duration_s"):
         return duration_s
     if shape:
         return SHAPE_DURATION_S
     return MLPERF_DURATION_S if mlperf else duration_s
+
+
+def _given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not ParameterSource.DEFAULT
 
 
 def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSpec:

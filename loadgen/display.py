@@ -65,8 +65,9 @@ def phase(state: LoadProgress) -> str:
 
 def numbers(state: LoadProgress) -> str:
     """Word the last second of a load test, and the time left."""
+    users = "" if state.users is None else f"{state.users} user{'' if state.users == 1 else 's'}, "
     return (
-        f"{state.rate_rps:.1f} req/s, p50 {_ms(state.p50_ms)}, p99 {_ms(state.p99_ms)}, "
+        f"{users}{state.rate_rps:.1f} req/s, p50 {_ms(state.p50_ms)}, p99 {_ms(state.p99_ms)}, "
         f"{state.errors} errors, {short_duration(state.seconds_left)} left"
     )
 

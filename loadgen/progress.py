@@ -27,6 +27,8 @@ class LoadProgress:
     p50_ms: float | None
     """Since the last report; None when nothing succeeded."""
     p99_ms: float | None
+    users: int | None = None
+    """Where their number changes."""
 
     @property
     def seconds_left(self) -> float:

@@ -55,7 +55,7 @@ class _Seen:
     """What was seen around a test, and around each of its stages."""
 
     around: Circumstances
-    stages: tuple[tuple[Stage, Circumstances], ...] = ()
+    watch: StageWatch
     stop: Stop | None = None
     """The rule that ended it before its time."""
 
@@ -97,11 +97,14 @@ def run_load(
     if not result.samples:
         raise LoadTestError(_no_success(spec, recording))
     stop = seen.stop or _usual_end(spec, result.window_s)
-    stages = tuple(_stages(result, recording, seen, mix))
-    warnings = (*result.warnings, *stop_caveats(stop))
-    scenario = verdict(spec, recording, result.window_s)
     return result.model_copy(
-        update={"stop": stop, "stages": stages, "warnings": warnings, "scenario": scenario}
+        update={
+            "stop": stop,
+            "stages": tuple(_stages(result, recording, seen, mix)),
+            "timeline": seen.watch.with_users(result.timeline),
+            "warnings": (*result.warnings, *stop_caveats(stop)),
+            "scenario": verdict(spec, recording, result.window_s),
+        }
     )
 
 
@@ -185,7 +188,7 @@ def _watch(child: Child, plan: Plan, servers: tuple[int, ...], on_progress: OnPr
                     on_progress(event)
                 elif isinstance(event, Finished) and sampler:
                     around = _circumstances(plan.spec, sampler.stop(), shared, servers)
-                    return _Seen(around, tuple(stages.seen(around)), rules.stop)
+                    return _Seen(around, stages, rules.stop)
             stages.look()
             rules.look(stages.so_far())
             if ended or time.monotonic() > end_by:
@@ -235,8 +238,10 @@ def _died(child: Child, *, ended: bool) -> str:
 def _stages(whole: LoadResult, recording: Recording, seen: _Seen, mix: Mix) -> Iterator[LoadResult]:
     """Each stage as a test of its own; what went wrong in the generator as a whole is the whole's."""
     recording = replace(recording, lost=0, window_s=None)
-    for stage, around in seen.stages:
-        yield _result(stage.spec(whole.spec), whole.started_at, recording, around, mix, begin_s=stage.start_s)
+    for stage, around in seen.watch.seen(seen.around):
+        spec = stage.spec(whole.spec)
+        found = _result(spec, whole.started_at, recording, around, mix, begin_s=stage.start_s)
+        yield found.model_copy(update={"timeline": seen.watch.with_users(found.timeline)})
 
 
 def _usual_end(spec: LoadSpec, window_s: float) -> Stop:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from dyno.errors import ConfigError
-from dyno.records import LoadSpec
+from dyno.records import LoadSpec, TimelinePoint
 from loadgen.caveats import Circumstances
-from loadgen.progress import Closing, Event, Failed, Started, Wanted
+from loadgen.progress import Closing, Event, Failed, LoadProgress, Started, Wanted
 from loadgen.shapes import SHORTEST_STAGE_S, Stage, cut, planned_stages, stages_of_shape
 from loadgen.usage import UsageSampler, WindowUsage
 
@@ -29,6 +29,8 @@ class StageWatch:
     def __init__(self, spec: LoadSpec, make: MakeSampler) -> None:
         self._make, self._planned = make, planned_stages(spec)
         self._wishes: list[tuple[float, int]] = []
+        self._users: dict[int, int] = {}
+        """As reported at the end of each second."""
         self._samplers: dict[float, UsageSampler] = {}
         self._start_s, self._end_s = math.inf, math.inf
         """On the clock time.monotonic."""
@@ -41,6 +43,8 @@ class StageWatch:
         """
         if isinstance(event, Started):
             self._start_s = event.start_monotonic_ns / NS_PER_S
+        elif isinstance(event, LoadProgress) and event.users is not None:
+            self._users[max(0, round(event.elapsed_s) - 1)] = event.users
         elif isinstance(event, Wanted):
             self._end_last(self._start_s + event.elapsed_s)
             self._wishes.append((event.elapsed_s, event.users))
@@ -73,6 +77,14 @@ class StageWatch:
         end_s, readings = self._end_s - self._start_s, self.stop()
         for stage in cut(self._stages(end_s), end_s):
             yield stage, replace(around, usage=readings.get(stage.start_s))
+
+    def with_users(self, timeline: Sequence[TimelinePoint]) -> tuple[TimelinePoint, ...]:
+        """Say in a time line how many users there were; a second without a report has those before it."""
+        users, found = None, []
+        for point in timeline:
+            users = self._users.get(point.second, users)
+            found.append(point.model_copy(update={"users": users}))
+        return tuple(found)
 
     def _stages(self, end_s: float) -> tuple[Stage, ...]:
         return self._planned or stages_of_shape(self._wishes, end_s)

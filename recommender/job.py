@@ -108,6 +108,9 @@ class Load(Record):
         ]
         if len(kinds) > 1:
             raise ValueError(f"{' and '.join(kinds)} exclude each other: give one")
+        lengths = sorted({"duration_s", "min_samples", "max_duration_s"} & self.model_fields_set)
+        if lengths and kinds and kinds[0] in ("phases", "stairs"):
+            raise ValueError(f"{kinds[0]} say how long they last: leave out {' and '.join(lengths)}")
         return self
 
     @model_validator(mode="after")

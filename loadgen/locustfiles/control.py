@@ -171,6 +171,7 @@ class Run:
             rate_rps=len(fresh) * NS_PER_S / max(1, now - self._reported_ns),
             p50_ms=fresh[len(fresh) // 2] / US_PER_MS if fresh else None,
             p99_ms=fresh[len(fresh) * 99 // 100] / US_PER_MS if fresh else None,
+            users=self.crowd.alive if self.crowd else None,
         )
         self._reported_ns, self._reported_successes = now, successes
         append_event(self.plan.progress_file, progress)

@@ -96,6 +96,14 @@ def test_the_time_line_of_a_stage_is_its_own(runs: dict[str, Future[LoadResult]]
     assert [point.second for point in result.timeline] == [0, 1, 2, 3, 4, 5, 6]
 
 
+def test_the_time_line_says_how_many_users_there_were(runs: dict[str, Future[LoadResult]]) -> None:
+    users = [point.users for point in runs["stairs"].result().timeline]
+    assert users[0] == 3
+    assert users[-1] == 6
+    assert sorted(users, key=str) == users
+    assert [point.users for point in runs["stairs"].result().stages[1].timeline][-1] == 6
+
+
 def test_a_shape_of_the_users_own_is_run_until_it_returns_none(runs: dict[str, Future[LoadResult]]) -> None:
     result = runs["shape"].result()
     assert [stage.spec.users for stage in result.stages] == [2, 8]

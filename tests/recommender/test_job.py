@@ -104,6 +104,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
             ":1: load: users and stairs exclude each other: give one",
         ),
         (
+            "load:\n  stairs: {steps: 2, users_per_step: 1, step_s: 9}\n  duration_s: 5\n",
+            ":1: load: stairs say how long they last: leave out duration_s",
+        ),
+        ("load:\n  stop_when: [p99<5ms]\n", ":1: load: stop rule 'p99<5ms': expected p99>50ms"),
+        ("load:\n  stop_when: [flat]\n", ":1: load: flat: flat needs a number of users that grows"),
+        (
             "load:\n  phases:\n    - {initial_users: 0, duration_s: 9}\n",
             ":3: load.phases.0.initial_users: should be greater than or equal to 1, found 0",
         ),
