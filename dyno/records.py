@@ -105,8 +105,8 @@ class LoadSpec(Record):
         default="", description="which part of a longer test this is, where `users` does not say it"
     )
     rate_rps: float | None = Field(default=None, description="open loop: arrivals a second")
-    scenario: Literal["", "SingleStream", "MultiStream", "Server", "Offline"] = Field(
-        default="", description="the MLPerf scenario that the load follows"
+    scenario: Literal["SingleStream", "MultiStream", "Server", "Offline"] | None = Field(
+        default=None, description="the MLPerf scenario that the load follows"
     )
     samples_per_query: int = Field(
         default=1,

@@ -136,12 +136,12 @@ def scenario_spec(spec: LoadSpec, name: str, *, bound_ms: float | None) -> LoadS
 
 def verdict(spec: LoadSpec, recording: Recording, window_s: float) -> Scenario | None:
     """Give the scenario's metric and say whether the rules are met; None for a load that is no scenario."""
-    if not spec.scenario:
+    if spec.scenario is None:
         return None
     found = queries_of(spec, recording, window_s)
     if spec.scenario == SERVER:
         return _server(spec, found)
-    return _offline(found) if spec.scenario == OFFLINE else _stream(spec, found)
+    return _offline(found) if spec.scenario == OFFLINE else _stream(spec.scenario, found)
 
 
 def queries_of(spec: LoadSpec, recording: Recording, window_s: float) -> Queries:
@@ -155,8 +155,8 @@ def queries_of(spec: LoadSpec, recording: Recording, window_s: float) -> Queries
     return Queries(latency_us, int(failed.sum()), window_s, last_us / US_PER_S)
 
 
-def _stream(spec: LoadSpec, found: Queries) -> Scenario:
-    percentile = PERCENTILES[spec.scenario]
+def _stream(name: str, found: Queries) -> Scenario:
+    percentile = PERCENTILES[name]
     estimate, discarded = estimate_us(found, percentile)
     needed = within_needed(1, percentile) + 1
     reasons = []
@@ -164,9 +164,9 @@ def _stream(spec: LoadSpec, found: Queries) -> Scenario:
         reasons.append(f"early stopping needs {needed} queries, there were {found.number}")
     elif estimate is None:
         reasons.append(f"{found.failed} of {found.number} queries failed: more than the rule discards")
-    what = "queries of 8 samples" if spec.scenario == MULTI_STREAM else "queries"
+    what = "queries of 8 samples" if name == MULTI_STREAM else "queries"
     return Scenario(
-        name=spec.scenario,
+        name=name,
         metric=f"{100 * percentile:g}th percentile latency of {what}, by early stopping",
         unit="ms",
         value=None if estimate is None else estimate / US_PER_MS,
