@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from dyno.records import Fidelity, InstanceType, LoadSpec, TensorSpec
 from loadgen.payload import payload_for
 from loadgen.progress import LoadProgress
@@ -69,6 +71,7 @@ def test_a_trial_has_its_load_test_and_leaves_nothing_running(tmp_path: Path) ->
     assert not processes_naming(tmp_path)
 
 
+@pytest.mark.slow
 def test_each_step_of_stairs_is_a_load_level_and_a_rule_that_ended_them_is_noted(tmp_path: Path) -> None:
     load = Load.model_validate(
         {
