@@ -183,7 +183,7 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "limit_texts",
     multiple=True,
     metavar="NAME=NUMBER",
-    help="With --find-rate: e.g. p99_ms=50; p50_ms to p99.9_ms, and error_rate (default 0.01).",
+    help="With --find-rate, --scenario Server: e.g. p99_ms=50; p50_ms to p99.9_ms, error_rate (0.01).",
 )
 @click.option(
     "--precision",
