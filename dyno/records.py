@@ -73,12 +73,50 @@ class Percentile(Record):
     high_ms: float | None = Field(description="upper end; None when no sample is high enough to bound it")
 
 
+class Phase(Record):
+    """A stretch of a closed loop whose users grow in number, as in SageMaker's PHASES, without its limits."""
+
+    initial_users: int = Field(ge=1, le=10_000, description="users who are there when it begins")
+    spawn_per_min: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="users who join them each minute"
+    )
+    duration_s: float = Field(gt=0, le=86_400, allow_inf_nan=False, description="how long it lasts")
+
+
+class Stairs(Record):
+    """A closed loop that gets more users step by step, as in SageMaker's STAIRS, without its limits."""
+
+    steps: int = Field(ge=1, le=1000, description="how many steps there are")
+    users_per_step: int = Field(
+        ge=1, le=10_000, description="users who join at each step; the first has them"
+    )
+    step_s: float = Field(gt=0, le=86_400, allow_inf_nan=False, description="how long each step lasts")
+
+
 class LoadSpec(Record):
-    """What was sent: a closed loop of `users`, or an open loop at `rate_rps`; never both."""
+    """What was sent: a closed loop (`users`, `phases`, `stairs` or `shape`) or an open one (`rate_rps`)."""
 
     url: str
     users: int | None = Field(default=None, description="closed loop: users who wait for each answer")
+    phases: tuple[Phase, ...] = Field(default=(), description="closed loop: users that grow in number")
+    stairs: Stairs | None = Field(default=None, description="closed loop: more users step by step")
+    shape: str = Field(default="", description="closed loop: FILE:CLASS of a LoadTestShape of the user's own")
+    stage: str = Field(
+        default="", description="which part of a longer test this is, where `users` does not say it"
+    )
     rate_rps: float | None = Field(default=None, description="open loop: arrivals a second")
+    scenario: Literal["SingleStream", "MultiStream", "Server", "Offline"] | None = Field(
+        default=None, description="the MLPerf scenario that the load follows"
+    )
+    samples_per_query: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="requests sent at once, which count as one that ends with the last",
+    )
+    latency_bound_ms: float | None = Field(
+        default=None, gt=0, description="scenario Server: its bound of p99"
+    )
     arrival: Literal["constant", "poisson", "gamma", "trace"] = Field(
         default="poisson", description="open loop only"
     )
@@ -94,15 +132,25 @@ class LoadSpec(Record):
     max_duration_s: float | None = Field(
         default=None, gt=0, description="the longest window for min_samples; None: duration_s, no longer"
     )
+    stop_when: tuple[str, ...] = Field(
+        default=(), description="rules that end the test before its time, e.g. p99>50ms"
+    )
     timeout_s: float = Field(default=30.0, gt=0, description="a request that takes longer is an error")
     seed: int = 0
     content_type: str = "application/x-npy"
-    payload_bytes: int = Field(default=0, description="size of one request body")
+    payload_bytes: int = Field(
+        default=0, description="size of one request body; of a mix the mean, by weight"
+    )
 
     @property
     def longest_s(self) -> float:
         """Longest that the measured window may last."""
         return max(self.duration_s, self.max_duration_s or 0.0)
+
+    @property
+    def staged(self) -> bool:
+        """Whether the number of users changes during the test."""
+        return bool(self.phases or self.stairs or self.shape)
 
 
 class ResourceUsage(Record):
@@ -179,6 +227,51 @@ class ErrorGroup(Record):
     count: int
 
 
+class PayloadKind(Record):
+    """One kind of request body in a mix, and its own latencies over the window."""
+
+    name: str
+    share: float = Field(description="its share of the requests, as asked for")
+    bodies: int = Field(description="different bodies of this kind, sent one after another")
+    bytes_min: int = Field(description="size of the smallest of them")
+    bytes_max: int
+    samples: int
+    errors: int
+    mean_ms: float | None
+    percentiles: tuple[Percentile, ...]
+
+
+class Stop(Record):
+    """What ended a load test."""
+
+    rule: str = Field(description="the stop rule; else duration, min_samples or shape")
+    why: str = Field(default="", description="what was seen, in words")
+    at_s: float = Field(
+        description="when it was seen, from the start of the test; the window ends a little later"
+    )
+    looks: int = Field(default=0, description="how often the rules were looked at")
+
+
+class Scenario(Record):
+    """What MLPerf's rules make of a load test that follows one of its scenarios."""
+
+    name: str
+    metric: str = Field(description="what `value` is, in words")
+    unit: Literal["ms", "samples/s"]
+    value: float | None = Field(description="None where the queries are too few to say it")
+    queries: int = Field(description="queries of the window, failed ones included")
+    needed_queries: int = Field(description="the least that the rules ask for, given what was seen")
+    over_latency: int | None = Field(description="Server: queries over the latency bound, or failed")
+    discarded: int | None = Field(description="streams: slowest queries that the estimate leaves out")
+    duration_met: bool = Field(description="whether it lasted the 600 s that the rules ask for")
+    reasons: tuple[str, ...] = Field(description="why the metric does not stand, the duration left aside")
+
+    @property
+    def valid(self) -> bool:
+        """Whether the rules are met."""
+        return self.duration_met and not self.reasons
+
+
 class TimelinePoint(Record):
     """One second of the run, warm-up included (`warmup` says so)."""
 
@@ -188,6 +281,9 @@ class TimelinePoint(Record):
     p50_ms: float | None
     p99_ms: float | None
     warmup: bool
+    users: int | None = Field(
+        default=None, description="at the end of the second, where their number changes; None: it does not"
+    )
     steady: bool | None = Field(
         default=None, description="whether latency had settled; None: never, or unknown"
     )
@@ -225,6 +321,12 @@ class LoadResult(Record):
     )
     histogram: str = Field(description="HDR histogram of latency in microseconds, V2 compressed, base64")
     timeline: tuple[TimelinePoint, ...] = ()
+    payload_kinds: tuple[PayloadKind, ...] = Field(default=(), description="each kind of a mix of payloads")
+    scenario: Scenario | None = Field(default=None, description="of a load that follows an MLPerf scenario")
+    stop: Stop | None = Field(default=None, description="what ended the test; None for a stage of one")
+    stages: tuple[LoadResult, ...] = Field(
+        default=(), description="each phase or step as a result of its own; the fields above are of the whole"
+    )
     server: ResourceUsage | None = Field(description="None when the server is on another host")
     generator: ResourceUsage
     machine: MachineUsage | None = Field(
@@ -328,6 +430,7 @@ class Row(Record):
     settings: ServerSettings
     users: int | None = Field(description="load level the row was taken at")
     rate_rps: float | None
+    stage: str = Field(default="", description="the phase, where `users` does not say the load level")
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None

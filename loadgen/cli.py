@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from dyno.console import say
 from dyno.cores import parse_cores
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dyno.records import LoadResult, LoadSpec
     from loadgen.fleet import Workers
     from loadgen.payload import Payload
+    from loadgen.payload_files import Mix
 
 
 class _Seconds(click.FloatRange):
@@ -29,6 +31,9 @@ class _Seconds(click.FloatRange):
 
 
 EXIT_INVALID = 1
+MLPERF_DURATION_S = 600.0
+SHAPE_DURATION_S = 3600.0
+"""The longest window of a shape that does not end of itself, unless --duration says another."""
 
 
 def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -49,6 +54,29 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--users",
     type=click.IntRange(1, 10_000),
     help="Closed loop: users who wait for each answer (default: 1).",
+)
+@click.option(
+    "--scenario",
+    type=click.Choice(["SingleStream", "MultiStream", "Server", "Offline"]),
+    help="An MLPerf scenario and its rules, over 600 s unless --duration says less; Server: --rate, --limit.",
+)
+@click.option(
+    "--phases",
+    "phases_text",
+    metavar="USERS:PER_MINUTE:SECONDS[,...]",
+    help="Closed loop: each phase begins with USERS, and PER_MINUTE join them; e.g. 1:2:120,4:0:60.",
+)
+@click.option(
+    "--stairs",
+    "stairs_text",
+    metavar="steps=N,users=N,seconds=S",
+    help="Closed loop: as many more users at each step, which lasts so many seconds.",
+)
+@click.option(
+    "--shape",
+    "shape_text",
+    metavar="FILE.py:CLASS",
+    help="Closed loop: users as a LoadTestShape of your own says, until its tick() returns None.",
 )
 @click.option(
     "--rate",
@@ -85,7 +113,7 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     type=_Seconds(min=0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Seconds measured, after the warm-up.",
+    help="Seconds measured, after the warm-up; of a --shape, the most (default: an hour).",
 )
 @click.option(
     "--min-samples",
@@ -102,6 +130,13 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="The longest window for --min-samples, in seconds.",
 )
 @click.option(
+    "--stop-when",
+    "stop_texts",
+    multiple=True,
+    metavar="RULE[,...]",
+    help="End the test before its time: p99>50ms, errors>1%, requests>=10000, p99_width<5%, flat.",
+)
+@click.option(
     "--timeout",
     "timeout_s",
     type=_Seconds(min=0, min_open=True),
@@ -111,9 +146,14 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )
 @click.option(
     "--payload",
-    "payload_path",
-    type=click.Path(path_type=Path),
-    help="Request body (default: random tensors for the inputs that the server declares).",
+    "payload_text",
+    metavar="PATH[=WEIGHT,...]",
+    help="Request bodies: files, or folders of them (default: random tensors for the server's inputs).",
+)
+@click.option(
+    "--rows",
+    is_flag=True,
+    help="Each row (first axis) of the .npy and .npz files of --payload is a request of its own.",
 )
 @click.option("--content-type", help="Content type of --payload (default: by the file's ending).")
 @click.option(
@@ -168,7 +208,7 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "limit_texts",
     multiple=True,
     metavar="NAME=NUMBER",
-    help="With --find-rate: e.g. p99_ms=50; p50_ms to p99.9_ms, and error_rate (default 0.01).",
+    help="With --find-rate, --scenario Server: e.g. p99_ms=50; p50_ms to p99.9_ms, error_rate (0.01).",
 )
 @click.option(
     "--precision",
@@ -183,6 +223,10 @@ def load_command(
     *,
     url: str,
     users: int | None,
+    scenario: str | None,
+    phases_text: str | None,
+    stairs_text: str | None,
+    shape_text: str | None,
     rate_rps: float | None,
     arrival: Literal["poisson", "constant", "gamma"],
     burstiness: float,
@@ -191,8 +235,10 @@ def load_command(
     duration_s: float,
     min_samples: int,
     max_duration_s: float,
+    stop_texts: tuple[str, ...],
     timeout_s: float,
-    payload_path: Path | None,
+    payload_text: str | None,
+    rows: bool,
     content_type: str | None,
     seed: int,
     output: Path | None,
@@ -213,43 +259,54 @@ def load_command(
     URL is a running endpoint, e.g. http://127.0.0.1:8080; without a path it gets /invocations. The default is
     a closed loop with one user; --rate makes it an open loop, where latency counts from the scheduled send.
     """
-    if users is not None and (rate_rps is not None or trace_path is not None):
-        raise click.UsageError(
-            "--users makes a closed loop, --rate or --trace an open one: give one of them."
-        )
+    staged = [text for text in (phases_text, stairs_text, shape_text) if text is not None]
+    closed = len(staged) + (users is not None)
+    _one_loop(closed, opened=rate_rps is not None or trace_path is not None)
+    if (phases_text or stairs_text) and (min_samples or _given("duration_s")):
+        raise click.UsageError("Phases and stairs say how long they last: no --duration, no --min-samples.")
     if min_samples and max_duration_s < duration_s:
         raise click.UsageError("--max-duration is shorter than --duration.")
-    if bool(limit_texts) != find_rate:
-        raise click.UsageError("--find-rate and --limit belong together.")
-    if find_rate and (users is not None or trace_path is not None or samples_file is not None):
+    if bool(limit_texts) != (find_rate or scenario == "Server"):
+        raise click.UsageError("--limit belongs to --find-rate and to --scenario Server, which need it.")
+    if find_rate and (closed or trace_path is not None or samples_file is not None):
         raise click.UsageError("--find-rate searches an open loop's rate: no --users, --trace or --samples.")
     fleet = _workers(workers, expect_workers, master_bind, searching=find_rate)
-    if content_type is not None and payload_path is None:
-        raise click.UsageError("--content-type needs --payload.")
+    if (content_type is not None or rows) and payload_text is None:
+        raise click.UsageError("--content-type and --rows need --payload.")
     from dyno.records import LoadSpec, write_record
     from loadgen.arrivals import read_trace, trace_rate
     from loadgen.display import live_progress
     from loadgen.endpoint import endpoint_url
     from loadgen.run import run_load
+    from loadgen.shapes import parse_phases, parse_shape, parse_stairs
+    from loadgen.stop_rules import parse_rules
 
     trace_s = read_trace(trace_path) if trace_path else ()
     if trace_s and rate_rps is None:
         rate_rps = trace_rate(trace_s)
     spec = LoadSpec(
         url=endpoint_url(url),
-        users=users if rate_rps is not None else users or 1,
+        users=users if rate_rps is not None or staged or scenario is not None else users or 1,
+        phases=parse_phases(phases_text) if phases_text is not None else (),
+        stairs=parse_stairs(stairs_text) if stairs_text is not None else None,
+        shape=parse_shape(shape_text) if shape_text is not None else "",
         rate_rps=rate_rps,
         arrival="trace" if trace_s else arrival,
         burstiness=burstiness if arrival == "gamma" and not trace_s else 1.0,
         trace=trace_path.name if trace_path else "",
         warmup_s=warmup_s,
-        duration_s=duration_s,
+        duration_s=_duration_s(
+            duration_s, shape=shape_text is not None, mlperf=scenario is not None and not find_rate
+        ),
         min_samples=min_samples,
         max_duration_s=max_duration_s if min_samples else None,
+        stop_when=tuple(rule.text for rule in parse_rules(stop_texts)),
         timeout_s=timeout_s,
         seed=seed,
     )
-    payload = _payload(spec, payload_path, content_type)
+    if scenario is not None:
+        spec = _scenario(spec, scenario, limit_texts)
+    payload = _payload(spec, payload_text, content_type, rows=rows)
     if find_rate:
         from loadgen.search_cli import search
 
@@ -297,12 +354,44 @@ def _workers(local: int, remote: int, bind: str | None, *, searching: bool) -> W
     return Workers(local, remote, host, port)
 
 
-def _payload(spec: LoadSpec, path: Path | None, content_type: str | None) -> Payload:
-    from loadgen.payload import payload_from_file
+def _one_loop(closed: int, *, opened: bool) -> None:
+    if closed and opened:
+        raise click.UsageError(
+            "--users, --phases, --stairs and --shape make a closed loop, --rate or --trace an open one: "
+            "give one of them."
+        )
+    if closed > 1:
+        raise click.UsageError("--users, --phases, --stairs and --shape exclude each other.")
+
+
+def _duration_s(duration_s: float, *, shape: bool, mlperf: bool) -> float:
+    """A shape ends of itself, and MLPerf has its own rule: their windows have other defaults."""
+    if _given("duration_s"):
+        return duration_s
+    if shape:
+        return SHAPE_DURATION_S
+    return MLPERF_DURATION_S if mlperf else duration_s
+
+
+def _given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not ParameterSource.DEFAULT
+
+
+def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSpec:
+    from loadgen.mlperf import scenario_spec
+    from loadgen.search import parse_limits
+
+    limits = parse_limits(limit_texts) if limit_texts else {}
+    return scenario_spec(spec, name, bound_ms=limits.get("p99_ms"))
+
+
+def _payload(spec: LoadSpec, text: str | None, content_type: str | None, *, rows: bool) -> Payload | Mix:
+    from loadgen.payload_files import read_mix
     from loadgen.signature import payload_from_server
 
-    if path is not None:
-        return payload_from_file(path, content_type)
+    if text is not None:
+        return read_mix(text, content_type, rows=rows)
     return payload_from_server(spec.url, spec.seed)
 
 

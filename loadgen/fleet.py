@@ -128,9 +128,11 @@ def plan_pool(workers: Workers, most: int = MAX_POOL) -> int:
     return max(SPARE_USERS, most // workers.number) if workers.distributed else most
 
 
-def launch(plan: Plan, plan_file: Path, workers: Workers, stack: ExitStack) -> Fleet:
-    """Start the processes; leaving `stack` ends them."""
-    users = plan.spec.users or min(SPARE_USERS, plan.pool) * workers.number
+def launch(
+    plan: Plan, plan_file: Path, workers: Workers, stack: ExitStack, *, first_users: int | None
+) -> Fleet:
+    """Start the processes; leaving `stack` ends them. `first_users` is None in an open loop."""
+    users = first_users or min(SPARE_USERS, plan.pool) * workers.number
     port = str(workers.port if workers.port is not None else free_port())
     command = locust("--headless", "--users", str(users), "--spawn-rate", str(users))
     command += ["--host", server_root(plan.spec.url)]

@@ -92,6 +92,9 @@ class Recording:
     host: str = ""
     """The machine of the generator's process."""
     pid: int = 0
+    payload_kind: Ints = field(default_factory=_nothing)
+    """Which kind of payload each successful request had."""
+    failure_payload: Ints = field(default_factory=_nothing)
 
 
 class Recorder:
@@ -110,6 +113,7 @@ class Recorder:
         self.start_us, self.latency_us, self.lag_us = array("q"), array("q"), array("q")
         self.status = array("q")
         self.failures = (array("q"), array("q"), array("q"), array("q"))
+        self.payload_kind, self.failure_payload = array("q"), array("q")
         self._kinds: dict[tuple[int | None, str], tuple[int, FailureKind]] = {}
 
     @property
@@ -130,8 +134,11 @@ class Recorder:
         """A request starts (closed loop: is sent; open loop: is due)."""
         self.in_flight += self._in_window(start_ns)
 
-    def succeed(self, start_ns: int, end_ns: int, lag_ns: int = 0, status: int = 200) -> None:
+    def succeed(
+        self, start_ns: int, end_ns: int, lag_ns: int = 0, *, status: int = 200, payload_kind: int = 0
+    ) -> None:
         """It has been answered."""
+        self.payload_kind.append(payload_kind)
         counts = self._in_window(start_ns)
         self.in_flight -= counts
         self.window_successes += counts
@@ -140,8 +147,11 @@ class Recorder:
         self.lag_us.append(max(0, lag_ns) // NS_PER_US)
         self.status.append(status)
 
-    def fail(self, start_ns: int, end_ns: int, failure: FailureKind, lag_ns: int = 0) -> None:
+    def fail(
+        self, start_ns: int, end_ns: int, failure: FailureKind, lag_ns: int = 0, *, payload_kind: int = 0
+    ) -> None:
         """It has failed."""
+        self.failure_payload.append(payload_kind)
         self.in_flight -= self._in_window(start_ns)
         starts, latencies, kinds, lags = self.failures
         starts.append((start_ns - self.start_ns) // NS_PER_US)
@@ -179,6 +189,8 @@ class Recorder:
             window_s=(self.window_us[1] - self.window_us[0]) / US_PER_S,
             host=socket.gethostname(),
             pid=os.getpid(),
+            payload_kind=_ints(self.payload_kind),
+            failure_payload=_ints(self.failure_payload),
         )
 
     def _in_window(self, start_ns: int) -> bool:

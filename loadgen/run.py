@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,23 @@ from dyno.clock import utc_now
 from dyno.errors import ConfigError, LoadTestError
 from dyno.host import host_facts
 from dyno.procs import Child
-from dyno.records import LoadResult, LoadSpec, ResourceUsage
-from loadgen.caveats import Circumstances, caveats
+from dyno.records import LoadResult, LoadSpec, ResourceUsage, Stop
+from loadgen.caveats import Circumstances, caveats, stop_caveats
 from loadgen.endpoint import check_listening, endpoint_url, host_and_port
 from loadgen.fleet import ALONE, Fleet, Gathered, Workers, checked, gather, launch, plan_pool
 from loadgen.generator import worker_usage
+from loadgen.kinds import payload_kinds
+from loadgen.mlperf import verdict
 from loadgen.payload import Payload
+from loadgen.payload_files import Mix, single
 from loadgen.plan import MAX_POOL, Plan, write_plan
 from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
 from loadgen.recording import Recording
 from loadgen.samples import check_samples_file, write_samples
+from loadgen.shapes import Stage, planned_s, planned_stages
+from loadgen.stage_watch import StageWatch
+from loadgen.stop_rules import check_rules
+from loadgen.stop_watch import StopWatch
 from loadgen.summary import Summary, error_groups, summarise
 from loadgen.usage import (
     UsageSampler,
@@ -48,9 +56,19 @@ MAX_TIMEOUT_S = 3600.0
 OnProgress = Callable[[LoadProgress], None]
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen around a test, and around each of its stages."""
+
+    around: Circumstances
+    watch: StageWatch
+    stop: Stop | None = None
+    """The rule that ended it before its time."""
+
+
 def run_load(
     spec: LoadSpec,
-    payload: Payload,
+    payload: Payload | Mix,
     *,
     trace_s: Sequence[float] = (),
     server_pid: int | None = None,
@@ -71,8 +89,10 @@ def run_load(
         ConfigError: the spec asks for no loop, both, or more than can be run; or `server_pid` is gone.
         LoadTestError: nothing listens, no request succeeded, or Locust ended before its time.
     """
-    spec = _checked(spec, payload)
-    workers = checked(workers, spec.users)
+    mix = payload if isinstance(payload, Mix) else single(payload)
+    spec = _checked(spec, mix)
+    first_users = _first_users(spec)
+    workers = checked(workers, first_users)
     if samples_file is not None:
         check_samples_file(samples_file)
     if (spec.arrival == "trace") != bool(trace_s):
@@ -84,21 +104,42 @@ def run_load(
         pool = plan_pool(workers, MAX_POOL)
         plan = Plan(spec=spec, folder=folder, pool=pool, cpus=cpus, workers=workers.number)
         with ExitStack() as stack:
-            fleet = launch(plan, write_plan(plan, payload, trace_s), workers, stack)
-            around = _watch(fleet, _startup_limit_s(workers), servers, on_progress)
+            plan_file = write_plan(plan, mix, trace_s)
+            fleet = launch(plan, plan_file, workers, stack, first_users=first_users)
+            seen = _watch(fleet, _startup_limit_s(workers), servers, on_progress)
             gathered = gather(fleet)
     _check_alive(spec, servers, gathered.whole)
-    result = _result(spec, started_at, gathered, around)
+    result = _result(spec, started_at, gathered, seen.around, mix)
+    if not result.samples:
+        raise LoadTestError(_no_success(spec, gathered.whole))
     if samples_file is not None:
         write_samples(samples_file, gathered.parts, spec, result.window_s)
-    return result
+    stop = seen.stop or _usual_end(spec, result.window_s)
+    return result.model_copy(
+        update={
+            "stop": stop,
+            "stages": tuple(_stages(result, gathered, seen, mix)),
+            "timeline": seen.watch.with_users(result.timeline),
+            "warnings": (*result.warnings, *stop_caveats(stop)),
+            "scenario": verdict(spec, gathered.whole, result.window_s),
+        }
+    )
 
 
-def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
-    if (spec.users is None) == (spec.rate_rps is None):
-        raise ConfigError("a load test needs either users (closed loop) or rate_rps (open loop)")
-    if spec.users is not None and not 1 <= spec.users <= MAX_USERS:
-        raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {spec.users}")
+def _checked(spec: LoadSpec, mix: Mix) -> LoadSpec:
+    kinds = (spec.users is not None, spec.staged, spec.rate_rps is not None)
+    if sum(kinds) != 1 or sum(map(bool, (spec.phases, spec.stairs, spec.shape))) > 1:
+        raise ConfigError(
+            "a load test needs either users, phases, stairs or a shape (closed loop) or rate_rps (open loop)"
+        )
+    check_rules(spec)
+    stages = planned_stages(spec)
+    if stages:
+        spec = spec.model_copy(
+            update={"duration_s": planned_s(spec), "min_samples": 0, "max_duration_s": None}
+        )
+    if any(not 1 <= users <= MAX_USERS for users in _users(spec, stages)):
+        raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {max(_users(spec, stages))}")
     if spec.rate_rps is not None and not 0 < spec.rate_rps < float("inf"):
         raise ConfigError(f"rate_rps must be above 0, got {spec.rate_rps}")
     if not spec.warmup_s + spec.longest_s <= MAX_SECONDS or not spec.timeout_s <= MAX_TIMEOUT_S:
@@ -106,8 +147,19 @@ def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
             f"a load test lasts at most {MAX_SECONDS:g} s, a request at most {MAX_TIMEOUT_S:g} s"
         )
     spec = _long_enough(spec)
-    filled = {"content_type": payload.content_type, "payload_bytes": len(payload.body)}
+    filled = {"content_type": mix.content_type, "payload_bytes": round(mix.mean_bytes)}
     return spec.model_copy(update={"url": endpoint_url(spec.url), **filled})
+
+
+def _users(spec: LoadSpec, stages: Sequence[Stage]) -> list[int]:
+    """Numbers of users that are known before the test; the first ones come first."""
+    planned = [users for stage in stages for users in (stage.users_from, stage.users_to)]
+    return planned or ([1] if spec.users is None else [spec.users])
+
+
+def _first_users(spec: LoadSpec) -> int | None:
+    """How many users a closed loop begins with; None for an open one."""
+    return None if spec.rate_rps is not None else _users(spec, planned_stages(spec))[0]
 
 
 def _long_enough(spec: LoadSpec) -> LoadSpec:
@@ -127,33 +179,43 @@ def _startup_limit_s(workers: Workers) -> float:
 
 def _watch(
     fleet: Fleet, startup_limit_s: float, servers: tuple[int, ...], on_progress: OnProgress | None
-) -> Circumstances:
+) -> _Seen:
     """Follow the test until it has finished; return what was seen around it."""
     plan, child = fleet.plan, fleet.head
     events, sampler = EventReader(plan.progress_file), None
+    groups = {"server": servers, "generator": fleet.pids}
+    stages = StageWatch(plan.spec, lambda start_s: UsageSampler(groups, start_s))
+    rules = StopWatch(plan.spec, plan.stream_file, plan.stop_file)
     end_by = time.monotonic() + startup_limit_s
     try:
         while True:
             ended = child.returncode() is not None
             for event in events.read():
+                stages.follow(event)
                 if isinstance(event, Started):
                     shared = len(affinity(servers) & affinity(fleet.pids))
                     sampler = _sampler(plan.spec, event, fleet.pids, servers)
                     end_by = event.start_monotonic_ns / 1e9 + _longest_s(plan.spec)
                 elif isinstance(event, Closing) and sampler:
+                    rules.close()
                     sampler.end_at(event.end_monotonic_ns / 1e9)
                 elif isinstance(event, LoadProgress) and on_progress:
                     on_progress(event)
                 elif isinstance(event, Finished) and sampler:
-                    return _circumstances(plan.spec, sampler.stop(), shared, servers, len(fleet.workers))
+                    usage = sampler.stop()
+                    around = _circumstances(plan.spec, usage, shared, servers, len(fleet.workers))
+                    return _Seen(around, stages, rules.stop)
             if sampler is None and (early := fleet.ended()):
                 raise LoadTestError(_died(early, ended=True))
+            stages.look()
+            rules.look(stages.so_far())
             if ended or time.monotonic() > end_by:
                 raise LoadTestError(_died(child, ended=ended))
             time.sleep(LOOK_EVERY_S)
     finally:
         if sampler:
             sampler.stop()
+        stages.stop()
 
 
 def _check_alive(spec: LoadSpec, servers: tuple[int, ...], recording: Recording) -> None:
@@ -194,18 +256,44 @@ def _died(child: Child, *, ended: bool) -> str:
     return f"{what}; its last lines:\n{child.log_tail() or '(none)'}"
 
 
-def _result(spec: LoadSpec, started_at: str, gathered: Gathered, around: Circumstances) -> LoadResult:
+def _stages(whole: LoadResult, gathered: Gathered, seen: _Seen, mix: Mix) -> Iterator[LoadResult]:
+    """Each stage as a test of its own; requests that got lost in the generator are the whole's."""
+    gathered = replace(gathered, whole=replace(gathered.whole, lost=0, window_s=None))
+    for stage, around in seen.watch.seen(seen.around):
+        spec = stage.spec(whole.spec)
+        found = _result(spec, whole.started_at, gathered, around, mix, begin_s=stage.start_s)
+        yield found.model_copy(update={"timeline": seen.watch.with_users(found.timeline)})
+
+
+def _usual_end(spec: LoadSpec, window_s: float) -> Stop:
+    """What ends a test that no rule ended."""
+    rule = "duration"
+    if spec.shape and window_s < spec.longest_s:
+        rule = "shape"
+    elif spec.rate_rps is None and window_s > spec.duration_s:
+        rule = "min_samples" if window_s < spec.longest_s else "max_duration"
+    return Stop(rule=rule, at_s=spec.warmup_s + window_s)
+
+
+def _result(
+    spec: LoadSpec,
+    started_at: str,
+    gathered: Gathered,
+    around: Circumstances,
+    mix: Mix,
+    *,
+    begin_s: float = 0.0,
+) -> LoadResult:
     recording = gathered.whole
     window_s = spec.duration_s if recording.window_s is None else recording.window_s
-    summary = summarise(recording, spec.model_copy(update={"duration_s": window_s}))
-    if not summary.samples:
-        raise LoadTestError(_no_success(spec, recording))
+    summary = summarise(recording, spec.model_copy(update={"duration_s": window_s}), begin_s)
     groups = around.usage.groups if around.usage else {}
     workers = worker_usage(gathered.parts, spec, window_s)
     return LoadResult(
         started_at=started_at,
         spec=spec,
         window_s=window_s,
+        payload_kinds=payload_kinds(spec, recording, window_s, mix),
         server=groups.get("server"),
         generator=groups.get("generator", ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0)),
         host=host_facts(),

@@ -55,11 +55,11 @@ class WorkerRun(Run):
         while not self._runner.target_user_count or self._runner.user_count < self._runner.target_user_count:
             gevent.sleep(LOOK_EVERY_S)
 
-    def _follow_until(self, moment_ns: int) -> None:
+    def _follow_until(self, moment_ns: int, event: Event) -> None:
         while now_ns() < moment_ns and not self.close.ready():
-            self._given_up.wait(min(1.0, max(0.0, (moment_ns - now_ns()) / NS_PER_S)))
+            event.wait(min(1.0, max(0.0, (moment_ns - now_ns()) / NS_PER_S)))
             self._report()
-            if self._given_up.is_set():
+            if event.is_set():
                 self.close.wait()
 
     def _close(self) -> int:

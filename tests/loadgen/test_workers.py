@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -114,7 +115,7 @@ def test_nothing_that_succeeds_ends_a_distributed_test_too(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_workers_of_another_command_join_by_the_masters_address(tmp_path: Path) -> None:
     address, output = f"127.0.0.1:{free_port()}", tmp_path / "result.json"
-    (tmp_path / "body.npy").write_bytes(b"1234")
+    np.save(tmp_path / "body.npy", np.zeros(4, np.float32))
     with stub_server(tmp_path) as server:
         load_args = ("--rate", "40", "--warmup", "0", "--duration", "1.5", "-o", str(output))
         joining = ("--workers", "1", "--expect-workers", "1", "--master-bind", address)
@@ -139,7 +140,7 @@ def test_workers_of_another_command_join_by_the_masters_address(tmp_path: Path) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_stopping_a_distributed_test_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
-    (tmp_path / "body.npy").write_bytes(b"1234")
+    np.save(tmp_path / "body.npy", np.zeros(4, np.float32))
     with stub_server(tmp_path) as server:
         command = ("dyno", "load", server.url, "--warmup", "0", "--duration", "600", "--rate", "20")
         more = ("--workers", "2", "--payload", str(tmp_path / "body.npy"))
