@@ -26,6 +26,7 @@ import json
 import os
 import socket
 from array import array
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,16 @@ class Recorder:
         """Failed requests so far, warm-up included."""
         return len(self.failures[0])
 
-    def close(self, end_ns: int) -> None:
-        """Set the end of the window, earlier than the longest; no request has started behind it yet."""
+    def close(self, end_ns: int, waiting: Collection[int] = ()) -> None:
+        """Set the end of the window, earlier than the longest; no request has started behind it yet.
+
+        `waiting` are arrivals that have been taken and are not due yet: those behind the end no longer count.
+        """
+        before = self._number_in_window(waiting)
         self.window_us = (self.window_us[0], (end_ns - self.start_ns) // NS_PER_US)
+        gone = before - self._number_in_window(waiting)
+        self.in_flight -= gone
+        self.arrivals -= gone
 
     def begin(self, start_ns: int) -> None:
         """A request starts (closed loop: is sent; open loop: is due)."""
@@ -196,6 +204,9 @@ class Recorder:
     def _in_window(self, start_ns: int) -> bool:
         first, end = self.window_us
         return first <= (start_ns - self.start_ns) // NS_PER_US < end
+
+    def _number_in_window(self, starts_ns: Collection[int]) -> int:
+        return sum(map(self._in_window, starts_ns))
 
     def _number(self, failure: FailureKind) -> int:
         key = (failure.status, failure.kind)

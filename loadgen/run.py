@@ -18,7 +18,7 @@ from dyno.procs import Child
 from dyno.records import LoadResult, LoadSpec, ResourceUsage, Stop
 from loadgen.caveats import Circumstances, caveats, stop_caveats
 from loadgen.endpoint import check_listening, endpoint_url, host_and_port
-from loadgen.fleet import ALONE, Fleet, Gathered, Workers, checked, gather, launch, plan_pool
+from loadgen.fleet import ALONE, Fleet, Gathered, Workers, check_shareable, checked, gather, launch, plan_pool
 from loadgen.generator import worker_usage
 from loadgen.kinds import payload_kinds
 from loadgen.mlperf import verdict
@@ -92,6 +92,7 @@ def run_load(
     mix = payload if isinstance(payload, Mix) else single(payload)
     spec = _checked(spec, mix)
     first_users = _first_users(spec)
+    check_shareable(spec, workers)
     workers = checked(workers, first_users)
     if samples_file is not None:
         check_samples_file(samples_file)

@@ -17,7 +17,7 @@ from loadgen.arrivals import arrivals
 from loadgen.locustfiles.crowd import Crowd, course_of, failed
 from loadgen.locustfiles.meter import LoopMeter
 from loadgen.locustfiles.sender import NS_PER_S, now_ns, sleep_until
-from loadgen.locustfiles.stream import Stream
+from loadgen.locustfiles.stream import Ended, append_ended
 from loadgen.payload_files import Draw
 from loadgen.payload_store import load_mix
 from loadgen.plan import START_LEAD_S, Plan
@@ -44,7 +44,9 @@ class Run:
         self._last_due_ns = 0
         self._started, self._given_up, self._halted = Event(), Event(), Event()
         self.crowd: Crowd | None = None
-        self._stream = Stream(plan.stream_file, self.recorder) if plan.spec.stop_when else None
+        self._ended = Ended(self.recorder) if plan.spec.stop_when else None
+        self.waiting: dict[Any, int] = {}
+        """Open loop: when what each user holds is due."""
         self._reported_ns = self._reported_successes = 0
         self._meter = LoopMeter()
 
@@ -100,7 +102,7 @@ class Run:
         """Have the first users of a number that changes; nobody sends yet."""
         course = course_of(self.plan)
         if course is not None:
-            self.crowd = Crowd(course, runner, runner.user_count)
+            self.crowd = Crowd(course, runner, runner.user_count, self.plan.share)
             while self.crowd.look(0.0) and self.crowd.alive < self.crowd.wanted:
                 gevent.sleep(0)
 
@@ -141,8 +143,8 @@ class Run:
             self._look_for_a_stop()
 
     def _look_for_a_stop(self) -> None:
-        if self._stream is not None:
-            self._stream.flush(int(self._elapsed_s() * US_PER_S))
+        if self._ended is not None:
+            append_ended(self.plan.stream_file, self._ended.take(), int(self._elapsed_s() * US_PER_S))
             if self.plan.stop_file.exists():
                 self._halted.set()
 

@@ -110,10 +110,13 @@ class ShapeCourse:
 
 
 class Crowd:
-    """Starts users and lets them go."""
+    """Starts users and lets them go.
 
-    def __init__(self, course: Course, runner: Any, users: int) -> None:
-        self._course, self._runner = course, runner
+    Of `share` (k, n) it is the k-th of n crowds, which divide the users among them as evenly as can be.
+    """
+
+    def __init__(self, course: Course, runner: Any, users: int, share: tuple[int, int] = (0, 1)) -> None:
+        self._course, self._runner, self._share = course, runner, share
         self.alive = self.wanted = users
 
     def leaves(self) -> bool:
@@ -128,7 +131,8 @@ class Crowd:
         users = self._course.users(elapsed_s)
         if users is None:
             return False
-        self.wanted = users
+        number, crowds = self._share
+        self.wanted = users // crowds + (number < users % crowds)
         missing = min(MOST_AT_ONCE, self.wanted - self.alive)
         if missing > 0:
             self.alive += missing

@@ -149,8 +149,6 @@ class OpenLoopUser(PlannedUser):
     """Sends what is due, whether or not earlier answers have come."""
 
     abstract = WORKER is None and (PLAN is None or PLAN.spec.rate_rps is None)
-    asleep = 0
-    """Users that hold an arrival and wait for it."""
     coming = 0
     """Users that are being started."""
 
@@ -177,11 +175,11 @@ class OpenLoopUser(PlannedUser):
         course.finish(due_ns, ended_ns, failure, kind=kind, lag_ns=lag_ns, status=self.status)
 
     def _sleep_until_due(self, due_ns: int) -> None:
-        OpenLoopUser.asleep += 1
+        self.course.waiting[self] = due_ns
         wait_until(due_ns, self.early_ns)
-        OpenLoopUser.asleep -= 1
+        del self.course.waiting[self]
         room = self.course.plan.pool - self.environment.runner.user_count - self.coming
-        missing = SPARE_USERS - self.asleep - self.coming
+        missing = SPARE_USERS - len(self.course.waiting) - self.coming
         if missing > 0 and room > 0:
             OpenLoopUser.coming += min(missing, room)
             gevent.spawn(self._grow, min(missing, room))  # runs once this user waits for its answer
