@@ -246,7 +246,7 @@ def test_workers_that_cannot_be_are_refused(workers: Workers) -> None:
 )
 def test_what_workers_cannot_share_is_refused(fields: dict[str, object], what: str) -> None:
     with pytest.raises(ConfigError, match=what):
-        load("http://127.0.0.1:1", 2, **fields)
+        load("http://127.0.0.1:1", 2, PAYLOAD, **fields)
 
 
 def test_an_address_is_a_host_and_perhaps_a_port() -> None:
