@@ -122,10 +122,13 @@ class Run:
     def _begin(self) -> None:
         self._freeze()
         append_event(self.plan.progress_file, Started(time.monotonic_ns() + LEAD_NS))
-        self.recorder.start_ns = self._reported_ns = now_ns() + LEAD_NS
+        self._start_at(now_ns() + LEAD_NS)
+
+    def _start_at(self, start_ns: int) -> None:
+        self.recorder.start_ns = self._reported_ns = start_ns
         self._started.set()
         self._meter.start()
-        sleep_until(self.recorder.start_ns)
+        sleep_until(start_ns)
         if self.crowd is not None:
             gevent.spawn(self._follow_crowd, self.crowd)
 

@@ -124,11 +124,12 @@ class Conductor:
         """Give the parent what its rules need, and look whether one has been met before the window ends."""
         if self._closed or not self.spec.stop_when:
             return False
-        members = [member for client, member in self.members.items() if self._lives(client)]
         pairs = b"".join(piece for member in self.members.values() for piece in member.ended)
         for member in self.members.values():
             member.ended.clear()
-        append_ended(self.plan.stream_file, pairs, min((member.clock_us for member in members), default=0))
+        append_ended(
+            self.plan.stream_file, pairs, min((member.clock_us for member in self._living()), default=0)
+        )
         self._halted = self.plan.stop_file.exists()
         return self._halted
 
@@ -162,7 +163,10 @@ class Conductor:
 
     def _any(self, wanted: Any) -> bool:
         """Whether a worker that still lives is one of those."""
-        return any(wanted(member) and self._lives(client) for client, member in self.members.items())
+        return any(map(wanted, self._living()))
+
+    def _living(self) -> list[Member]:
+        return [member for client, member in self.members.items() if self._lives(client)]
 
     def _lives(self, client: str) -> bool:
         node = self.environment.runner.clients.get(client)
@@ -192,7 +196,7 @@ class Conductor:
 
     def _users(self) -> int | None:
         """How many there are, where their number changes."""
-        known = [member.users for member in self.members.values() if member.users is not None]
+        known = [member.users for member in self._living() if member.users is not None]
         return sum(known) if known else None
 
     def _hello(self, msg: Any, **_: Any) -> None:

@@ -24,7 +24,7 @@ from dyno.errors import DynoError
 from dyno.records import read_record
 from loadgen.locustfiles import messages
 from loadgen.locustfiles.control import LEAD_NS, Run
-from loadgen.locustfiles.sender import NS_PER_S, now_ns, sleep_until
+from loadgen.locustfiles.sender import NS_PER_S, now_ns
 from loadgen.plan import Plan
 from loadgen.recording import NS_PER_US, US_PER_S, Recording, recording_bytes
 
@@ -49,12 +49,7 @@ class WorkerRun(Run):
         self._runner.send_message(messages.READY, {})
         start_ns = self.begin.get()
         self._freeze()
-        self.recorder.start_ns = self._reported_ns = start_ns
-        self._started.set()
-        self._meter.start()
-        sleep_until(start_ns)
-        if self.crowd is not None:
-            gevent.spawn(self._follow_crowd, self.crowd)
+        self._start_at(start_ns)
 
     def _wait_for_users(self) -> None:
         while not self._runner.target_user_count or self._runner.user_count < self._runner.target_user_count:
