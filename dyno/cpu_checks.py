@@ -9,7 +9,7 @@ from dyno.cgroup_limits import cpu_limit_cores
 from dyno.cgroups import own_group
 from dyno.findings import Finding, Status, finding, read_text
 from dyno.host import host_facts, usable_cores
-from dyno.records import HostFacts
+from dyno.record import HostFacts
 
 SAMPLE_S = 0.5
 BUSY_CORES_NOTED = 0.2

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dyno.records import Record
+from dyno.record import Record
 
 Status = Literal["ok", "note", "missing"]
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from dyno.records import HostFacts
+from dyno.record import HostFacts
 from dyno.units import BYTES_PER_GIB
 
 CODE_FEATURES = (

@@ -5,262 +5,77 @@ Trial           one candidate: its shape, its load tests, or why it failed (`dyn
 Recommendation  the ranking made from a run's trials
 
 Names carry their unit. An Estimate is never shown without its interval.
+
+Those of a load test are in dyno.load_records, what all have in common is in dyno.record; everything outside
+`dyno` takes them from here.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from dyno.errors import ConfigError
-from dyno.files import write_text
+from dyno.load_records import (
+    PERCENTILES,
+    ErrorGroup,
+    GpuUsage,
+    LoadResult,
+    LoadSpec,
+    MachineUsage,
+    Outcome,
+    PayloadKind,
+    Percentile,
+    Phase,
+    ResourceUsage,
+    Scenario,
+    Spread,
+    Stairs,
+    Stop,
+    TimelinePoint,
+    WorkerUsage,
+)
+from dyno.record import Estimate, HostFacts, R, Record, TensorSpec, read_record, write_record
+
+__all__ = [
+    "PERCENTILES",
+    "Candidate",
+    "CompileSummary",
+    "ErrorGroup",
+    "Estimate",
+    "Fidelity",
+    "GpuUsage",
+    "HostFacts",
+    "InstanceType",
+    "Limits",
+    "LoadResult",
+    "LoadSpec",
+    "MachineUsage",
+    "Outcome",
+    "PayloadKind",
+    "Percentile",
+    "Phase",
+    "Port",
+    "R",
+    "Recommendation",
+    "Record",
+    "ResourceUsage",
+    "Row",
+    "Scenario",
+    "ServerSettings",
+    "Spread",
+    "Stairs",
+    "Stop",
+    "TensorSpec",
+    "TimelinePoint",
+    "Trial",
+    "WorkerUsage",
+    "read_record",
+    "write_record",
+]
 
 Fidelity = Literal["measured", "emulated", "projected"]
-PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
-
-
-class Record(BaseModel):
-    """Frozen; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
-
-
-R = TypeVar("R", bound=Record)
-
-
-class TensorSpec(Record):
-    """One input or output of a model."""
-
-    name: str
-    dtype: str = Field(description="numpy's name, e.g. float32")
-    shape: tuple[int | None, ...] = Field(description="None where more than one size goes")
-    limits: tuple[tuple[int, int] | None, ...] = Field(
-        default=(),
-        description="smallest and largest size of each axis that is None in `shape`, where they are known; "
-        "empty: of none",
-    )
-
-    @property
-    def smallest(self) -> tuple[int, ...]:
-        """The smallest shape: each free axis is 1, or its smallest size where there is one."""
-        limits = self.limits or (None,) * len(self.shape)
-        return tuple(
-            size if size is not None else limit[0] if limit else 1
-            for size, limit in zip(self.shape, limits, strict=True)
-        )
-
-
-class HostFacts(Record):
-    """The machine that a number was taken on."""
-
-    cpu_model: str
-    architecture: str = Field(description="x86_64 or aarch64, as the kernel says")
-    logical_cores: int
-    usable_cores: int = Field(description="cores that this process may run on (affinity)")
-    threads_per_core: int
-    cpu_features: tuple[str, ...] = Field(description="extensions that compiled code may use")
-    memory_gib: float
-    kernel: str
-    python: str
-    instance_type: str | None = Field(description="the EC2 type the machine says it is, if it says so")
-    gpus: tuple[str, ...] = ()
-    packages: dict[str, str] = Field(default_factory=dict, description="versions that change a number")
-
-
-class Estimate(Record):
-    """A measured value with its 95 % confidence interval."""
-
-    value: float
-    low: float
-    high: float
-    method: str = Field(description="how the interval was made")
-
-
-class Percentile(Record):
-    """One latency percentile; `ms` is None when the samples are too few to state it."""
-
-    percentile: float = Field(description="0 to 100")
-    ms: float | None
-    low_ms: float | None = Field(description="lower end of the 95 % confidence interval")
-    high_ms: float | None = Field(description="upper end; None when no sample is high enough to bound it")
-
-
-class LoadSpec(Record):
-    """What was sent: a closed loop of `users`, or an open loop at `rate_rps`; never both."""
-
-    url: str
-    users: int | None = Field(default=None, description="closed loop: users who wait for each answer")
-    rate_rps: float | None = Field(default=None, description="open loop: arrivals a second")
-    arrival: Literal["constant", "poisson", "gamma", "trace"] = Field(
-        default="poisson", description="open loop only"
-    )
-    burstiness: float = Field(
-        default=1.0, gt=0, description="gamma only: squared coefficient of variation of the gaps"
-    )
-    trace: str = Field(default="", description="trace only: name of the file of arrival times")
-    warmup_s: float = Field(default=2.0, ge=0)
-    duration_s: float = Field(default=10.0, gt=0, description="the shortest measured window")
-    min_samples: int = Field(
-        default=0, ge=0, description="the window goes on until so many requests have succeeded"
-    )
-    max_duration_s: float | None = Field(
-        default=None, gt=0, description="the longest window for min_samples; None: duration_s, no longer"
-    )
-    timeout_s: float = Field(default=30.0, gt=0, description="a request that takes longer is an error")
-    seed: int = 0
-    content_type: str = "application/x-npy"
-    payload_bytes: int = Field(default=0, description="size of one request body")
-
-    @property
-    def longest_s(self) -> float:
-        """Longest that the measured window may last."""
-        return max(self.duration_s, self.max_duration_s or 0.0)
-
-
-class ResourceUsage(Record):
-    """CPU and memory of a process and its children over the measured window."""
-
-    cpu_cores_mean: float = Field(description="cores kept busy on average, e.g. 1.7")
-    memory_mib_max: float = Field(description="highest resident set of the process tree")
-    samples: int
-    rss_mib_max: float | None = Field(default=None, description="highest sum of resident sets")
-    pss_mib_max: float | None = Field(
-        default=None, description="highest sum of proportional shares; None: the system does not tell"
-    )
-    threads_max: int | None = Field(default=None, description="most threads of all processes together")
-    voluntary_switches: int | None = Field(default=None, description="threads that gave up their core")
-    involuntary_switches: int | None = Field(default=None, description="threads that were taken off it")
-
-
-class GpuUsage(Record):
-    """A GPU of the load generator's machine over the measured window, whoever used it."""
-
-    name: str
-    busy_share_mean: float | None = Field(description="share of time in which a kernel ran, 0 to 1")
-    memory_mib_max: float | None
-    power_w_mean: float | None
-    samples: int
-
-
-class MachineUsage(Record):
-    """The load generator's machine over the measured window."""
-
-    core_busy: tuple[float, ...] = Field(description="share of time that each core was busy, 0 to 1")
-    other_cores_mean: float = Field(description="cores kept busy by neither server nor generator")
-    stolen_share: float = Field(description="of all CPU time: what the hypervisor gave to other machines")
-    gpus: tuple[GpuUsage, ...] = ()
-
-
-class Spread(Record):
-    """Times that something took, in milliseconds."""
-
-    samples: int
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-    histogram: str = Field(description="HDR histogram in microseconds, V2 compressed, base64")
-
-
-class WorkerUsage(Record):
-    """One process of the load generator over the measured window, by its own clock."""
-
-    worker: int = Field(description="from 1")
-    host: str
-    pid: int
-    requests: int = Field(description="requests of the window that it sent")
-    cpu_cores_mean: float | None = Field(description="of the one core that it can use")
-    lateness: Spread | None = Field(description="open loop: how late it sent")
-    loop_lag: Spread | None = Field(description="how late its event loop woke what was due")
-
-
-class Outcome(Record):
-    """The requests of an endpoint that ended in one way, failed ones too."""
-
-    endpoint: str = Field(description="the URL's path")
-    outcome: str = Field(description="HTTP status, or what happened without one: timeout, refused, ...")
-    status: int | None = Field(description="HTTP status; None when no answer came")
-    count: int
-    latency: Spread = Field(description="from the start to the answer, or to the failure")
-
-
-class ErrorGroup(Record):
-    """Requests that failed alike."""
-
-    status: int | None = Field(description="HTTP status; None when no answer came")
-    message: str = Field(description="the first such answer, shortened")
-    count: int
-
-
-class TimelinePoint(Record):
-    """One second of the run, warm-up included (`warmup` says so)."""
-
-    second: int
-    requests: int
-    errors: int
-    p50_ms: float | None
-    p99_ms: float | None
-    warmup: bool
-    steady: bool | None = Field(
-        default=None, description="whether latency had settled; None: never, or unknown"
-    )
-
-
-class LoadResult(Record):
-    """What one load test measured; percentiles rest on `samples` successful requests."""
-
-    schema_version: Literal[1] = 1
-    started_at: str = Field(description="ISO 8601, UTC")
-    spec: LoadSpec
-    window_s: float = Field(description="length of the measured window, warm-up left out")
-    samples: int = Field(description="successful requests in the window")
-    errors: int
-    error_rate: float = Field(description="errors / (samples + errors)")
-    error_groups: tuple[ErrorGroup, ...] = ()
-    outcomes: tuple[Outcome, ...] = Field(
-        default=(), description="requests of the window by endpoint and status, with their histograms"
-    )
-    throughput_rps: Estimate = Field(description="successful requests a second")
-    mean_ms: float | None
-    min_ms: float | None
-    max_ms: float | None
-    percentiles: tuple[Percentile, ...]
-    lateness_p99_ms: float | None = Field(
-        default=None, description="open loop: how late the generator itself sent, 99th percentile"
-    )
-    lateness: Spread | None = Field(default=None, description="open loop: how late the generator itself sent")
-    loop_lag: Spread | None = Field(
-        default=None, description="how late the generator's event loop woke what was due"
-    )
-    workers: tuple[WorkerUsage, ...] = Field(default=(), description="each process of the generator")
-    steady_from_s: float | None = Field(
-        default=None, description="when latency settled, from the start (MSER-5); None: never, or unknown"
-    )
-    histogram: str = Field(description="HDR histogram of latency in microseconds, V2 compressed, base64")
-    timeline: tuple[TimelinePoint, ...] = ()
-    server: ResourceUsage | None = Field(description="None when the server is on another host")
-    generator: ResourceUsage
-    machine: MachineUsage | None = Field(
-        default=None, description="what else the machine of the generator did; None: not read"
-    )
-    host: HostFacts
-    warnings: tuple[str, ...] = Field(default=(), description="what taints these numbers, in words")
-    invalid_reasons: tuple[str, ...] = Field(
-        default=(), description="why the load was not the one asked for: the generator could not keep up"
-    )
-
-    @property
-    def valid(self) -> bool:
-        """Whether the load was the one asked for; the numbers of one that is not say little of the server."""
-        return not self.invalid_reasons
-
-    def percentile_ms(self, percentile: float) -> float | None:
-        """Latency at `percentile` (one of PERCENTILES), or None when the samples are too few."""
-        for entry in self.percentiles:
-            if entry.percentile == percentile:
-                return entry.ms
-        raise KeyError(percentile)
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class InstanceType(Record):
@@ -342,6 +157,7 @@ class Row(Record):
     settings: ServerSettings
     users: int | None = Field(description="load level the row was taken at")
     rate_rps: float | None
+    stage: str = Field(default="", description="the phase, where `users` does not say the load level")
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
@@ -406,27 +222,3 @@ class Recommendation(Record):
     ranking: tuple[Row, ...]
     rejected: tuple[Row, ...]
     notes: tuple[str, ...] = Field(default=(), description="what else to know of this run, in words")
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-def write_record(path: Path, record: Record) -> None:
-    """Write a record as JSON, whole or not at all."""
-    write_text(path, record.model_dump_json(indent=2) + "\n")
-
-
-def read_record(path: Path, kind: type[R]) -> R:
-    """Read a record.
-
-    Raises:
-        ConfigError: the file is missing, is no JSON, or does not follow the schema of `kind`.
-    """
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ConfigError(f"{path} is no valid {kind.__name__}: {where}: {first['msg']}") from error

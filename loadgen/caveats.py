@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dyno.records import LoadSpec, Percentile
+from dyno.records import LoadSpec, Percentile, Stop
 from loadgen.intervals import CORRELATION_99, fewest_samples
 from loadgen.recording import Recording
 from loadgen.summary import Summary
@@ -40,14 +40,25 @@ def caveats(spec: LoadSpec, recording: Recording, summary: Summary, around: Circ
     return (
         *_of_the_loop(spec),
         *_of_the_samples(recording, summary),
-        *_of_the_warmup(spec, summary),
+        *(() if spec.staged else _of_the_drift(spec, summary)),
         *_of_the_schedule(spec, recording, summary),
         *_of_the_machine(around),
     )
 
 
+def stop_caveats(stop: Stop) -> Iterator[str]:
+    """What a rule that looks at the numbers does to them."""
+    if stop.looks and not stop.rule.startswith("requests"):
+        yield (
+            f"{stop.rule} ended the test at look {stop.looks}: intervals hold the truth less often than they "
+            "say when a test ends because of what it saw"
+        )
+
+
 def _of_the_loop(spec: LoadSpec) -> Iterator[str]:
-    if spec.users is not None:
+    if spec.staged:
+        yield "the number of users changed: the whole test's numbers mix its stages; judge each by its own"
+    if spec.rate_rps is None:
         yield (
             "latency under a closed loop hides queueing: users wait when the server is slow; "
             "use --rate for the latency at a given traffic"
@@ -66,14 +77,14 @@ def _of_the_samples(recording: Recording, summary: Summary) -> Iterator[str]:
         )
     if recording.lost:
         yield f"{recording.lost} requests got lost in an overwhelmed generator and count nowhere"
+
+
+def _of_the_drift(spec: LoadSpec, summary: Summary) -> Iterator[str]:
     if summary.correlation > CORRELATION_99:
         yield (
             f"throughput drifted (correlation of neighbouring slices {summary.correlation:.2f}): "
             "its interval is too narrow; measure longer"
         )
-
-
-def _of_the_warmup(spec: LoadSpec, summary: Summary) -> Iterator[str]:
     before_ms, after_ms = summary.mean_before_steady_ms, summary.mean_steady_ms
     if before_ms is None or after_ms is None or summary.samples < FEWEST_FOR_STEADY:
         return

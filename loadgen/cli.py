@@ -2,195 +2,46 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 from dyno.console import say
-from dyno.cores import parse_cores
-from dyno.errors import ConfigError
 from dyno.shape_flag import fixed_shapes
+from loadgen import options
 
 if TYPE_CHECKING:
     from dyno.records import LoadResult, LoadSpec
     from loadgen.fleet import Workers
     from loadgen.payload import Payload
-
-
-class _Seconds(click.FloatRange):
-    """A finite number."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is no finite number.", param, ctx)
-        return number
+    from loadgen.payload_files import Mix
 
 
 EXIT_INVALID = 1
-
-
-def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    cores = parse_cores(ctx, param, value)
-    if cores is None:
-        return None
-    from dyno.host import usable_cores
-
-    if not set(cores) <= set(usable_cores()):
-        usable = ",".join(map(str, usable_cores()))
-        raise ConfigError(f"--cpus {value}: this process may use the cores {usable} only")
-    return cores
+MLPERF_DURATION_S = 600.0
+SHAPE_DURATION_S = 3600.0
+"""The longest window of a shape that does not end of itself, unless --duration says another."""
 
 
 @click.command("load")
 @click.argument("url")
-@click.option(
-    "--users",
-    type=click.IntRange(1, 10_000),
-    help="Closed loop: users who wait for each answer (default: 1).",
-)
-@click.option(
-    "--rate",
-    "rate_rps",
-    type=_Seconds(min=0, min_open=True),
-    help="Open loop: arrivals a second, whether or not answers come.",
-)
-@click.option(
-    "--arrival",
-    type=click.Choice(["poisson", "constant", "gamma"]),
-    default="poisson",
-    show_default=True,
-    help="Open loop: random, even, or bursty gaps between arrivals.",
-)
-@click.option(
-    "--burstiness",
-    type=click.FloatRange(min=0, min_open=True),
-    default=4.0,
-    show_default=True,
-    help="With --arrival gamma: squared coefficient of variation of the gaps; 1 is Poisson, more are bursts.",
-)
-@click.option(
-    "--trace",
-    "trace_path",
-    type=click.Path(path_type=Path),
-    help="Open loop: replay recorded arrival times (seconds, one a line), at their own rate or at --rate.",
-)
-@click.option(
-    "--warmup", "warmup_s", type=_Seconds(min=0), default=2.0, show_default=True, help="Seconds not counted."
-)
-@click.option(
-    "--duration",
-    "duration_s",
-    type=_Seconds(min=0, min_open=True),
-    default=10.0,
-    show_default=True,
-    help="Seconds measured, after the warm-up.",
-)
-@click.option(
-    "--min-samples",
-    type=click.IntRange(0),
-    default=0,
-    help="Measure on until so many requests have succeeded; 368 are enough for p99.",
-)
-@click.option(
-    "--max-duration",
-    "max_duration_s",
-    type=_Seconds(min=0, min_open=True),
-    default=120.0,
-    show_default=True,
-    help="The longest window for --min-samples, in seconds.",
-)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=_Seconds(min=0, min_open=True),
-    default=30.0,
-    show_default=True,
-    help="Seconds after which a request counts as failed.",
-)
-@click.option(
-    "--payload",
-    "payload_path",
-    type=click.Path(path_type=Path),
-    help="Request body (default: random tensors for the inputs that the server declares).",
-)
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="NAME=8,3,224,224",
-    help="Shape of the random input, where the model takes several (default: the smallest).",
-)
-@click.option("--content-type", help="Content type of --payload (default: by the file's ending).")
-@click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Seed of the random tensors and of the Poisson arrivals.",
-)
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="Write the LoadResult to this JSON file."
-)
-@click.option(
-    "--samples",
-    "samples_file",
-    type=click.Path(path_type=Path),
-    help="Write every request to this file: .parquet (needs pyarrow), .csv or .npz.",
-)
-@click.option(
-    "--server-pid",
-    type=click.IntRange(1),
-    help="Process to read CPU and memory of, with its children (default: the local one that listens).",
-)
-@click.option(
-    "--cpus", callback=_cores, help="Cores the load generator stays on, e.g. 0,1 (default: all usable ones)."
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(0, 256),
-    default=1,
-    show_default=True,
-    help="Processes that send; above 1 they are workers of a Locust master, and share the load among them.",
-)
-@click.option(
-    "--expect-workers",
-    type=click.IntRange(0, 256),
-    default=0,
-    help="Wait for so many more on other machines, where `dyno load-worker` starts them.",
-)
-@click.option(
-    "--master-bind",
-    metavar="HOST[:PORT]",
-    help="With --expect-workers: where the master listens; whoever reaches it can join, so no open network.",
-)
-@click.option(
-    "--find-rate",
-    is_flag=True,
-    help="Search the highest open-loop rate that meets each --limit, from --rate (default 10) on.",
-)
-@click.option(
-    "--limit",
-    "limit_texts",
-    multiple=True,
-    metavar="NAME=NUMBER",
-    help="With --find-rate: e.g. p99_ms=50; p50_ms to p99.9_ms, and error_rate (default 0.01).",
-)
-@click.option(
-    "--precision",
-    type=click.FloatRange(0.005, 1),
-    default=0.05,
-    show_default=True,
-    help="With --find-rate: how near the failing rate is to the one found, as a share of it.",
-)
-@click.option("--strict", is_flag=True, help="Exit 1 when the generator could not keep up: no valid test.")
-@click.option("--json", "as_json", is_flag=True, help="Print the LoadResult as JSON.")
+@options.load
+@options.length
+@options.sent
+@options.kept
+@options.processes
+@options.search
+@options.said
 def load_command(
     *,
     url: str,
     users: int | None,
+    scenario: str | None,
+    phases_text: str | None,
+    stairs_text: str | None,
+    shape_text: str | None,
     rate_rps: float | None,
     arrival: Literal["poisson", "constant", "gamma"],
     burstiness: float,
@@ -199,8 +50,10 @@ def load_command(
     duration_s: float,
     min_samples: int,
     max_duration_s: float,
+    stop_texts: tuple[str, ...],
     timeout_s: float,
-    payload_path: Path | None,
+    payload_text: str | None,
+    rows: bool,
     shapes: tuple[str, ...],
     content_type: str | None,
     seed: int,
@@ -222,45 +75,53 @@ def load_command(
     URL is a running endpoint, e.g. http://127.0.0.1:8080; without a path it gets /invocations. The default is
     a closed loop with one user; --rate makes it an open loop, where latency counts from the scheduled send.
     """
-    if users is not None and (rate_rps is not None or trace_path is not None):
-        raise click.UsageError(
-            "--users makes a closed loop, --rate or --trace an open one: give one of them."
-        )
+    staged = [text for text in (phases_text, stairs_text, shape_text) if text is not None]
+    closed = len(staged) + (users is not None)
+    _one_loop(closed, opened=rate_rps is not None or trace_path is not None)
+    if (phases_text or stairs_text) and (min_samples or _given("duration_s")):
+        raise click.UsageError("Phases and stairs say how long they last: no --duration, no --min-samples.")
     if min_samples and max_duration_s < duration_s:
         raise click.UsageError("--max-duration is shorter than --duration.")
-    if bool(limit_texts) != find_rate:
-        raise click.UsageError("--find-rate and --limit belong together.")
-    if find_rate and (users is not None or trace_path is not None or samples_file is not None):
+    if bool(limit_texts) != (find_rate or scenario == "Server"):
+        raise click.UsageError("--limit belongs to --find-rate and to --scenario Server, which need it.")
+    if find_rate and (closed or trace_path is not None or samples_file is not None):
         raise click.UsageError("--find-rate searches an open loop's rate: no --users, --trace or --samples.")
     fleet = _workers(workers, expect_workers, master_bind, searching=find_rate)
-    if shapes and payload_path is not None:
-        raise click.UsageError("--shape is for random input; the file of --payload has a shape of its own.")
-    if content_type is not None and payload_path is None:
-        raise click.UsageError("--content-type needs --payload.")
+    _one_payload(payload_text, needing=content_type is not None or rows, shaped=bool(shapes))
     from dyno.records import LoadSpec, write_record
     from loadgen.arrivals import read_trace, trace_rate
     from loadgen.display import live_progress
     from loadgen.endpoint import endpoint_url
     from loadgen.run import run_load
+    from loadgen.shapes import parse_phases, parse_shape, parse_stairs
+    from loadgen.stop_rules import parse_rules
 
     trace_s = read_trace(trace_path) if trace_path else ()
     if trace_s and rate_rps is None:
         rate_rps = trace_rate(trace_s)
     spec = LoadSpec(
         url=endpoint_url(url),
-        users=users if rate_rps is not None else users or 1,
+        users=users if rate_rps is not None or staged or scenario is not None else users or 1,
+        phases=parse_phases(phases_text) if phases_text is not None else (),
+        stairs=parse_stairs(stairs_text) if stairs_text is not None else None,
+        shape=parse_shape(shape_text) if shape_text is not None else "",
         rate_rps=rate_rps,
         arrival="trace" if trace_s else arrival,
         burstiness=burstiness if arrival == "gamma" and not trace_s else 1.0,
         trace=trace_path.name if trace_path else "",
         warmup_s=warmup_s,
-        duration_s=duration_s,
+        duration_s=_duration_s(
+            duration_s, shape=shape_text is not None, mlperf=scenario is not None and not find_rate
+        ),
         min_samples=min_samples,
         max_duration_s=max_duration_s if min_samples else None,
+        stop_when=tuple(rule.text for rule in parse_rules(stop_texts)),
         timeout_s=timeout_s,
         seed=seed,
     )
-    payload = _payload(spec, payload_path, content_type, shapes)
+    if scenario is not None:
+        spec = _scenario(spec, scenario, limit_texts)
+    payload = _payload(spec, payload_text, content_type, shapes, rows=rows)
     if find_rate:
         from loadgen.search_cli import search
 
@@ -308,12 +169,53 @@ def _workers(local: int, remote: int, bind: str | None, *, searching: bool) -> W
     return Workers(local, remote, host, port)
 
 
-def _payload(spec: LoadSpec, path: Path | None, content_type: str | None, shapes: tuple[str, ...]) -> Payload:
-    from loadgen.payload import payload_from_file
+def _one_loop(closed: int, *, opened: bool) -> None:
+    if closed and opened:
+        raise click.UsageError(
+            "--users, --phases, --stairs and --load-shape make a closed loop, --rate or --trace an open one: "
+            "give one of them."
+        )
+    if closed > 1:
+        raise click.UsageError("--users, --phases, --stairs and --load-shape exclude each other.")
+
+
+def _one_payload(text: str | None, *, needing: bool, shaped: bool) -> None:
+    if needing and text is None:
+        raise click.UsageError("--content-type and --rows need --payload.")
+    if shaped and text is not None:
+        raise click.UsageError("--shape is for random input; what --payload names has a shape of its own.")
+
+
+def _duration_s(duration_s: float, *, shape: bool, mlperf: bool) -> float:
+    """A shape ends of itself, and MLPerf has its own rule: their windows have other defaults."""
+    if _given("duration_s"):
+        return duration_s
+    if shape:
+        return SHAPE_DURATION_S
+    return MLPERF_DURATION_S if mlperf else duration_s
+
+
+def _given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not ParameterSource.DEFAULT
+
+
+def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSpec:
+    from loadgen.mlperf import scenario_spec
+    from loadgen.search import parse_limits
+
+    limits = parse_limits(limit_texts) if limit_texts else {}
+    return scenario_spec(spec, name, bound_ms=limits.get("p99_ms"))
+
+
+def _payload(
+    spec: LoadSpec, text: str | None, content_type: str | None, shapes: tuple[str, ...], *, rows: bool
+) -> Payload | Mix:
+    from loadgen.payload_files import read_mix
     from loadgen.signature import payload_from_server
 
-    if path is not None:
-        return payload_from_file(path, content_type)
+    if text is not None:
+        return read_mix(text, content_type, rows=rows)
     return payload_from_server(spec.url, spec.seed, fixed_shapes(shapes))
 
 

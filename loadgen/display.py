@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,16 @@ from dyno.console import print_table, say
 from dyno.units import short_duration
 
 if TYPE_CHECKING:
-    from dyno.records import LoadResult, MachineUsage, Percentile, ResourceUsage, Spread, WorkerUsage
+    from dyno.records import (
+        LoadResult,
+        MachineUsage,
+        PayloadKind,
+        Percentile,
+        ResourceUsage,
+        Scenario,
+        Spread,
+        WorkerUsage,
+    )
     from loadgen.progress import LoadProgress
 
 MOST_CORES = 16
@@ -66,8 +75,9 @@ def phase(state: LoadProgress) -> str:
 
 def numbers(state: LoadProgress) -> str:
     """Word the last second of a load test, and the time left."""
+    users = "" if state.users is None else f"{state.users} user{'' if state.users == 1 else 's'}, "
     return (
-        f"{state.rate_rps:.1f} req/s, p50 {_ms(state.p50_ms)}, p99 {_ms(state.p99_ms)}, "
+        f"{users}{state.rate_rps:.1f} req/s, p50 {_ms(state.p50_ms)}, p99 {_ms(state.p99_ms)}, "
         f"{state.errors} errors, {short_duration(state.seconds_left)} left"
     )
 
@@ -75,18 +85,72 @@ def numbers(state: LoadProgress) -> str:
 def print_result(result: LoadResult) -> None:
     """Print a result: percentiles with intervals, throughput, errors, usage and every warning."""
     click.echo(headline(result))
+    if result.stages:
+        print_stages(result)
+        click.echo("the whole, which mixes them:")
     rows = [_row(entry, result.samples) for entry in result.percentiles]
     right = ("latency", "95 % interval", "samples")
     print_table(("percentile", *right), rows, right=right)
+    if result.payload_kinds:
+        print_kinds(result.payload_kinds)
     for line in _lines(result):
         click.echo(line)
+
+
+def print_kinds(kinds: Sequence[PayloadKind]) -> None:
+    """Print a line for each kind of payload."""
+    columns = ("payload", "share", "bodies", "bytes", "p50", "95 %", "p99", "95 %", "samples", "errors")
+    rows = [
+        (
+            kind.name,
+            f"{kind.share:.1%}",
+            str(kind.bodies),
+            str(kind.bytes_min)
+            if kind.bytes_min == kind.bytes_max
+            else f"{kind.bytes_min} to {kind.bytes_max}",
+            *_two(kind.percentiles, 50.0, kind.samples),
+            *_two(kind.percentiles, 99.0, kind.samples),
+            str(kind.samples),
+            str(kind.errors),
+        )
+        for kind in kinds
+    ]
+    print_table(columns, rows, right=columns[1:])
+
+
+def print_stages(result: LoadResult) -> None:
+    """Print a line for each phase or step."""
+    from loadgen.shapes import stage_name
+
+    columns = ("stage", "req/s", "95 %", "p50", "95 %", "p99", "95 %", "samples", "errors")
+    rows = [
+        (
+            stage_name(stage.spec),
+            f"{stage.throughput_rps.value:.4g}",
+            f"{stage.throughput_rps.low:.4g} to {stage.throughput_rps.high:.4g}",
+            *_two(stage.percentiles, 50.0, stage.samples),
+            *_two(stage.percentiles, 99.0, stage.samples),
+            str(stage.samples),
+            str(stage.errors),
+        )
+        for stage in result.stages
+    ]
+    print_table(columns, rows, right=columns[1:])
+
+
+def _two(entries: Sequence[Percentile], percent: float, samples: int) -> tuple[str, str]:
+    entry = next(each for each in entries if each.percentile == percent)
+    _, latency, interval, _ = _row(entry, samples)
+    return latency, interval
 
 
 def headline(result: LoadResult) -> str:
     """Word what was sent, and for how long it was measured."""
     spec = result.spec
-    if spec.users is not None:
-        load = f"closed loop, {spec.users} user{'s' if spec.users != 1 else ''}"
+    if spec.rate_rps is None:
+        from loadgen.shapes import closed_loop
+
+        load = f"closed loop, {closed_loop(spec)}"
     else:
         kind = f"gamma, burstiness {spec.burstiness:g}" if spec.arrival == "gamma" else spec.arrival
         kind = f"trace {spec.trace}" if spec.arrival == "trace" else kind
@@ -109,6 +173,11 @@ def _row(entry: Percentile, samples: int) -> tuple[str, str, str, str]:
 
 
 def _lines(result: LoadResult) -> Iterator[str]:
+    if result.scenario is not None:
+        yield from _scenario(result.scenario)
+    if result.stop is not None and (result.stop.why or result.stop.rule != "duration"):
+        why = f": {result.stop.why}" if result.stop.why else ""
+        yield f"ended by    {result.stop.rule}{why}, after {result.stop.at_s:.3g} s"
     rate = result.throughput_rps
     yield f"throughput  {rate.value:.4g} req/s (95 %: {rate.low:.4g} to {rate.high:.4g})"
     yield f"latency     mean {_ms(result.mean_ms)}, min {_ms(result.min_ms)}, max {_ms(result.max_ms)}"
@@ -145,6 +214,16 @@ def _spread(times: Spread | None) -> str:
     if times is None:
         return "unknown"
     return f"p50 {_ms(times.p50_ms)}, p99 {_ms(times.p99_ms)}, max {_ms(times.max_ms)}"
+
+
+def _scenario(found: Scenario) -> Iterator[str]:
+    value = "-" if found.value is None else f"{found.value:.4g} {found.unit}"
+    yield f"MLPerf      {found.name}: {value} ({found.metric})"
+    yield f"            {found.queries} queries; the rules ask for {found.needed_queries}"
+    for reason in found.reasons:
+        yield f"            NOT VALID: {reason}"
+    if not found.duration_met:
+        yield "            NOT VALID: the rules ask for 600 s"
 
 
 def _usage(usage: ResourceUsage | None) -> str:

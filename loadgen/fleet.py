@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 
 from dyno.errors import ConfigError, LoadTestError
 from dyno.procs import Child, free_port, python_module, start
+from dyno.records import LoadSpec
 from loadgen.endpoint import server_root
 from loadgen.merge import merged
 from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, WORKER_VARIABLE, Plan
@@ -117,10 +118,26 @@ def checked(workers: Workers, users: int | None) -> Workers:
     if not (workers.local >= 0 and workers.remote >= 0 and 1 <= workers.number <= MAX_WORKERS):
         raise ConfigError(f"a load test has from 1 to {MAX_WORKERS} workers, got {workers.number}")
     if users is not None and users < workers.number:
-        raise ConfigError(f"{workers.number} workers share {users} users: give at least as many users")
+        raise ConfigError(f"{workers.number} workers share {users} users at first: give at least as many")
     if workers.remote and workers.port is None:
         raise ConfigError("workers on other machines need an address of the master: --master-bind HOST")
     return workers
+
+
+def check_shareable(spec: LoadSpec, workers: Workers) -> None:
+    """See whether several processes can share a load.
+
+    Raises:
+        ConfigError: they can't.
+    """
+    if not workers.distributed:
+        return
+    if spec.shape:
+        raise ConfigError(
+            "a shape of your own is asked by one process: leave out --workers, or say the same as --phases"
+        )
+    if spec.scenario in ("SingleStream", "MultiStream"):
+        raise ConfigError(f"the scenario {spec.scenario} is one stream of queries: leave out --workers")
 
 
 def plan_pool(workers: Workers, most: int = MAX_POOL) -> int:
@@ -128,9 +145,11 @@ def plan_pool(workers: Workers, most: int = MAX_POOL) -> int:
     return max(SPARE_USERS, most // workers.number) if workers.distributed else most
 
 
-def launch(plan: Plan, plan_file: Path, workers: Workers, stack: ExitStack) -> Fleet:
-    """Start the processes; leaving `stack` ends them."""
-    users = plan.spec.users or min(SPARE_USERS, plan.pool) * workers.number
+def launch(
+    plan: Plan, plan_file: Path, workers: Workers, stack: ExitStack, *, first_users: int | None
+) -> Fleet:
+    """Start the processes; leaving `stack` ends them. `first_users` is None in an open loop."""
+    users = first_users or min(SPARE_USERS, plan.pool) * workers.number
     port = str(workers.port if workers.port is not None else free_port())
     command = locust("--headless", "--users", str(users), "--spawn-rate", str(users))
     command += ["--host", server_root(plan.spec.url)]

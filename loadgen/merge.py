@@ -36,6 +36,8 @@ def merged(parts: Sequence[Recording]) -> Recording:
         window_s=max((part.window_s for part in parts if part.window_s is not None), default=None),
         loop_at_us=_joined([part.loop_at_us for part in parts]),
         loop_lag_us=_joined([part.loop_lag_us for part in parts]),
+        payload_kind=_joined([part.payload_kind for part in parts]),
+        failure_payload=_joined([part.failure_payload for part in parts]),
     )
 
 

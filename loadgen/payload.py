@@ -18,11 +18,12 @@ from runtime.feeds import random_feeds
 
 NPY = "application/x-npy"
 NPZ = "application/x-npz"
+JSON = "application/json"
 MAX_BODY_MIB = 256
 CONTENT_TYPES = {
     ".npy": NPY,
     ".npz": NPZ,
-    ".json": "application/json",
+    ".json": JSON,
     ".bin": "application/octet-stream",
     ".raw": "application/octet-stream",
 }
@@ -51,8 +52,8 @@ def payload_for(inputs: tuple[TensorSpec, ...], seed: int) -> Payload:
         _check_drawable(spec)
     arrays = random_feeds(inputs, seed)
     if len(arrays) == 1:
-        return Payload(_npy(next(iter(arrays.values()))), NPY)
-    return Payload(_npz(arrays), NPZ)
+        return Payload(npy_body(next(iter(arrays.values()))), NPY)
+    return Payload(npz_body(arrays), NPZ)
 
 
 def payload_from_file(path: Path, content_type: str | None = None) -> Payload:
@@ -97,16 +98,17 @@ def _check_size(size_bytes: int, what: str) -> None:
         )
 
 
-def _npy(array: npt.NDArray[np.generic]) -> bytes:
+def npy_body(array: npt.NDArray[np.generic]) -> bytes:
+    """Write an array as an .npy body."""
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()
 
 
-def _npz(arrays: dict[str, npt.NDArray[np.generic]]) -> bytes:
+def npz_body(arrays: dict[str, npt.NDArray[np.generic]]) -> bytes:
     """Like numpy.savez, without the time of day that it puts into the file."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as bundle:
         for name, array in arrays.items():
-            bundle.writestr(zipfile.ZipInfo(f"{name}.npy"), _npy(array))
+            bundle.writestr(zipfile.ZipInfo(f"{name}.npy"), npy_body(array))
     return stream.getvalue()

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from dyno.files import write_bytes
 from dyno.records import LoadSpec, Record, read_record, write_record
-from loadgen.payload import Payload
+from loadgen.payload_files import Mix
+from loadgen.payload_store import save_mix
 
 PLAN_VARIABLE = "DYNO_LOAD_PLAN"
 WORKER_VARIABLE = "DYNO_LOAD_WORKER"
@@ -40,8 +40,13 @@ class Plan(Record):
 
     @property
     def payload_file(self) -> Path:
-        """The request body."""
+        """The request bodies."""
         return Path(self.folder) / "payload.bin"
+
+    @property
+    def payload_index(self) -> Path:
+        """Where in that file each body is."""
+        return Path(self.folder) / "payload.json"
 
     @property
     def trace_file(self) -> Path:
@@ -54,6 +59,16 @@ class Plan(Record):
         return Path(self.folder) / "progress.jsonl"
 
     @property
+    def stream_file(self) -> Path:
+        """What has ended so far, for the stop rules; there for tests with rules only."""
+        return Path(self.folder) / "stream.bin"
+
+    @property
+    def stop_file(self) -> Path:
+        """Appears when a stop rule is met."""
+        return Path(self.folder) / "stop"
+
+    @property
     def recording_file(self) -> Path:
         """What was measured; appears when all is done."""
         return Path(self.folder) / "recording.npz"
@@ -61,7 +76,7 @@ class Plan(Record):
     @property
     def sent_names(self) -> tuple[str, ...]:
         """Files and folders of the plan that a worker needs."""
-        return ("plan.json", self.payload_file.name, self.trace_file.name)
+        return ("plan.json", self.payload_file.name, self.payload_index.name, self.trace_file.name)
 
     def part_file(self, worker: int) -> Path:
         """What one of several workers recorded."""
@@ -73,10 +88,10 @@ class Plan(Record):
         return Path(self.folder) / "locust.log"
 
 
-def write_plan(plan: Plan, payload: Payload, trace_s: Sequence[float] = ()) -> Path:
+def write_plan(plan: Plan, mix: Mix, trace_s: Sequence[float] = ()) -> Path:
     """Lay out the folder for a child; return the plan's file."""
     path = Path(plan.folder) / "plan.json"
-    write_bytes(plan.payload_file, payload.body)
+    save_mix(mix, plan.payload_file, plan.payload_index)
     if trace_s:
         np.save(plan.trace_file, np.asarray(trace_s, np.float64))
     write_record(path, plan)

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+FAILED, CLOCK = -1, -2
+"""In the stream of ended requests, instead of a latency: it failed; all that had ended by then is written."""
+
 
 @dataclass(frozen=True)
 class LoadProgress:
@@ -24,6 +27,8 @@ class LoadProgress:
     p50_ms: float | None
     """Since the last report; None when nothing succeeded."""
     p99_ms: float | None
+    users: int | None = None
+    """Where their number changes."""
 
     @property
     def seconds_left(self) -> float:
@@ -40,6 +45,21 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A shape of the user's own asks for another number of users."""
+
+    elapsed_s: float
+    users: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The test can't go on, by what the user gave."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Closing:
     """Told once, as soon as the end of the window is known, shortly before it at the latest."""
 
@@ -51,8 +71,10 @@ class Finished:
     """Told once, when the recording is saved."""
 
 
-Event = Started | Closing | LoadProgress | Finished
-_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Started, Closing, LoadProgress, Finished)}
+Event = Started | Wanted | Failed | Closing | LoadProgress | Finished
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (Started, Wanted, Failed, Closing, LoadProgress, Finished)
+}
 
 
 def append_event(path: Path, event: Event) -> None:

@@ -26,6 +26,7 @@ import json
 import os
 import socket
 from array import array
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,9 @@ class Recording:
     host: str = ""
     """The machine of the generator's process."""
     pid: int = 0
+    payload_kind: Ints = field(default_factory=_nothing)
+    """Which kind of payload each successful request had."""
+    failure_payload: Ints = field(default_factory=_nothing)
 
 
 class Recorder:
@@ -110,6 +114,7 @@ class Recorder:
         self.start_us, self.latency_us, self.lag_us = array("q"), array("q"), array("q")
         self.status = array("q")
         self.failures = (array("q"), array("q"), array("q"), array("q"))
+        self.payload_kind, self.failure_payload = array("q"), array("q")
         self._kinds: dict[tuple[int | None, str], tuple[int, FailureKind]] = {}
 
     @property
@@ -122,16 +127,26 @@ class Recorder:
         """Failed requests so far, warm-up included."""
         return len(self.failures[0])
 
-    def close(self, end_ns: int) -> None:
-        """Set the end of the window, earlier than the longest; no request has started behind it yet."""
+    def close(self, end_ns: int, waiting: Collection[int] = ()) -> None:
+        """Set the end of the window, earlier than the longest; no request has started behind it yet.
+
+        `waiting` are arrivals that have been taken and are not due yet: those behind the end no longer count.
+        """
+        before = self._number_in_window(waiting)
         self.window_us = (self.window_us[0], (end_ns - self.start_ns) // NS_PER_US)
+        gone = before - self._number_in_window(waiting)
+        self.in_flight -= gone
+        self.arrivals -= gone
 
     def begin(self, start_ns: int) -> None:
         """A request starts (closed loop: is sent; open loop: is due)."""
         self.in_flight += self._in_window(start_ns)
 
-    def succeed(self, start_ns: int, end_ns: int, lag_ns: int = 0, status: int = 200) -> None:
+    def succeed(
+        self, start_ns: int, end_ns: int, lag_ns: int = 0, *, status: int = 200, payload_kind: int = 0
+    ) -> None:
         """It has been answered."""
+        self.payload_kind.append(payload_kind)
         counts = self._in_window(start_ns)
         self.in_flight -= counts
         self.window_successes += counts
@@ -140,8 +155,11 @@ class Recorder:
         self.lag_us.append(max(0, lag_ns) // NS_PER_US)
         self.status.append(status)
 
-    def fail(self, start_ns: int, end_ns: int, failure: FailureKind, lag_ns: int = 0) -> None:
+    def fail(
+        self, start_ns: int, end_ns: int, failure: FailureKind, lag_ns: int = 0, *, payload_kind: int = 0
+    ) -> None:
         """It has failed."""
+        self.failure_payload.append(payload_kind)
         self.in_flight -= self._in_window(start_ns)
         starts, latencies, kinds, lags = self.failures
         starts.append((start_ns - self.start_ns) // NS_PER_US)
@@ -179,11 +197,16 @@ class Recorder:
             window_s=(self.window_us[1] - self.window_us[0]) / US_PER_S,
             host=socket.gethostname(),
             pid=os.getpid(),
+            payload_kind=_ints(self.payload_kind),
+            failure_payload=_ints(self.failure_payload),
         )
 
     def _in_window(self, start_ns: int) -> bool:
         first, end = self.window_us
         return first <= (start_ns - self.start_ns) // NS_PER_US < end
+
+    def _number_in_window(self, starts_ns: Collection[int]) -> int:
+        return sum(map(self._in_window, starts_ns))
 
     def _number(self, failure: FailureKind) -> int:
         key = (failure.status, failure.kind)

@@ -1,56 +1,31 @@
-"""Run one load test: Locust in a child process, usage readings beside it, a LoadResult at the end."""
+"""Run one load test: Locust in child processes, usage readings beside them, a LoadResult at the end."""
 
 from __future__ import annotations
 
-import math
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from dyno.clock import utc_now
 from dyno.errors import ConfigError, LoadTestError
-from dyno.host import host_facts
-from dyno.procs import Child
-from dyno.records import LoadResult, LoadSpec, ResourceUsage
-from loadgen.caveats import Circumstances, caveats
-from loadgen.endpoint import check_listening, endpoint_url, host_and_port
-from loadgen.fleet import ALONE, Fleet, Gathered, Workers, checked, gather, launch, plan_pool
-from loadgen.generator import worker_usage
+from dyno.records import LoadResult, LoadSpec
+from loadgen.endpoint import check_listening
+from loadgen.fleet import ALONE, Workers, check_shareable, checked, gather, launch, plan_pool
+from loadgen.follow import OnProgress, follow, startup_limit_s
 from loadgen.payload import Payload
+from loadgen.payload_files import Mix, single
 from loadgen.plan import MAX_POOL, Plan, write_plan
-from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
 from loadgen.recording import Recording
+from loadgen.result import whole_result
 from loadgen.samples import check_samples_file, write_samples
-from loadgen.summary import Summary, error_groups, summarise
-from loadgen.usage import (
-    UsageSampler,
-    WindowUsage,
-    affinity,
-    find_server,
-    is_alive,
-    is_this_machine,
-    named_server,
-)
-from loadgen.validity import invalid_reasons
-
-STARTUP_LIMIT_S = 60.0
-REMOTE_LIMIT_S = 600.0
-"""Workers of other machines are started by hand."""
-OVERTIME_LIMIT_S = 30.0
-LOOK_EVERY_S = 0.2
-MAX_USERS = 10_000
-MAX_SECONDS = 24 * 3600.0
-MAX_TIMEOUT_S = 3600.0
-
-OnProgress = Callable[[LoadProgress], None]
+from loadgen.spec_checks import checked_spec, first_users
+from loadgen.usage import find_server, is_alive, named_server
 
 
 def run_load(
     spec: LoadSpec,
-    payload: Payload,
+    payload: Payload | Mix,
     *,
     trace_s: Sequence[float] = (),
     server_pid: int | None = None,
@@ -71,8 +46,11 @@ def run_load(
         ConfigError: the spec asks for no loop, both, or more than can be run; or `server_pid` is gone.
         LoadTestError: nothing listens, no request succeeded, or Locust ended before its time.
     """
-    spec = _checked(spec, payload)
-    workers = checked(workers, spec.users)
+    mix = payload if isinstance(payload, Mix) else single(payload)
+    spec = checked_spec(spec, mix)
+    begin_with = first_users(spec)
+    check_shareable(spec, workers)
+    workers = checked(workers, begin_with)
     if samples_file is not None:
         check_samples_file(samples_file)
     if (spec.arrival == "trace") != bool(trace_s):
@@ -84,76 +62,15 @@ def run_load(
         pool = plan_pool(workers, MAX_POOL)
         plan = Plan(spec=spec, folder=folder, pool=pool, cpus=cpus, workers=workers.number)
         with ExitStack() as stack:
-            fleet = launch(plan, write_plan(plan, payload, trace_s), workers, stack)
-            around = _watch(fleet, _startup_limit_s(workers), servers, on_progress)
+            plan_file = write_plan(plan, mix, trace_s)
+            fleet = launch(plan, plan_file, workers, stack, first_users=begin_with)
+            seen = follow(fleet, startup_limit_s(workers), servers, on_progress)
             gathered = gather(fleet)
     _check_alive(spec, servers, gathered.whole)
-    result = _result(spec, started_at, gathered, around)
+    result = whole_result(spec, started_at, gathered, seen, mix)
     if samples_file is not None:
         write_samples(samples_file, gathered.parts, spec, result.window_s)
     return result
-
-
-def _checked(spec: LoadSpec, payload: Payload) -> LoadSpec:
-    if (spec.users is None) == (spec.rate_rps is None):
-        raise ConfigError("a load test needs either users (closed loop) or rate_rps (open loop)")
-    if spec.users is not None and not 1 <= spec.users <= MAX_USERS:
-        raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {spec.users}")
-    if spec.rate_rps is not None and not 0 < spec.rate_rps < float("inf"):
-        raise ConfigError(f"rate_rps must be above 0, got {spec.rate_rps}")
-    if not spec.warmup_s + spec.longest_s <= MAX_SECONDS or not spec.timeout_s <= MAX_TIMEOUT_S:
-        raise ConfigError(
-            f"a load test lasts at most {MAX_SECONDS:g} s, a request at most {MAX_TIMEOUT_S:g} s"
-        )
-    spec = _long_enough(spec)
-    filled = {"content_type": payload.content_type, "payload_bytes": len(payload.body)}
-    return spec.model_copy(update={"url": endpoint_url(spec.url), **filled})
-
-
-def _long_enough(spec: LoadSpec) -> LoadSpec:
-    """An open loop's rate is known: its window is made as long as `min_samples` needs before it starts."""
-    if spec.rate_rps is None:
-        return spec
-    # 5 % more, since Poisson arrivals may fall short of their mean.
-    needed_s = math.ceil(1.05 * spec.min_samples / spec.rate_rps)
-    window_s = min(max(spec.duration_s, needed_s), spec.longest_s)
-    # Fixed from the start: users hold arrivals ahead of time, and which of them count must be known then.
-    return spec.model_copy(update={"duration_s": window_s, "max_duration_s": None})
-
-
-def _startup_limit_s(workers: Workers) -> float:
-    return REMOTE_LIMIT_S if workers.remote else STARTUP_LIMIT_S + 2 * workers.number
-
-
-def _watch(
-    fleet: Fleet, startup_limit_s: float, servers: tuple[int, ...], on_progress: OnProgress | None
-) -> Circumstances:
-    """Follow the test until it has finished; return what was seen around it."""
-    plan, child = fleet.plan, fleet.head
-    events, sampler = EventReader(plan.progress_file), None
-    end_by = time.monotonic() + startup_limit_s
-    try:
-        while True:
-            ended = child.returncode() is not None
-            for event in events.read():
-                if isinstance(event, Started):
-                    shared = len(affinity(servers) & affinity(fleet.pids))
-                    sampler = _sampler(plan.spec, event, fleet.pids, servers)
-                    end_by = event.start_monotonic_ns / 1e9 + _longest_s(plan.spec)
-                elif isinstance(event, Closing) and sampler:
-                    sampler.end_at(event.end_monotonic_ns / 1e9)
-                elif isinstance(event, LoadProgress) and on_progress:
-                    on_progress(event)
-                elif isinstance(event, Finished) and sampler:
-                    return _circumstances(plan.spec, sampler.stop(), shared, servers, len(fleet.workers))
-            if sampler is None and (early := fleet.ended()):
-                raise LoadTestError(_died(early, ended=True))
-            if ended or time.monotonic() > end_by:
-                raise LoadTestError(_died(child, ended=ended))
-            time.sleep(LOOK_EVERY_S)
-    finally:
-        if sampler:
-            sampler.stop()
 
 
 def _check_alive(spec: LoadSpec, servers: tuple[int, ...], recording: Recording) -> None:
@@ -164,77 +81,3 @@ def _check_alive(spec: LoadSpec, servers: tuple[int, ...], recording: Recording)
             f"the server of {spec.url} (process {ended}) ended during the load test: "
             f"{len(recording.latency_us)} requests succeeded, {len(recording.failure_kind)} failed"
         )
-
-
-def _sampler(
-    spec: LoadSpec, event: Started, generator: tuple[int, ...], servers: tuple[int, ...]
-) -> UsageSampler:
-    start_s = event.start_monotonic_ns / 1e9 + spec.warmup_s
-    return UsageSampler({"server": servers, "generator": generator}, start_s)
-
-
-def _longest_s(spec: LoadSpec) -> float:
-    return spec.warmup_s + spec.longest_s + spec.timeout_s + OVERTIME_LIMIT_S
-
-
-def _circumstances(
-    spec: LoadSpec, usage: WindowUsage | None, shared: int, servers: tuple[int, ...], workers: int
-) -> Circumstances:
-    return Circumstances(
-        usage=usage,
-        shared_cores=shared,
-        server_unseen=not servers and is_this_machine(host_and_port(spec.url)[0]),
-        logical_cores=host_facts().logical_cores,
-        workers=max(1, workers),
-    )
-
-
-def _died(child: Child, *, ended: bool) -> str:
-    what = f"Locust ended early (exit status {child.returncode()})" if ended else "Locust did not end in time"
-    return f"{what}; its last lines:\n{child.log_tail() or '(none)'}"
-
-
-def _result(spec: LoadSpec, started_at: str, gathered: Gathered, around: Circumstances) -> LoadResult:
-    recording = gathered.whole
-    window_s = spec.duration_s if recording.window_s is None else recording.window_s
-    summary = summarise(recording, spec.model_copy(update={"duration_s": window_s}))
-    if not summary.samples:
-        raise LoadTestError(_no_success(spec, recording))
-    groups = around.usage.groups if around.usage else {}
-    workers = worker_usage(gathered.parts, spec, window_s)
-    return LoadResult(
-        started_at=started_at,
-        spec=spec,
-        window_s=window_s,
-        server=groups.get("server"),
-        generator=groups.get("generator", ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0)),
-        host=host_facts(),
-        machine=around.usage.machine if around.usage else None,
-        workers=workers,
-        lateness_p99_ms=summary.lateness_p99_ms,
-        warnings=caveats(spec, recording, summary, around),
-        invalid_reasons=gathered.lost + invalid_reasons(spec, summary, recording.lost, workers),
-        **_measured(summary),
-    )
-
-
-def _measured(summary: Summary) -> dict[str, Any]:
-    return {name: value for name, value in vars(summary).items() if name in LoadResult.model_fields}
-
-
-def _no_success(spec: LoadSpec, recording: Recording) -> str:
-    failures = error_groups(recording, recording.failure_kind >= 0)
-    if failures:
-        first = failures[0]
-        status = f"HTTP {first.status}: " if first.status is not None else ""
-        return f"no request to {spec.url} succeeded; {first.count} failed with: {status}{first.message}"
-    if len(recording.latency_us):
-        longest_s = recording.latency_us.max() / 1e6
-        return (
-            f"no request started in the window: one takes {longest_s:.1f} s, the window {spec.duration_s:g} s"
-        )
-    if spec.rate_rps is not None and not recording.arrivals:
-        return (
-            f"no arrival fell into the window: {spec.rate_rps:g} req/s for {spec.duration_s:g} s is too short"
-        )
-    return f"no request to {spec.url} was answered in time; measure longer, or look whether the server hangs"

@@ -107,6 +107,8 @@ def find_rate(
 def judge(rate_rps: float, result: LoadResult, limits: Mapping[str, float]) -> RateStep:
     """Hold one load test against the limits."""
     reasons = list(result.invalid_reasons)
+    if result.scenario is not None:
+        reasons += result.scenario.reasons
     figures: dict[str, float | None] = {}
     certain = True
     if result.throughput_rps.value < KEPT_UP * rate_rps:

@@ -85,15 +85,20 @@ class Summary:
         return self.lateness.p99_ms if self.lateness else None
 
 
-def summarise(recording: Recording, spec: LoadSpec) -> Summary:
-    """Work out every number of a load test from its requests."""
+def summarise(recording: Recording, spec: LoadSpec, begin_s: float = 0.0) -> Summary:
+    """Work out every number of a load test from its requests.
+
+    A part of a longer test begins at `begin_s`: requests before that are no part of its time line, nor of the
+    search for its steady state.
+    """
+    begin_us = round(begin_s * US_PER_S)
     window = (round(spec.warmup_s * US_PER_S), round((spec.warmup_s + spec.duration_s) * US_PER_S))
     inside = _within(recording.start_us, window)
     latency_us = recording.latency_us[inside]
     failed = _within(recording.failure_start_us, window)
     samples, errors = len(latency_us), int(failed.sum())
     completions = completions_by_slice(recording, window)
-    up_to_end = recording.start_us < window[1]
+    up_to_end = (recording.start_us >= begin_us) & (recording.start_us < window[1])
     steady_us = steady_from_us(recording.start_us[up_to_end], recording.latency_us[up_to_end])
     early = recording.start_us[inside] < (sum(window) // 2 if steady_us is None else steady_us)
     return Summary(
@@ -110,7 +115,7 @@ def summarise(recording: Recording, spec: LoadSpec) -> Summary:
         lateness=lateness(recording, window) if spec.rate_rps else None,
         loop_lag=loop_lag(recording, window),
         histogram=encode_histogram(latency_us),
-        timeline=timeline(recording, window, steady_us),
+        timeline=timeline(recording, window, steady_us)[begin_us // US_PER_S :],
         steady_from_s=None if steady_us is None else steady_us / US_PER_S,
         mean_before_steady_ms=_mean_ms(latency_us[early]),
         mean_steady_ms=_mean_ms(latency_us[~early]),
@@ -123,6 +128,11 @@ def percentiles(latency_us: Ints, slices: Ints) -> tuple[Percentile, ...]:
     """The PERCENTILES with their intervals; `slices` says in which slice each request started."""
     ordered = np.sort(latency_us)
     return tuple(_percentile(latency_us, ordered, slices, percent) for percent in PERCENTILES)
+
+
+def percentile_at(latency_us: Ints, slices: Ints, percent: float) -> Percentile:
+    """Any one percentile; arguments as those of `percentiles`."""
+    return _percentile(latency_us, np.sort(latency_us), slices, percent)
 
 
 def completions_by_slice(recording: Recording, window: tuple[int, int]) -> Ints:

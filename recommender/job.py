@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from dyno.errors import ConfigError
-from dyno.records import Limits, LoadSpec, Record
+from dyno.records import Limits, LoadSpec, Phase, Record, Stairs
+from loadgen.shapes import planned_s
+from loadgen.stop_rules import check_rules
 from recommender.yaml_lines import load_yaml_record
 
 Backend = Literal["onnxruntime", "compiled"]
@@ -44,12 +46,21 @@ class CandidateSpace(Record):
 
 
 class Load(Record):
-    """The load that each candidate gets: one load test per level of `users` or of `rate_rps`."""
+    """The load that each candidate gets: a load test per level of `users` or `rate_rps`, or one in stages."""
 
     users: tuple[Count, ...] | None = Field(
         default=None,
         min_length=1,
         description="closed loop: numbers of users who wait for each answer; 1, 2, 4 when no rate is given",
+    )
+    phases: tuple[Phase, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="closed loop: one test whose users grow in number; each phase counts as a load level",
+    )
+    stairs: Stairs | None = Field(
+        default=None,
+        description="closed loop: one test with more users step by step; each step counts as a load level",
     )
     rate_rps: tuple[Rate, ...] | None = Field(
         default=None,
@@ -74,11 +85,32 @@ class Load(Record):
         "left out: 60 s, or duration_s where that is longer",
     )
     timeout_s: Seconds = Field(default=30.0, description="seconds after which a request is an error")
+    stop_when: tuple[str, ...] = Field(
+        default=(),
+        description="rules that end a load test before its time, e.g. p99>50ms, errors>1%, flat",
+    )
 
     @model_validator(mode="after")
-    def _users_or_rates(self) -> Load:
+    def _rules_that_can_be_met(self) -> Load:
+        try:
+            for spec in self.specs("", 0):
+                check_rules(spec)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Load:
         if self.users is not None and self.rate_rps is not None:
             raise ValueError("users (closed loop) and rate_rps (open loop) exclude each other: give one")
+        kinds = [
+            name for name in ("users", "phases", "stairs", "rate_rps") if getattr(self, name) is not None
+        ]
+        if len(kinds) > 1:
+            raise ValueError(f"{' and '.join(kinds)} exclude each other: give one")
+        lengths = sorted({"duration_s", "min_samples", "max_duration_s"} & self.model_fields_set)
+        if lengths and kinds and kinds[0] in ("phases", "stairs"):
+            raise ValueError(f"{kinds[0]} say how long they last: leave out {' and '.join(lengths)}")
         return self
 
     @model_validator(mode="after")
@@ -95,19 +127,29 @@ class Load(Record):
         return self.max_duration_s or max(DEFAULT_LONGEST_S, self.duration_s)
 
     def specs(self, url: str, seed: int) -> tuple[LoadSpec, ...]:
-        """Return one LoadSpec for `url` per load level, in the order given."""
-        fields = self.model_dump(exclude={"users", "rate_rps", "max_duration_s"})
+        """Return one LoadSpec for `url` per load test, in the order given."""
+        fields = self.model_dump(exclude={"users", "phases", "stairs", "rate_rps", "max_duration_s"})
         common = LoadSpec(url=url, seed=seed, max_duration_s=self.longest_s, **fields)
         return tuple(common.model_copy(update=level) for level in self.levels())
 
-    def levels(self) -> tuple[dict[str, float], ...]:
-        """Each level as the fields of a LoadSpec: `users` or `rate_rps`."""
+    def levels(self) -> tuple[dict[str, Any], ...]:
+        """Each load test as the fields of a LoadSpec: `users`, `phases`, `stairs` or `rate_rps`."""
+        if self.phases is not None or self.stairs is not None:
+            return ({"phases": self.phases or (), "stairs": self.stairs},)
         if self.rate_rps is not None:
             return tuple({"rate_rps": rate} for rate in self.rate_rps)
         return tuple({"users": users} for users in self.users or DEFAULT_USERS)
 
+    @property
+    def staged(self) -> LoadSpec | None:
+        """The one test in stages, if that is what the candidates get."""
+        spec = self.specs("", 0)[0]
+        return spec if spec.staged else None
+
     def seconds(self) -> float:
         """Seconds of load of one candidate, warm-up included."""
+        if staged := self.staged:
+            return self.warmup_s + planned_s(staged)
         return len(self.levels()) * (self.warmup_s + self.duration_s)
 
 

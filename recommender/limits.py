@@ -85,6 +85,8 @@ def _ratio(larger: float, smaller: float) -> float:
 
 def _level(point: LoadResult) -> str:
     spec = point.spec
+    if spec.stage:
+        return f"in {spec.stage}"
     if spec.users is not None:
         return f"at {spec.users} user{'' if spec.users == 1 else 's'}"
     return f"at {spec.rate_rps:g} requests/s" if spec.rate_rps is not None else "at an unknown load"

@@ -59,6 +59,7 @@ def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tupl
         update={
             "users": point.spec.users,
             "rate_rps": point.spec.rate_rps,
+            "stage": point.spec.stage,
             "p50_ms": latency[50.0].ms,
             "p95_ms": latency[95.0].ms,
             "p99_ms": p99.ms,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from dyno.records import Fidelity, LoadResult, LoadSpec, Row, Trial
 from loadgen.payload import Payload
 from loadgen.progress import LoadProgress
 from loadgen.run import run_load
+from loadgen.shapes import closed_loop
 from recommender.job import Load
 from recommender.plan import PlannedTrial
 from recommender.providers import Endpoint, Launch, Provider
@@ -101,6 +102,10 @@ def log_tail(log: Path, lines: int = LOG_LINES) -> str:
 
 def level_name(spec: LoadSpec | Row) -> str:
     """Word a load level: `4 users`, `12.5 requests/s`."""
+    if spec.stage:
+        return spec.stage
+    if isinstance(spec, LoadSpec) and spec.staged:
+        return closed_loop(spec)
     if spec.users is None:
         return f"{spec.rate_rps:g} requests/s"
     return f"{spec.users} user{'s' if spec.users > 1 else ''}"
@@ -113,12 +118,19 @@ def _measure(endpoint: Endpoint, workload: Workload, measured: _Measured, on_loa
     for spec in workload.load.specs(endpoint.url, workload.seed):
         outcome = _load(endpoint, spec, workload.payload, on_load)
         if isinstance(outcome, LoadResult):
-            measured.points.append(outcome)
+            measured.points += outcome.stages or (outcome,)
+            measured.notes += tuple(_ended_early(outcome))
         else:
             failures.append(f"not measured with {level_name(spec)}: {outcome}")
     if not measured.points:
         raise LoadTestError("; ".join(failures))
     measured.notes += tuple(failures)
+
+
+def _ended_early(found: LoadResult) -> Iterator[str]:
+    """Say which rule of the job ended a load test."""
+    if found.stop is not None and found.stop.rule in found.spec.stop_when:
+        yield f"{level_name(found.spec)}: ended by {found.stop.rule}: {found.stop.why}"
 
 
 def _load(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dyno.records import Candidate, LoadResult, Row, Trial
 from dyno.units import short_duration
+from loadgen.shapes import closed_loop
 from recommender.compiled import not_wholly_compiled
 from recommender.events import CompileEnded, RunPlanned, TrialLoaded
 from recommender.job import Load
@@ -36,6 +37,8 @@ def plan(event: RunPlanned) -> Iterator[str]:
 
 def load(found: Load) -> str:
     """Word the load levels: `1, 2, 4 users (closed loop), each 2 s warm-up + 10 s`."""
+    if staged := found.staged:
+        return f"{closed_loop(staged)} (closed loop) after {found.warmup_s:g} s of warm-up"
     if found.rate_rps is not None:
         rates = ", ".join(f"{rate:g}" for rate in found.rate_rps)
         kind = f"{rates} requests/s (open loop, {found.arrival} arrivals)"

@@ -9,7 +9,7 @@ from dyno.records import Row
 from reports import words
 from reports.compare import BASELINE, Ratio, speedup
 from reports.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown
-from reports.folder import Run
+from reports.folder import Run, level_of
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,14 @@ def _details(run: Run, tied: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _settings(row: Row) -> str:
-    load = words.load(row.users, row.rate_rps)
+    load = words.load(*level_of(row))
     under = f" under {load}" if load else ""
     rps = f", {throughput(row).whole} requests a second" if row.throughput_rps is not None else ""
     return f"Server settings: {words.settings(row.settings)}{under}{rps}."
 
 
 def _how_to_choose(tied: Sequence[Row]) -> str:
-    loads = dict.fromkeys(words.load(row.users, row.rate_rps) for row in tied)
+    loads = dict.fromkeys(words.load(*level_of(row)) for row in tied)
     under = f" under {' and '.join(load for load in loads if load)}" if any(loads) else ""
     return (
         f"Their cost intervals{under} overlap, so these measurements do not tell which is cheaper: "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dyno.records import Estimate, LoadResult, Row
 from reports import words
-from reports.folder import Run
+from reports.folder import Run, level_of
 
 BASELINE = "onnxruntime"
 
@@ -62,7 +62,7 @@ def _baselines(run: Run, row: Row, ours: LoadResult) -> list[tuple[LoadResult, s
         for trial in run.trials.values()
         if trial.candidate.backend == BASELINE and trial.candidate.instance_type == row.instance_type
         for point in trial.points
-        if (point.spec.users, point.spec.rate_rps) == (ours.spec.users, ours.spec.rate_rps)
+        if level_of(point.spec) == level_of(ours.spec)
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dyno.errors import ConfigError
-from dyno.records import LoadResult, R, Recommendation, Row, Trial, read_record
+from dyno.records import LoadResult, LoadSpec, R, Recommendation, Row, Trial, read_record
 
 RECOMMENDATION_NAME = "recommendation.json"
 TRIALS_NAME = "trials"
@@ -36,9 +36,14 @@ class Run:
     def level(self, row: Row) -> LoadResult | None:
         """Return the load test that the row was taken from, if its record is there."""
         for point in self.points(row):
-            if (point.spec.users, point.spec.rate_rps) == (row.users, row.rate_rps):
+            if level_of(point.spec) == level_of(row):
                 return point
         return None
+
+
+def level_of(found: LoadSpec | Row) -> tuple[int | None, float | None, str]:
+    """What tells one load level from another."""
+    return found.users, found.rate_rps, found.stage
 
 
 def read_run(run_dir: Path) -> Run:

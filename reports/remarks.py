@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dyno.records import Row
 from reports import words
 from reports.digits import EN_DASH
-from reports.folder import Run
+from reports.folder import Run, level_of
 from reports.series import tags
 
 EVERYWHERE = "every load test"
@@ -67,10 +67,10 @@ def tainted(run: Run, row: Row) -> bool:
 
 def _warned(run: Run, row: Row) -> Iterator[tuple[str, str]]:
     for text in row.warnings:
-        yield words.load(row.users, row.rate_rps), text
+        yield words.load(*level_of(row)), text
     for point in run.points(row):
         for text in point.warnings:
-            yield words.load(point.spec.users, point.spec.rate_rps), text
+            yield words.load(*level_of(point.spec)), text
 
 
 def _pattern(text: str) -> str:

@@ -10,7 +10,7 @@ from reports import words
 from reports.answer import cost, p99, throughput, times
 from reports.compare import BASELINE, speedup
 from reports.digits import MISSING, Shown, count, estimate, percentile, plain, share, whole
-from reports.folder import Run
+from reports.folder import Run, level_of
 from reports.remarks import tainted
 from reports.series import Series, tags
 
@@ -109,7 +109,7 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         instance_type=row.instance_type,
         backend=words.backend(row.backend),
         settings=words.settings_short(row.settings),
-        load=words.load(row.users, row.rate_rps) or MISSING,
+        load=words.load(*level_of(row)) or MISSING,
         p50=_percentile(level, 50.0, row.p50_ms).text,
         p95=_percentile(level, 95.0, row.p95_ms).text,
         p99=_unitless(p99(row)),
@@ -169,7 +169,7 @@ def _level(tag: str, row: Row, point: LoadResult, *, chosen: bool) -> Level:
     return Level(
         tag=tag,
         name=words.configuration(row),
-        load=words.load(point.spec.users, point.spec.rate_rps),
+        load=words.load(*level_of(point.spec)),
         chosen=chosen,
         samples=f"{point.samples:,}",
         errors=f"{point.errors:,}",

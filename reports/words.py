@@ -34,8 +34,10 @@ def settings_short(found: ServerSettings) -> str:
     return f"{found.threads} {TIMES} {found.workers}"
 
 
-def load(users: int | None, rate_rps: float | None) -> str:
+def load(users: int | None, rate_rps: float | None, stage: str = "") -> str:
     """Name a load level; empty when there was none."""
+    if stage:
+        return stage
     if users is not None:
         return count(users, "user")
     return f"{plain(rate_rps)} req/s" if rate_rps is not None else ""

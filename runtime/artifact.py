@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dyno.errors import ArtifactError
 from dyno.host import Processor
-from dyno.records import HostFacts
+from dyno.record import HostFacts
 from runtime.bucket_records import Bucket
 from runtime.manifest import LIBRARY_NAME, Manifest, Segment, read_manifest
 

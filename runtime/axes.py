@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.errors import RequestError
-from dyno.records import TensorSpec
+from dyno.record import TensorSpec
 from runtime.bucket_plan import fitting
 from runtime.bucket_records import Axis, Place
 from runtime.buckets_text import sizes_text

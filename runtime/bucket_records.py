@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from dyno.records import Record
+from dyno.record import Record
 
 BUCKETS_NAME = "buckets"
 

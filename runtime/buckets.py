@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from dyno.errors import ArtifactError, ConfigError, RequestError
-from dyno.records import TensorSpec
+from dyno.record import TensorSpec
 from runtime import tvm_light
 from runtime.artifact import read_bucket
 from runtime.axes import Array, Axes, Feeds, Sizes, fill

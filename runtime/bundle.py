@@ -34,7 +34,7 @@ from runtime.memory import map_weights
 from runtime.tvm_light import CUDA_LIBRARY, EXTRA_LIBRARY, RUNTIME_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")
-DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "records", "units")
+DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "record", "units")
 RUNTIME_MODULES = (
     *(
         "__init__",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dyno.records import TensorSpec
+from dyno.record import TensorSpec
 from runtime.feeds import is_array
 from runtime.manifest import Manifest
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.errors import ConfigError
-from dyno.records import TensorSpec
+from dyno.record import TensorSpec
 
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dyno.errors import ConfigError
 from dyno.files import write_bytes
-from dyno.records import TensorSpec
+from dyno.record import TensorSpec
 from runtime.feeds import Shapes, at_shapes, random_feeds
 from runtime.session import Session
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from dyno.errors import ArtifactError
-from dyno.records import HostFacts, Record, TensorSpec
+from dyno.record import HostFacts, Record, TensorSpec
 from dyno.units import BYTES_PER_MIB, percent, short_duration
 from runtime.artifact import check_host, check_library, read_bucket
 from runtime.buckets_text import bucket_rows, columns, sentences

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.records import TensorSpec
+from dyno.record import TensorSpec
 from runtime.manifest import Manifest
 from runtime.memory import empty_aligned
 

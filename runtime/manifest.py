@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from dyno.errors import ArtifactError
-from dyno.records import Record, TensorSpec
+from dyno.record import Record, TensorSpec
 from runtime.bucket_records import Buckets
 
 SCHEMA_VERSION = 4  # docs/artifact.md says what each version brought

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dyno.records import Record
+from dyno.record import Record
 from runtime.manifest import ArgumentSpec, KernelFacts
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from dyno.errors import ArtifactError, RequestError
 from dyno.host import usable_cores
-from dyno.records import TensorSpec
+from dyno.record import TensorSpec
 from runtime.feeds import is_array
 from runtime.lane import TEXT, Array, buffer
 from runtime.manifest import Manifest

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dyno.errors import ArtifactError, ConfigError, RequestError
 from dyno.host import processor, usable_cores
-from dyno.records import TensorSpec
+from dyno.record import TensorSpec
 from runtime import tvm_light
 from runtime.artifact import open_artifact
 from runtime.gpu import GpuLane, check_gpu, offer_kernels

@@ -14,12 +14,15 @@ from gevent.event import Event
 
 from dyno.units import US_PER_MS
 from loadgen.arrivals import arrivals
+from loadgen.locustfiles.crowd import Crowd, course_of, failed
 from loadgen.locustfiles.meter import LoopMeter
-from loadgen.locustfiles.sender import NS_PER_S, headers_for, now_ns, sleep_until
-from loadgen.payload import Payload
+from loadgen.locustfiles.sender import NS_PER_S, now_ns, sleep_until
+from loadgen.locustfiles.stream import Ended, append_ended
+from loadgen.payload_files import Draw
+from loadgen.payload_store import load_mix
 from loadgen.plan import START_LEAD_S, Plan
-from loadgen.progress import Closing, Finished, LoadProgress, Started, append_event
-from loadgen.recording import FailureKind, Recorder, Recording, save_recording
+from loadgen.progress import Closing, Finished, LoadProgress, Started, Wanted, append_event
+from loadgen.recording import US_PER_S, FailureKind, Recorder, Recording, save_recording
 
 GIVE_UP_AFTER = 100
 """Failures without one success: the endpoint can't be measured."""
@@ -33,14 +36,17 @@ class Run:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.spec = plan, plan.spec
-        self.payload = Payload(plan.payload_file.read_bytes(), plan.spec.content_type)
-        self.headers = headers_for(self.payload)
+        self.draw = Draw(load_mix(plan.payload_file, plan.payload_index), plan.spec.seed + plan.share[0])
         self.recorder = Recorder(plan.spec.warmup_s, plan.spec.longest_s)
         self.timeout_ns = int(plan.spec.timeout_s * NS_PER_S)
         self.total_s = plan.spec.warmup_s + plan.spec.duration_s
         self._due_s = self._schedule()
         self._last_due_ns = 0
-        self._started, self._given_up = Event(), Event()
+        self._started, self._given_up, self._halted = Event(), Event(), Event()
+        self.crowd: Crowd | None = None
+        self._ended = Ended(self.recorder) if plan.spec.stop_when else None
+        self.waiting: dict[Any, int] = {}
+        """Open loop: when what each user holds is due."""
         self._reported_ns = self._reported_successes = 0
         self._meter = LoopMeter()
 
@@ -55,37 +61,76 @@ class Run:
         return self._last_due_ns
 
     def finish(
-        self, start_ns: int, ended_ns: int, failure: FailureKind | None, lag_ns: int = 0, status: int = 200
+        self,
+        start_ns: int,
+        ended_ns: int,
+        failure: FailureKind | None,
+        *,
+        kind: int,
+        lag_ns: int = 0,
+        status: int = 200,
     ) -> None:
-        """Record a request that has ended."""
+        """Record a request that has ended; `kind` is that of its payload."""
         if failure is None:
-            self.recorder.succeed(start_ns, ended_ns, lag_ns, status)
+            self.recorder.succeed(start_ns, ended_ns, lag_ns, status=status, payload_kind=kind)
             return
-        self.recorder.fail(start_ns, ended_ns, failure, lag_ns)
+        self.recorder.fail(start_ns, ended_ns, failure, lag_ns, payload_kind=kind)
         if self.recorder.errors >= GIVE_UP_AFTER and not self.recorder.successes:
             self._given_up.set()
+            self._halted.set()
         if failure.status is None and failure.kind != "unsent":
             gevent.sleep(PAUSE_AFTER_BROKEN_S)
 
     def control(self, environment: Any) -> None:
         """Start the clock, report each second, end when the last request of the window has ended."""
+        try:
+            self._gather(environment.runner)
+        except Exception as error:  # the user's own file may raise anything
+            append_event(self.plan.progress_file, failed(error))
+            return
         self._begin()
-        self._follow_until(self._after_start(self.total_s) - LEAD_NS)
+        self._follow_until(self._after_start(self.total_s) - LEAD_NS, self._halted)
         end_ns = self._close()
-        self._follow_until(end_ns)
+        self._follow_until(end_ns, self._given_up)
         last_ns = end_ns + self.timeout_ns + NS_PER_S
         while self._unfinished(end_ns) and now_ns() < last_ns and not self._given_up.is_set():
             gevent.sleep(0.02)
         self._save(self._recording(end_ns, environment.runner.user_count))
         self._leave(environment)
 
+    def _gather(self, runner: Any) -> None:
+        """Have the first users of a number that changes; nobody sends yet."""
+        course = course_of(self.plan)
+        if course is not None:
+            self.crowd = Crowd(course, runner, runner.user_count, self.plan.share)
+            while self.crowd.look(0.0) and self.crowd.alive < self.crowd.wanted:
+                gevent.sleep(0)
+
+    def _follow_crowd(self, crowd: Crowd) -> None:
+        try:
+            crowd.follow(self._elapsed_s, self._tell_wanted)
+        except Exception as error:  # as above
+            append_event(self.plan.progress_file, failed(error))
+        self._halted.set()
+
+    def _tell_wanted(self, elapsed_s: float, users: int) -> None:
+        append_event(self.plan.progress_file, Wanted(elapsed_s, users))
+
+    def _elapsed_s(self) -> float:
+        return (now_ns() - self.recorder.start_ns) / NS_PER_S
+
     def _begin(self) -> None:
         self._freeze()
         append_event(self.plan.progress_file, Started(time.monotonic_ns() + LEAD_NS))
-        self.recorder.start_ns = self._reported_ns = now_ns() + LEAD_NS
+        self._start_at(now_ns() + LEAD_NS)
+
+    def _start_at(self, start_ns: int) -> None:
+        self.recorder.start_ns = self._reported_ns = start_ns
         self._started.set()
         self._meter.start()
-        sleep_until(self.recorder.start_ns)
+        sleep_until(start_ns)
+        if self.crowd is not None:
+            gevent.spawn(self._follow_crowd, self.crowd)
 
     def _freeze(self) -> None:
         gc.collect()
@@ -94,20 +139,30 @@ class Run:
     def _after_start(self, seconds: float) -> int:
         return self.recorder.start_ns + int(seconds * NS_PER_S)
 
-    def _follow_until(self, moment_ns: int) -> None:
-        while now_ns() < moment_ns and not self._given_up.is_set():
-            self._given_up.wait(min(1.0, max(0.0, (moment_ns - now_ns()) / NS_PER_S)))
+    def _follow_until(self, moment_ns: int, event: Event) -> None:
+        while now_ns() < moment_ns and not event.is_set():
+            event.wait(min(1.0, max(0.0, (moment_ns - now_ns()) / NS_PER_S)))
             self._report()
+            self._look_for_a_stop()
+
+    def _look_for_a_stop(self) -> None:
+        if self._ended is not None:
+            append_ended(self.plan.stream_file, self._ended.take(), int(self._elapsed_s() * US_PER_S))
+            if self.plan.stop_file.exists():
+                self._halted.set()
 
     def _close(self) -> int:
         """Wait for the samples that are asked for; announce the end of the window and return it."""
         last_ns = self._after_start(self.spec.warmup_s + self.spec.longest_s)
         while self.recorder.window_successes < self.spec.min_samples and now_ns() < last_ns - LEAD_NS:
-            self.total_s = min(self.total_s + 1.0, self.spec.warmup_s + self.spec.longest_s)
-            self._follow_until(min(now_ns() + NS_PER_S, last_ns - LEAD_NS))
-            if self._given_up.is_set():
+            if self._halted.is_set():
                 break
-        end_ns = min(max(self._after_start(self.total_s), now_ns() + LEAD_NS), last_ns)
+            self.total_s = min(self.total_s + 1.0, self.spec.warmup_s + self.spec.longest_s)
+            self._follow_until(min(now_ns() + NS_PER_S, last_ns - LEAD_NS), self._halted)
+        # Users of an open loop hold arrivals already, which must not be left behind the end.
+        soonest_ns = max(now_ns() + LEAD_NS, self._last_due_ns + 1)
+        wanted_ns = 0 if self._halted.is_set() else self._after_start(self.total_s)
+        end_ns = min(max(wanted_ns, soonest_ns, self._after_start(self.spec.warmup_s) + LEAD_NS), last_ns)
         self.recorder.close(end_ns)
         append_event(self.plan.progress_file, Closing(time.monotonic_ns() + end_ns - now_ns()))
         return end_ns
@@ -141,6 +196,7 @@ class Run:
             rate_rps=len(fresh) * NS_PER_S / max(1, now - self._reported_ns),
             p50_ms=fresh[len(fresh) // 2] / US_PER_MS if fresh else None,
             p99_ms=fresh[len(fresh) * 99 // 100] / US_PER_MS if fresh else None,
+            users=self.crowd.alive if self.crowd else None,
         )
         self._reported_ns, self._reported_successes = now, successes
         append_event(self.plan.progress_file, progress)

@@ -6,9 +6,9 @@ Started by hand,
 
     locust -f loadgen/locustfiles/invocations.py --host http://127.0.0.1:8080
 
-it is an ordinary locustfile with Locust's own web page, users and statistics. The body then comes from the
-file named by DYNO_LOAD_PAYLOAD (its content type from the ending, or from DYNO_LOAD_CONTENT_TYPE), or is
-made for the model's inputs as the server declares them.
+it is an ordinary locustfile with Locust's own web page, users and statistics. The bodies then come from the
+files that DYNO_LOAD_PAYLOAD names as `dyno load --payload` does (their content type from the ending, or from
+DYNO_LOAD_CONTENT_TYPE), or are made for the model's inputs as the server declares them.
 
 Several processes: Locust's master has the plan and hands it to its workers (loadgen.locustfiles.master and
 worker), which are told apart by DYNO_LOAD_WORKER.
@@ -37,9 +37,10 @@ from loadgen.endpoint import INVOCATIONS, endpoint_url
 from loadgen.locustfiles.control import Run
 from loadgen.locustfiles.master import Conductor
 from loadgen.locustfiles.precise import sharpen_timers, spin_ns, wait_until
-from loadgen.locustfiles.sender import NS_PER_S, Sender, headers_for, now_ns
+from loadgen.locustfiles.sender import NS_PER_S, Sender, now_ns
 from loadgen.locustfiles.worker import WorkerEnd
-from loadgen.payload import Payload, payload_for, payload_from_file
+from loadgen.payload import payload_for
+from loadgen.payload_files import MIXED, Draw, Mix, read_mix, single
 from loadgen.plan import SPARE_USERS, WORKER_VARIABLE, Plan, plan_from_environment
 from loadgen.recording import FailureKind
 from loadgen.signature import fetch_signature
@@ -100,24 +101,54 @@ class PlannedUser(Sender):
 class ClosedLoopUser(PlannedUser):
     """Sends, waits for the answer, sends again."""
 
-    abstract = WORKER is None and (PLAN is None or PLAN.spec.users is None)
+    abstract = WORKER is None and (
+        PLAN is None or PLAN.spec.rate_rps is not None or PLAN.spec.samples_per_query > 1
+    )
 
     @task
     def invoke(self) -> None:
         """One request."""
         course, start_ns = self.course, now_ns()
+        if course.crowd is not None and course.crowd.leaves():
+            raise StopUser
         course.recorder.begin(start_ns)
-        end_by_ns = start_ns + course.timeout_ns
-        ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
-        course.finish(start_ns, ended_ns, failure, status=self.status)
+        payload, kind = course.draw.take()
+        ended_ns, failure = self.send(course.spec.url, payload, start_ns + course.timeout_ns)
+        course.finish(start_ns, ended_ns, failure, kind=kind, status=self.status)
+
+
+class MultiStreamUser(PlannedUser):
+    """Sends several samples at once, each over its own connection; the query ends with the last answer."""
+
+    abstract = PLAN is None or PLAN.spec.samples_per_query == 1
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        PlannedUser.host = self.host
+        self.lanes = [PlannedUser(environment) for _ in range(self.course.spec.samples_per_query)]
+
+    @task
+    def invoke(self) -> None:
+        """One query."""
+        course, start_ns = self.course, now_ns()
+        course.recorder.begin(start_ns)
+        end_by_ns, taken = start_ns + course.timeout_ns, [course.draw.take() for _ in self.lanes]
+        sent = [
+            gevent.spawn(lane.send, course.spec.url, payload, end_by_ns)
+            for lane, (payload, _) in zip(self.lanes, taken, strict=True)
+        ]
+        answers = [greenlet.get() for greenlet in sent]
+        failure = next((failure for _, failure in answers if failure), None)
+        kinds = {kind for _, kind in taken}
+        kind = kinds.pop() if len(kinds) == 1 else MIXED
+        ended_ns, status = max(ended_ns for ended_ns, _ in answers), max(lane.status for lane in self.lanes)
+        course.finish(start_ns, ended_ns, failure, kind=kind, status=status)
 
 
 class OpenLoopUser(PlannedUser):
     """Sends what is due, whether or not earlier answers have come."""
 
     abstract = WORKER is None and (PLAN is None or PLAN.spec.rate_rps is None)
-    asleep = 0
-    """Users that hold an arrival and wait for it."""
     coming = 0
     """Users that are being started."""
 
@@ -130,6 +161,7 @@ class OpenLoopUser(PlannedUser):
         """One arrival."""
         course = self.course
         due_ns, free_ns = course.take_arrival(), now_ns()
+        payload, kind = course.draw.take()
         held_back = free_ns > due_ns and self.environment.runner.user_count >= course.plan.pool
         course.recorder.arrive(due_ns, held_back=held_back)
         course.recorder.begin(due_ns)
@@ -137,17 +169,17 @@ class OpenLoopUser(PlannedUser):
         sent_ns, end_by_ns = now_ns(), due_ns + course.timeout_ns
         lag_ns = sent_ns - (free_ns if held_back else due_ns)
         if sent_ns >= end_by_ns:
-            course.finish(due_ns, sent_ns, UNSENT, lag_ns)
+            course.finish(due_ns, sent_ns, UNSENT, kind=kind, lag_ns=lag_ns)
             return
-        ended_ns, failure = self.send(course.spec.url, course.payload, course.headers, end_by_ns)
-        course.finish(due_ns, ended_ns, failure, lag_ns, self.status)
+        ended_ns, failure = self.send(course.spec.url, payload, end_by_ns)
+        course.finish(due_ns, ended_ns, failure, kind=kind, lag_ns=lag_ns, status=self.status)
 
     def _sleep_until_due(self, due_ns: int) -> None:
-        OpenLoopUser.asleep += 1
+        self.course.waiting[self] = due_ns
         wait_until(due_ns, self.early_ns)
-        OpenLoopUser.asleep -= 1
+        del self.course.waiting[self]
         room = self.course.plan.pool - self.environment.runner.user_count - self.coming
-        missing = SPARE_USERS - self.asleep - self.coming
+        missing = SPARE_USERS - len(self.course.waiting) - self.coming
         if missing > 0 and room > 0:
             OpenLoopUser.coming += min(missing, room)
             gevent.spawn(self._grow, min(missing, room))  # runs once this user waits for its answer
@@ -161,12 +193,12 @@ class PlainUser(Sender):
     """An ordinary Locust user, for runs started by hand."""
 
     abstract = PLAN is not None or WORKER is not None
-    payload: Payload | None = None
+    draw: Draw | None = None
 
     def on_start(self) -> None:
         """Find out what to send."""
         try:
-            PlainUser.payload = PlainUser.payload or _payload_by_hand(str(self.host))
+            PlainUser.draw = PlainUser.draw or Draw(_mix_by_hand(str(self.host)), seed=0)
         except DynoError as error:
             self.environment.process_exit_code = error.exit_code
             logging.getLogger(__name__).error("%s", error)
@@ -176,16 +208,16 @@ class PlainUser(Sender):
     @task
     def invoke(self) -> None:
         """One request."""
-        assert self.payload is not None  # noqa: S101 - set by on_start
-        end_by_ns = now_ns() + int(self.timeout_s * NS_PER_S)
-        self.send(INVOCATIONS, self.payload, headers_for(self.payload), end_by_ns)
+        assert self.draw is not None  # noqa: S101 - set by on_start
+        payload, _ = self.draw.take()
+        self.send(INVOCATIONS, payload, now_ns() + int(self.timeout_s * NS_PER_S))
 
 
-def _payload_by_hand(host: str) -> Payload:
+def _mix_by_hand(host: str) -> Mix:
     path = os.environ.get("DYNO_LOAD_PAYLOAD")
     if path:
-        return payload_from_file(Path(path), os.environ.get("DYNO_LOAD_CONTENT_TYPE"))
-    return payload_for(fetch_signature(endpoint_url(host.rstrip("/") + INVOCATIONS)), seed=0)
+        return read_mix(path, os.environ.get("DYNO_LOAD_CONTENT_TYPE"))
+    return single(payload_for(fetch_signature(endpoint_url(host.rstrip("/") + INVOCATIONS)), seed=0))
 
 
 if RUN is not None:

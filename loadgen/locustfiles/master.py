@@ -22,6 +22,7 @@ from dyno.units import US_PER_MS
 from loadgen.locustfiles import messages
 from loadgen.locustfiles.control import GIVE_UP_AFTER, LEAD_NS
 from loadgen.locustfiles.sender import NS_PER_S
+from loadgen.locustfiles.stream import append_ended
 from loadgen.plan import Plan
 from loadgen.progress import Closing, Finished, LoadProgress, Started, append_event
 from loadgen.recording import NS_PER_US
@@ -45,7 +46,11 @@ class Member:
     errors: int = 0
     window_successes: int = 0
     given_up: bool = False
+    users: int | None = None
+    clock_us: int = 0
+    """Up to when it has told what ended."""
     fresh_us: list[bytes] = field(default_factory=list)
+    ended: list[bytes] = field(default_factory=list)
     pieces: list[bytes] = field(default_factory=list)
     done: bool = False
 
@@ -58,7 +63,7 @@ class Conductor:
         self.members: dict[str, Member] = {}
         self.total_s = plan.spec.warmup_s + plan.spec.duration_s
         self._start_ns = self._reported_ns = 0
-        self._conducting = False
+        self._conducting = self._halted = self._closed = False
         handlers = {
             messages.HELLO: self._hello,
             messages.READY: self._ready,
@@ -112,6 +117,21 @@ class Conductor:
         while (now_ns := time.monotonic_ns()) < moment_ns and not self._hopeless():
             gevent.sleep(min(1.0, (moment_ns - now_ns) / NS_PER_S))
             self._report()
+            if self._stopped():
+                return
+
+    def _stopped(self) -> bool:
+        """Give the parent what its rules need, and look whether one has been met before the window ends."""
+        if self._closed or not self.spec.stop_when:
+            return False
+        pairs = b"".join(piece for member in self.members.values() for piece in member.ended)
+        for member in self.members.values():
+            member.ended.clear()
+        append_ended(
+            self.plan.stream_file, pairs, min((member.clock_us for member in self._living()), default=0)
+        )
+        self._halted = self.plan.stop_file.exists()
+        return self._halted
 
     def _hopeless(self) -> bool:
         """Nothing succeeds anywhere, or nobody is left."""
@@ -124,12 +144,15 @@ class Conductor:
         """Wait for the samples that are asked for; tell all when the window ends."""
         last_ns = self._moment(self.spec.warmup_s + self.spec.longest_s)
         while self._window_successes() < self.spec.min_samples and not self._hopeless():
-            if time.monotonic_ns() >= last_ns - LEAD_NS:
+            if time.monotonic_ns() >= last_ns - LEAD_NS or self._halted:
                 break
             self.total_s = min(self.total_s + 1.0, self.spec.warmup_s + self.spec.longest_s)
             self._follow_until(min(time.monotonic_ns() + NS_PER_S, last_ns - LEAD_NS))
         stop = self._hopeless()
-        end_ns = min(max(self._moment(self.total_s), time.monotonic_ns() + LEAD_NS), last_ns)
+        wanted_ns = 0 if self._halted else self._moment(self.total_s)
+        soonest_ns = max(time.monotonic_ns(), self._moment(self.spec.warmup_s)) + LEAD_NS
+        end_ns = min(max(wanted_ns, soonest_ns), last_ns)
+        self._closed = True
         append_event(self.plan.progress_file, Closing(end_ns))
         close = {"end_us": (end_ns - self._start_ns) // NS_PER_US, "stop": stop}
         self.environment.runner.send_message(messages.CLOSE, close)
@@ -140,7 +163,10 @@ class Conductor:
 
     def _any(self, wanted: Any) -> bool:
         """Whether a worker that still lives is one of those."""
-        return any(wanted(member) and self._lives(client) for client, member in self.members.items())
+        return any(map(wanted, self._living()))
+
+    def _living(self) -> list[Member]:
+        return [member for client, member in self.members.items() if self._lives(client)]
 
     def _lives(self, client: str) -> bool:
         node = self.environment.runner.clients.get(client)
@@ -163,9 +189,15 @@ class Conductor:
             rate_rps=len(fresh) * NS_PER_S / max(1, now_ns - self._reported_ns),
             p50_ms=float(fresh[len(fresh) // 2]) / US_PER_MS if len(fresh) else None,
             p99_ms=float(fresh[len(fresh) * 99 // 100]) / US_PER_MS if len(fresh) else None,
+            users=self._users(),
         )
         self._reported_ns = now_ns
         append_event(self.plan.progress_file, progress)
+
+    def _users(self) -> int | None:
+        """How many there are, where their number changes."""
+        known = [member.users for member in self._living() if member.users is not None]
+        return sum(known) if known else None
 
     def _hello(self, msg: Any, **_: Any) -> None:
         data, client = msg.data, msg.node_id
@@ -200,6 +232,8 @@ class Conductor:
             member.window_successes = int(msg.data["window_successes"])
             member.given_up = bool(msg.data["given_up"])
             member.fresh_us.append(msg.data["fresh_us"])
+            member.ended.append(msg.data["ended"])
+            member.users, member.clock_us = msg.data["users"], int(msg.data["clock_us"])
 
     def _part(self, msg: Any, **_: Any) -> None:
         member = self.members.get(msg.node_id)

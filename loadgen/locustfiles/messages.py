@@ -3,7 +3,7 @@
     worker  hello   who it is; answered by `plan`, the files of the plan's folder, or by `refused`
     worker  ready   its users are there
     master  begin   when time 0 is
-    worker  state   each second: how far it is, and the latencies since the last time
+    worker  state   each second: how far it is, the latencies since the last time, and what the rules need
     master  close   when the window ends
     worker  part    a piece of its recording; the last one says so
 

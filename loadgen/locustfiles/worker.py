@@ -24,9 +24,9 @@ from dyno.errors import DynoError
 from dyno.records import read_record
 from loadgen.locustfiles import messages
 from loadgen.locustfiles.control import LEAD_NS, Run
-from loadgen.locustfiles.sender import NS_PER_S, now_ns, sleep_until
+from loadgen.locustfiles.sender import NS_PER_S, now_ns
 from loadgen.plan import Plan
-from loadgen.recording import NS_PER_US, Recording, recording_bytes
+from loadgen.recording import NS_PER_US, US_PER_S, Recording, recording_bytes
 
 PLAN_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.02
@@ -41,26 +41,25 @@ class WorkerRun(Run):
         self._runner = runner
         self.begin, self.close = AsyncResult(), AsyncResult()
 
-    def _begin(self) -> None:
+    def _gather(self, runner: Any) -> None:
         self._wait_for_users()
+        super()._gather(runner)
+
+    def _begin(self) -> None:
         self._runner.send_message(messages.READY, {})
         start_ns = self.begin.get()
         self._freeze()
-        self.recorder.start_ns = self._reported_ns = start_ns
-        self._started.set()
-        self._meter.start()
-        sleep_until(start_ns)
+        self._start_at(start_ns)
 
     def _wait_for_users(self) -> None:
         while not self._runner.target_user_count or self._runner.user_count < self._runner.target_user_count:
             gevent.sleep(LOOK_EVERY_S)
 
-    def _follow_until(self, moment_ns: int) -> None:
+    def _follow_until(self, moment_ns: int, event: Event) -> None:  # noqa: ARG002
+        """Report until then; of what may come before it, the master says when the window ends."""
         while now_ns() < moment_ns and not self.close.ready():
-            self._given_up.wait(min(1.0, max(0.0, (moment_ns - now_ns()) / NS_PER_S)))
+            self.close.wait(min(1.0, max(0.0, (moment_ns - now_ns()) / NS_PER_S)))
             self._report()
-            if self._given_up.is_set():
-                self.close.wait()
 
     def _close(self) -> int:
         while not self.close.ready():
@@ -72,7 +71,7 @@ class WorkerRun(Run):
         else:
             self._given_up.clear()  # others succeed: this one's failures count like theirs
         end_ns = self.recorder.start_ns + int(end_us) * NS_PER_US
-        self.recorder.close(end_ns)
+        self.recorder.close(end_ns, self.waiting.values())
         while now_ns() < end_ns and not self._given_up.is_set():
             self._given_up.wait(min(1.0, max(0.0, (end_ns - now_ns()) / NS_PER_S)))
             self._report()
@@ -88,6 +87,9 @@ class WorkerRun(Run):
             "window_successes": recorder.window_successes,
             "given_up": self._given_up.is_set(),
             "fresh_us": fresh.tobytes(),
+            "users": self.crowd.alive if self.crowd else None,
+            "ended": self._ended.take() if self._ended else b"",
+            "clock_us": int(self._elapsed_s() * US_PER_S),
         }
         self._runner.send_message(messages.STATE, state)
 

@@ -29,6 +29,7 @@ class Stub:
         self.options = options
         self.cycle: list[str] = options.cycle.split(",")
         self.requests = 0
+        self.lock = asyncio.Lock()
         self.first_s: float | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,7 +55,11 @@ class Stub:
     async def invoke(self, writer: asyncio.StreamWriter) -> bool:
         kind = self.cycle[self.requests % len(self.cycle)]
         self.requests += 1
-        await asyncio.sleep(self.service_s())
+        if self.options.one_at_a_time:
+            async with self.lock:
+                await asyncio.sleep(self.service_s())
+        else:
+            await asyncio.sleep(self.service_s())
         if kind == "hang":
             await asyncio.sleep(60)
         if kind == "cut":
@@ -89,6 +94,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--slow-ms", type=float, default=0.0)
     parser.add_argument("--stall-at-s", type=float, default=1e9, help="everything waits for one second then")
     parser.add_argument("--cycle", default="ok")
+    parser.add_argument("--one-at-a-time", action="store_true", help="requests wait for each other")
     return parser.parse_args()
 
 

@@ -96,12 +96,39 @@ def test_connection_refused_is_one_line_and_exit_code_2() -> None:
         ("--duration", "0"),
         ("--content-type", "a/b"),
         ("--server-pid", "0"),
+        ("--users", "1", "--stairs", "steps=2,users=1,seconds=5"),
+        ("--phases", "1:0:5", "--duration", "10"),
+        ("--stairs", "steps=2,users=1,seconds=5", "--min-samples", "9"),
+        ("--rows",),
+        ("--phases", "1:0:5", "--stairs", "steps=2,users=1,seconds=5"),
+        ("--rate", "5", "--load-shape", "shapes.py:Wave"),
+        ("--find-rate", "--limit", "p99_ms=5", "--phases", "1:0:5"),
+        ("--scenario", "Server", "--rate", "5"),
+        ("--scenario", "SingleStream", "--limit", "p99_ms=5"),
+        ("--scenario", "Poisson"),
     ],
 )
 def test_wrong_flags_are_usage_errors(args: tuple[str, ...]) -> None:
     done = invoke("localhost:1", *args)
     assert done.exit_code == 2
     assert "Usage" in done.output
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--phases", "1:2"), "USERS:PER_MINUTE:SECONDS"),
+        (("--stairs", "5"), "steps=N,users=N,seconds=S"),
+        (("--load-shape", "none.py:Wave"), "there is no file none.py"),
+        (("--stop-when", "p99<5ms"), "stop rule 'p99<5ms'"),
+        (("--scenario", "SingleStream", "--users", "3"), "one query at a time"),
+        (("--scenario", "Server", "--rate", "5", "--limit", "p50_ms=5"), "its latency bound"),
+    ],
+)
+def test_a_load_that_cannot_be_is_told_before_anything_is_started(args: tuple[str, ...], told: str) -> None:
+    done = invoke("localhost:1", *args)
+    assert isinstance(done.exception, ConfigError)
+    assert told in str(done.exception)
 
 
 @pytest.mark.parametrize("cores", ["a", "0-1", "9999", ""])

@@ -43,7 +43,8 @@ def plain_locust(host: str, seconds: int) -> subprocess.CompletedProcess[str]:
 
 def test_plain_locust_runs_the_file_with_random_tensors(tmp_path: Path) -> None:
     with stub_server(tmp_path) as server:
-        done = plain_locust(server.url.removesuffix("/invocations"), 2)
+        # Locust's clock has begun before the file is imported, which may take seconds on a busy machine.
+        done = plain_locust(server.url.removesuffix("/invocations"), 6)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stderr.splitlines() if line.startswith("POST")]
     requests, failures = rows[-2][2], rows[-2][3]  # the last one has the percentiles

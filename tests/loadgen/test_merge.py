@@ -48,6 +48,16 @@ def test_failures_are_renumbered_by_what_they_are() -> None:
     assert whole.users == 4
 
 
+def test_the_kinds_of_payload_stay_with_their_requests() -> None:
+    parts = [Recorder(0.0, 10.0) for _ in range(2)]
+    for kind, part in enumerate(parts):
+        part.succeed(0, 1_000_000, payload_kind=kind)
+        part.fail(0, 1_000_000, BUSY, payload_kind=1 - kind)
+    whole = merged([part.recording(users=1) for part in parts])
+    assert whole.payload_kind.tolist() == [0, 1]
+    assert whole.failure_payload.tolist() == [1, 0]
+
+
 def test_histograms_of_the_parts_add_up_to_that_of_the_whole() -> None:
     parts: list[Ints] = [np.arange(1, 5000, 7), np.arange(90, 100_000, 13)]
     total = HdrHistogram(1, 3_600_000_000, 3)

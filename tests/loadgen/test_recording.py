@@ -35,6 +35,19 @@ def test_only_requests_that_start_in_the_window_are_waited_for() -> None:
     assert taken.in_flight == 0
 
 
+def test_arrivals_that_are_held_behind_an_earlier_end_count_no_more() -> None:
+    taken = recorder()
+    due = [(ms + 5) * MS for ms in (1200, 1500, 2500, 3500)]
+    for due_ns in due:
+        taken.arrive(due_ns, held_back=False)
+        taken.begin(due_ns)
+    taken.close(2005 * MS, due[1:])
+    assert (taken.arrivals, taken.in_flight) == (2, 2)
+    for due_ns in due:
+        taken.succeed(due_ns, due_ns + MS)
+    assert taken.recording(users=1).lost == 0
+
+
 def test_failures_are_told_apart_by_status_or_kind_and_keep_the_first_message() -> None:
     taken = recorder()
     others = (

@@ -19,7 +19,9 @@ from dyno.procs import free_port
 from dyno.records import LoadResult, LoadSpec, read_record, write_record
 from loadgen import fleet, run
 from loadgen.arrivals import poisson_arrivals
+from loadgen.payload_files import single
 from loadgen.progress import LoadProgress
+from loadgen.spec_checks import checked_spec
 from tests.loadgen.stub import PAYLOAD, Running, load, stub_server
 
 STALL = ("--stall-at-s", "1")
@@ -88,8 +90,9 @@ def test_the_window_ends_at_its_longest_without_samples_enough(
 
 def test_an_open_loop_is_made_long_enough_before_it_starts() -> None:
     spec = LoadSpec(url="http://127.0.0.1:1", rate_rps=10, duration_s=5, min_samples=100, max_duration_s=60)
-    assert run._long_enough(spec).duration_s == 11  # 1.05 * 100 / 10, rounded up
-    assert run._long_enough(spec.model_copy(update={"max_duration_s": 8})).duration_s == 8
+    sent = single(PAYLOAD)
+    assert checked_spec(spec, sent).duration_s == 11  # 1.05 * 100 / 10, rounded up
+    assert checked_spec(spec.model_copy(update={"max_duration_s": 8}), sent).duration_s == 8
 
 
 def over(result: LoadResult, ms: float) -> int:

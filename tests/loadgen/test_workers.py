@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -20,32 +21,52 @@ from loadgen.arrivals import poisson_arrivals
 from loadgen.fleet import Workers, parse_address
 from loadgen.fleet import _received as received
 from loadgen.locustfiles.messages import pack_folder, unpack_folder
+from loadgen.payload import Payload
+from loadgen.payload_files import Kind, Mix
 from loadgen.progress import LoadProgress
 from loadgen.run import run_load
+from loadgen.shapes import parse_phases, parse_stairs
 from tests.loadgen.stub import PAYLOAD, stub_server
 from tests.loadgen.test_locustfile import alive, until
+from tests.loadgen.test_stages import users
+
+MIX = Mix(
+    (Kind("small", 3.0, (Payload(b"1", "text/plain"),)), Kind("large", 1.0, (Payload(b"22", "text/plain"),)))
+)
 
 
-def load(url: str, workers: int, **fields: object) -> LoadResult:
-    return run_load(
-        LoadSpec.model_validate({"url": url, **fields}), PAYLOAD, workers=Workers(workers), on_progress=None
-    )
+def load(url: str, workers: int, sent: Payload | Mix = PAYLOAD, **fields: object) -> LoadResult:
+    spec = LoadSpec.model_validate({"url": url, **fields})
+    return run_load(spec, sent, workers=Workers(workers))
 
 
 @pytest.fixture(scope="module")
 def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[LoadResult]]:
     """Runs whose claims stand whatever else the machine does, at the same time."""
 
-    def one(workers: int, args: tuple[str, ...] = (), **fields: object) -> LoadResult:
+    def one(
+        workers: int, args: tuple[str, ...] = (), sent: Payload | Mix = PAYLOAD, **fields: object
+    ) -> LoadResult:
         with stub_server(tmp_path_factory.mktemp("stub"), *args) as server:
-            return load(server.url, workers, **fields)
+            return load(server.url, workers, sent, **fields)
 
-    cycle = ("--cycle", "ok,fail", "--service-ms", "20")
-    with ThreadPoolExecutor() as threads:
+    cycle, slow = ("--cycle", "ok,fail", "--service-ms", "20"), ("--service-ms", "20")
+    with ThreadPoolExecutor(7) as threads:
         return {
             "open": threads.submit(one, 3, rate_rps=90, seed=5, warmup_s=0.5, duration_s=2.5),
             "closed": threads.submit(
                 one, 2, cycle, users=2, warmup_s=0, duration_s=0.5, min_samples=40, max_duration_s=20
+            ),
+            "mix": threads.submit(one, 2, slow, MIX, users=2, warmup_s=0, duration_s=2),
+            "stairs": threads.submit(
+                one, 2, slow, stairs=parse_stairs("steps=2,users=3,seconds=3"), warmup_s=0.5
+            ),
+            "phases": threads.submit(one, 2, slow, phases=parse_phases("5:0:2,1:60:3"), warmup_s=0.5),
+            "ruled": threads.submit(
+                one, 2, slow, users=4, warmup_s=0, duration_s=600, stop_when=("requests>=200",)
+            ),
+            "ruled open": threads.submit(
+                one, 2, slow, rate_rps=16, warmup_s=0, duration_s=600, stop_when=("requests>=30",)
             ),
         }
 
@@ -76,6 +97,43 @@ def test_a_closed_loop_of_two_workers_goes_on_until_all_have_samples_enough(
     assert result.error_groups[0].count == pytest.approx(result.samples, abs=3)
     assert min(worker.requests for worker in result.workers) > 0
     assert result.throughput_rps.value == pytest.approx(result.samples / result.window_s, rel=0.1)
+
+
+def test_each_worker_draws_from_the_mix_of_payloads(side_by_side: dict[str, Future[LoadResult]]) -> None:
+    result = side_by_side["mix"].result()
+    small, large = result.payload_kinds
+    assert (small.name, large.name, small.errors, large.errors) == ("small", "large", 0, 0)
+    assert small.samples + large.samples == result.samples
+    assert 0 < large.samples < small.samples
+
+
+def test_workers_share_the_users_of_each_step(side_by_side: dict[str, Future[LoadResult]]) -> None:
+    result = side_by_side["stairs"].result()
+    assert [stage.spec.users for stage in result.stages] == [3, 6]
+    assert [users(stage) for stage in result.stages] == pytest.approx([3, 6], rel=0.1)
+    assert [point.users for point in result.timeline][-1] == 6
+    assert result.errors == 0
+    assert not any("never came to an end" in reason for reason in result.invalid_reasons)
+
+
+def test_a_worker_may_have_no_user_for_a_while(side_by_side: dict[str, Future[LoadResult]]) -> None:
+    result = side_by_side["phases"].result()
+    assert users(result.stages[0]) == pytest.approx(5, rel=0.1)
+    # Of the second phase 2.7 s count: one user for 0.7 s, then two and three: (0.7 + 2 + 3) / 2.7 on average.
+    assert users(result.stages[1]) == pytest.approx(2.1, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["ruled", "ruled open"])
+def test_a_stop_rule_sees_the_requests_of_all_workers(
+    side_by_side: dict[str, Future[LoadResult]], name: str
+) -> None:
+    result = side_by_side[name].result()
+    assert result.stop is not None
+    assert result.stop.rule == result.spec.stop_when[0]
+    assert result.samples >= (200 if name == "ruled" else 30)
+    assert result.window_s < 60
+    assert not any("never came to an end" in reason for reason in result.invalid_reasons)
+    assert min(worker.requests for worker in result.workers) > 0
 
 
 def test_a_worker_that_is_killed_voids_the_result_and_hangs_nobody(tmp_path: Path) -> None:
@@ -114,7 +172,7 @@ def test_nothing_that_succeeds_ends_a_distributed_test_too(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_workers_of_another_command_join_by_the_masters_address(tmp_path: Path) -> None:
     address, output = f"127.0.0.1:{free_port()}", tmp_path / "result.json"
-    (tmp_path / "body.npy").write_bytes(b"1234")
+    np.save(tmp_path / "body.npy", np.zeros(4, np.float32))
     with stub_server(tmp_path) as server:
         load_args = ("--rate", "40", "--warmup", "0", "--duration", "1.5", "-o", str(output))
         joining = ("--workers", "1", "--expect-workers", "1", "--master-bind", address)
@@ -139,7 +197,7 @@ def test_workers_of_another_command_join_by_the_masters_address(tmp_path: Path) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_stopping_a_distributed_test_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
-    (tmp_path / "body.npy").write_bytes(b"1234")
+    np.save(tmp_path / "body.npy", np.zeros(4, np.float32))
     with stub_server(tmp_path) as server:
         command = ("dyno", "load", server.url, "--warmup", "0", "--duration", "600", "--rate", "20")
         more = ("--workers", "2", "--payload", str(tmp_path / "body.npy"))
@@ -173,6 +231,22 @@ def test_a_worker_that_never_starts_is_an_error_at_once(
 def test_workers_that_cannot_be_are_refused(workers: Workers) -> None:
     with pytest.raises(ConfigError):
         run_load(LoadSpec(url="http://127.0.0.1:1", users=2), PAYLOAD, workers=workers)
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"shape": "shapes.py:Wave"}, "a shape of your own is asked by one process: leave out --workers"),
+        (
+            {"users": 1, "scenario": "SingleStream"},
+            "SingleStream is one stream of queries: leave out --workers",
+        ),
+        ({"stairs": parse_stairs("steps=5,users=1,seconds=9")}, "2 workers share 1 users at first"),
+    ],
+)
+def test_what_workers_cannot_share_is_refused(fields: dict[str, object], what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        load("http://127.0.0.1:1", 2, PAYLOAD, **fields)
 
 
 def test_an_address_is_a_host_and_perhaps_a_port() -> None:

@@ -55,6 +55,18 @@ seed: 7
     ]
 
 
+def test_phases_and_stairs_are_one_load_test_of_several_levels(tmp_path: Path) -> None:
+    phases = "load: {phases: [{initial_users: 1, spawn_per_min: 2, duration_s: 120}, {initial_users: 4, "
+    job = load_job(write(tmp_path, phases + "duration_s: 60}], warmup_s: 5}\n"))
+    (spec,) = job.load.specs("http://x/invocations", job.seed)
+    assert (spec.users, spec.rate_rps) == (None, None)
+    assert [phase.initial_users for phase in spec.phases] == [1, 4]
+    assert job.load.seconds() == 5 + 120 + 60
+    job = load_job(write(tmp_path, "load: {stairs: {steps: 3, users_per_step: 2, step_s: 30}}\n"))
+    assert job.load.specs("http://x/invocations", job.seed)[0].stairs == job.load.stairs
+    assert job.load.seconds() == 2 + 90
+
+
 def test_an_unknown_key_is_told_with_its_line_and_the_nearest_known_one(tmp_path: Path) -> None:
     text = "load:\n  users: [1]\ncandidates:\n  workers: [1]\n  thread: [2]\n"
     assert problem(tmp_path, text) == "job.yaml:5: candidates.thread: unknown key 'thread'; nearest: threads"
@@ -87,6 +99,20 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("candidates:\n  threads: [true]\n", ":2: candidates.threads.0: "),
         ("load:\n  users: ['2']\n", ":2: load.users.0: should be a valid integer, found '2'"),
         ("load:\n  users: [1]\n  rate_rps: [1]\n", ":1: load: users (closed loop) and rate_rps"),
+        (
+            "load:\n  users: [1]\n  stairs: {steps: 2, users_per_step: 1, step_s: 9}\n",
+            ":1: load: users and stairs exclude each other: give one",
+        ),
+        (
+            "load:\n  stairs: {steps: 2, users_per_step: 1, step_s: 9}\n  duration_s: 5\n",
+            ":1: load: stairs say how long they last: leave out duration_s",
+        ),
+        ("load:\n  stop_when: [p99<5ms]\n", ":1: load: stop rule 'p99<5ms': expected p99>50ms"),
+        ("load:\n  stop_when: [flat]\n", ":1: load: flat: flat needs a number of users that grows"),
+        (
+            "load:\n  phases:\n    - {initial_users: 0, duration_s: 9}\n",
+            ":3: load.phases.0.initial_users: should be greater than or equal to 1, found 0",
+        ),
         ("load: 3\n", ":1: load: should be keys and values, found 3"),
         ("load:\n  duration_s: .inf\n", ":2: load.duration_s: "),
         ("compile:\n  shapes:\n    x: [1, 0]\n", ":3: compile.shapes.x.1: should be greater than 0, found 0"),

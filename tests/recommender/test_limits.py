@@ -50,6 +50,12 @@ def test_the_load_of_an_open_loop_is_its_rate() -> None:
     assert found.reason == "p99 60.0 ms > 50 ms at 12.5 requests/s"
 
 
+def test_a_phase_is_named_where_its_users_do_not_tell_it() -> None:
+    spec = LoadSpec(url="http://127.0.0.1:1/invocations", users=4, stage="phase 2 (1 to 4 users)")
+    (found,) = missed(point(p99_ms=60, spec=spec), Limits(p99_ms=50))
+    assert found.reason == "p99 60.0 ms > 50 ms in phase 2 (1 to 4 users)"
+
+
 def test_every_missed_limit_is_said() -> None:
     limits = Limits(p50_ms=5, p99_ms=20, throughput_rps=500, usd_per_hour=0.1)
     reasons = [miss.reason for miss in missed(point(), limits)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dyno.records import InstanceType, Limits, LoadResult, Row, Trial
+from dyno.records import InstanceType, Limits, LoadResult, LoadSpec, Row, Trial
 from recommender.rank import rank
 from tests.recommender.measured import instance, point, trial
 
@@ -98,6 +98,15 @@ def test_a_percentile_that_cannot_be_stated_is_farther_off_than_any_that_can() -
     assert only([trial(points[0])], Limits(p99_ms=200)).reasons == (
         "p99 not stated: 80 samples are too few at 1 user",
     )
+
+
+def test_a_row_keeps_the_phase_that_it_was_taken_from() -> None:
+    phases = [
+        point(rps, spec=LoadSpec(url="http://127.0.0.1:1/invocations", users=4, stage=f"phase {number}"))
+        for number, rps in enumerate((90.0, 110.0, 100.0), 1)
+    ]
+    row = only([trial(*phases)])
+    assert (row.stage, row.throughput_rps) == ("phase 2", 110.0)
 
 
 def test_a_failed_trial_is_rejected_with_its_failure_and_without_numbers() -> None:

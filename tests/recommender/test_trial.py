@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from dyno.records import Fidelity, InstanceType, LoadSpec, TensorSpec
 from loadgen.payload import payload_for
 from loadgen.progress import LoadProgress
@@ -67,6 +69,30 @@ def test_a_trial_has_its_load_test_and_leaves_nothing_running(tmp_path: Path) ->
     assert trial.startup_s < trial.seconds
     assert trial.server_log_tail == ""
     assert not processes_naming(tmp_path)
+
+
+@pytest.mark.slow
+def test_each_step_of_stairs_is_a_load_level_and_a_rule_that_ended_them_is_noted(tmp_path: Path) -> None:
+    load = Load.model_validate(
+        {
+            "stairs": {"steps": 9, "users_per_step": 1, "step_s": 1.5},
+            "warmup_s": 0.2,
+            "stop_when": ["requests>=5"],
+        }
+    )
+    payload = payload_for((INPUT,), seed=0)
+    trial = run_trial(
+        planned(instance()),
+        write_model(tmp_path / "m.onnx"),
+        Workload(load, payload, seed=0, startup_timeout_s=60),
+        provider=LocalProvider(),
+        log=tmp_path / "log",
+    )
+    assert trial.failure is None
+    users = [point.spec.users for point in trial.points]
+    assert users == list(range(1, len(users) + 1))
+    assert 1 <= len(users) < 9
+    assert any("ended by requests>=5: " in note for note in trial.notes)
 
 
 def test_a_server_that_dies_while_loaded_makes_a_failed_trial_that_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Follow a load test from outside while it runs: its events, its stages, its rules, CPU and memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dyno.errors import LoadTestError
+from dyno.host import host_facts
+from dyno.procs import Child
+from dyno.records import LoadSpec, Stop
+from loadgen.caveats import Circumstances
+from loadgen.endpoint import host_and_port
+from loadgen.fleet import Fleet, Workers
+from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
+from loadgen.stage_watch import StageWatch
+from loadgen.stop_watch import StopWatch
+from loadgen.usage import UsageSampler, WindowUsage, affinity, is_this_machine
+
+STARTUP_LIMIT_S = 60.0
+REMOTE_LIMIT_S = 600.0
+"""Workers of other machines are started by hand."""
+OVERTIME_LIMIT_S = 30.0
+LOOK_EVERY_S = 0.2
+
+OnProgress = Callable[[LoadProgress], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen around a test, and around each of its stages."""
+
+    around: Circumstances
+    watch: StageWatch
+    stop: Stop | None = None
+    """The rule that ended it before its time."""
+
+
+def startup_limit_s(workers: Workers) -> float:
+    """Seconds until all must have begun."""
+    return REMOTE_LIMIT_S if workers.remote else STARTUP_LIMIT_S + 2 * workers.number
+
+
+def follow(
+    fleet: Fleet, start_within_s: float, servers: tuple[int, ...], on_progress: OnProgress | None
+) -> Seen:
+    """Return, when the test has finished, what was seen around it.
+
+    Raises:
+        LoadTestError: a process ended before its time, or all is not over long after it.
+    """
+    plan, child = fleet.plan, fleet.head
+    events, sampler = EventReader(plan.progress_file), None
+    groups = {"server": servers, "generator": fleet.pids}
+    stages = StageWatch(plan.spec, lambda start_s: UsageSampler(groups, start_s))
+    rules = StopWatch(plan.spec, plan.stream_file, plan.stop_file)
+    end_by = time.monotonic() + start_within_s
+    try:
+        while True:
+            ended = child.returncode() is not None
+            for event in events.read():
+                stages.follow(event)
+                if isinstance(event, Started):
+                    shared = len(affinity(servers) & affinity(fleet.pids))
+                    start_s = event.start_monotonic_ns / 1e9
+                    sampler = UsageSampler(groups, start_s + plan.spec.warmup_s)
+                    end_by = start_s + _longest_s(plan.spec)
+                elif isinstance(event, Closing) and sampler:
+                    rules.close()
+                    sampler.end_at(event.end_monotonic_ns / 1e9)
+                elif isinstance(event, LoadProgress) and on_progress:
+                    on_progress(event)
+                elif isinstance(event, Finished) and sampler:
+                    usage = sampler.stop()
+                    around = _circumstances(plan.spec, usage, shared, servers, len(fleet.workers))
+                    return Seen(around, stages, rules.stop)
+            if sampler is None and (early := fleet.ended()):
+                raise LoadTestError(_died(early, ended=True))
+            stages.look()
+            rules.look(stages.so_far())
+            if ended or time.monotonic() > end_by:
+                raise LoadTestError(_died(child, ended=ended))
+            time.sleep(LOOK_EVERY_S)
+    finally:
+        if sampler:
+            sampler.stop()
+        stages.stop()
+
+
+def _longest_s(spec: LoadSpec) -> float:
+    return spec.warmup_s + spec.longest_s + spec.timeout_s + OVERTIME_LIMIT_S
+
+
+def _circumstances(
+    spec: LoadSpec, usage: WindowUsage | None, shared: int, servers: tuple[int, ...], workers: int
+) -> Circumstances:
+    return Circumstances(
+        usage=usage,
+        shared_cores=shared,
+        server_unseen=not servers and is_this_machine(host_and_port(spec.url)[0]),
+        logical_cores=host_facts().logical_cores,
+        workers=max(1, workers),
+    )
+
+
+def _died(child: Child, *, ended: bool) -> str:
+    what = f"Locust ended early (exit status {child.returncode()})" if ended else "Locust did not end in time"
+    return f"{what}; its last lines:\n{child.log_tail() or '(none)'}"

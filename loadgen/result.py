@@ -1,0 +1,114 @@
+"""The LoadResult of what was recorded and seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from dyno.errors import LoadTestError
+from dyno.host import host_facts
+from dyno.records import LoadResult, LoadSpec, ResourceUsage, Stop
+from loadgen.caveats import Circumstances, caveats, stop_caveats
+from loadgen.fleet import Gathered
+from loadgen.follow import Seen
+from loadgen.generator import worker_usage
+from loadgen.kinds import payload_kinds
+from loadgen.mlperf import verdict
+from loadgen.payload_files import Mix
+from loadgen.recording import Recording
+from loadgen.summary import Summary, error_groups, summarise
+from loadgen.validity import invalid_reasons
+
+
+def whole_result(spec: LoadSpec, started_at: str, gathered: Gathered, seen: Seen, mix: Mix) -> LoadResult:
+    """Put together the result of a test and of each of its stages.
+
+    Raises:
+        LoadTestError: no request of the window succeeded.
+    """
+    result = _result(spec, started_at, gathered, seen.around, mix)
+    if not result.samples:
+        raise LoadTestError(_no_success(spec, gathered.whole))
+    stop = seen.stop or _usual_end(spec, result.window_s)
+    return result.model_copy(
+        update={
+            "stop": stop,
+            "stages": tuple(_stages(result, gathered, seen, mix)),
+            "timeline": seen.watch.with_users(result.timeline),
+            "warnings": (*result.warnings, *stop_caveats(stop)),
+            "scenario": verdict(spec, gathered.whole, result.window_s),
+        }
+    )
+
+
+def _stages(whole: LoadResult, gathered: Gathered, seen: Seen, mix: Mix) -> Iterator[LoadResult]:
+    """Each stage as a test of its own; requests that got lost in the generator are the whole's."""
+    gathered = replace(gathered, whole=replace(gathered.whole, lost=0, window_s=None))
+    for stage, around in seen.watch.seen(seen.around):
+        spec = stage.spec(whole.spec)
+        found = _result(spec, whole.started_at, gathered, around, mix, begin_s=stage.start_s)
+        yield found.model_copy(update={"timeline": seen.watch.with_users(found.timeline)})
+
+
+def _usual_end(spec: LoadSpec, window_s: float) -> Stop:
+    """What ends a test that no rule ended."""
+    rule = "duration"
+    if spec.shape and window_s < spec.longest_s:
+        rule = "shape"
+    elif spec.rate_rps is None and window_s > spec.duration_s:
+        rule = "min_samples" if window_s < spec.longest_s else "max_duration"
+    return Stop(rule=rule, at_s=spec.warmup_s + window_s)
+
+
+def _result(
+    spec: LoadSpec,
+    started_at: str,
+    gathered: Gathered,
+    around: Circumstances,
+    mix: Mix,
+    *,
+    begin_s: float = 0.0,
+) -> LoadResult:
+    recording = gathered.whole
+    window_s = spec.duration_s if recording.window_s is None else recording.window_s
+    summary = summarise(recording, spec.model_copy(update={"duration_s": window_s}), begin_s)
+    groups = around.usage.groups if around.usage else {}
+    workers = worker_usage(gathered.parts, spec, window_s)
+    return LoadResult(
+        started_at=started_at,
+        spec=spec,
+        window_s=window_s,
+        payload_kinds=payload_kinds(spec, recording, window_s, mix),
+        server=groups.get("server"),
+        generator=groups.get("generator", ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0)),
+        host=host_facts(),
+        machine=around.usage.machine if around.usage else None,
+        workers=workers,
+        lateness_p99_ms=summary.lateness_p99_ms,
+        warnings=caveats(spec, recording, summary, around),
+        invalid_reasons=gathered.lost + invalid_reasons(spec, summary, recording.lost, workers),
+        **_measured(summary),
+    )
+
+
+def _measured(summary: Summary) -> dict[str, Any]:
+    return {name: value for name, value in vars(summary).items() if name in LoadResult.model_fields}
+
+
+def _no_success(spec: LoadSpec, recording: Recording) -> str:
+    failures = error_groups(recording, recording.failure_kind >= 0)
+    if failures:
+        first = failures[0]
+        status = f"HTTP {first.status}: " if first.status is not None else ""
+        return f"no request to {spec.url} succeeded; {first.count} failed with: {status}{first.message}"
+    if len(recording.latency_us):
+        longest_s = recording.latency_us.max() / 1e6
+        return (
+            f"no request started in the window: one takes {longest_s:.1f} s, the window {spec.duration_s:g} s"
+        )
+    if spec.rate_rps is not None and not recording.arrivals:
+        return (
+            f"no arrival fell into the window: {spec.rate_rps:g} req/s for {spec.duration_s:g} s is too short"
+        )
+    return f"no request to {spec.url} was answered in time; measure longer, or look whether the server hangs"
