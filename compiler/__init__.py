@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compiler.build import compile_model
+    from compiler.models import compile_model
     from compiler.options import Options
 
 __all__ = ["Options", "compile_model"]
@@ -14,7 +14,7 @@ __all__ = ["Options", "compile_model"]
 def __getattr__(name: str) -> Any:
     """Import on first use: `import compiler` stays light."""
     if name == "compile_model":
-        from compiler.build import compile_model
+        from compiler.models import compile_model
 
         return compile_model
     if name == "Options":

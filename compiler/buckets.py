@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compiler.bucket_trial import check_between, measure
-from compiler.build import OnTuning, check_output, compile_source
+from compiler.build import OnTuning, compile_source
 from compiler.frontends.family import Family
 from compiler.manifests import write_manifest
 from compiler.options import Options
+from compiler.outputs import check_output
 from compiler.padding import check_axes, worst_sizes
 from compiler.pipeline import OnStage
 from compiler.shapes import Template

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,24 +14,21 @@ from compiler.emulation.run import EmulatedSession
 from compiler.link import link
 from compiler.manifests import target_facts, toolchain, whole_coverage, why_unasked, write_manifest
 from compiler.options import Options
+from compiler.outputs import check_output
 from compiler.pipeline import Built, OnStage, run_stages
 from compiler.reach import runs_where
-from compiler.shapes import Given, Size, fixed_shapes, is_open, open_dimensions, parse_shapes, template
-from compiler.source import Shapes, Source
-from compiler.targets import CompileTarget, resolve_target
+from compiler.source import Source
+from compiler.targets import CompileTarget
 from compiler.verify import check_parity
 from compiler.weights import write_weights
 from dyno.clock import utc_now
-from dyno.errors import CompileError, ConfigError, OutputError, ParityError
-from dyno.files import mapped_output_errors, staged_folder, write_bytes
+from dyno.errors import CompileError, ParityError
+from dyno.files import staged_folder, write_bytes
 from dyno.host import host_facts
 from runtime.artifact import digest_file
-from runtime.bucket_records import BUCKETS_NAME
 from runtime.manifest import (
     GPU_CODE_NAME,
     LIBRARY_NAME,
-    MANIFEST_NAME,
-    SEGMENTS_NAME,
     WEIGHTS_NAME,
     GpuCodeFile,
     Manifest,
@@ -43,7 +39,6 @@ from runtime.manifest import (
 from runtime.session import Session
 
 if TYPE_CHECKING:
-    from compiler.frontends.family import Family
     from compiler.tuning.tuner import Tuner
 
 OnTuning = Callable[[str], None]
@@ -195,125 +190,12 @@ def _compile(
         return write_manifest(stage, manifest)
 
 
-def compile_model(
-    model: Any,
-    output: Path,
-    *,
-    target: str = "host",
-    shapes: Given | None = None,
-    example_inputs: Sequence[Any] | None = None,
-    example_kwargs: Mapping[str, Any] | None = None,
-    options: Options | None = None,
-    on_stage: OnStage | None = None,
-    on_tuning: OnTuning | None = None,
-) -> Manifest:
-    """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
-
-    `shapes` fixes input shapes that the file leaves open, by input name; a size may be a text that names
-    several ("1..32", "1|4|8": see `compiler.shapes`). `on_stage` is called with each
-    stage's name as it begins; `on_tuning` with a line of text for each kernel that was measured, and with
-    what is wrong with the tuning records, which is a UserWarning where it is None.
-
-    Raises:
-        ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
-        CompileError, ParityError: compiling failed, or the outputs differ from the source model's.
-        OutputError: `output` can't be written.
-    """
-    resolved = resolve_target(target, host_facts())
-    check_output(output)
-    if on_stage:
-        on_stage("read")
-    sizes = parse_shapes(shapes or {})
-    if is_open(sizes):
-        if resolved.kind == "cuda":
-            raise ConfigError(
-                f"{resolved.name}: artifacts of several shapes can't be made for GPUs yet: give fixed sizes"
-            )
-        from compiler.buckets import FamilyCompile, compile_family  # which import this module
-
-        family = _open(model, sizes, example_inputs, example_kwargs)
-        shaped = template(family.declared, sizes)
-        if (options or Options()).fallback:
-            raise ConfigError("--fallback takes fixed shapes: a range can't be cut into segments yet")
-        return compile_family(
-            FamilyCompile(family, shaped, resolved, options or Options(), on_stage, on_tuning), output
-        )
-    foreign = bool(options and options.fallback)
-    source = _read(model, fixed_shapes(sizes), example_inputs, example_kwargs, foreign=foreign)
-    return compile_source(
-        source, output, resolved, options or Options(), on_stage=on_stage, on_tuning=on_tuning
-    )
-
-
-def check_output(output: Path) -> None:
-    """Refuse a folder that can't be the artifact, before any work is done.
-
-    Raises:
-        OutputError: it is a file, its parent can't be written, or it holds something that is no artifact.
-    """
-    if output.is_file():
-        raise OutputError(f"{output} is a file; the output of a compile is a folder")
-    with mapped_output_errors(output):
-        if output.is_dir():
-            _check_replaceable(output)
-        parents = output.absolute().parents
-        nearest = next(folder for folder in parents if folder.exists())
-        with tempfile.TemporaryDirectory(dir=nearest, prefix=".dyno-"):
-            pass
-
-
-def _check_replaceable(output: Path) -> None:
-    """An artifact is replaced as a whole: nothing but an artifact's files may lie there."""
-    found = {entry.name for entry in output.iterdir()}
-    own = {MANIFEST_NAME, LIBRARY_NAME, WEIGHTS_NAME, GPU_CODE_NAME, BUCKETS_NAME, SEGMENTS_NAME}
-    foreign = sorted(found - own)
-    if foreign or (found and MANIFEST_NAME not in found):
-        named = foreign[0] if foreign else LIBRARY_NAME
-        raise OutputError(f"{output} holds files of its own ({named}): choose an empty or new folder")
-
-
 def _warn(text: str) -> None:
     warnings.warn(text, UserWarning, stacklevel=2)
 
 
 def _say_nothing(_text: str) -> None:
     """Progress that nobody asked for."""
-
-
-def _read(
-    model: Any,
-    shapes: Shapes,
-    args: Sequence[Any] | None,
-    kwargs: Mapping[str, Any] | None,
-    *,
-    foreign: bool,
-) -> Source:
-    if isinstance(model, str | Path):
-        from compiler.frontends.dispatch import read_model
-
-        return read_model(Path(model), shapes, foreign=foreign)
-    if args is None:
-        raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
-    from compiler.frontends.torch_module import read_module
-
-    return read_module(model, args, kwargs)
-
-
-def _open(
-    model: Any,
-    sizes: Mapping[str, Sequence[Size]],
-    args: Sequence[Any] | None,
-    kwargs: Mapping[str, Any] | None,
-) -> Family:
-    if isinstance(model, str | Path):
-        from compiler.frontends.dispatch import open_family
-
-        return open_family(Path(model))
-    if args is None:
-        raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
-    from compiler.frontends.torch_module import module_family
-
-    return module_family(model, args, kwargs, lambda name, at: at in open_dimensions(sizes.get(name, ())))
 
 
 def _timed(name: str, work: Any, on_stage: OnStage | None) -> StageTime:

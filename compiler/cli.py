@@ -110,7 +110,7 @@ def compile_command(
     from compiler.source import check_model_file
 
     check_model_file(model)
-    from compiler.build import compile_model
+    from compiler.models import compile_model
     from compiler.targets import resolve_target
     from dyno.host import host_facts
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from compiler.build import check_output, compile_whole
+from compiler.build import compile_whole
 from compiler.coverage import check_least, coverage
 from compiler.frontends.onnx_part import part_source, values_of
 from compiler.onnx_graph import OnnxGraph
 from compiler.options import Options
+from compiler.outputs import check_output
 from compiler.partition import Part, partition
 from compiler.pipeline import OnStage
 from compiler.probe import Probe, short_reason

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import cuda
 from benchmarks.zoo.registry import onnx_file
-from compiler.build import compile_model
 from compiler.cuda import why_no_cuda
+from compiler.models import compile_model
 from compiler.options import Options
 from runtime.bundle import write_bundle
 from tests.compiler.models import mlp, saved

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from compiler import Options, compile_model, pipeline
-from compiler.build import check_output
 from compiler.frontends.onnx_file import read_onnx
+from compiler.outputs import check_output
 from compiler.verify import compare
 from dyno.errors import CompileError, OutputError, ParityError
 from runtime.artifact import digest_file

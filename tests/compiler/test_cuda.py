@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from compiler import cuda
-from compiler.build import compile_model
+from compiler.models import compile_model
 from compiler.reach import runs_where, why_not_built
 from compiler.targets import TARGETS
 from dyno.errors import ArtifactError, ConfigError

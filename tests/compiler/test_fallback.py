@@ -13,7 +13,8 @@ import pytest
 from onnx import TensorProto
 
 from compiler import fallback
-from compiler.build import compile_model, compile_whole
+from compiler.build import compile_whole
+from compiler.models import compile_model
 from compiler.options import Options
 from compiler.source import Source
 from dyno.errors import CompileError, ConfigError, CoverageError, ModelError, ParityError

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from compiler.build import compile_model
 from compiler.frontends.dispatch import read_model
+from compiler.models import compile_model
 from compiler.passes.fold import fold
 from compiler.passes.lrn import rewrite_lrn
 from runtime.session import Session

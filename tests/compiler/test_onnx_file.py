@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from compiler.build import compile_model
 from compiler.frontends.dispatch import read_model
 from compiler.frontends.onnx_file import read_onnx
+from compiler.models import compile_model
 from dyno.errors import CompileError, ConfigError, ModelError
 from runtime.manifest import Manifest
 from runtime.session import Session

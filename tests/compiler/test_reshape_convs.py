@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
-from compiler.build import compile_model
+from compiler.models import compile_model
 from compiler.passes.layout import channels_last
 from compiler.passes.phases import (
     TransposedAxis,

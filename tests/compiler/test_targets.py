@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from compiler import targets
-from compiler.build import compile_model
 from compiler.frontends.dispatch import read_model
+from compiler.models import compile_model
 from compiler.pipeline import run_stages
 from compiler.schedules.machine import Machine
 from compiler.targets import TARGETS, host_target, resolve_target, runs_here

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from compiler.build import compile_model
 from compiler.frontends.torch_module import read_module, read_pt2
+from compiler.models import compile_model
 from dyno.errors import ConfigError, ModelError
 from runtime.session import Session
 

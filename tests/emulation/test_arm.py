@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.build import compile_model, compile_source
+from compiler.build import compile_source
 from compiler.emulation.root import Emulator, cpu_model
 from compiler.emulation.run import Array, run_emulated
 from compiler.frontends.dispatch import read_model
+from compiler.models import compile_model
 from compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE, Options
 from compiler.source import Source
 from compiler.targets import TARGETS

@@ -1,0 +1,107 @@
+"""The one function to call: from a model file or module to an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compiler.build import OnTuning, compile_source
+from compiler.options import Options
+from compiler.outputs import check_output
+from compiler.pipeline import OnStage
+from compiler.shapes import Given, Size, fixed_shapes, is_open, open_dimensions, parse_shapes, template
+from compiler.source import Shapes, Source
+from compiler.targets import resolve_target
+from dyno.errors import ConfigError
+from dyno.host import host_facts
+from runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    from compiler.frontends.family import Family
+
+
+def compile_model(
+    model: Any,
+    output: Path,
+    *,
+    target: str = "host",
+    shapes: Given | None = None,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    on_stage: OnStage | None = None,
+    on_tuning: OnTuning | None = None,
+) -> Manifest:
+    """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
+
+    `shapes` fixes input shapes that the file leaves open, by input name; a size may be a text that names
+    several ("1..32", "1|4|8": see `compiler.shapes`). `on_stage` is called with each
+    stage's name as it begins; `on_tuning` with a line of text for each kernel that was measured, and with
+    what is wrong with the tuning records, which is a UserWarning where it is None.
+
+    Raises:
+        ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
+        CompileError, ParityError: compiling failed, or the outputs differ from the source model's.
+        OutputError: `output` can't be written.
+    """
+    resolved = resolve_target(target, host_facts())
+    check_output(output)
+    if on_stage:
+        on_stage("read")
+    sizes = parse_shapes(shapes or {})
+    if is_open(sizes):
+        if resolved.kind == "cuda":
+            raise ConfigError(
+                f"{resolved.name}: artifacts of several shapes can't be made for GPUs yet: give fixed sizes"
+            )
+        from compiler.buckets import FamilyCompile, compile_family
+
+        family = _open(model, sizes, example_inputs, example_kwargs)
+        shaped = template(family.declared, sizes)
+        if (options or Options()).fallback:
+            raise ConfigError("--fallback takes fixed shapes: a range can't be cut into segments yet")
+        return compile_family(
+            FamilyCompile(family, shaped, resolved, options or Options(), on_stage, on_tuning), output
+        )
+    foreign = bool(options and options.fallback)
+    source = _read(model, fixed_shapes(sizes), example_inputs, example_kwargs, foreign=foreign)
+    return compile_source(
+        source, output, resolved, options or Options(), on_stage=on_stage, on_tuning=on_tuning
+    )
+
+
+def _read(
+    model: Any,
+    shapes: Shapes,
+    args: Sequence[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+    *,
+    foreign: bool,
+) -> Source:
+    if isinstance(model, str | Path):
+        from compiler.frontends.dispatch import read_model
+
+        return read_model(Path(model), shapes, foreign=foreign)
+    if args is None:
+        raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
+    from compiler.frontends.torch_module import read_module
+
+    return read_module(model, args, kwargs)
+
+
+def _open(
+    model: Any,
+    sizes: Mapping[str, Sequence[Size]],
+    args: Sequence[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+) -> Family:
+    if isinstance(model, str | Path):
+        from compiler.frontends.dispatch import open_family
+
+        return open_family(Path(model))
+    if args is None:
+        raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
+    from compiler.frontends.torch_module import module_family
+
+    return module_family(model, args, kwargs, lambda name, at: at in open_dimensions(sizes.get(name, ())))
