@@ -26,9 +26,9 @@ from compiler.schedules.loops import (
 )
 
 # Block annotation: padded with zeros; [steps, gaps, paddings before, sizes of the image], each (vertical,
-# horizontal).
+# horizontal), then the pixels in a line of the output.
 PADDED = "dyno.padded"
-BORDERS = "dyno.borders"  # on the loop around a tile: [rows of the tile, rows walked, then those of PADDED]
+BORDERS = "dyno.borders"  # on the loop around a tile: [rows of the tile, then those of PADDED]
 TAPS = "dyno.taps"  # on the loop over a filter's columns
 ROWS = "dyno.rows"  # on the loop over a tile's rows
 MOST_CASES = 6  # each is a copy of the inner loops
@@ -68,10 +68,8 @@ def inline_padding(sch: Any, main: Any, padding: list[Any], tile_rows: int) -> l
     if PADDED not in annotations or len(padding) != 1:
         return None
     numbers = [int(number) for number in annotations[PADDED]]
-    _, across = _lines(numbers)
-    kinds = iteration_kinds(sch, main)
-    walked = extent(sch, sch.get_loops(main)[_WIDTH])
-    if len(kinds) != _TAP_X + 2:
+    _, across, walked = _lines(numbers)
+    if len(iteration_kinds(sch, main)) != _TAP_X + 2:
         return None
     taps = extent(sch, sch.get_loops(main)[_TAP_X])
     cases = _cases(across, taps, tile_rows, walked)
@@ -82,8 +80,8 @@ def inline_padding(sch: Any, main: Any, padding: list[Any], tile_rows: int) -> l
 
 def skip_borders(loop: Any, facts: list[int]) -> Statement:
     """Sum over the taps and rows that lie inside the image, in each loop below that carries TAPS."""
-    tile_rows, walked, *numbers = facts
-    down, across = _lines(numbers)
+    tile_rows, *numbers = facts
+    down, across, walked = _lines(numbers)
 
     def inside(taps: Any, _: list[int]) -> Statement:
         realize = realizes(taps.body)[-1]
@@ -96,8 +94,9 @@ def skip_borders(loop: Any, facts: list[int]) -> Statement:
     return rewrite(rewrite(loop.body, {TAPS: inside}), {ROWS: lambda rows, _: rows.body})
 
 
-def _lines(numbers: list[int]) -> tuple[_Line, _Line]:
-    return _Line(*numbers[0::2]), _Line(*numbers[1::2])
+def _lines(numbers: list[int]) -> tuple[_Line, _Line, int]:
+    *each, walked = numbers
+    return _Line(*each[0::2]), _Line(*each[1::2]), walked
 
 
 def _cases(line: _Line, taps: int, rows: int, walked: int) -> list[_Case]:

@@ -94,18 +94,18 @@ def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: i
             TILE: [rows, columns],
             PACKED: block,
             FLOPS: 2 * batch * window.out_h * window.out_w * channels * depth * kernel_h * kernel_w,
-            **_padded(data, geometry),
+            **_padded(data, geometry, window.out_w),
         },
     )
     return crop(summed, (batch, window.out_h, window.out_w, channels))
 
 
-def _padded(data: Any, geometry: Geometry) -> dict[str, list[int]]:
+def _padded(data: Any, geometry: Geometry, out_w: int) -> dict[str, list[int]]:
     """Annotation of a padded convolution's block, for the rule that does without the padding."""
     if not any(geometry.padding):
         return {}
     _, height, width, _ = (int(size) for size in data.shape)
-    return {PADDED: [*geometry.strides, *geometry.dilation, *geometry.padding[:2], height, width]}
+    return {PADDED: [*geometry.strides, *geometry.dilation, *geometry.padding[:2], height, width, out_w]}
 
 
 def place(data: Any, kernel: tuple[int, int], geometry: Geometry, rows: int) -> Window:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import tvm
@@ -83,9 +83,14 @@ def sequence(statements: Sequence[Statement]) -> Statement:
 
 def at_start(values: list[Any], loops: list[Any]) -> list[Any]:
     """Give expressions with all of these loop variables at zero."""
+    return replaced(values, {var: tirx.const(0, var.ty.dtype) for var in loops})
+
+
+def replaced(values: Iterable[Any], known: Mapping[Any, Any]) -> list[Any]:
+    """Give expressions with something else for each of these variables."""
     analyzer = tvm.sym.Analyzer()
-    for var in loops:
-        analyzer.bind(var, tirx.const(0, var.ty.dtype))
+    for var, other in known.items():
+        analyzer.bind(var, other)
     return [analyzer.simplify(value) for value in values]
 
 

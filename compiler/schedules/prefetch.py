@@ -9,18 +9,17 @@ The same goes for what a tile's tail reads (a residual) and writes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import tvm
 from tvm import tirx
 
 from compiler.schedules.common import reads_axes
-from compiler.schedules.loops import Statement, at_start, inner_loops, realizes, rewrite, sequence
+from compiler.schedules.loops import Statement, at_start, inner_loops, realizes, replaced, rewrite, sequence
 
 WEIGHTS = "dyno.prefetch_weights"  # on the loop around STEPS reduction steps; for its value see fetch_weights
 SPREAD = "dyno.spread"  # on a loop around so many reduction steps
-TILE_START = "dyno.prefetch_tile"  # on the loop around a tile: [rows, columns] of it
+TILE_START = "dyno.prefetch_tile"  # on the loop around a tile; for its value see fetch_tile
 LINE_FLOATS = 16  # a cache line of 64 bytes
 SHORT_LINES = 64  # 4 KiB: far enough ahead to hide memory's latency in a stream of weights
 STEPS = 8  # reduction steps between two prefetches of weights
@@ -63,11 +62,13 @@ def fetch_weights(loop: Any, facts: list[int]) -> Statement:
 
 def _panel(block: Any, axes: list[Any], reduced: int) -> list[Any]:
     """Give the place of the panel of packed weights that a block reads: its indices before the reduction."""
-    analyzer = tvm.sym.Analyzer()
-    for axis, value in zip(block.iter_vars, axes, strict=True):
-        analyzer.bind(axis.var, value)
-    ranges = list(block.reads[-1].region)[: -1 - reduced]
-    return [analyzer.simplify(each.min) for each in ranges]
+    known = {axis.var: value for axis, value in zip(block.iter_vars, axes, strict=True)}
+    return replaced((each.min for each in list(block.reads[-1].region)[: -1 - reduced]), known)
+
+
+def _reduced_sizes(block: Any) -> list[int]:
+    """Sizes of a block's reduction axes, which stand behind the others."""
+    return [int(axis.dom.extent) for axis in block.iter_vars if int(axis.iter_type)]
 
 
 def fetch_tile(loop: Any, facts: list[int]) -> Statement:
@@ -106,9 +107,8 @@ def _spread(body: Statement, makers: list[Maker]) -> tuple[Statement, bool]:
         (steps,) = facts
         found.append(loop)
         realize = realizes(loop.body)[-1]
-        kinds = [int(axis.iter_type) for axis in realize.block.iter_vars]
-        sizes = [int(axis.dom.extent) for axis in realize.block.iter_vars][kinds.count(0) :]
-        reduced = at_start(realize.iter_values, inner_loops(loop.body))[kinds.count(0) :]
+        sizes = _reduced_sizes(realize.block)
+        reduced = at_start(realize.iter_values, inner_loops(loop.body))[-len(sizes) :]
         number = tirx.floordiv(_flat(reduced, sizes), steps)
         made = [maker(number, math.prod(sizes) // steps) for maker in makers]
         return sequence([*(each for each in made if each is not None), loop.body])
@@ -140,26 +140,26 @@ def _input_fetches(
     """
     rows, across = tiles
     region = main.block.reads[-2]
-    kinds = [int(axis.iter_type) for axis in main.block.iter_vars]
-    sizes = [int(axis.dom.extent) for axis in main.block.iter_vars][kinds.count(0) :]
+    sizes = _reduced_sizes(main.block)
     far = 4 * math.prod(int(size) for size in region.source.shape) > l2_bytes
     if not far or math.prod(sizes[:-1]) != 1 or sizes[-1] % LINE_FLOATS:
         return [], lambda *_: None
     start = at_start(main.iter_values, inner_loops(loop.body))
+    # By way of another variable: the loop's own stands on both sides.
     following = tirx.Var("following", loop.loop_var.ty.dtype)
-    start = [_replaced(value, {loop.loop_var: following}) for value in start]
-    start = [_replaced(value, {following: loop.loop_var + across}) for value in start]
-    names = [axis.var for axis in main.block.iter_vars]
-    tiled = kinds.count(0) - 2
+    start = replaced(start, {loop.loop_var: following})
+    start = replaced(start, {following: loop.loop_var + across})
+    tiled = len(start) - len(sizes) - 2
 
     def place(row: int) -> list[Any]:
         axes = [*start[:tiled], start[tiled] + row, *start[tiled + 1 :]]
-        return [_replaced(each.min, dict(zip(names, axes, strict=True))) for each in region.region]
+        known = {axis.var: value for axis, value in zip(main.block.iter_vars, axes, strict=True)}
+        return replaced((each.min for each in region.region), known)
 
-    analyzer = tvm.sym.Analyzer()
-    steps = [analyzer.simplify(b - a) for a, b in zip(place(0), place(1), strict=True)]
-    variables = [tirx.Var(f"next{index}", value.ty.dtype) for index, value in enumerate(place(0))]
-    binds = [tirx.Bind(variable, value) for variable, value in zip(variables, place(0), strict=True)]
+    first, second = place(0), place(1)
+    steps = replaced((b - a for a, b in zip(first, second, strict=True)), {})
+    variables = [tirx.Var(f"next{index}", value.ty.dtype) for index, value in enumerate(first)]
+    binds = [tirx.Bind(variable, value) for variable, value in zip(variables, first, strict=True)]
 
     def make(number: Any, _: int) -> Statement | None:
         lines = []
@@ -176,13 +176,6 @@ def _input_fetches(
 
 def _at_most(row: Any, last: int, reached: int) -> Any:
     return tirx.min(row, last) if reached > last else row
-
-
-def _replaced(value: Any, known: Mapping[Any, Any]) -> Any:
-    analyzer = tvm.sym.Analyzer()
-    for var, other in known.items():
-        analyzer.bind(var, other)
-    return analyzer.simplify(value)
 
 
 def _prefetch(buffer: Any, indices: list[Any], access: int, level: int) -> Statement:

@@ -64,7 +64,7 @@ def register_tile(func: Any, machine: Machine) -> Any:
     if walked[-1] % rows:
         sch.annotate(around, OVERLAP, [rows, walked[-1], channels if channels % columns else 0])
     if borders:
-        sch.annotate(around, BORDERS, [rows, walked[-1], *borders])
+        sch.annotate(around, BORDERS, [rows, *borders])
     # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
     sch.decompose_reduction(main, first_sum)
     for block in (*padding, *rest):
