@@ -19,7 +19,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from benchmarks.feeds import load_feeds
-from benchmarks.peers import PEERS, Job, Run
+from benchmarks.peers import PEERS, Job
+from benchmarks.timing import times_ms
 from dyno.procs import end_with_parent
 
 MIB = 1 << 20
@@ -50,7 +51,7 @@ def main(peer: str, folder: str, threads: str, *files: str) -> None:
         if "memory" in message:
             _say(answers, {"peak_rss_mb": peak_rss_mb()})
         else:
-            _say(answers, {"ms": _times(loaded.run, message["warm"], message["repeat"])})
+            _say(answers, {"ms": times_ms(loaded.run, message["repeat"], warm=message["warm"])})
 
 
 def peak_rss_mb() -> float:
@@ -69,17 +70,6 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return
-
-
-def _times(run: Run, warm: int, repeat: int) -> list[float]:
-    for _ in range(warm):
-        run()
-    times = []
-    for _ in range(repeat):
-        began = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - began) * 1000.0)
-    return times
 
 
 def _own_stdout() -> TextIO:

@@ -23,10 +23,11 @@ import click
 import numpy as np
 
 from benchmarks.ready import wait_for_port
-from benchmarks.server_client import JSON, RAW, Client, script, throughput, timed
+from benchmarks.server_client import JSON, RAW, Client, script, throughput
 from benchmarks.server_goals import Figures, Goal, goals
 from benchmarks.server_models import CASES, Case, build
 from benchmarks.server_peers import PEERS, MissingPeerError, lists, serving_peer
+from benchmarks.timing import times_ms
 from dyno import procs
 from dyno.console import print_table
 from dyno.files import write_text
@@ -57,7 +58,7 @@ class Measured:
 
     def latencies(self, calls: dict[str, Callable[[], object]], repeat: int) -> None:
         """Time every call, and note what it takes over the bare one."""
-        times = {name: timed(call, repeat) for name, call in calls.items()}
+        times = {name: times_ms(call, repeat, warm=repeat // 10) for name, call in calls.items()}
         for percent in (50, 99):
             bare_ms = float(np.percentile(times["bare"], percent))
             self.add(f"bare_p{percent}_ms", bare_ms)

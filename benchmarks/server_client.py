@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,18 +61,6 @@ class Client:
         if not part:
             raise click.ClickException("the server closed the connection in the middle of an answer")
         return part
-
-
-def timed(call: Callable[[], object], repeat: int) -> list[float]:
-    """Time `repeat` calls in milliseconds, after a tenth of them untimed."""
-    for _ in range(repeat // 10):
-        call()
-    found = []
-    for _ in range(repeat):
-        began_s = time.perf_counter()
-        call()
-        found.append((time.perf_counter() - began_s) * 1000)
-    return found
 
 
 def script(folder: Path, name: str, kind: str, body: bytes) -> Path:

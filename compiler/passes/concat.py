@@ -6,7 +6,7 @@ from typing import Any
 
 from tvm import relax, topi
 
-from compiler.passes.rewrite import op_name, rewrite
+from compiler.passes.rewrite import op_name, readers, rewrite
 
 # Function attribute: the function concatenates its arguments on this axis, and does nothing else.
 CONCAT = "dyno.concat"
@@ -14,7 +14,7 @@ CONCAT = "dyno.concat"
 
 def flatten_concats(mod: Any) -> Any:
     """Make one concatenation of those whose parts are concatenations on the same axis, read nowhere else."""
-    uses = _uses(mod["main"])
+    reads = readers(mod["main"])
     inner: dict[Any, Any] = {}
 
     def handle(builder: Any, var: Any, value: Any) -> Any:
@@ -29,27 +29,13 @@ def flatten_concats(mod: Any) -> Any:
             else:
                 parts.extend(known.args[0].fields)
         flat = relax.op.concat(parts, axis)
-        if uses.get(var, 0) != 1:
+        if len(reads.get(var, [])) != 1:
             return flat
         bound = builder.emit(flat)
         inner[bound] = flat
         return bound
 
     return rewrite(mod, handle)
-
-
-def _uses(function: Any) -> dict[Any, int]:
-    counts: dict[Any, int] = {}
-
-    def visit(expr: Any) -> None:
-        if isinstance(expr, relax.Var):
-            counts[expr] = counts.get(expr, 0) + 1
-
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            relax.analysis.post_order_visit(binding.value, visit)
-    relax.analysis.post_order_visit(function.body.body, visit)
-    return counts
 
 
 def concat_kernel(builder: Any, call: Any) -> Any:

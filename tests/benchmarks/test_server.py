@@ -11,10 +11,11 @@ import onnxruntime as ort
 import pytest
 
 from benchmarks.server import Effort, Measured, bare, serving, spread
-from benchmarks.server_client import RAW, Client, timed
+from benchmarks.server_client import RAW, Client
 from benchmarks.server_goals import Goal, goals
 from benchmarks.server_models import CASES, build
 from benchmarks.server_peers import lists, open_inference
+from benchmarks.timing import times_ms
 
 TINY = CASES[0]
 
@@ -24,7 +25,7 @@ def test_the_server_and_the_bare_session_give_the_same_bytes(tmp_path: Path) -> 
     with serving(model, tmp_path / "server") as port, closing(Client(port)) as client:
         ask = client.post("/invocations", RAW, bytes(16))
         assert ask() == np.zeros((1, 1), np.float32).tobytes()
-        assert len(timed(ask, 20)) == 20
+        assert len(times_ms(ask, 20, warm=2)) == 20
         with pytest.raises(click.ClickException, match=r"answered b'HTTP/1\.1 404"):
             client.post("/nothing", RAW, bytes(16))()
     found = bare(model, 4)()
