@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dyno.record import TensorSpec
 from runtime.feeds import is_array
+from runtime.lane import TEXT
 from runtime.manifest import Manifest
 
 ENTRY = '''#!/usr/bin/env python3
@@ -117,7 +118,7 @@ def needed_packages(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _zeros(spec: TensorSpec) -> str:
-    if spec.dtype == "object":
+    if spec.dtype == TEXT:
         return f'np.full({spec.smallest}, "", object)'
     return f'np.zeros({spec.smallest}, "{spec.dtype}")' if is_array(spec) else "..."
 

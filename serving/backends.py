@@ -63,9 +63,12 @@ class ArtifactBackend:
         self.outputs = session.outputs
         self.most_rows = session.most_rows  # no more can be joined; None: any number
         self.preferred_batches = session.batch_sizes
+        from runtime.feeds import is_array
+        from runtime.lane import TEXT
+
         for spec in (*self.inputs, *self.outputs):
-            if spec.dtype == "object" or "(" in spec.dtype:  # of operators that run in ONNX Runtime
-                kind = "text" if spec.dtype == "object" else f"a {spec.dtype}"
+            if spec.dtype == TEXT or not is_array(spec):  # of operators that run in ONNX Runtime
+                kind = "text" if spec.dtype == TEXT else f"a {spec.dtype}"
                 raise ModelError(f"{spec.name!r} is {kind}: only tensors of numbers can be served")
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
