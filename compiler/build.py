@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.emulation.root import cpu_model, find_emulator
 from compiler.emulation.run import EmulatedSession
 from compiler.link import link
-from compiler.manifests import target_facts, toolchain, whole_coverage, why_unasked, write_manifest
+from compiler.manifests import common_facts, whole_coverage, why_unasked, write_manifest
 from compiler.options import Options
 from compiler.outputs import check_output
 from compiler.pipeline import Built, OnStage, run_stages
@@ -21,7 +21,6 @@ from compiler.source import Source
 from compiler.targets import CompileTarget
 from compiler.verify import check_parity
 from compiler.weights import write_weights
-from dyno.clock import utc_now
 from dyno.errors import CompileError, ParityError
 from dyno.files import staged_folder, write_bytes
 from dyno.host import host_facts
@@ -244,18 +243,8 @@ def _manifest(
     weights: WeightsFile | None,
 ) -> Manifest:
     return Manifest(
-        created_at=utc_now(),
-        model=source.name,
-        source_digest=source.digest,
-        frontend=source.frontend,
-        road=source.road,
-        inputs=source.inputs,
-        outputs=source.outputs,
-        target=target_facts(target),
-        options=options.as_text(),
-        toolchain=toolchain(),
+        **common_facts(source, target, options),
         stages=tuple(times),
-        parity=None,
         coverage=whole_coverage(source),
         kernels=built.kernels,
         peak=built.peak,

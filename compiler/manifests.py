@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from compiler.options import Options
 from compiler.source import Source
 from compiler.targets import CompileTarget, runs_here
+from dyno.clock import utc_now
 from dyno.files import write_text
 from dyno.host import host_facts
 from runtime.feeds import is_array
@@ -37,6 +39,23 @@ def target_facts(target: CompileTarget) -> TargetFacts:
     return TargetFacts(
         name=target.name, kind=target.kind, triple=target.triple, cpu=target.cpu, features=target.features
     )
+
+
+def common_facts(source: Source, target: CompileTarget, options: Options) -> dict[str, Any]:
+    """What every manifest says, by field, however the model was compiled."""
+    return {
+        "created_at": utc_now(),
+        "model": source.name,
+        "source_digest": source.digest,
+        "frontend": source.frontend,
+        "road": source.road,
+        "inputs": source.inputs,
+        "outputs": source.outputs,
+        "target": target_facts(target),
+        "options": options.as_text(),
+        "toolchain": toolchain(),
+        "parity": None,
+    }
 
 
 def why_unasked(options: Options, source: Source) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.frontends.onnx_import import PROTOBUF_LIMIT_BYTES
-from compiler.manifests import target_facts, toolchain, why_unverified, write_manifest
+from compiler.manifests import common_facts, why_unverified, write_manifest
 from compiler.onnx_flops import Shape
 from compiler.onnx_graph import OnnxGraph
 from compiler.options import WINOGRAD_TOLERANCE, Options
@@ -20,7 +20,6 @@ from compiler.source import Source
 from compiler.targets import CompileTarget
 from compiler.unsupported import operator
 from compiler.verify import check_parity
-from dyno.clock import utc_now
 from dyno.errors import CompileError
 from dyno.files import staged_folder, write_bytes
 from runtime.artifact import digest_file
@@ -146,20 +145,13 @@ def _manifest(
     spent_s: float,
 ) -> Manifest:
     made = [built[1] for _, built in pieces.parts if built is not None]
-    facts = target_facts(target)
-    return Manifest(
-        created_at=utc_now(),
-        model=source.name,
-        source_digest=source.digest,
-        frontend=source.frontend,
-        inputs=source.inputs,
-        outputs=source.outputs,
+    facts = common_facts(source, target, options)
+    if not made:
         # Where nothing is compiled, any processor of the architecture will do.
-        target=facts if made else facts.model_copy(update={"features": ()}),
-        options=options.as_text(),
-        toolchain=toolchain(),
+        facts["target"] = facts["target"].model_copy(update={"features": ()})
+    return Manifest(
+        **facts,
         stages=(StageTime(stage="partition", seconds=round(spent_s, 4)), *_stages(pieces)),
-        parity=None,
         parity_skipped=why_unverified(target, options, source),
         coverage=pieces.coverage,
         tuning=_tuning(made),

@@ -238,6 +238,12 @@ def test_a_manifest_says_why_parity_was_not_checked(tmp_path: Path) -> None:
     assert engines(foreign) == ["compiled", "onnxruntime", "compiled"]
 
 
+def test_a_manifest_of_segments_says_which_road_the_model_took(tmp_path: Path) -> None:
+    road = compiled(tmp_path, det_net(), FALLBACK).road
+    assert road is not None
+    assert road.name == "onnx"
+
+
 def test_fallback_is_for_onnx_models(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(ConfigError, match="export this one to ONNX"):
