@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.schedules.attention_plan import LOWEST, Plan, Sizes
-from compiler.schedules.attention_softmax import Place, RowSoftmax
+from compiler.schedules.attention_plan import NO_SCORE, Plan, Sizes
+from compiler.schedules.attention_softmax import Place, RowSoftmax, inverse_sum
 from compiler.schedules.loops import Statement, sequence
 from compiler.schedules.machine import Machine
 from compiler.schedules.panels import pack_rows, pack_transposed, write_edge
@@ -79,7 +79,7 @@ class _Unit:
             return [*self._pack(0), blocks.each(self.chunk, lambda rows, first: self._rows(rows, first, 0))]
         size = plan.row_blocks.chunk_rows
         return [
-            loop(size, lambda row: store(self.softmax.carried_highest, row, number(LOWEST))),
+            loop(size, lambda row: store(self.softmax.carried_highest, row, number(NO_SCORE))),
             loop(size, lambda row: store(self.softmax.carried_total, row, number(0))),
             loop(size * plan.values_tile.padded, lambda place: store(self.sums, place, number(0))),
             loop(plan.key_blocks, self._key_block),
@@ -200,7 +200,8 @@ class _Unit:
 
         def write(row: Any) -> Statement:
             known = first + row - self._chunk_start()
-            inverse = number(1) / load(self.softmax.carried_total, known)
+            highest = load(self.softmax.carried_highest, known)
+            inverse = inverse_sum(highest, load(self.softmax.carried_total, known))
             return sequence(
                 [
                     self._write(

@@ -16,7 +16,8 @@ from compiler.schedules.panels import Panels, RowBlocks
 _UNITS = 8
 # Most queries of a unit where keys come in blocks: its results stay in the cache between them.
 _FLASH_QUERIES = 512
-LOWEST = -3.4028234663852886e38  # of float32: a score that stands for none
+LOWEST = -3.4028234663852886e38  # the least finite float32
+NO_SCORE = -math.inf  # what a masked key scores, and keys that there are none of
 
 
 @dataclass(frozen=True)

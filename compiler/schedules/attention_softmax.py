@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
 
-from compiler.schedules.attention_plan import LOWEST, Plan
+from compiler.schedules.attention_plan import LOWEST, NO_SCORE, Plan
 from compiler.schedules.exponential import power_of_e
 from compiler.schedules.loops import Statement, sequence
 from compiler.schedules.vectors import (
@@ -76,13 +77,13 @@ class RowSoftmax:
         return sequence([*stages, *(self._carry(row, known) if self.plan.in_blocks else [self._invert(row)])])
 
     def _invert(self, row: Any) -> Statement:
-        return store(self.factor, row, number(1) / load(self.found, 0))
+        return store(self.factor, row, inverse_sum(load(self.highest, 0), load(self.found, 0)))
 
     def _carry(self, row: Any, known: Any) -> list[Statement]:
         before, highest = load(self.carried_highest, known), load(self.highest, 0)
         total = load(self.carried_total, known) * load(self.factor, row) + load(self.found, 0)
         return [
-            store(self.factor, row, power_of_e(before - highest, 1)),
+            store(self.factor, row, power_of_e(_finite(before) - _finite(highest), 1)),
             store(self.carried_total, known, total),
             store(self.carried_highest, known, highest),
         ]
@@ -120,7 +121,7 @@ class RowSoftmax:
             edge.append(loop(vectors - whole, lambda vector: last(vector + whole)))
         combined = tirx.max(load(self.top, 0, lanes), load(self.top, lanes, lanes))
         return [
-            *(store(self.top, way * lanes, number(LOWEST, lanes), lanes) for way in range(_WAYS)),
+            *(store(self.top, way * lanes, number(NO_SCORE, lanes), lanes) for way in range(_WAYS)),
             *_in_turn(whole, each),
             *edge,
             store(self.top, 0, combined, lanes),
@@ -129,10 +130,11 @@ class RowSoftmax:
     def _raise(self, base: Any) -> list[Statement]:
         """Replace the scores of a row by their powers; `sum` keeps the sum of each lane."""
         lanes = self.lanes
+        highest = _finite(load(self.highest, 0))
 
         def power(vector: Any, way: int) -> Statement:
             at = base + vector * lanes
-            value = load(self.scores, at, lanes) - spread_lanes(load(self.highest, 0), lanes)
+            value = load(self.scores, at, lanes) - spread_lanes(highest, lanes)
             total = load(self.sum, way * lanes, lanes) + load(self.scores, at, lanes)
             return sequence(
                 [
@@ -164,8 +166,18 @@ class RowSoftmax:
         count = tirx.const(valid, "int32") if isinstance(valid, int) else valid
         lane = tirx.Ramp(at, 1, lanes) if lanes > 1 else at
         score = load(self.scores, base + at, lanes)
-        value = tirx.Select(lane < spread_lanes(count, lanes), score, number(LOWEST, lanes))
+        value = tirx.Select(lane < spread_lanes(count, lanes), score, number(NO_SCORE, lanes))
         return store(self.scores, base + at, value, lanes)
+
+
+def inverse_sum(highest: Any, total: Any) -> Any:
+    """What the powers of a row are scaled by: no number where every key is masked, as in the source model."""
+    return tirx.Select(highest >= number(LOWEST), number(1) / total, number(math.nan))
+
+
+def _finite(highest: Any) -> Any:
+    # -inf - -inf would be no number, also where a later block of keys has some; max of a NaN stays one.
+    return tirx.max(number(LOWEST), highest)
 
 
 def _in_turn(count: int, emit: Callable[[Any, int], Statement]) -> list[Statement]:

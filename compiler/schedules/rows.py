@@ -23,6 +23,7 @@ from compiler.schedules.common import (
     spread,
     try_inline,
 )
+from compiler.schedules.exponential import power_of_e
 from compiler.schedules.generic import vectorize_column
 from compiler.schedules.machine import Machine
 
@@ -31,23 +32,35 @@ ROW = "dyno.row"  # block annotation: [leading axes that name the row, elements 
 # Vectors of running sums: two additions start in each cycle and each takes four.
 _IN_FLIGHT = 8
 
-# exp(r) for |r| <= ln(2) / 2, highest power first (Cephes expf).
-_POLYNOMIAL = (
-    1.9875691500e-4,
-    1.3981999507e-3,
-    8.3334519073e-3,
-    4.1665795894e-2,
-    1.6666665459e-1,
-    0.5,
-    1.0,
-    1.0,
-)
-
 Read = Callable[..., Any]  # (*row axes, column) -> element
+
+
+# TVM asks a combiner for its number of arguments, and tirx.max doesn't say.
+def _highest(left: Any, right: Any) -> Any:
+    return tirx.max(left, right)
+
+
+def _lowest(left: Any, right: Any) -> Any:
+    return tirx.min(left, right)
+
+
+def _reducer(
+    combine: Callable[[Any, Any], Any], least: Callable[[str], Any], sign: int
+) -> Callable[..., Any]:
+    """Max or min that begins with an infinity: TVM's own begin with a finite number, which is what a row of
+    infinities (wholly masked, say) would come out as.
+    """
+
+    def begin(dtype: str) -> Any:
+        return tirx.const(sign * math.inf, dtype) if dtype.startswith("float") else least(dtype)
+
+    return te.comm_reducer(combine, begin)
+
+
 _COMBINE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "sum": (te.sum, lambda left, right: left + right),
-    "max": (te.max, tirx.max),
-    "min": (te.min, tirx.min),
+    "max": (_reducer(_highest, tirx.min_value, -1), _highest),
+    "min": (_reducer(_lowest, tirx.max_value, 1), _lowest),
 }
 
 
@@ -116,29 +129,8 @@ def _powers(data: Any, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
     """Give the maximum of each row, exp(x - maximum) and the function to the sums of the powers."""
     top = _reduced(data, lambda *axes: data[axes], "max", lanes)
     highest = _per_row(data, lambda *row: top(row), "highest")
-    powers = _per_element(data, lambda *axes: _power(data[axes] - highest[axes[:-1]]), "powers")
+    powers = _per_element(data, lambda *axes: power_of_e(data[axes] - highest[axes[:-1]], 1), "powers")
     return highest, powers, _reduced(data, lambda *axes: powers[axes], "sum", lanes)
-
-
-def _power(value: Any) -> Any:
-    """exp of a number that is not above zero, after Cephes: 2^n * exp(r), |r| <= ln(2) / 2.
-
-    The relative error is at most 4e-7 down to exp(-70), and nothing smaller comes out: it would not be seen
-    beside the 1 in each row, and no denormal number (hundred times slower) is ever made. What is no number
-    stays none: the order of the arguments of `max` sees to that.
-    """
-
-    def number(constant: float) -> Any:
-        return tirx.const(constant, "float32")
-
-    value = tirx.max(number(-70), value)
-    whole = tirx.floor(value * number(1 / math.log(2)) + number(0.5))
-    rest = value - whole * number(math.log(2))
-    power = number(_POLYNOMIAL[0])
-    for coefficient in _POLYNOMIAL[1:]:
-        power = power * rest + number(coefficient)
-    exponent = tirx.Cast("int32", whole) << 23
-    return tirx.reinterpret("float32", tirx.reinterpret("int32", power) + exponent)
 
 
 def _inverse_root(value: Any, epsilon: float) -> Any:

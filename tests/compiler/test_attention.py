@@ -116,6 +116,25 @@ def test_what_is_no_number_stays_none() -> None:
     assert not np.isnan(found[0, [0, 2]]).any()
 
 
+@pytest.mark.parametrize("machine", [MACHINES[0], Machine(lanes=8, registers=16, l2_bytes=1 << 13)])
+def test_a_query_without_any_key_has_no_result_and_one_whose_first_keys_are_masked_has(
+    machine: Machine,
+) -> None:
+    """The second machine takes keys in blocks: the first block of row 1 is masked whole."""
+    sizes = Sizes(1, 1, 130, 75, 16, 8, (1, 1, 130, 75))
+    arrays = inputs(sizes, 3)
+    arrays[3][0, 0, 0] = -np.inf
+    arrays[3][0, 0, 1, :70] = -np.inf
+    arrays[3][0, 0, 2] = LOWEST  # scores are lost in so large a number: all keys count alike
+    found = run_kernel(sizes, 0.3, machine, arrays)
+    assert np.isnan(found[0, 0]).all()
+    assert np.abs(found[0, 2] - arrays[2][0].mean(0)).max() < BOUND
+    arrays[3][0, 0, 0] = arrays[3][0, 0, 2] = found[0, [0, 2]] = 0
+    wanted = expected(sizes, 0.3, arrays)
+    wanted[0, [0, 2]] = 0
+    assert np.abs(found - wanted).max() < BOUND
+
+
 @dataclasses.dataclass(frozen=True)
 class Form:
     """How a model writes attention down: where the scale stands, and what else is read."""

@@ -145,6 +145,22 @@ def test_what_is_no_number_in_a_row_spoils_that_row_alone() -> None:
     np.testing.assert_allclose(found[[0, 2]], softmax(data[[0, 2]]), rtol=2e-6)
 
 
+def test_rows_of_infinities_give_what_numpy_gives() -> None:
+    x = np.random.default_rng(0).standard_normal((5, 41)).astype(np.float32)
+    x[1] = -np.inf
+    x[2, :37] = -np.inf
+    x[3] = np.inf
+    for name, reduce, wanted in (("max", relax.op.max, x.max(-1)), ("min", relax.op.min, x.min(-1))):
+        mod = module([x.shape], lambda builder, data, reduce=reduce: builder.emit(reduce(data, axis=-1)))
+        np.testing.assert_array_equal(run_staged(mod, AVX512, x)[0], wanted, err_msg=name)
+    mod = module([x.shape], lambda builder, data: builder.emit(relax.op.nn.softmax(data)))
+    found = run_staged(mod, AVX512, x)[0]
+    assert np.isnan(found[[1, 3]]).all()  # wholly masked: 0 / 0, as in the source model
+    powers = np.exp(x[2, 37:] - x[2, 37:].max())
+    np.testing.assert_allclose(found[2, 37:], powers / powers.sum(), rtol=1e-6)
+    assert (found[2, :37] < 1e-30).all()
+
+
 def test_the_rule_answers_rows_with_one_shared_loop_and_keeps_out_of_the_rest() -> None:
     def scheduled(body: Any) -> Any:
         mod = staged_until(module([(64, 512)], body), AVX512, "fuse")
