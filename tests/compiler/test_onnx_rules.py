@@ -266,3 +266,19 @@ def test_fourier_transforms_of_another_length_cut_or_pad_the_signal(points: int)
         opset=17,
     )
     agree(made, {"x": random(2, 6, 1)})
+
+
+@pytest.mark.parametrize(
+    ("shape", "attributes"),
+    [
+        ((10, 8), {"strides": [3, 2]}),  # larger than the filters reach
+        ((6, 7), {"strides": [3, 3]}),  # smaller: an odd number of rows is cut off
+        ((6, 6), {"strides": [3, 3], "auto_pad": "SAME_UPPER"}),
+        ((6, 6), {"strides": [3, 3], "auto_pad": "SAME_LOWER"}),
+        ((8, 9), {"strides": [2, 2], "dilations": [2, 2], "group": 2}),
+    ],
+)
+def test_a_transposed_convolution_of_a_given_size(shape: tuple[int, int], attributes: dict[str, Any]) -> None:
+    group = attributes.get("group", 1)
+    feeds = {"x": random(1, 2, 3, 3), "w": random(2, 4 // group, 3, 3), "b": random(4)}
+    check(node("ConvTranspose", "x w b", "y", output_shape=list(shape), **attributes), feeds)

@@ -37,6 +37,7 @@ RULES: dict[str, Rule] = {
     "GroupNormalization": norms.group_norm,
     "BatchNormalization": arithmetic.batch_norm,
     "Col2Im": places.col2im,
+    "ConvTranspose": places.sized_conv_transpose,
     "CumProd": arithmetic.cumulative_product,
     "DFT": fourier.dft,
     "Dropout": arithmetic.dropout,
@@ -54,6 +55,7 @@ RULES: dict[str, Rule] = {
 # Those that the front end would read wrongly, without a word: taken apart at once.
 MISREAD: dict[str, Callable[[Writer], bool]] = {
     "BatchNormalization": lambda w: bool(w.attribute("training_mode", 0)),
+    "ConvTranspose": lambda w: w.attribute("output_shape", None) is not None,
     "Dropout": lambda w: w.wants(1),
     "IsInf": lambda w: not (w.attribute("detect_positive", 1) and w.attribute("detect_negative", 1)),
     "LayerNormalization": lambda w: w.wants(1) or w.wants(2),

@@ -1,4 +1,4 @@
-"""Operators that put columns and rows in their places: Col2Im, TensorScatter."""
+"""Operators that put columns and rows in their places: Col2Im, TensorScatter, ConvTranspose by its size."""
 
 from __future__ import annotations
 
@@ -35,6 +35,38 @@ def col2im(w: Writer) -> list[str] | None:
         dilations=dilations,
         pads=pads,
         output_padding=[room % stride for room, stride in zip(rooms, strides, strict=True)],
+    )
+    return [put]
+
+
+def sized_conv_transpose(w: Writer) -> list[str] | None:
+    """The padding that `output_shape` asks for, by the formula of ONNX's ConvTranspose."""
+    wanted = w.attribute("output_shape", None)
+    if wanted is None:
+        return None
+    image, filters = w.shape(w.input(0)), w.shape(w.input(1))
+    rank = len(image) - 2
+    strides = list(w.attribute("strides", [1] * rank))
+    dilations = list(w.attribute("dilations", [1] * rank))
+    behind = list(w.attribute("output_padding", [0] * rank))
+    begins, ends = [], []
+    for axis in range(rank):
+        span = (filters[2 + axis] - 1) * dilations[axis] + 1
+        total = strides[axis] * (image[2 + axis] - 1) + behind[axis] + span - int(wanted[axis - rank])
+        behind[axis] += max(-total, 0)
+        half = max(total, 0) // 2
+        upper = w.attribute("auto_pad", "NOTSET") == "SAME_UPPER"
+        begins.append(half if upper else max(total, 0) - half)
+        ends.append(max(total, 0) - begins[-1])
+    inputs = [name for name in w.node.input if name]
+    put = w.op(
+        "ConvTranspose",
+        *inputs,
+        group=int(w.attribute("group", 1)),
+        strides=strides,
+        dilations=dilations,
+        pads=[*begins, *ends],
+        output_padding=behind,
     )
     return [put]
 
