@@ -7,7 +7,7 @@ from pathlib import Path
 
 DEFAULT_TOLERANCE = 1e-4
 WINOGRAD_TOLERANCE = 1e-3
-_ALWAYS = ("seed", "verify")
+_ALWAYS = ("seed", "verify", "winograd", "fallback")
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,14 @@ class Options:
         return WINOGRAD_TOLERANCE if winograd else DEFAULT_TOLERANCE
 
     def as_text(self) -> dict[str, str]:
-        """What goes into the manifest: every choice that can change the artifact.
+        """What goes into the manifest: every choice that can change the artifact, defaults too.
 
-        What tuning changed is a field of the manifest itself; its options are named where they are set.
+        The tolerance that was resolved stands in the manifest's parity, and what tuning changed is a field of
+        its own: these options are named where they are set.
         """
         defaults = asdict(Options())
         return {
-            key: str(value)
+            key: "none" if value is None else str(value)
             for key, value in asdict(self).items()
             if key != "dump_dir" and (key in _ALWAYS or value != defaults[key])
         }

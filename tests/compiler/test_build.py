@@ -46,7 +46,13 @@ def test_an_artifact_says_what_it_was_made_from_and_with(net: Path, tmp_path: Pa
     assert [(spec.name, spec.dtype, spec.shape) for spec in manifest.outputs] == [
         ("logits", "float32", (1, 5))
     ]
-    assert manifest.options == {"tolerance": "0.001", "seed": "7", "verify": "True"}
+    assert manifest.options == {
+        "tolerance": "0.001",
+        "winograd": "True",
+        "seed": "7",
+        "verify": "True",
+        "fallback": "none",
+    }
     assert {"apache-tvm", "onnx", "onnxruntime", "numpy", "modeldyno"} <= manifest.toolchain.keys()
     assert manifest.source_digest == read_onnx(net, {}).digest
     library = tmp_path / "out" / LIBRARY_NAME
