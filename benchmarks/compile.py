@@ -20,6 +20,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from benchmarks.held import held_packages
 from benchmarks.peers import PEERS
 from benchmarks.prepare import Prepared, measured_peak, prepared
 from benchmarks.side_by_side import Place, measure
@@ -31,8 +32,8 @@ from dyno.host import host_facts
 
 DEFAULT_PEERS = "onnxruntime,openvino"
 ROUNDS = 9
-# Peers that the environment can hold to AVX2: those on oneDNN. ONNX Runtime's kernels go by the processor.
-_HELD_BACK = ("openvino", "torch")
+# What holds kernels of oneDNN, ATen and MKL to AVX2; for the rest see benchmarks/held.py.
+_NARROW = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -56,8 +57,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     document: dict[str, Any] = {"models": [], "geomean_ratio_to_best_peer": {}, "host": _host()}
     document["target"] = args.target
     if _is_narrow(args.target):
-        os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-        document["peers_held_to_avx2"] = [peer for peer in args.peers if peer in _HELD_BACK]
+        document["peers_held_to_avx2"] = _hold_back(args.peers, folder / "held")
     peak = document["host"]["peak_gflops_per_core"] = measured_peak(folder, args.target)
     for name in args.models:
         model = prepared(
@@ -101,6 +101,14 @@ def _row(model: Prepared, threads: int, args: argparse.Namespace, peak: float | 
         "rounds": args.rounds,
         **agreement(model.folder, list(found.ms)),
     }
+
+
+def _hold_back(peers: list[str], folder: Path) -> list[str]:
+    """Hold what is started from now on to AVX2; give the peers for which that is so."""
+    held = {*held_packages(folder), "torch"}
+    found = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ |= {**_NARROW, "PYTHONPATH": os.pathsep.join(found)}
+    return [peer for peer in peers if peer in held]
 
 
 def _is_narrow(target: str) -> bool:
@@ -173,9 +181,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the models' names and end")
     args = parser.parse_args(arguments)
     args.models = _names(args.models) or list(ZOO)
-    # By default, nobody with AVX-512 runs against AVX2.
-    peers = args.peers or (",".join(_HELD_BACK) if _is_narrow(args.target) else DEFAULT_PEERS)
-    args.peers = [MINE, *(peer for peer in _names(peers) if peer != MINE)]
+    args.peers = [MINE, *(peer for peer in _names(args.peers or DEFAULT_PEERS) if peer != MINE)]
     try:
         args.threads = [int(text) for text in _names(args.threads)]
     except ValueError:

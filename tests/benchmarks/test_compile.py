@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.compile import _arguments, main
+from benchmarks.compile import main
 from benchmarks.feeds import model_feeds, save_feeds
 from benchmarks.peak import loop_instructions, peak_kernel
 from benchmarks.side_by_side import Place, measure
@@ -100,10 +100,3 @@ def test_the_loop_that_measures_the_peak_touches_no_memory(target: str) -> None:
     loop = loop_instructions(kernel.mod.inspect_source("asm"))
     assert sum("vfmadd" in line for line in loop) >= 12
     assert not any("(" in line for line in loop)  # an address is written in brackets
-
-
-def test_by_default_nobody_with_avx512_runs_against_avx2() -> None:
-    assert _arguments(["--target", "haswell"]).peers == ["dyno", "openvino", "torch"]
-    assert _arguments(["--target", "skylake-avx512"]).peers[1] == "onnxruntime"
-    named = _arguments(["--target", "haswell", "--peers", "onnxruntime"])
-    assert named.peers == ["dyno", "onnxruntime"]

@@ -18,7 +18,7 @@ from compiler.schedules.apply import schedule_all
 from compiler.schedules.grouped import group_tile, merge_groups, merged_groups, pack_groups
 from compiler.schedules.grouped_rule import grouped_walk
 from compiler.schedules.machine import Machine
-from tests.compiler.relaxed import AVX2, AVX512, NEON, Array, call_counts, module, run_staged
+from tests.compiler.relaxed import AVX2, AVX512, NEON, Array, call_counts, module, run_staged, staged_until
 
 R = relax.op
 
@@ -123,6 +123,14 @@ def test_convolutions_in_groups_are_right(conv: Conv, image: tuple[int, int, int
 
     found = run_staged(module([data.shape, residual.shape], body), machine, data, residual)[0]
     check(found, np.maximum(wanted + bias + residual, 0))
+
+
+@pytest.mark.parametrize("after", [R.nn.silu, R.sigmoid, R.nn.gelu, R.nn.gelu_tanh, R.exp, R.log])
+def test_curves_behind_a_depthwise_convolution_are_part_of_its_tail(after: Any) -> None:
+    conv = Conv(24, 1, 1, (5, 5), 1, 1, (2,) * 4)
+    mod = staged_until(module([(1, 14, 14, 24)], lambda b, x: b.emit(after(conv.emit(b, x)))), AVX2, "fuse")
+    (func,) = [func for name, func in mod.functions_items() if name.name_hint != "main"]
+    assert grouped_walk(func, AVX2) is not None
 
 
 @pytest.mark.parametrize(

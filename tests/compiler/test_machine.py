@@ -46,6 +46,24 @@ def test_sixteen_registers_hold_at_most_six_rows_of_two_vectors() -> None:
     assert AVX2.tile(12, 64) == (6, 16)
 
 
+def test_with_sixteen_registers_no_tile_has_more_than_twelve_sums() -> None:
+    # 14 x 1 sums, 1 weight and 1 input are 16, but LLVM wants room to spare and would keep sums in memory.
+    assert (AVX2.most_rows(8), AVX2.most_rows(24), SSE.most_rows(4)) == (12, 4, 12)
+    for rows, columns in ((14, 64), (28, 128), (56, 256)):
+        assert all(tall * wide // 8 <= 12 for tall, wide in AVX2.tiles(rows, columns))
+
+
+def test_with_sixteen_registers_each_input_is_a_load_that_counts() -> None:
+    # 8 x 1 sums: 9 loads of 0.56 cycles are 5.04, more than 4 of multiply-adds; with a latency of 4, the norm
+    # of degree 3.6 is 5.04 * (1 + (4 / 5.04) ** 3.6) ** (1 / 3.6) = 5.04 * 1.435 ** 0.278 = 5.57.
+    assert AVX2.cycles(8, 8, (8, 8)) == pytest.approx(5.57, abs=0.01)
+    # 6 x 2 sums: 6 cycles of multiply-adds; 6 * (1 + (4 / 6) ** 3.6) ** 0.278 = 6 * 1.232 ** 0.278 = 6.36.
+    assert AVX2.cycles(6, 16, (6, 16)) == pytest.approx(6.36, abs=0.01)
+    # So fourteen rows are three tiles of five and not one of fourteen; 28 are seven of four, none twice.
+    assert AVX2.tile(14, 96) == (5, 16)
+    assert AVX2.tile(28, 512) == (4, 24)
+
+
 def test_a_single_row_is_a_tile_of_one() -> None:
     assert AVX512.tile(1, 4096)[0] == 1
 
