@@ -122,7 +122,7 @@ def _compile_calmly(
     warn = on_tuning or _warn
     kernels = tuner(target, options, report=on_tuning or _say_nothing, warn=warn)
     try:
-        return _compile(source, output, target, options, kernels=kernels, on_stage=on_stage)
+        return _compile(source, output, target, options, kernels=kernels, on_stage=on_stage, warn=warn)
     except ParityError as error:
         calmer, cause = _calmer(options, kernels)
         if calmer is None:
@@ -148,6 +148,7 @@ def _compile(
     *,
     kernels: Tuner,
     on_stage: OnStage | None,
+    warn: OnTuning,
 ) -> Manifest:
     built = run_stages(
         source,
@@ -156,6 +157,7 @@ def _compile(
         dump_dir=options.dump_dir,
         chooser=kernels.choose,
         tune=kernels.tune if options.tune_s is not None else None,
+        warn=warn,
     )
     winograd = kernels.uses_winograd
     with staged_folder(output) as stage:
@@ -248,6 +250,7 @@ def _manifest(
         coverage=whole_coverage(source),
         kernels=built.kernels,
         peak=built.peak,
+        rule_failures=built.rule_failures,
         library_digest=digest_file(library),
         library_bytes=library.stat().st_size,
         weights=weights,
