@@ -18,7 +18,7 @@ from compiler.outputs import check_output
 from compiler.pipeline import Built, OnStage, run_stages
 from compiler.reach import runs_where
 from compiler.source import Source
-from compiler.targets import CompileTarget
+from compiler.targets import CompileTarget, runs_here
 from compiler.verify import check_parity
 from compiler.weights import write_weights
 from dyno.errors import CompileError, ParityError
@@ -68,8 +68,10 @@ def compile_source(
         return compile_with_fallback(source, output, target, options, on_stage=on_stage, on_tuning=on_tuning)
     try:
         return compile_whole(source, output, target, options, on_stage=on_stage, on_tuning=on_tuning)
-    except ParityError:
-        raise
+    except ParityError as error:
+        if on_stage:
+            on_stage("find the wrong kernel")
+        raise _blamed(error, source, target, options) from error
     except CompileError as error:
         from compiler.unsupported import explained
 
@@ -106,6 +108,20 @@ def compile_whole(
         lambda way: _compile_calmly(way, output, target, options, on_stage=on_stage, on_tuning=on_tuning),
         say=on_tuning or _say_nothing,
     )
+
+
+def _blamed(error: ParityError, source: Source, target: CompileTarget, options: Options) -> ParityError:
+    """Give the error with the first kernel that is wrong in it, where the kernels run on this machine."""
+    if target.kind != "llvm" or not runs_here(target, host_facts()):
+        return error
+    from compiler.kernel_check import blame
+    from compiler.tuning.tuner import tuner
+
+    # The last that was tried: without tuned kernels, and without Winograd convolutions.
+    calmest = replace(options, tune_s=None, reuse_tuning=False, winograd=False)
+    kernels = tuner(target, calmest, report=_say_nothing, warn=_say_nothing)
+    said = blame(source, target, seed=options.seed, chooser=kernels.choose)
+    return ParityError(f"{error}. {said}", stage=error.stage, target=error.target)
 
 
 def _compile_calmly(
