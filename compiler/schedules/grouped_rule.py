@@ -62,6 +62,8 @@ def _read(node: Any, tail: Any, machine: Machine) -> tuple[Walk, Parts, list[Sta
         shuffle=shuffle,
         rows=rows,
         lanes=machine.lanes,
+        vectors=steps[6],
+        unroll=bool(steps[7]),
     )
     flats = [tirx.decl_buffer((math.prod(_sizes(each.shape)),), "float32", "flat") for each in (data, weight)]
     views = [tirx.DeclBuffer(flat, data=each.data) for flat, each in zip(flats, (data, weight), strict=True)]
