@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from runtime.manifest import (
     Manifest,
     Parity,
     ParityReport,
+    RuleFailure,
     StageTime,
     WeightsFile,
 )
@@ -135,6 +136,7 @@ def _whole(parts: Parts, axes: tuple[Axis, ...], shapes: StageTime) -> Manifest:
             "coverage": _least_coverage([part.coverage for part in parts.values() if part.coverage]),
             "kernels": (),
             "peak": None,
+            "rule_failures": _rule_failures(parts.values()),
             "library_digest": _digest([part.library_digest for part in parts.values()]),
             "library_bytes": sum(part.library_bytes for part in parts.values()),
             "weights": weights,
@@ -143,6 +145,10 @@ def _whole(parts: Parts, axes: tuple[Axis, ...], shapes: StageTime) -> Manifest:
             ),
         }
     )
+
+
+def _rule_failures(parts: Iterable[Manifest]) -> tuple[RuleFailure, ...]:
+    return tuple(dict.fromkeys(failure for part in parts for failure in part.rule_failures))
 
 
 def _bucket(sizes: Sizes, part: Manifest, axes: tuple[Axis, ...]) -> Bucket:

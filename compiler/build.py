@@ -18,7 +18,7 @@ from compiler.outputs import check_output
 from compiler.pipeline import Built, OnStage, run_stages
 from compiler.reach import runs_where
 from compiler.source import Source
-from compiler.targets import CompileTarget
+from compiler.targets import CompileTarget, runs_here
 from compiler.verify import check_parity
 from compiler.weights import write_weights
 from dyno.errors import CompileError, ParityError
@@ -68,8 +68,10 @@ def compile_source(
         return compile_with_fallback(source, output, target, options, on_stage=on_stage, on_tuning=on_tuning)
     try:
         return compile_whole(source, output, target, options, on_stage=on_stage, on_tuning=on_tuning)
-    except ParityError:
-        raise
+    except ParityError as error:
+        if on_stage:
+            on_stage("find the wrong kernel")
+        raise _blamed(error, source, target, options) from error
     except CompileError as error:
         from compiler.unsupported import explained
 
@@ -108,6 +110,20 @@ def compile_whole(
     )
 
 
+def _blamed(error: ParityError, source: Source, target: CompileTarget, options: Options) -> ParityError:
+    """Give the error with the first kernel that is wrong in it, where the kernels run on this machine."""
+    if target.kind != "llvm" or not runs_here(target, host_facts()):
+        return error
+    from compiler.kernel_check import blame
+    from compiler.tuning.tuner import tuner
+
+    # The last that was tried: without tuned kernels, and without Winograd convolutions.
+    calmest = replace(options, tune_s=None, reuse_tuning=False, winograd=False)
+    kernels = tuner(target, calmest, report=_say_nothing, warn=_say_nothing)
+    said = blame(source, target, seed=options.seed, chooser=kernels.choose)
+    return ParityError(f"{error}. {said}", stage=error.stage, target=error.target)
+
+
 def _compile_calmly(
     source: Source,
     output: Path,
@@ -122,7 +138,7 @@ def _compile_calmly(
     warn = on_tuning or _warn
     kernels = tuner(target, options, report=on_tuning or _say_nothing, warn=warn)
     try:
-        return _compile(source, output, target, options, kernels=kernels, on_stage=on_stage)
+        return _compile(source, output, target, options, kernels=kernels, on_stage=on_stage, warn=warn)
     except ParityError as error:
         calmer, cause = _calmer(options, kernels)
         if calmer is None:
@@ -148,6 +164,7 @@ def _compile(
     *,
     kernels: Tuner,
     on_stage: OnStage | None,
+    warn: OnTuning,
 ) -> Manifest:
     built = run_stages(
         source,
@@ -156,6 +173,7 @@ def _compile(
         dump_dir=options.dump_dir,
         chooser=kernels.choose,
         tune=kernels.tune if options.tune_s is not None else None,
+        warn=warn,
     )
     winograd = kernels.uses_winograd
     with staged_folder(output) as stage:
@@ -248,6 +266,7 @@ def _manifest(
         coverage=whole_coverage(source),
         kernels=built.kernels,
         peak=built.peak,
+        rule_failures=built.rule_failures,
         library_digest=digest_file(library),
         library_bytes=library.stat().st_size,
         weights=weights,

@@ -17,10 +17,11 @@ from compiler.tuning.interrupts import watched_interrupts
 from compiler.tvm_words import reason
 from dyno.errors import CompileError, DynoError
 from dyno.files import write_text
-from runtime.manifest import KernelFacts, PeakKernel, StageTime
+from runtime.manifest import KernelFacts, PeakKernel, RuleFailure, StageTime
 
 if TYPE_CHECKING:
     from compiler.passes.memory import Planned
+    from compiler.schedules.apply import OnFailure
     from compiler.schedules.choice import Chooser
 
 Stage = Callable[..., Any]
@@ -126,10 +127,12 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
     return tvm.transform.Sequential([*passes, relax.transform.DeadCodeElimination(["main"])])(module)
 
 
-def _schedule(module: Any, _source: Source, target: CompileTarget) -> Any:
+def _schedule(
+    module: Any, _source: Source, target: CompileTarget, on_failure: OnFailure | None = None
+) -> Any:
     from compiler.schedules.apply import schedule_all
 
-    return schedule_all(module, target.machine)
+    return schedule_all(module, target.machine, on_failure)
 
 
 def _generate(module: Any, _source: Source, target: CompileTarget) -> Any:
@@ -176,6 +179,7 @@ class Built:
     weights: Weights | None = None
     kernels: tuple[KernelFacts, ...] = ()
     peak: PeakKernel | None = None
+    rule_failures: tuple[RuleFailure, ...] = ()
 
 
 def run_stages(
@@ -186,11 +190,13 @@ def run_stages(
     dump_dir: Path | None = None,
     chooser: Chooser | None = None,
     tune: Callable[[Any], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Built:
     """Run all stages in order.
 
     `chooser` says how each kernel is computed (default: by a count of cycles); `tune` is a stage of its own
-    before it is asked, and sees the module that it will be asked about.
+    before it is asked, and sees the module that it will be asked about. `warn` is told of each kernel that a
+    schedule rule failed on, and the next rule takes it; without it the stage fails.
 
     Raises:
         CompileError: a stage failed; names the stage and, where TVM names one, the operator.
@@ -200,8 +206,17 @@ def run_stages(
     kernels: tuple[KernelFacts, ...] = ()
     peak = None
     weights: Weights | None = None
-    with target.tvm_target(), watched_interrupts():
-        for number, (name, stage) in enumerate(_stages(target, chooser, tune)):
+    failures: list[RuleFailure] = []
+    with target.tvm_target(), watched_interrupts() as interrupts:
+
+        def on_failure(kernel: str, rule: str, error: Exception) -> None:
+            interrupts.raise_again()
+            failures.append(_rule_failure(kernel, rule, error))
+            if warn:
+                warn(_words(failures[-1]))
+
+        stages = _stages(target, chooser, tune, on_failure if warn else None)
+        for number, (name, stage) in enumerate(stages):
             if on_stage:
                 on_stage(name)
             if name == "schedule":
@@ -216,11 +231,25 @@ def run_stages(
             times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
             if dump_dir and hasattr(module, "script"):
                 write_text(dump_dir / f"{number:02d}_{name}.py", module.script())
-    return Built(module, tuple(times), weights, kernels, peak)
+    return Built(module, tuple(times), weights, kernels, peak, tuple(failures))
+
+
+def _rule_failure(kernel: str, rule: str, error: Exception) -> RuleFailure:
+    return RuleFailure(kernel=kernel, rule=rule, message=f"{type(error).__name__}: {reason(error, 200)}")
+
+
+def _words(failure: RuleFailure) -> str:
+    return (
+        f"kernel {failure.kernel} is slower than it need be: schedule rule {failure.rule} failed "
+        f"({failure.message}). That is a bug of modeldyno; results are not affected"
+    )
 
 
 def _stages(
-    target: CompileTarget, chooser: Chooser | None, tune: Callable[[Any], None] | None
+    target: CompileTarget,
+    chooser: Chooser | None,
+    tune: Callable[[Any], None] | None,
+    on_failure: OnFailure | None,
 ) -> list[tuple[str, Stage]]:
     if target.kind == "cuda":
         from compiler.cuda import cuda_stages
@@ -230,8 +259,16 @@ def _stages(
     for name, stage in STAGES:
         if name == "legalize" and tune is not None:
             stages.append(("tune", partial(_tune, tune=tune)))
-        stages.append((name, partial(stage, chooser=chooser) if name == "legalize" and chooser else stage))
+        stages.append((name, _with_options(name, stage, chooser, on_failure)))
     return stages
+
+
+def _with_options(name: str, stage: Stage, chooser: Chooser | None, on_failure: OnFailure | None) -> Stage:
+    if name == "legalize" and chooser:
+        return partial(stage, chooser=chooser)
+    if name == "schedule" and on_failure:
+        return partial(stage, on_failure=on_failure)
+    return stage
 
 
 def _tune(module: Any, _source: Source, _target: CompileTarget, tune: Callable[[Any], None]) -> Any:

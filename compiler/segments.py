@@ -155,6 +155,7 @@ def _manifest(
         parity_skipped=why_unverified(target, options, source),
         coverage=pieces.coverage,
         tuning=_tuning(made),
+        rule_failures=tuple(failure for manifest in made for failure in manifest.rule_failures),
         segments=tuple(segments),
         library_digest=hashlib.blake2b(
             "".join(segment.digest for segment in segments).encode(), digest_size=32

@@ -56,8 +56,8 @@ class CompileTarget:
         """x86_64 or aarch64, as the kernel says; of the processor beside it for a GPU."""
         return self.triple.split("-", 1)[0]
 
-    def tvm_target(self) -> Any:
-        """Return TVM's own object for this target."""
+    def tvm_target(self, llvm_level: int | None = None) -> Any:
+        """Return TVM's own object for this target; `llvm_level` is LLVM's -O (else 3)."""
         import tvm
 
         if self.kind == "cuda":
@@ -66,6 +66,8 @@ class CompileTarget:
         description: dict[str, Any] = {"kind": self.kind, "mtriple": self.triple, "mcpu": self.cpu}
         if self.kind == "llvm":
             description["cl-opt"] = [_NO_IF_CONVERSION]
+            if llvm_level is not None:
+                description["opt-level"] = llvm_level
         if self.attributes:
             description["mattr"] = list(self.attributes)
         return tvm.target.Target(description)

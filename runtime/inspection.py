@@ -138,7 +138,11 @@ def compiled_lines(manifest: Manifest) -> list[str]:
         return []
     found = _not_compiled(manifest)
     told = [f"  in ONNX Runtime: {text}" for text in found]
-    return [f"compiled: {_coverage(manifest)}", *told]
+    slow = [
+        f"slow kernel: {each.kernel}: rule {each.rule} failed: {each.message}"
+        for each in manifest.rule_failures
+    ]
+    return [f"compiled: {_coverage(manifest)}", *told, *slow]
 
 
 def _segments(manifest: Manifest) -> list[str]:

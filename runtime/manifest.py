@@ -121,6 +121,14 @@ class KernelFacts(Record):
     outputs: tuple[ArgumentSpec, ...]
 
 
+class RuleFailure(Record):
+    """A kernel that a schedule rule failed on: right, but slower than it need be. A bug of the compiler."""
+
+    kernel: str
+    rule: str = Field(description="which rule should have ordered its loops; the next one did")
+    message: str
+
+
 class PeakKernel(Record):
     """The function of the library that does nothing but float32 multiply-adds in registers.
 
@@ -239,6 +247,9 @@ class Manifest(Record):
     kernels: tuple[KernelFacts, ...] = Field(default=(), description="empty in artifacts of older versions")
     peak: PeakKernel | None = None
     tuning: TuningFacts | None = Field(default=None, description="None in artifacts of older versions")
+    rule_failures: tuple[RuleFailure, ...] = Field(
+        default=(), description="kernels slower than they need be, by a bug of the compiler; none in most"
+    )
     segments: tuple[Segment, ...] = Field(
         default=(), description="in the order in which they run; empty where model.so is the whole model"
     )

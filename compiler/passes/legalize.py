@@ -18,6 +18,7 @@ from compiler.passes.legalize_grouped import grouped_conv2d
 from compiler.passes.lower import light_kernels
 from compiler.passes.rewrite import OUT_FUSABLE, is_float32, shape_of
 from compiler.passes.shuffle import fold_shuffles
+from compiler.passes.tails import Tails
 from compiler.schedules import kernels, winograd
 from compiler.schedules.choice import Choice, Chooser, Workload, choose
 from compiler.schedules.machine import Machine
@@ -25,15 +26,16 @@ from compiler.schedules.machine import Machine
 
 def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:
     """Give each operator a tensor program; operators that answer none of our rules get TVM's own."""
+    ready = flatten_concats(fold_shuffles(mod, machine))
+    how: dict[str, Any] = {"chooser": chooser, "tails": Tails(ready)}
     mine = {
-        "relax.nn.conv2d": _first(partial(_conv2d, chooser=chooser), grouped_conv2d, machine=machine),
-        "relax.matmul": _first(partial(_dense, chooser=chooser), _batch_matmul, machine=machine),
+        "relax.nn.conv2d": _first(partial(_conv2d, **how), partial(grouped_conv2d, **how), machine=machine),
+        "relax.matmul": _first(partial(_dense, **how), _batch_matmul, machine=machine),
         **FAST_MATH,
         **clamp_kernels(),
         **light_kernels(machine),
         "relax.concat": concat_kernel,
     }
-    ready = flatten_concats(fold_shuffles(mod, machine))
     return relax.transform.LegalizeOps(mine, enable_warning=False)(ready)
 
 
@@ -49,7 +51,7 @@ def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Call
     return legalize_call
 
 
-def _conv2d(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
+def _conv2d(builder: Any, call: Any, machine: Machine, chooser: Chooser, tails: Tails) -> Any:
     attrs, weight = call.attrs, constant(call.args[1])
     data, out = shape_of(call.args[0]), shape_of(call)
     if weight is None or data is None or out is None or not is_nhwc(attrs) or not is_float32(call):
@@ -68,6 +70,7 @@ def _conv2d(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
         strides=geometry.strides,
         padding=geometry.padding,
         dilation=geometry.dilation,
+        tail=tails.of(call),
     )
     return _emit_conv2d(builder, call.args[0], weight, geometry, chooser(workload, machine))
 
@@ -89,7 +92,7 @@ def _emit_conv2d(builder: Any, data: Any, weight: Any, geometry: kernels.Geometr
     )
 
 
-def _dense(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
+def _dense(builder: Any, call: Any, machine: Machine, chooser: Chooser, tails: Tails) -> Any:
     weight, data = constant(call.args[1]), shape_of(call.args[0])
     if weight is None or weight.ndim != 2 or data is None or len(data) < 2 or not is_float32(call):
         return None
@@ -101,6 +104,7 @@ def _dense(builder: Any, call: Any, machine: Machine, chooser: Chooser) -> Any:
         out=(1, data[-2]),
         depth=depth,
         channels=width,
+        tail=tails.of(call),
     )
     choice = chooser(workload, machine)
     return builder.call_te(

@@ -8,13 +8,21 @@ from typing import Any
 from compiler.passes.fold import as_constant, constant
 from compiler.passes.layout import is_nhwc
 from compiler.passes.rewrite import OUT_FUSABLE, is_float32, shape_of
+from compiler.passes.tails import Tails
 from compiler.schedules import grouped
+from compiler.schedules.choice import BIAS_RELU, Choice, Chooser, Workload, choose
 from compiler.schedules.kernels import Geometry
 from compiler.schedules.machine import Machine
 
 
 def grouped_conv2d(
-    builder: Any, call: Any, machine: Machine, *, source: tuple[Any, int] | None = None
+    builder: Any,
+    call: Any,
+    machine: Machine,
+    *,
+    chooser: Chooser = choose,
+    tails: Tails | None = None,
+    source: tuple[Any, int] | None = None,
 ) -> Any:
     """Legalize a float32 NHWC convolution in more than one group; None for any other call.
 
@@ -27,29 +35,54 @@ def grouped_conv2d(
         return None
     if not is_float32(call) or 0 in (*data, *out):
         return None
-    if groups == data[3] == weight.shape[0]:
-        return None if source else _depthwise(builder, call, weight, out)
-    return _grouped(builder, call, weight, machine, source or (call.args[0], 1))
+    depthwise = groups == data[3] == weight.shape[0]
+    if depthwise and source:
+        return None
+    geometry = Geometry.of(call.attrs)
+    workload = Workload(
+        kind="depthwise" if depthwise else "grouped",
+        batch=data[0],
+        image=(data[1], data[2]),
+        out=(out[1], out[2]),
+        depth=weight.shape[3],
+        channels=weight.shape[0],
+        kernel=(weight.shape[1], weight.shape[2]),
+        strides=geometry.strides,
+        padding=geometry.padding,
+        dilation=geometry.dilation,
+        groups=groups,
+        tail=tails.of(call) if tails else BIAS_RELU,
+    )
+    choice = chooser(workload, machine)
+    if depthwise:
+        return _depthwise(builder, call, weight, choice, machine)
+    return _grouped(builder, call, weight, machine, choice=choice, source=source or (call.args[0], 1))
 
 
-def _depthwise(builder: Any, call: Any, weight: Any, out: tuple[int, ...]) -> Any:
-    kernel = partial(grouped.depthwise, geometry=Geometry.of(call.attrs), rows=min(out[2], 8))
+def _depthwise(builder: Any, call: Any, weight: Any, choice: Choice, machine: Machine) -> Any:
+    kernel = partial(
+        grouped.depthwise,
+        geometry=Geometry.of(call.attrs),
+        rows=choice.rows,
+        vectors=choice.columns // machine.lanes,
+        unroll=choice.unroll,
+    )
     packed = as_constant(weight[..., 0].transpose(1, 2, 0))
     return _emit(builder, kernel, [call.args[0], packed], "depthwise_conv2d")
 
 
-def _grouped(builder: Any, call: Any, weight: Any, machine: Machine, source: tuple[Any, int]) -> Any:
+def _grouped(
+    builder: Any, call: Any, weight: Any, machine: Machine, *, choice: Choice, source: tuple[Any, int]
+) -> Any:
     groups, channels = int(call.attrs.groups), weight.shape[0]
     size = grouped.merged_groups(groups, channels // groups, machine.lanes)
     merged = grouped.merge_groups(weight, groups, size)
-    width = (shape_of(call) or (0, 0, 1))[2]
-    tile = grouped.group_tile(machine, width, channels // (groups // size))
-    packed = as_constant(grouped.pack_groups(merged, groups // size, tile.columns))
+    packed = as_constant(grouped.pack_groups(merged, groups // size, choice.columns))
     kernel = partial(
         grouped.grouped_conv2d,
         geometry=Geometry.of(call.attrs),
         channels=channels,
-        rows=tile.rows,
+        rows=choice.rows,
         shuffle=source[1],
     )
     return _emit(builder, kernel, [source[0], packed], "grouped_conv2d")

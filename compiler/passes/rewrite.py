@@ -21,7 +21,7 @@ def rewrite(mod: Any, handler: Handler) -> Any:
     returned unchanged, since a pass that does not apply is no error.
     """
     func = mod["main"]
-    if not _is_straight_line(func):
+    if not is_straight_line(func):
         return mod
     builder = relax.BlockBuilder()
     known: dict[Any, Any] = {}
@@ -124,7 +124,8 @@ def _variables(expr: Any) -> list[Any]:
     return [var for part in parts for var in _variables(part)]
 
 
-def _is_straight_line(func: Any) -> bool:
+def is_straight_line(func: Any) -> bool:
+    """Whether a function is bindings one after the other, without branches."""
     if not isinstance(func.body, relax.SeqExpr):
         return False
     bindings = [binding for block in func.body.blocks for binding in block.bindings]

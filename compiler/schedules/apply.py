@@ -1,48 +1,81 @@
-"""Applying the rules: the first that answers wins; the last always does, or TVM's own order stays."""
+"""Applying the rules: the first that applies is taken; where none does, TVM's own order stays.
+
+Whether a rule applies is asked before anything is changed. What a rule that applies can't do is a bug in the
+rule, not an answer: it raises, unless somebody asks to be told of it and to go on with the next rule.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
-from tvm.error import InternalError
-from tvm.s_tir import ScheduleError
 
-from compiler.schedules.bands import winograd_bands
-from compiler.schedules.common import SCHEDULED
-from compiler.schedules.generic import per_block
-from compiler.schedules.grouped_rule import grouped_walk
+from compiler.schedules.bands import winograd_applies, winograd_bands
+from compiler.schedules.common import SCHEDULED, is_schedulable
+from compiler.schedules.generic import blocks_apply, per_block
+from compiler.schedules.grouped_rule import grouped_walk, walk_applies
 from compiler.schedules.machine import Machine
-from compiler.schedules.pool import pool_window
-from compiler.schedules.rows import row_program
-from compiler.schedules.tile import register_tile
+from compiler.schedules.pool import pool_applies, pool_window
+from compiler.schedules.rows import row_program, rows_apply
+from compiler.schedules.tile import register_tile, tile_applies
 
-Rule = Callable[[Any, Machine], Any]
+
+@dataclass(frozen=True)
+class Rule:
+    """A way to schedule functions. `applies` only looks; where it says yes, `schedule` gives the function."""
+
+    applies: Callable[[Any, Machine], bool]
+    schedule: Callable[[Any, Machine], Any]
+
+    @property
+    def name(self) -> str:
+        """What the rule is called in messages."""
+        return self.schedule.__name__
+
+
 RULES: tuple[Rule, ...] = (
-    *(register_tile, grouped_walk, winograd_bands, row_program, pool_window),
-    per_block,
+    Rule(tile_applies, register_tile),
+    Rule(walk_applies, grouped_walk),
+    Rule(winograd_applies, winograd_bands),
+    Rule(rows_apply, row_program),
+    Rule(pool_applies, pool_window),
+    Rule(blocks_apply, per_block),
 )
 
+# From the kernel's name, the rule's name and the error.
+OnFailure = Callable[[str, str, Exception], None]
 
-def schedule_all(mod: Any, machine: Machine) -> Any:
-    """Schedule every tensor program of the module."""
+
+def schedule_all(mod: Any, machine: Machine, on_failure: OnFailure | None = None) -> Any:
+    """Schedule every tensor program of the module.
+
+    Where a rule fails that should have applied, its error is raised; with `on_failure`, that is called
+    instead, and the next rule is asked.
+    """
     scheduled = {}
     for name, func in mod.functions_items():
-        if isinstance(func, tirx.PrimFunc) and SCHEDULED not in (func.attrs or {}):
-            scheduled[name] = _schedule(func, machine)
+        if isinstance(func, tirx.PrimFunc) and SCHEDULED not in (func.attrs or {}) and is_schedulable(func):
+            scheduled[name] = _schedule(func, name.name_hint, machine, on_failure)
     for name, func in scheduled.items():
         mod[name] = func
     return mod
 
 
-def _schedule(func: Any, machine: Machine) -> Any:
-    answer = None
+def _schedule(func: Any, kernel: str, machine: Machine, on_failure: OnFailure | None) -> Any:
     for rule in RULES:
-        # Where TVM refuses the order that a rule asks for, the next rule or TVM's own order is right.
-        with suppress(ScheduleError, InternalError):
-            answer = rule(func, machine)
-        if answer is not None:
-            return answer.with_attrs(dict(func.attrs)) if func.attrs else answer
+        found = _answer(rule, func, kernel, machine, on_failure)
+        if found is not None:
+            return found.with_attrs(dict(func.attrs)) if func.attrs else found
     return func
+
+
+def _answer(rule: Rule, func: Any, kernel: str, machine: Machine, on_failure: OnFailure | None) -> Any:
+    try:
+        return rule.schedule(func, machine) if rule.applies(func, machine) else None
+    except Exception as error:
+        if on_failure is None:
+            raise
+        on_failure(kernel, rule.name, error)
+    return None

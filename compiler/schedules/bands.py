@@ -12,6 +12,7 @@ from typing import Any
 
 from compiler.schedules.common import (
     extent,
+    marked_block,
     new_schedule,
     root_blocks,
     schedule_spatial,
@@ -21,7 +22,8 @@ from compiler.schedules.loops import rewrite_loops
 from compiler.schedules.machine import Machine
 from compiler.schedules.overlap import OVERLAP, overlap_rows
 from compiler.schedules.prefetch import LINE_FLOATS, STEPS, WEIGHTS, fetch_weights
-from compiler.schedules.tile import element_wise_tail, vectorize_tile
+from compiler.schedules.tail import Tail, find_tail, form_tail
+from compiler.schedules.tile import vectorize_tile
 from compiler.schedules.winograd import WINOGRAD
 
 # With fewer bands than this they can't be shared evenly.
@@ -29,21 +31,24 @@ SHARED_BANDS = 8
 PAGE_FLOATS = 1024  # the sets of a first-level cache come again after 4 KiB
 
 
-def winograd_bands(func: Any, machine: Machine) -> Any:
-    """Schedule a function around its one block that carries WINOGRAD; None when there is no such block."""
+def winograd_applies(func: Any, _machine: Machine) -> bool:
+    """Whether one block carries WINOGRAD, and what follows can be computed on the outputs of a patch."""
     sch = new_schedule(func)
-    marked = [block for block in root_blocks(sch) if WINOGRAD in sch.get(block).annotations]
-    if len(marked) != 1:
-        return None
-    product = marked[0]
+    product = marked_block(sch, WINOGRAD)
+    return product is not None and _find_tail(sch, product, _named_blocks(sch)) is not None
+
+
+def winograd_bands(func: Any, machine: Machine) -> Any:
+    """Schedule a function around its one block that carries WINOGRAD."""
+    sch = new_schedule(func)
+    product = marked_block(sch, WINOGRAD)
     side, rows, columns, band = (int(size) for size in sch.get(product).annotations[WINOGRAD])
-    stages = {str(sch.get(block).name_hint): block for block in root_blocks(sch)}
+    stages = _named_blocks(sch)
     turned, half, patch = (stages[f"winograd_{name}"] for name in ("input", "half", "patch"))
     narrow, full = stages["winograd_narrow"], stages["winograd_output"]
-    found = element_wise_tail(sch, full, [patch, half, turned, product, narrow])
-    if found is None:
-        return None
-    tail, rest = found
+    found = _find_tail(sch, product, stages)
+    assert found is not None  # noqa: S101 - winograd_applies saw to it
+    tail = form_tail(sch, found)
     loops = _tile_tail(sch, tail, (side, columns, band), machine)
     _back(sch, (full, narrow), loops[-1])
     shared = extent(sch, loops[0]) * extent(sch, loops[1]) >= SHARED_BANDS
@@ -59,9 +64,18 @@ def winograd_bands(func: Any, machine: Machine) -> Any:
         spread(sch, loops[:3], steps_inside=1 << 20)
     # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
     sch.decompose_reduction(product, first_sum)
-    for block in rest:
+    for block in found.rest:
         schedule_spatial(sch, block, machine.lanes)
     return rewrite_loops(sch.mod["main"], {OVERLAP: overlap_rows, WEIGHTS: fetch_weights})
+
+
+def _named_blocks(sch: Any) -> dict[str, Any]:
+    return {str(sch.get(block).name_hint): block for block in root_blocks(sch)}
+
+
+def _find_tail(sch: Any, product: Any, stages: dict[str, Any]) -> Tail | None:
+    before = [stages[f"winograd_{name}"] for name in ("patch", "half", "input", "narrow")]
+    return find_tail(sch, stages["winograd_output"], [*before, product])
 
 
 def _tile_tail(sch: Any, tail: Any, sizes: tuple[int, int, int], machine: Machine) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from compiler.schedules.common import extent, iteration_kinds, try_inline
+from compiler.schedules.common import extent, inline_where_possible, iteration_kinds
 from compiler.schedules.loops import (
     Statement,
     at_start,
@@ -73,7 +73,7 @@ def inline_padding(sch: Any, main: Any, padding: list[Any], tile_rows: int) -> l
         return None
     taps = extent(sch, sch.get_loops(main)[_TAP_X])
     cases = _cases(across, taps, tile_rows, walked)
-    if not 0 < len(cases) <= MOST_CASES or not try_inline(sch, padding[0]):
+    if not 0 < len(cases) <= MOST_CASES or not inline_where_possible(sch, padding[0]):
         return None
     return numbers
 

@@ -7,34 +7,54 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from compiler.schedules.grouped import depthwise_tiles, group_tiles, merged_groups
 from compiler.schedules.machine import Machine
 from compiler.schedules.winograd import TAPS, Tiling, winograd_tilings
 
 # A Winograd kernel must promise to be this much faster than the direct one: its sums are less exact.
 DIRECT_MARGIN = 0.95
+GROUPED = ("depthwise", "grouped")
+
+
+# One element-wise operator behind a product: its name, then what it is applied to. "0" is the product, "2"
+# the second step's result; "weight 1" and "data 1111" come from elsewhere: the digits say for each of the
+# last axes whether it changes along them.
+Step = tuple[str, ...]
+Tail = tuple[Step, ...]
+BIAS_RELU: Tail = (("add", "0", "weight 1"), ("nn.relu", "1"))
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A product whose weights are known: a convolution (NHWC) or a matrix product.
+    """A product whose weights are known, and what is done with it: a convolution (NHWC) or a matrix product.
 
     A matrix product [rows, depth] * [depth, channels] is a 1x1 convolution of a single line of `rows` pixels.
     """
 
-    kind: str  # conv2d or dense
+    kind: str  # conv2d, dense, depthwise or grouped
     batch: int
     image: tuple[int, int]  # height and width of the input
     out: tuple[int, int]  # height and width of the output
-    depth: int
+    depth: int  # input channels that one output reads
     channels: int
     kernel: tuple[int, int] = (1, 1)
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, left, bottom, right
     dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    tail: Tail = BIAS_RELU
 
     def record(self) -> dict[str, Any]:
-        """Give it as plain values, for a key that outlives the process."""
-        return asdict(self)
+        """Give it as plain values, for a key that outlives the process.
+
+        What older versions did not know is left out where it is as they took it to be.
+        """
+        values = asdict(self)
+        if self.groups == 1:
+            del values["groups"]
+        if self.tail == BIAS_RELU:
+            del values["tail"]
+        return values
 
     @property
     def row_bytes(self) -> int:
@@ -55,6 +75,7 @@ class Choice:
     columns: int
     block: int = 0  # column tiles that share a walk over all rows; 0 goes by the size of the cache
     winograd: Tiling | None = None  # None is the direct way
+    unroll: bool = False  # of depthwise: the lines of the filter are written out
 
     def record(self) -> dict[str, Any]:
         """Give it as plain values."""
@@ -72,6 +93,8 @@ Chooser = Callable[[Workload, Machine], Choice]
 
 def choose(workload: Workload, machine: Machine) -> Choice:
     """Choose by a count of cycles."""
+    if workload.kind in GROUPED:
+        return grouped_candidates(workload, machine)[0]
     direct = choose_direct(workload, machine)
     found = _winograds(workload, machine)
     if not found:
@@ -84,6 +107,8 @@ def choose(workload: Workload, machine: Machine) -> Choice:
 
 def candidates(workload: Workload, machine: Machine, most: int = 24) -> list[Choice]:
     """Choices worth measuring, the likely ones first; the first is what `choose` answers."""
+    if workload.kind in GROUPED:
+        return grouped_candidates(workload, machine)[:most]
     rows, channels, apart = workload.out[1], workload.channels, workload.row_bytes
     tiles = sorted(
         machine.tiles(rows, channels), key=lambda tile: machine.cycles(rows, channels, tile, apart)
@@ -96,6 +121,20 @@ def candidates(workload: Workload, machine: Machine, most: int = 24) -> list[Cho
     ]
     ordered = [choose(workload, machine), *winograds[: most // 3], *direct, *blocks]
     return list(dict.fromkeys(ordered))[:most]
+
+
+def grouped_candidates(workload: Workload, machine: Machine) -> list[Choice]:
+    """Tiles of a depthwise or grouped convolution, the likely ones first."""
+    width = workload.out[1]
+    if workload.kind == "grouped":
+        per_group = workload.channels // workload.groups
+        merged = merged_groups(workload.groups, per_group, machine.lanes)
+        return [Choice(tile.rows, tile.columns) for tile in group_tiles(machine, width, merged * per_group)]
+    return [
+        Choice(tile.rows, tile.columns, unroll=unroll)
+        for tile in depthwise_tiles(machine, width, workload.channels)
+        for unroll in (False, True)
+    ]
 
 
 def choose_direct(workload: Workload, machine: Machine) -> Choice:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import s_tir
-from tvm.s_tir import ScheduleError
+from tvm import s_tir, tirx
 
 # Below this many inner steps a loop is not worth waking a thread for (a launch costs several microseconds).
 PARALLEL_STEPS = 16_384
@@ -16,6 +15,12 @@ _SPATIAL, _REDUCTION = 0, 2
 def root_blocks(sch: Any) -> list[Any]:
     """Blocks of the function, in order, without the root."""
     return list(sch.get_child_blocks(sch.get_sblock("root")))
+
+
+def marked_block(sch: Any, mark: str) -> Any:
+    """Give the one block of the function that carries an annotation; None where none does, or several do."""
+    marked = [block for block in root_blocks(sch) if mark in sch.get(block).annotations]
+    return marked[0] if len(marked) == 1 else None
 
 
 def iteration_kinds(sch: Any, block: Any) -> list[int]:
@@ -44,13 +49,42 @@ def extent(sch: Any, loop: Any) -> int:
     return int(sch.get(loop).extent)
 
 
-def try_inline(sch: Any, block: Any) -> bool:
-    """Compute the block where it is read; False when it can't be."""
-    try:
-        sch.compute_inline(block)
-    except ScheduleError:
+def is_schedulable(func: Any) -> bool:
+    """Whether a program is loops around blocks that say what they read and write, as the rules want it.
+
+    A scatter or a sort may be one block of its own loops, with nothing around it.
+    """
+    return isinstance(func.body, s_tir.SBlockRealize) and func.body.block.name_hint == "root"
+
+
+def can_inline(sch: Any, block: Any) -> bool:
+    """Whether TVM can compute the block where it is read: one plain store to a tensor of the function's own.
+
+    A result of the function has to be written, and so has what a block of unknown insides may read.
+    """
+    node = sch.get(block)
+    if not isinstance(node.body, tirx.BufferStore) or node.init is not None or not is_spatial(sch, block):
         return False
-    return True
+    if not all(sch.get(each).writes for each in root_blocks(sch)):
+        return False
+    made = sch.get(sch.get_sblock("root")).alloc_buffers
+    places = [index for index in node.body.indices if isinstance(index, tirx.Var)]
+    axes = [axis.var for axis in node.iter_vars if not _is_one(axis.dom.extent)]
+    return any(each.same_as(node.body.buffer) for each in made) and all(
+        any(axis.same_as(place) for place in places) for axis in axes
+    )
+
+
+def _is_one(size: Any) -> bool:
+    return isinstance(size, tirx.IntImm) and int(size) == 1
+
+
+def inline_where_possible(sch: Any, block: Any) -> bool:
+    """Compute the block where it is read; False, and nothing is changed, when it can't be."""
+    if can_inline(sch, block):
+        sch.compute_inline(block)
+        return True
+    return False
 
 
 def spread(sch: Any, loops: list[Any], *, steps_inside: int) -> Any:

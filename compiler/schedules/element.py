@@ -20,6 +20,15 @@ class UnknownExpressionError(Exception):
     """An expression holds a node that can't be rebuilt."""
 
 
+def can_rebuild(expr: Any) -> bool:
+    """Whether all nodes of an expression are known here."""
+    try:
+        rebuilt(expr, {}, None, None)
+    except UnknownExpressionError:
+        return False
+    return True
+
+
 def rebuilt(expr: Any, indices: dict[Any, Any], replaced: Any, value: Any) -> Any:
     """Give `expr` with its index variables replaced, and each read of the tensor `replaced` by `value`.
 
@@ -31,7 +40,7 @@ def rebuilt(expr: Any, indices: dict[Any, Any], replaced: Any, value: Any) -> An
         if isinstance(node, tirx.Var):
             return next((new for old, new in indices.items() if old.same_as(node)), node)
         if isinstance(node, tvm.ir.TensorLoad):
-            return value if node.source.same_as(replaced) else _load(node, visit)
+            return value if replaced is not None and node.source.same_as(replaced) else _load(node, visit)
         return _operation(node, visit)
 
     return visit(expr)

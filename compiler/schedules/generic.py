@@ -10,6 +10,7 @@ from tvm.sym import detect_linear_equation
 
 from compiler.schedules.common import (
     extent,
+    inline_where_possible,
     is_reduction,
     is_spatial,
     iteration_kinds,
@@ -17,31 +18,27 @@ from compiler.schedules.common import (
     root_blocks,
     schedule_spatial,
     spread,
-    try_inline,
 )
 from compiler.schedules.machine import Machine
 
 _PARTITION = "pragma_loop_partition_hint"
 
 
-def per_block(func: Any, machine: Machine) -> Any:
-    """Schedule each block for itself; None for a function of symbolic shapes.
-
-    Raises:
-        ScheduleError: TVM can't order a block so.
-    """
+def blocks_apply(func: Any, _machine: Machine) -> bool:
+    """Whether all loops run a fixed number of times, and none of them never: a tensor may be empty."""
     sch = new_schedule(func)
-    if not _has_fixed_loops(sch):
-        return None
+    loops = [loop for block in root_blocks(sch) for loop in sch.get_loops(block)]
+    extents = [sch.get(loop).extent for loop in loops]
+    return all(isinstance(size, tirx.IntImm) and int(size) > 0 for size in extents)
+
+
+def per_block(func: Any, machine: Machine) -> Any:
+    """Schedule each block for itself."""
+    sch = new_schedule(func)
     _inline_single_use(sch)
     for block in root_blocks(sch):
         _schedule_block(sch, block, machine)
     return sch.mod["main"]
-
-
-def _has_fixed_loops(sch: Any) -> bool:
-    loops = [loop for block in root_blocks(sch) for loop in sch.get_loops(block)]
-    return all(isinstance(sch.get(loop).extent, tirx.IntImm) for loop in loops)
 
 
 def _inline_single_use(sch: Any) -> None:
@@ -53,7 +50,7 @@ def _inline_single_use(sch: Any) -> None:
             reads = is_spatial(sch, consumer) or _is_row_reduction(sch, consumer)
             # What is spread over many elements (a gate for each channel) is computed before, not for each.
             if reads and steps_of(sch, consumer) < 4 * steps_of(sch, block):
-                try_inline(sch, block)
+                inline_where_possible(sch, block)
 
 
 def _schedule_block(sch: Any, block: Any, machine: Machine) -> None:

@@ -18,10 +18,12 @@ from compiler.kernel_facts import FLOPS
 from compiler.schedules.kernels import Geometry, round_up
 from compiler.schedules.machine import Machine
 
-# Block annotation: [groups, shuffle, rows, step_h, step_w, top, left, gap_h, gap_w]; groups 0 is depthwise.
+# Block annotation: [groups, shuffle, rows, step_h, step_w, top, left, gap_h, gap_w, vectors, unroll]; groups
+# 0 is depthwise, and the last two are of its tile.
 WALK = "dyno.walk"
 # A tile wider than this would leave too few rows to share its weights.
 MOST_VECTORS = 5
+DEPTHWISE_ROWS = 8  # pixels of a tile, where nothing else was measured
 
 Array = npt.NDArray[Any]
 
@@ -35,8 +37,8 @@ class GroupTile:
     tiles: int
 
 
-def group_tile(machine: Machine, width: int, channels: int) -> GroupTile:
-    """Choose the tile for `channels` outputs of one group over rows of `width` pixels.
+def group_tiles(machine: Machine, width: int, channels: int) -> list[GroupTile]:
+    """Tiles for `channels` outputs of one group over rows of `width` pixels, the likeliest first.
 
     Counts cycles per input channel: two multiply-adds a cycle, two loads a cycle, sums in flight enough.
     """
@@ -48,7 +50,22 @@ def group_tile(machine: Machine, width: int, channels: int) -> GroupTile:
             tiles = math.ceil(vectors / wide)
             cycles = max(rows * wide, rows + wide, 8) * tiles * math.ceil(width / rows)
             found.append((cycles, -wide * rows, GroupTile(rows, wide * machine.lanes, tiles)))
-    return min(found, key=lambda each: each[:2])[2]
+    return [tile for *_, tile in sorted(found, key=lambda each: each[:2])]
+
+
+def depthwise_tiles(machine: Machine, width: int, channels: int) -> list[GroupTile]:
+    """Tiles of a depthwise convolution: the usual one, then wider, taller and lower ones.
+
+    Each sum has a register; so have the weights of one tap, and what is read.
+    """
+    lanes = machine.lanes
+    usual = GroupTile(min(width, DEPTHWISE_ROWS), lanes, math.ceil(channels / lanes))
+    found = [usual]
+    for vectors in range(1, min(2, channels // lanes) + 1):
+        most = (machine.registers - 2 * vectors - 1) // vectors
+        heights = [rows for rows in (8, 7, 6, 10, 14, 12, 5, 4, 3, 2) if rows <= min(width, most)]
+        found += [GroupTile(rows, vectors * lanes, math.ceil(channels / lanes / vectors)) for rows in heights]
+    return list(dict.fromkeys(found))
 
 
 def merged_groups(groups: int, per_out: int, lanes: int) -> int:
@@ -100,7 +117,7 @@ def grouped_conv2d(
 
     shape = (int(data.shape[0]), *out_size(data.shape, (kernel_h, kernel_w), geometry), channels)
     flops = 2 * math.prod(shape) * kernel_h * kernel_w * depth
-    walk = {WALK: _walk([groups, shuffle, rows], geometry), FLOPS: flops}
+    walk = {WALK: _walk([groups, shuffle, rows], geometry, [1, 0]), FLOPS: flops}
     return te.compute(shape, element, name="grouped_conv2d", attrs=walk)
 
 
@@ -109,8 +126,13 @@ def shuffled(channel: Any, groups: int, channels: int) -> Any:
     return channel if groups == 1 else channel % groups * (channels // groups) + channel // groups
 
 
-def depthwise(data: Any, weight: Any, *, geometry: Geometry, rows: int) -> Any:
-    """Depthwise convolution over NHWC data of any number of channels; `weight` is [KH, KW, C]."""
+def depthwise(
+    data: Any, weight: Any, *, geometry: Geometry, rows: int, vectors: int = 1, unroll: bool = False
+) -> Any:
+    """Depthwise convolution over NHWC data of any number of channels; `weight` is [KH, KW, C].
+
+    A tile is of `rows` pixels and so many vectors of channels; `unroll` writes its filter's lines out.
+    """
     kernel_h, kernel_w, depth = (int(size) for size in weight.shape)
     kh = te.reduce_axis((0, kernel_h), "kh")
     kw = te.reduce_axis((0, kernel_w), "kw")
@@ -119,8 +141,9 @@ def depthwise(data: Any, weight: Any, *, geometry: Geometry, rows: int) -> Any:
         return te.sum(_pixel(data, geometry, (n, h, w), (kh, kw), c) * weight[kh, kw, c], axis=[kh, kw])
 
     shape = (int(data.shape[0]), *out_size(data.shape, (kernel_h, kernel_w), geometry), depth)
-    walk = {WALK: _walk([0, 1, rows], geometry), FLOPS: 2 * math.prod(shape) * kernel_h * kernel_w}
-    return te.compute(shape, element, name="depthwise_conv2d", attrs=walk)
+    walk = _walk([0, 1, rows], geometry, [vectors, int(unroll)])
+    flops = 2 * math.prod(shape) * kernel_h * kernel_w
+    return te.compute(shape, element, name="depthwise_conv2d", attrs={WALK: walk, FLOPS: flops})
 
 
 def out_size(shape: Any, kernel: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
@@ -149,5 +172,5 @@ def _pixel(data: Any, geometry: Geometry, place: tuple[Any, ...], tap: tuple[Any
     return tirx.if_then_else(tirx.all(*checks), value, tirx.const(0, data.dtype)) if checks else value
 
 
-def _walk(facts: list[int], geometry: Geometry) -> list[int]:
-    return [*facts, *geometry.strides, *geometry.padding[:2], *geometry.dilation]
+def _walk(facts: list[int], geometry: Geometry, tile: list[int]) -> list[int]:
+    return [*facts, *geometry.strides, *geometry.padding[:2], *geometry.dilation, *tile]

@@ -40,6 +40,8 @@ class Walk:
     shuffle: int  # groups that the input's channels are shuffled in; 1 is none
     rows: int
     lanes: int
+    vectors: int = 1  # of channels in a depthwise tile
+    unroll: bool = False  # whether the lines of a depthwise filter are written out
 
     def pixel(self, n: Any, y: Any, x: Any) -> Any:
         """Index of the first channel of an input pixel."""
@@ -93,15 +95,24 @@ def depthwise_loops(walk: Walk, parts: Parts) -> Statement:
     whole = channels - channels % walk.lanes
     rest = [(whole + start, lanes) for start, lanes in pieces(channels - whole, walk.lanes)]
 
+    width = walk.vectors * walk.lanes
+    wide = whole - whole % width
+    runs = [(0, wide // width, walk.vectors), (wide, (whole - wide) // walk.lanes, 1)]
+
+    def run(where: Tile, first: int, count: int, vectors: int) -> Statement:
+        def one(place: Any) -> Statement:
+            start = place * (vectors * walk.lanes)
+            start = start + first if first else start
+            channels = [(start + each * walk.lanes if each else start, walk.lanes) for each in range(vectors)]
+            return _depthwise_tile(walk, parts, where, channels)
+
+        return _loop(count, one)
+
     def tile(where: Tile) -> Statement:
-        vectors = [_depthwise_tile(walk, parts, where, start, lanes) for start, lanes in rest]
-        if whole:
-            run = _loop(
-                whole // walk.lanes,
-                lambda v: _depthwise_tile(walk, parts, where, v * walk.lanes, walk.lanes),
-            )
-            vectors = [run, *vectors]
-        return sequence(vectors)
+        statements = [run(where, *each) for each in runs if each[1]]
+        return sequence(
+            [*statements, *(_depthwise_tile(walk, parts, where, [(start, lanes)]) for start, lanes in rest)]
+        )
 
     def line(i: Any) -> Statement:
         return _tiles(walk, i // height, i % height, tile)
@@ -109,29 +120,37 @@ def depthwise_loops(walk: Walk, parts: Parts) -> Statement:
     return _loop(batch * height, line, kind=_share(walk, math.prod(walk.kernel)))
 
 
-def _depthwise_tile(walk: Walk, parts: Parts, where: Tile, channel: Any, lanes: int) -> Statement:
+def _depthwise_tile(walk: Walk, parts: Parts, where: Tile, channels: list[tuple[Any, int]]) -> Statement:
+    """Sum one tile; `channels` are its vectors: first channel and lanes of each."""
     depth, width = walk.image[3], walk.kernel[1]
-    sums = [local(lanes, "sum") for _ in range(walk.rows)]
+    sums = [[local(lanes, "sum") for _ in range(walk.rows)] for _, lanes in channels]
 
     def taps(kh: Any) -> Statement:
         statements: list[Statement] = []
         for kw in range(width):
-            given, factor = bind(load(parts.weight, (kh * width + kw) * depth + channel, lanes), lanes)
-            statements.append(given)
-            for row in range(walk.rows):
-                if where.inside(row, kw):
-                    pixel = walk.pixel(where.n, walk.line(where.h, kh), walk.column(where.start, row, kw))
-                    value = load(sums[row], 0, lanes) + load(parts.data, pixel + channel, lanes) * factor
-                    statements.append(store(sums[row], 0, value, lanes))
+            for (channel, lanes), mine in zip(channels, sums, strict=True):
+                given, factor = bind(load(parts.weight, (kh * width + kw) * depth + channel, lanes), lanes)
+                statements.append(given)
+                for row in range(walk.rows):
+                    if where.inside(row, kw):
+                        pixel = walk.pixel(where.n, walk.line(where.h, kh), walk.column(where.start, row, kw))
+                        value = load(mine[row], 0, lanes) + load(parts.data, pixel + channel, lanes) * factor
+                        statements.append(store(mine[row], 0, value, lanes))
         return sequence(statements)
 
-    ends = [
-        parts.finish([where.n, where.h, where.start + row, channel], sums[row], 0, lanes)
+    places = [
+        (mine[row], row, channel, lanes)
+        for (channel, lanes), mine in zip(channels, sums, strict=True)
         for row in range(walk.rows)
     ]
-    zeros = [store(each, 0, number(0, lanes), lanes) for each in sums]
-    allocations = [tirx.AllocBuffer(each) for each in sums]
-    return sequence([*allocations, *zeros, _tap_lines(walk, where.h, taps), *ends])
+    ends = [
+        parts.finish([where.n, where.h, where.start + row, channel], each, 0, lanes)
+        for each, row, channel, lanes in places
+    ]
+    zeros = [store(each, 0, number(0, lanes), lanes) for each, _, _, lanes in places]
+    allocations = [tirx.AllocBuffer(each) for each, *_ in places]
+    lines = _tap_lines_unrolled if walk.unroll else _tap_lines
+    return sequence([*allocations, *zeros, lines(walk, where.h, taps), *ends])
 
 
 def grouped_loops(walk: Walk, parts: Parts) -> Statement:
@@ -260,6 +279,18 @@ def _tap_lines(walk: Walk, h: Any, taps: Callable[[Any], Statement]) -> Statemen
     beyond = tirx.min(tirx.const(count, "int64"), tirx.floordiv(height - 1 + above, gap) + 1)
     extent = tirx.max(tirx.const(0, "int64"), beyond - first)
     return _loop(extent, lambda i: taps(first + i))
+
+
+def _tap_lines_unrolled(walk: Walk, h: Any, taps: Callable[[Any], Statement]) -> Statement:
+    """Write all lines of the filter out where they lie inside of the image; else run over those that do."""
+    count = walk.kernel[0]
+    written = sequence([taps(tirx.const(tap, "int64")) for tap in range(count)])
+    lines = [walk.line(h, tap) for tap in (0, count - 1)]
+    ends = [walk.line(each, tap) for each in (0, walk.out[1] - 1) for tap in (0, count - 1)]
+    if min(ends) >= 0 and max(ends) < walk.image[1]:
+        return written
+    inside = tirx.all(lines[0] >= 0, lines[1] < walk.image[1])
+    return tirx.IfThenElse(inside, written, _tap_lines(walk, h, taps))
 
 
 def _share(walk: Walk, taps: int) -> str:

@@ -7,33 +7,36 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
-from compiler.schedules.common import new_schedule, root_blocks, schedule_spatial
-from compiler.schedules.element import UnknownExpressionError
+from compiler.schedules.common import marked_block, new_schedule, schedule_spatial
+from compiler.schedules.element import can_rebuild
 from compiler.schedules.grouped import WALK
 from compiler.schedules.grouped_loops import Parts, Walk, depthwise_loops, grouped_loops
 from compiler.schedules.loops import Statement, sequence
 from compiler.schedules.machine import Machine
-from compiler.schedules.tile import element_wise_tail
+from compiler.schedules.tail import find_tail, form_tail
+
+
+def walk_applies(func: Any, _machine: Machine) -> bool:
+    """Whether one block of float32 carries WALK, and what follows it is made of expressions known here."""
+    sch = new_schedule(func)
+    main = marked_block(sch, WALK)
+    if main is None or str(sch.get(main).writes[0].source.dtype) != "float32":
+        return False
+    found = find_tail(sch, main, [])
+    return found is not None and all(can_rebuild(sch.get(block).body.value) for block in found.chain)
 
 
 def grouped_walk(func: Any, machine: Machine) -> Any:
-    """Write the loops of a function with a block that carries WALK; None when there is no such block."""
+    """Write the loops of a function with a block that carries WALK."""
     sch = new_schedule(func)
-    found = [block for block in root_blocks(sch) if WALK in sch.get(block).annotations]
-    if len(found) != 1 or str(sch.get(found[0]).writes[0].source.dtype) != "float32":
-        return None
-    main = found[0]
-    chain = element_wise_tail(sch, main, [])
-    if chain is None:
-        return None
-    tail, rest = chain
+    main = marked_block(sch, WALK)
+    found = find_tail(sch, main, [])
+    assert found is not None  # noqa: S101 - walk_applies saw to it
+    tail = form_tail(sch, found)
     node, last = sch.get(main), sch.get(tail)
-    names = [sch.get(block).name_hint for block in rest]
+    names = [sch.get(block).name_hint for block in found.rest]
     walk, parts, views = _read(node, last, machine)
-    try:
-        body = depthwise_loops(walk, parts) if walk.groups == 0 else grouped_loops(walk, parts)
-    except UnknownExpressionError:
-        return None
+    body = depthwise_loops(walk, parts) if walk.groups == 0 else grouped_loops(walk, parts)
     done = _replaced(sch.mod["main"], [node.name_hint, last.name_hint], parts, sequence([*views, body]))
     if not names:
         return done
@@ -59,6 +62,8 @@ def _read(node: Any, tail: Any, machine: Machine) -> tuple[Walk, Parts, list[Sta
         shuffle=shuffle,
         rows=rows,
         lanes=machine.lanes,
+        vectors=steps[6],
+        unroll=bool(steps[7]),
     )
     flats = [tirx.decl_buffer((math.prod(_sizes(each.shape)),), "float32", "flat") for each in (data, weight)]
     views = [tirx.DeclBuffer(flat, data=each.data) for flat, each in zip(flats, (data, weight), strict=True)]

@@ -13,13 +13,14 @@ from typing import Any
 from tvm import te, tirx
 
 from compiler.schedules.common import (
+    can_inline,
     extent,
     is_spatial,
+    marked_block,
     new_schedule,
     reads_axes,
     root_blocks,
     spread,
-    try_inline,
 )
 from compiler.schedules.generic import vector_width
 from compiler.schedules.machine import Machine
@@ -114,16 +115,23 @@ def _counts(data: Any, window: PoolWindow, axis: int, count_padding: bool) -> An
     return symbolic
 
 
-def pool_window(func: Any, machine: Machine) -> Any:
-    """Schedule a function around its one stage that carries POOL; None when there is no such stage."""
+def pool_applies(func: Any, _machine: Machine) -> bool:
+    """Whether one stage carries POOL, and what follows it is element by element and can be one stage."""
     sch = new_schedule(func)
-    walks = [block for block in root_blocks(sch) if POOL in sch.get(block).annotations]
-    if len(walks) != 1 or sch.get_producers(walks[0]):
-        return None
-    walk = walks[0]
+    walk = marked_block(sch, POOL)
+    if walk is None or sch.get_producers(walk):
+        return False
+    followers = _followers(sch, walk)
+    return all(_in_place(sch, block) for block in followers) and all(
+        can_inline(sch, block) for block in followers[:-1]
+    )
+
+
+def pool_window(func: Any, machine: Machine) -> Any:
+    """Schedule a function around its one stage that carries POOL."""
+    sch = new_schedule(func)
+    walk = marked_block(sch, POOL)
     tail = _tail(sch, walk)
-    if tail is None:
-        return None
     *outer, column = sch.get_loops(tail)
     chunk, lane_width = _chunk(extent(sch, column), machine.lanes)
     chunks, inner = sch.split(column, [None, chunk])
@@ -143,15 +151,20 @@ def pool_window(func: Any, machine: Machine) -> Any:
     return sch.mod["main"]
 
 
+def _followers(sch: Any, walk: Any) -> list[Any]:
+    name = sch.get(walk).name_hint
+    return [block for block in root_blocks(sch) if sch.get(block).name_hint != name]
+
+
 def _tail(sch: Any, walk: Any) -> Any:
-    """Inline what follows the walk element by element into one stage; None when something else follows."""
-    followers = [block for block in root_blocks(sch) if sch.get(block).name_hint != sch.get(walk).name_hint]
+    """Make one stage of what follows the walk element by element."""
+    followers = _followers(sch, walk)
     if not followers:
         return sch.cache_write(walk, 0, "global")
     *inner, last = followers
-    if not all(_in_place(sch, block) for block in followers):
-        return None
-    return last if all(try_inline(sch, block) for block in inner) else None
+    for block in inner:
+        sch.compute_inline(block)
+    return last
 
 
 def _in_place(sch: Any, block: Any) -> bool:

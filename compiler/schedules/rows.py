@@ -16,12 +16,12 @@ from tvm import te, tirx
 
 from compiler.schedules.common import (
     extent,
+    inline_where_possible,
     is_spatial,
     iteration_kinds,
     new_schedule,
     root_blocks,
     spread,
-    try_inline,
 )
 from compiler.schedules.exponential import power_of_e
 from compiler.schedules.generic import vectorize_column
@@ -206,14 +206,18 @@ def _halved(wide: Any, combine: Callable[..., Any], shape: tuple[int, ...], size
     )
 
 
+def rows_apply(func: Any, _machine: Machine) -> bool:
+    """Whether stages carry ROW, all for the same rows, and the last one does."""
+    sch = new_schedule(func)
+    found = [_row_of(sch, block) for block in root_blocks(sch)]
+    return bool(found) and found[-1] is not None and len(set(found) - {None}) == 1
+
+
 def row_program(func: Any, machine: Machine) -> Any:
-    """Schedule a function whose stages carry ROW as one loop over rows; None when it has none."""
+    """Schedule a function whose stages carry ROW as one loop over rows."""
     sch = new_schedule(func)
     blocks = root_blocks(sch)
-    rows = {_row_of(sch, block) for block in blocks} - {None}
-    if len(rows) != 1 or _row_of(sch, blocks[-1]) is None:
-        return None
-    lead, size = rows.pop() or (0, 0)
+    lead, size = _row_of(sch, blocks[-1]) or (0, 0)
     if not lead:
         sch.add_unit_loop(blocks[-1])
     loops = sch.get_loops(blocks[-1])[: max(lead, 1)]
@@ -246,7 +250,7 @@ def _stages(sch: Any, blocks: list[Any], size: int) -> list[Any]:
         row = _row_of(sch, block)
         whole = row is None or _held(sch, block, row[0]) == size
         once = is_spatial(sch, block) and len(sch.get_consumers(block)) == 1
-        if not (whole and once and try_inline(sch, block)):
+        if not (whole and once and inline_where_possible(sch, block)):
             kept.append(block)
     return kept[::-1]
 

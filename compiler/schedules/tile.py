@@ -16,39 +16,41 @@ from compiler.schedules.common import (
     extent,
     is_spatial,
     iteration_kinds,
+    marked_block,
     new_schedule,
-    reads_axes,
-    root_blocks,
     schedule_spatial,
     spread,
-    try_inline,
 )
 from compiler.schedules.kernels import PACKED, TILE
 from compiler.schedules.loops import own_variables, rewrite_loops
 from compiler.schedules.machine import Machine
 from compiler.schedules.overlap import OVERLAP, overlap_rows
 from compiler.schedules.prefetch import SPREAD, STEPS, TILE_START, WEIGHTS, fetch_tile, fetch_weights
+from compiler.schedules.tail import find_tail, form_tail
 
 # Reductions up to this many steps are unrolled whole: the 3 * 3 of a filter, the 3 channels of an image.
 UNROLL_STEPS = 9
 
 
-def register_tile(func: Any, machine: Machine) -> Any:
-    """Schedule a function around its one block that carries TILE; None when there is no such block."""
+def tile_applies(func: Any, _machine: Machine) -> bool:
+    """Whether one block carries TILE, and what follows it can be computed on its sums."""
     sch = new_schedule(func)
-    tiled = [block for block in root_blocks(sch) if TILE in sch.get(block).annotations]
-    if len(tiled) != 1:
-        return None
-    main = tiled[0]
+    main = marked_block(sch, TILE)
+    return main is not None and find_tail(sch, main, _padding(sch, main)) is not None
+
+
+def register_tile(func: Any, machine: Machine) -> Any:
+    """Schedule a function around its one block that carries TILE."""
+    sch = new_schedule(func)
+    main = marked_block(sch, TILE)
     rows, columns = (int(size) for size in sch.get(main).annotations[TILE])
-    padding = [block for block in sch.get_producers(main) if is_spatial(sch, block)]
+    padding = _padding(sch, main)
+    found = find_tail(sch, main, padding)
+    assert found is not None  # noqa: S101 - tile_applies saw to it
     borders = inline_padding(sch, main, padding, rows)
     if borders:
         padding = []
-    found = element_wise_tail(sch, main, padding)
-    if found is None:
-        return None
-    tail, rest = found
+    tail = form_tail(sch, found)
     blocks = _column_blocks(sch, main, columns, machine)
     channels = extent(sch, sch.get_loops(tail)[-1])
     trips, walked = _tile_output(sch, tail, (rows, columns), blocks, machine)
@@ -67,53 +69,15 @@ def register_tile(func: Any, machine: Machine) -> Any:
         sch.annotate(around, BORDERS, [rows, *borders])
     # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
     sch.decompose_reduction(main, first_sum)
-    for block in (*padding, *rest):
+    for block in (*padding, *found.rest):
         schedule_spatial(sch, block, machine.lanes)
     handlers = {OVERLAP: overlap_rows, BORDERS: skip_borders, TILE_START: fetch_tile, WEIGHTS: fetch_weights}
     return own_variables(rewrite_loops(sch.mod["main"], handlers))
 
 
-def element_wise_tail(sch: Any, main: Any, before: list[Any]) -> tuple[Any, list[Any]] | None:
-    """Inline what follows `main` element by element into one block, the tail.
-
-    Gives the tail and the blocks behind it (a padding, a transpose), which stay stages of their own; None
-    when one of those reads something else of the chain, so that it can't stay in registers.
-    """
-    kept = {sch.get(block).name_hint for block in (main, *before)}
-    followers = [block for block in root_blocks(sch) if sch.get(block).name_hint not in kept]
-    chain = [sch.get(main).writes[0].source]
-    inlined: list[Any] = []
-    rest: list[Any] = []
-    for block in followers:
-        if not rest and _reads_in_place(sch, block, chain):
-            inlined.append(block)
-            chain.append(sch.get(block).writes[0].source)
-        else:
-            rest.append(block)
-    if not inlined:
-        return (sch.cache_write(main, 0, "local"), rest)
-    if any(_reads(sch, block, source) for block in rest for source in chain[:-1]):
-        return None
-    *inner, tail = inlined
-    if not all(try_inline(sch, block) for block in inner):
-        return None
-    sch.set_scope(main, 0, "local")
-    return tail, rest
-
-
-def _reads_in_place(sch: Any, block: Any, chain: list[Any]) -> bool:
-    """Whether an element-wise block reads the chain at its own place only, and reads it at all."""
-    if not is_spatial(sch, block):
-        return False
-    axes = [axis.var for axis in sch.get(block).iter_vars]
-    regions = [
-        region for region in sch.get(block).reads if any(region.source.same_as(source) for source in chain)
-    ]
-    return bool(regions) and all(reads_axes(region, axes) for region in regions)
-
-
-def _reads(sch: Any, block: Any, source: Any) -> bool:
-    return any(region.source.same_as(source) for region in sch.get(block).reads)
+def _padding(sch: Any, main: Any) -> list[Any]:
+    """Blocks in front of a sum that pad what it reads."""
+    return [block for block in sch.get_producers(main) if is_spatial(sch, block)]
 
 
 def _column_blocks(sch: Any, main: Any, columns: int, machine: Machine) -> list[int]:

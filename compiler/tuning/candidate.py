@@ -1,4 +1,4 @@
-"""A candidate as machine code: one operator with bias and ReLU, through the model's own stages."""
+"""A candidate as machine code: one operator with what is fused behind it, through the model's own stages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tvm import relax
 
 from compiler import pipeline
 from compiler.link import link
+from compiler.passes.tails import data_operands, emit_tail
 from compiler.schedules.choice import Choice, Workload
 from compiler.targets import CompileTarget
 from compiler.tuning.measure import CandidateFailed
@@ -20,18 +21,18 @@ Arguments = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def operator_module(workload: Workload) -> Any:
-    """Give a Relax module of the operator with bias and ReLU behind it; its weights are all zero.
+    """Give a Relax module of the operator with the workload's tail behind it; its weights are all zero.
 
-    What the weights are matters to no stage; the measuring process puts random ones in their place.
+    What the weights are matters to no stage; the measuring process puts random ones in their place. Tensors
+    that the tail reads besides (a residual) are parameters.
     """
     builder = relax.BlockBuilder()
-    data = relax.Var("data", relax.TensorType(_data_shape(workload), "float32"))
-    with builder.function("main", [data]):
+    shapes = [_data_shape(workload), *data_operands(workload.tail, _out_shape(workload))]
+    params = [relax.Var(f"data{n}", relax.TensorType(shape, "float32")) for n, shape in enumerate(shapes)]
+    with builder.function("main", params):
         with builder.dataflow():
-            product = builder.emit(_product(workload, data))
-            bias = _zeros((1,) * (len(product.ty.shape) - 1) + (workload.channels,))
-            shifted = builder.emit(relax.op.add(product, bias))
-            out = builder.emit_output(relax.op.nn.relu(shifted))
+            product = builder.emit(_product(workload, params[0]))
+            out = builder.emit_output(emit_tail(builder, product, workload.tail, iter(params[1:])))
         builder.emit_func_output(out)
     return builder.get()
 
@@ -93,10 +94,16 @@ def _kernel(module: Any) -> tuple[Any, Arguments]:
 
 
 def _data_shape(workload: Workload) -> tuple[int, ...]:
-    if workload.kind == "conv2d":
-        return (workload.batch, *workload.image, workload.depth)
+    if workload.kind != "dense":
+        return (workload.batch, *workload.image, workload.depth * workload.groups)
     rows = (workload.out[1], workload.depth)
     return rows if workload.batch == 1 else (workload.batch, *rows)
+
+
+def _out_shape(workload: Workload) -> tuple[int, ...]:
+    if workload.kind != "dense":
+        return (workload.batch, *workload.out, workload.channels)
+    return (*_data_shape(workload)[:-1], workload.channels)
 
 
 def _product(workload: Workload, data: Any) -> Any:
@@ -108,6 +115,7 @@ def _product(workload: Workload, data: Any) -> Any:
         strides=list(workload.strides),
         padding=list(workload.padding),
         dilation=list(workload.dilation),
+        groups=workload.groups,
         data_layout="NHWC",
         kernel_layout="OHWI",
     )

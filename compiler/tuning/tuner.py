@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.options import Options
-from compiler.schedules.choice import Choice, Workload, candidates, choose, choose_direct
+from compiler.schedules.choice import (
+    BIAS_RELU,
+    Choice,
+    Tail,
+    Workload,
+    candidates,
+    choose,
+    choose_direct,
+)
 from compiler.schedules.machine import Machine
 from compiler.targets import CompileTarget, runs_here
 from compiler.tuning.builder import FEWEST, Builder
@@ -195,22 +203,44 @@ def by_time(uses: Counter[Workload], machine: Machine) -> list[Workload]:
 def seconds_guess(workload: Workload, machine: Machine) -> float:
     """Guess a kernel's time, in units that only compare: its multiply-adds, and its weights from memory."""
     weights = workload.depth * workload.channels * workload.kernel[0] * workload.kernel[1]
-    return workload.flops / (4 * machine.lanes) + machine.weight_cycles(4 * weights)
+    # A depthwise sum has a load for each multiply-add, and too few of them to hide its beginning and end.
+    slower = 4 if workload.kind == "depthwise" else 1
+    return slower * workload.flops / (4 * machine.lanes) + machine.weight_cycles(4 * weights)
 
 
 def describe(workload: Workload) -> str:
     """Name a kernel in a line of text.
 
+    What follows the product is told where it is not bias and ReLU; `add*` adds a tensor, a residual say.
+
     >>> describe(Workload("conv2d", 1, (8, 8), (4, 4), 3, 16, (3, 3), (2, 2)))
     'conv2d 3x3/2 3->16 to 4x4'
+    >>> describe(Workload("depthwise", 1, (8, 8), (8, 8), 1, 16, (3, 3), groups=16, tail=(("sigmoid", "0"),)))
+    'depthwise 3x3 16 to 8x8, sigmoid'
     """
-    shape = f"{workload.depth}->{workload.channels}"
+    shape = f"{workload.depth * workload.groups}->{workload.channels}"
+    if workload.kind == "depthwise":
+        shape = f"{workload.channels}"
     batch = f" batch {workload.batch}" if workload.batch > 1 else ""
-    if workload.kind != "conv2d":
-        return f"{workload.kind} {shape} of {workload.out[1]} rows{batch}"
+    return f"{_shape_words(workload, shape)}{batch}{_tail_words(workload.tail)}"
+
+
+def _shape_words(workload: Workload, shape: str) -> str:
+    if workload.kind == "dense":
+        return f"{workload.kind} {shape} of {workload.out[1]} rows"
     stride = f"/{max(workload.strides)}" if max(workload.strides) > 1 else ""
     kernel, out = ("x".join(map(str, sizes)) for sizes in (workload.kernel, workload.out))
-    return f"{workload.kind} {kernel}{stride} {shape} to {out}{batch}"
+    return f"{workload.kind} {kernel}{stride} {shape} to {out}"
+
+
+def _tail_words(tail: Tail) -> str:
+    if tail == BIAS_RELU:
+        return ""
+    steps = [
+        name.removeprefix("nn.") + "*" * any(each.startswith("data ") for each in operands)
+        for name, *operands in tail
+    ]
+    return f", {' '.join(steps) or 'alone'}"
 
 
 def _verdict(outcome: Outcome) -> str:

@@ -14,8 +14,9 @@ from tvm import relax
 
 from compiler.passes.legalize_grouped import grouped_conv2d
 from compiler.passes.shuffle import fold_shuffles
-from compiler.schedules.apply import schedule_all
-from compiler.schedules.grouped import group_tile, merge_groups, merged_groups, pack_groups
+from compiler.schedules.apply import RULES, schedule_all
+from compiler.schedules.choice import Choice, Workload, candidates, choose
+from compiler.schedules.grouped import group_tiles, merge_groups, merged_groups, pack_groups
 from compiler.schedules.grouped_rule import grouped_walk
 from compiler.schedules.machine import Machine
 from tests.compiler.relaxed import AVX2, AVX512, NEON, Array, call_counts, module, run_staged, staged_until
@@ -140,8 +141,7 @@ def test_the_rule_answers_and_leaves_one_kernel_with_its_tail_inside(conv: Conv)
     shape = (1, 28, 28, conv.groups * conv.per_in)
     mod = own_kernels(module([shape], lambda b, x: b.emit(R.nn.relu(conv.emit(b, x)))), AVX512)
     (func,) = [func for name, func in mod.functions_items() if name.name_hint != "main"]
-    assert grouped_walk(func, AVX512) is not None
-    # The rule is the one that is asked first: none of the others may take these kernels.
+    assert next(rule.schedule for rule in RULES if rule.applies(func, AVX512)) is grouped_walk
     text = schedule_all(mod, AVX512).script()
     assert "T.vectorized" in text
     assert "T.parallel" in text
@@ -230,8 +230,47 @@ def test_packed_groups_hold_each_weight_once_and_zeros() -> None:
 @pytest.mark.parametrize("machine", [AVX512, AVX2, NEON])
 @pytest.mark.parametrize("channels", [1, 17, 34, 68, 136, 500])
 def test_a_tile_spans_the_group_and_fits_the_registers(machine: Machine, channels: int) -> None:
-    tile = group_tile(machine, 14, channels)
+    tile = group_tiles(machine, 14, channels)[0]
     vectors = tile.columns // machine.lanes
     assert tile.tiles * tile.columns >= channels
     assert tile.rows <= 14
     assert tile.rows * vectors + vectors + 1 <= machine.registers
+
+
+CHOSEN = [
+    (conv, machine, number)
+    for conv, machine in (
+        (Conv(40, 1, 1, (3, 3), 1, 1, (1, 1, 1, 1)), AVX512),
+        (Conv(67, 1, 1, (5, 3), 2, 1, (2, 1, 1, 0)), AVX2),
+        (Conv(32, 1, 1, (3, 3), 1, 2, (0,) * 4), AVX512),
+        (Conv(8, 4, 6, (3, 3), 1, 1, (1, 1, 1, 1)), AVX512),
+    )
+    for number in (1, -1)
+]
+
+
+@pytest.mark.parametrize(("conv", "machine", "number"), CHOSEN)
+def test_whatever_tile_is_chosen_the_result_is_right(conv: Conv, machine: Machine, number: int) -> None:
+    data = normal(1, 9, 11, conv.groups * conv.per_in)
+    asked: list[Choice] = []
+
+    def chooser(workload: Workload, machine: Machine) -> Choice:
+        found = candidates(workload, machine)
+        assert found[0] == choose(workload, machine)
+        asked.append(found[number % len(found)])
+        return asked[-1]
+
+    mod = module([data.shape], lambda b, x: b.emit(R.nn.relu(conv.emit(b, x))))
+    found = run_staged(mod, machine, data, chooser=chooser)[0]
+    check(found, np.maximum(conv.expected(data), 0))
+    assert len(asked) == 1
+
+
+def test_the_tuner_tries_taller_wider_and_written_out_tiles_of_a_depthwise_convolution() -> None:
+    wide = Workload("depthwise", 1, (56, 56), (56, 56), 1, 96, (3, 3), (1, 1), (1, 1, 1, 1), groups=96)
+    found = candidates(wide, AVX512)
+    assert found[0] == Choice(8, 16)
+    assert found[1] == Choice(8, 16, unroll=True)
+    assert len(set(found)) == len(found) == 24
+    assert {choice.columns for choice in candidates(wide, AVX512, most=99)} == {16, 32}
+    assert all(choice.rows * choice.columns // 16 <= 30 for choice in found)

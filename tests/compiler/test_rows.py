@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tvm import relax, tirx
 
 from compiler.schedules.machine import Machine
-from compiler.schedules.rows import row_program
+from compiler.schedules.rows import row_program, rows_apply
 from tests.compiler.relaxed import AVX2, AVX512, Array, module, run_staged, staged_until
 
 R = relax.op
@@ -162,11 +162,12 @@ def test_rows_of_infinities_give_what_numpy_gives() -> None:
 
 
 def test_the_rule_answers_rows_with_one_shared_loop_and_keeps_out_of_the_rest() -> None:
-    def scheduled(body: Any) -> Any:
+    def program(body: Any) -> Any:
         mod = staged_until(module([(64, 512)], body), AVX512, "fuse")
         (func,) = (func for _, func in mod.functions_items() if isinstance(func, tirx.PrimFunc))
-        return row_program(func, AVX512)
+        return func
 
-    text = scheduled(lambda builder, x: builder.emit(R.nn.softmax(x))).script()
-    assert text.count("T.parallel(") == 1
-    assert scheduled(lambda builder, x: builder.emit(R.nn.relu(x))) is None
+    softmax = program(lambda builder, x: builder.emit(R.nn.softmax(x)))
+    assert rows_apply(softmax, AVX512)
+    assert row_program(softmax, AVX512).script().count("T.parallel(") == 1
+    assert not rows_apply(program(lambda builder, x: builder.emit(R.nn.relu(x))), AVX512)

@@ -1,4 +1,4 @@
-"""Schedule rules: the first that answers wins; each stays out of what is not its own."""
+"""Schedule rules: the first that applies is taken; each stays out of what is not its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tvm import relax, s_tir, tirx
-from tvm.s_tir import ScheduleError
+from tvm import relax, tirx
 
 from compiler.schedules import apply
-from compiler.schedules.generic import per_block
-from compiler.schedules.machine import Machine
-from compiler.schedules.tile import register_tile
+from compiler.schedules.generic import blocks_apply, per_block
+from compiler.schedules.tile import register_tile, tile_applies
 from tests.compiler.relaxed import AVX512, module, run_staged, staged_until
 
 
@@ -27,8 +25,9 @@ def dense(builder: Any, x: Any) -> Any:
     return builder.emit(relax.op.nn.relu(builder.emit(relax.op.matmul(x, relax.const(weight)))))
 
 
-def test_register_tile_answers_a_function_that_carries_a_tile() -> None:
+def test_register_tile_is_for_a_function_that_carries_a_tile() -> None:
     (func,) = functions(dense, (8, 24)).values()
+    assert tile_applies(func, AVX512)
     text = register_tile(func, AVX512).script()
     assert "T.vectorized(" in text
     assert "T.unroll(" in text
@@ -46,24 +45,17 @@ def test_register_tile_answers_a_function_that_carries_a_tile() -> None:
 )
 def test_register_tile_is_not_for_functions_without_a_tile(body: Any) -> None:
     (func,) = functions(body, (8, 32)).values()
-    assert register_tile(func, AVX512) is None
-    assert per_block(func, AVX512) is not None
+    assert not tile_applies(func, AVX512)
+    assert blocks_apply(func, AVX512)
 
 
 def test_per_block_is_the_last_rule() -> None:
-    assert apply.RULES[-1] is per_block
-    assert apply.RULES[0] is register_tile
+    assert apply.RULES[-1].schedule is per_block
+    assert apply.RULES[0].schedule is register_tile
 
 
 def test_where_every_rule_stays_out_the_function_is_tvms_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(func: Any, machine: Machine) -> Any:
-        sch = s_tir.Schedule(func)
-        sch.get_sblock("no such block")
-
-    (func,) = functions(dense, (8, 24)).values()
-    with pytest.raises(ScheduleError):
-        refuse(func, AVX512)
-    monkeypatch.setattr(apply, "RULES", (refuse, lambda *_: None))
+    monkeypatch.setattr(apply, "RULES", (apply.Rule(lambda *_: False, register_tile),))
     data = np.random.default_rng(0).standard_normal((8, 24)).astype(np.float32)
     found = run_staged(module([(8, 24)], dense), AVX512, data)[0]
     np.testing.assert_allclose(
