@@ -32,15 +32,9 @@ from dyno.host import host_facts
 from dyno.records import TensorSpec
 from runtime.bucket_records import Axis, Bucket, Buckets, bucket_folder
 from runtime.buckets import BucketedSession
-from runtime.manifest import (
-    Coverage,
-    Manifest,
-    Parity,
-    ParityReport,
-    StageTime,
-    WeightsFile,
-)
+from runtime.manifest import Coverage, Manifest, Parity, ParityReport, StageTime
 from runtime.session import Session
+from runtime.weight_records import WeightsFile
 
 THREADS = 1  # what buckets are timed with
 Sizes = tuple[int, ...]

@@ -23,16 +23,8 @@ from compiler.verify import check_parity
 from dyno.errors import CompileError
 from dyno.files import staged_folder, write_bytes
 from runtime.artifact import digest_file
-from runtime.manifest import (
-    COMPILED,
-    ONNXRUNTIME,
-    SEGMENTS_NAME,
-    Coverage,
-    Manifest,
-    Segment,
-    StageTime,
-    TuningFacts,
-)
+from runtime.manifest import Coverage, Manifest, StageTime, TuningFacts
+from runtime.segment_records import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
 from runtime.session import Session
 
 

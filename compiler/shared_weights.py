@@ -7,8 +7,9 @@ from pathlib import Path
 
 from dyno.files import mapped_output_errors
 from runtime.artifact import digest_file
-from runtime.manifest import WEIGHTS_NAME, Manifest, WeightsFile, WeightSpec
+from runtime.manifest import Manifest
 from runtime.memory import ALIGNMENT_BYTES, map_weights
+from runtime.weight_records import WEIGHTS_NAME, WeightsFile, WeightSpec
 
 
 class SharedWeights:

@@ -10,7 +10,8 @@ from dyno.errors import ArtifactError
 from dyno.host import Processor
 from dyno.record import HostFacts
 from runtime.bucket_records import Bucket
-from runtime.manifest import LIBRARY_NAME, Manifest, Segment, read_manifest
+from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
+from runtime.segment_records import Segment
 
 CHUNK = 1 << 20
 

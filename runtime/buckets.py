@@ -18,9 +18,10 @@ from runtime.artifact import read_bucket
 from runtime.axes import Array, Axes, Feeds, Sizes, fill
 from runtime.bucket_plan import Piece, pieces_by_cost, pieces_by_padding
 from runtime.bucket_records import Bucket, Buckets
-from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME, Manifest
+from runtime.manifest import LIBRARY_NAME, Manifest
 from runtime.memory import map_weights
 from runtime.session import Observer, Session
+from runtime.weight_records import WEIGHTS_NAME
 
 _REMEMBERED = 1024  # plans of larger requests, which clients may send in any size, are not kept
 Run = tuple[Sizes, int | None]  # a bucket, and how many rows go into it: None is all, in one run

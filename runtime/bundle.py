@@ -29,9 +29,10 @@ from dyno.errors import ArtifactError, ConfigError
 from dyno.files import staged_file
 from runtime.artifact import check_library
 from runtime.bundle_texts import ENTRY, needed_packages, readme
-from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, Manifest, read_manifest
+from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, Manifest, read_manifest
 from runtime.memory import map_weights
 from runtime.tvm_light import CUDA_LIBRARY, EXTRA_LIBRARY, RUNTIME_LIBRARY, runtime_library
+from runtime.weight_records import WEIGHTS_NAME
 
 SUFFIXES = (".tar.gz", ".tgz")
 DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "record", "units")
@@ -49,7 +50,8 @@ RUNTIME_MODULES = (
         "inference",
         "lane",
     ),
-    *("manifest", "memory", "onnx_segment", "segments", "session", "tvm_light"),
+    *("manifest", "memory", "onnx_segment", "segment_records", "segments", "session", "tvm_light"),
+    "weight_records",
 )
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)
 _UNUSED = re.compile(r"tvm_ffi/(3rdparty|cython|include|share|src|stub|testing)/")

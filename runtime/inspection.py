@@ -12,8 +12,10 @@ from dyno.units import BYTES_PER_MIB, percent, short_duration
 from runtime.artifact import check_host, check_library, read_bucket
 from runtime.buckets_text import bucket_rows, columns, sentences
 from runtime.gpu import check_gpu
-from runtime.manifest import WEIGHTS_NAME, FallbackOperator, Manifest, ParityReport, Road, read_manifest
+from runtime.manifest import Manifest, ParityReport, Road, read_manifest
 from runtime.memory import map_weights
+from runtime.segment_records import FallbackOperator
+from runtime.weight_records import WEIGHTS_NAME
 
 
 class Inspection(Record):

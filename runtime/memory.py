@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.errors import ArtifactError
-from runtime.manifest import WeightsFile
+from runtime.weight_records import WeightsFile
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.errors import ArtifactError, RequestError
-from runtime.manifest import Segment
+from runtime.segment_records import Segment
 
 Array = npt.NDArray[Any]
 _FATAL = 4  # every lesser message also comes as an exception, which is told once, by us

@@ -18,8 +18,9 @@ from runtime import tvm_light
 from runtime.artifact import open_artifact
 from runtime.gpu import GpuLane, check_gpu, offer_kernels
 from runtime.lane import Lane
-from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME, Manifest
+from runtime.manifest import LIBRARY_NAME, Manifest
 from runtime.memory import aligned, map_weights_beside
+from runtime.weight_records import WEIGHTS_NAME
 
 Array = npt.NDArray[Any]
 Observer = Callable[..., None]

@@ -15,9 +15,10 @@ from dyno.host import host_facts
 from runtime.artifact import read_bucket
 from runtime.buckets import BucketedSession
 from runtime.inspection import inspect_artifact, lines
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, read_manifest
+from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
 from runtime.profiler import profile
 from runtime.session import Session
+from runtime.weight_records import WEIGHTS_NAME
 from tests.bucketed import Arrays, same, source
 from tests.compiler.models import conv_net, mlp, saved
 from tests.compiler.sequence_models import encoder, tokens
