@@ -18,10 +18,9 @@ from runtime.artifact import read_bucket
 from runtime.axes import Array, Axes, Feeds, Sizes, fill
 from runtime.bucket_plan import Piece, pieces_by_cost, pieces_by_padding
 from runtime.bucket_records import Bucket, Buckets
-from runtime.manifest import LIBRARY_NAME, Manifest
-from runtime.memory import map_weights
-from runtime.session import Observer, Session
-from runtime.weight_records import WEIGHTS_NAME
+from runtime.manifest import Manifest
+from runtime.memory import MappedWeights
+from runtime.session import Observer, Session, load_library
 
 _REMEMBERED = 1024  # plans of larger requests, which clients may send in any size, are not kept
 Run = tuple[Sizes, int | None]  # a bucket, and how many rows go into it: None is all, in one run
@@ -53,7 +52,7 @@ class BucketedSession(Session):
         self._folder = folder
         self._facts: Buckets = manifest.buckets
         self._by_sizes: dict[Sizes, Bucket] = {bucket.sizes: bucket for bucket in self._facts.buckets}
-        self._shared = _weights(folder, manifest)
+        self._shared = MappedWeights(folder, manifest.weights)
         self._parts: dict[Sizes, Session] = {}
         self._observer: Observer | None = None
         self._lock = threading.Lock()
@@ -146,14 +145,12 @@ class BucketedSession(Session):
         return self.part(self.buckets[0]).callback(function, *arguments)
 
     def _load_part(self, bucket: Bucket) -> Session:
-        manifest = read_bucket(self._folder, bucket)
-        found = manifest.weights.tensors if manifest.weights else ()
-        weights = [self._shared[spec.offset, spec.dtype, spec.shape] for spec in found]
-        library = str((self._folder / bucket.folder / LIBRARY_NAME).resolve())
-        try:
-            return Session(manifest, tvm_light.load().load_module(library), weights, self.threads, self.cores)
-        except (RuntimeError, OSError, AttributeError, ValueError) as error:
-            raise ArtifactError(f"{library} can't be loaded: {str(error).splitlines()[0]}") from error
+        manifest, place = read_bucket(self._folder, bucket), self._folder / bucket.folder
+        if manifest.segments:
+            from runtime.segments import SegmentSession
+
+            return SegmentSession.open(place, manifest, self.threads, self.cores, self._shared)
+        return load_library(place, manifest, self._shared.of(manifest.weights), self.threads, self.cores)
 
     def _plan(self, sizes: Sizes) -> tuple[Run, ...]:
         fits, split = self.axes.fits(sizes), self.axes.split
@@ -199,15 +196,6 @@ def one_shape(session: Session, sizes: Sizes | None) -> Session:
 
 def _replaced(sizes: Sizes, index: int, size: int) -> Sizes:
     return (*sizes[:index], size, *sizes[index + 1 :])
-
-
-def _weights(folder: Path, manifest: Manifest) -> dict[tuple[int, str, Sizes], Array]:
-    """Map the weights of all buckets, by where they lie and what they are."""
-    if manifest.weights is None:
-        return {}
-    arrays = map_weights(folder / WEIGHTS_NAME, manifest.weights)
-    specs = manifest.weights.tensors
-    return {(s.offset, s.dtype, s.shape): array for s, array in zip(specs, arrays, strict=True)}
 
 
 def _shown(sizes: Sizes) -> str:

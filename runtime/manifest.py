@@ -188,11 +188,12 @@ class Manifest(Record):
         description="BLAKE2b-256 of model.so; with buckets or segments, of their digests in order"
     )
     library_bytes: int = Field(
-        description="with buckets, of all their libraries; 0 where the model is in segments"
+        description="with buckets, of all their libraries and segments; 0 where the model is in segments"
     )
     weights: WeightsFile | None = Field(
         default=None,
-        description="None where the weights lie inside the library (schema 1, and models with branches)",
+        description="None where the weights lie inside the library (schema 1, and models with branches), or "
+        "in the segments",
     )
     buckets: Buckets | None = Field(default=None, description="None where every shape is fixed")
     gpu_code: GpuCodeFile | None = Field(default=None, description="None where the target is no GPU")
@@ -215,7 +216,8 @@ class Manifest(Record):
     @property
     def needs_onnxruntime(self) -> bool:
         """Whether a part of the model runs in ONNX Runtime."""
-        return any(not segment.is_compiled for segment in self.segments)
+        inside = self.buckets is not None and bool(self.buckets.not_compiled)
+        return inside or any(not segment.is_compiled for segment in self.segments)
 
 
 def sealed(text: str) -> str:

@@ -20,7 +20,6 @@ from runtime.gpu import GpuLane, check_gpu, offer_kernels
 from runtime.lane import Lane
 from runtime.manifest import LIBRARY_NAME, Manifest
 from runtime.memory import aligned, map_weights_beside
-from runtime.weight_records import WEIGHTS_NAME
 
 Array = npt.NDArray[Any]
 Observer = Callable[..., None]
@@ -82,19 +81,7 @@ class Session:
             tvm_light.load_cuda()
             if manifest.gpu_code:
                 offer_kernels(tvm_light.load(), path, manifest.gpu_code)
-        library = str((path / LIBRARY_NAME).resolve())
-
-        def load() -> Any:
-            return tvm_light.load().load_module(library)
-
-        try:
-            if manifest.weights:
-                weights, loaded = map_weights_beside(path / WEIGHTS_NAME, manifest.weights, load)
-            else:
-                weights, loaded = [], load()
-            return cls(manifest, loaded, weights, threads or len(pinned or usable_cores()), pinned)
-        except (RuntimeError, OSError, AttributeError, ValueError) as error:
-            raise ArtifactError(f"{library} can't be loaded: {_first_line(error)}") from error
+        return load_library(path, manifest, None, threads or len(pinned or usable_cores()), pinned)
 
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """Run one inference on named arrays; the result's arrays are the caller's own.
@@ -198,6 +185,29 @@ class Session:
 
     def _names(self) -> str:
         return ", ".join(spec.name for spec in self.inputs)
+
+
+def load_library(
+    folder: Path, manifest: Manifest, weights: list[Array] | None, threads: int, cores: tuple[int, ...]
+) -> Session:
+    """Load the library of an artifact of one shape that is already checked; without weights, its own too.
+
+    Raises:
+        ArtifactError: the library can't be loaded, or the weights are damaged.
+    """
+    library = str((folder / LIBRARY_NAME).resolve())
+
+    def load() -> Any:
+        return tvm_light.load().load_module(library)
+
+    try:
+        if weights is None and manifest.weights:
+            weights, loaded = map_weights_beside(manifest.weights.path(folder), manifest.weights, load)
+        else:
+            loaded = load()
+        return Session(manifest, loaded, weights or [], threads, cores)
+    except (RuntimeError, OSError, AttributeError, ValueError) as error:
+        raise ArtifactError(f"{library} can't be loaded: {_first_line(error)}") from error
 
 
 def _checked_cores(cores: Sequence[int] | None, threads: int | None) -> tuple[int, ...]:
