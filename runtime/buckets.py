@@ -90,6 +90,15 @@ class BucketedSession(Session):
             raise RequestError(f"a request of {_shown(sizes)} does not fit into the bucket {_shown(bucket)}")
         return self._run_one(feeds, sizes, bucket)
 
+    def warm_up(self) -> int:
+        """Load every bucket and run one inference on zeros in each, the largest first: it takes most memory.
+
+        Raises:
+            ArtifactError: a bucket's files are damaged. RequestError: the model refuses zeros.
+        """
+        found = sorted(self._by_sizes, key=math.prod, reverse=True)
+        return sum(self.part(sizes).warm_up() for sizes in found)
+
     def plan(self, sizes: Sizes) -> tuple[Run, ...]:
         """Say in which compiled shapes a request of `sizes`, one of each axis, is run.
 

@@ -16,6 +16,7 @@ from dyno.host import processor, usable_cores
 from dyno.record import TensorSpec
 from runtime import tvm_light
 from runtime.artifact import open_artifact
+from runtime.feeds import zeros
 from runtime.gpu import GpuLane, check_gpu, offer_kernels
 from runtime.lane import Lane
 from runtime.manifest import LIBRARY_NAME, Manifest
@@ -95,6 +96,15 @@ class Session:
             self._check_names(feeds)
             # Copied: the buffers are the lane's own, and the next inference writes them again.
             return {name: array.copy() for name, array in lane.run().items()}
+
+    def warm_up(self) -> int:
+        """Run one inference on zeros in each compiled shape; give how many that were.
+
+        Raises:
+            RequestError: the model refuses zeros.
+        """
+        self.run(zeros(self.inputs))
+        return 1
 
     @contextmanager
     def lane(self) -> Iterator[Lane | GpuLane]:

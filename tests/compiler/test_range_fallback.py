@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 
 from compiler.models import compile_model
 from compiler.options import Options
@@ -26,33 +26,13 @@ from runtime.inspection import compiled_lines, inspect_artifact, lines
 from runtime.manifest import read_manifest
 from runtime.session import Session
 from runtime.weight_records import WEIGHTS_NAME
-from tests.bucketed import Arrays, same, source
-from tests.compiler.models import constant, model, node, saved, tensor, text_net, weights
+from tests.bucketed import numbers, same, source
+from tests.compiler.models import counted, saved, text_net
 from tests.compiler.sequence_models import encoder, tokens
 
 FALLBACK = Options(fallback="onnxruntime")
 MICROSOFT = "com.microsoft"
 MOST = 5
-
-
-def counted(rows: int | str = "rows") -> onnx.ModelProto:
-    """A convolution of whole numbers, which is not compiled, between what is: 6 x 6 x 8 become 5."""
-    nodes = [
-        node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
-        node("ConvInteger", "t filters", "c", name="whole", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
-        node("Cast", "c", "f", to=TensorProto.FLOAT),
-        node("GlobalAveragePool", "f", "g"),
-        node("Flatten", "g", "flat"),
-        node("Gemm", "flat w b", "y", transB=1),
-    ]
-    filters = np.random.default_rng(1).integers(-9, 9, (32, 8, 3, 3))
-    values = [constant("filters", filters, "int8"), weights("w", 5, 32), weights("b", 5)]
-    inputs = [tensor("x", [rows, 6, 6, 8], TensorProto.UINT8)]
-    return model(nodes, inputs, [tensor("y", [rows, 5])], values)
-
-
-def numbers(rows: int) -> Arrays:
-    return {"x": np.random.default_rng(rows).integers(0, 9, (rows, 6, 6, 8), np.uint8)}
 
 
 @pytest.fixture(scope="module")
