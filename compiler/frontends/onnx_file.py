@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -131,20 +132,39 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
             f"{path} uses ONNX opset {version}; the onnx package here knows up to {newest}: "
             "update the onnx package, or export with an older opset"
         )
+    unknown: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
-        if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type):
-            raise ModelError(
-                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r}, "
-                "which ONNX does not have"
-            )
-        if (
-            node.domain not in ("", "ai.onnx", "com.microsoft", "ai.onnx.ml")
-            and (node.domain, node.op_type) not in local
-        ):
-            raise ModelError(
-                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r} of the unknown "
-                f"domain {node.domain!r}"
-            )
+        if why := _why_unknown(node, local):
+            unknown.setdefault(why, []).append(node)
+    if unknown:
+        named = "; ".join(_named_unknown(why, nodes, opsets) for why, nodes in unknown.items())
+        raise ModelError(
+            f"{path} uses {named}. ONNX Runtime does not know them either: export the model with standard "
+            "operators in their place, or with the operator as a function of the model"
+        )
+
+
+def _why_unknown(node: onnx.NodeProto, local: set[tuple[str, str]]) -> str:
+    """Say what of a node nobody knows; empty where it is known. `local` are the model's own functions."""
+    if (node.domain, node.op_type) in local:
+        return ""
+    if node.domain in ("", "ai.onnx"):
+        if onnx.defs.has(node.op_type):
+            return ""
+        names = {schema.name for schema in onnx.defs.get_all_schemas()}
+        close = get_close_matches(node.op_type, names, n=1)
+        meant = f" (it has {close[0]!r})" if close else ""
+        return f"operator {node.op_type!r}, which ONNX does not have{meant}"
+    if node.domain in ("com.microsoft", "ai.onnx.ml"):
+        return ""
+    return f"operator {node.op_type!r} of the unknown domain {node.domain!r}"
+
+
+def _named_unknown(why: str, nodes: list[onnx.NodeProto], opsets: dict[str, int]) -> str:
+    first, more = nodes[0], f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    opset = opsets.get(first.domain, "none given")
+    where = f"node {first.name or first.output[0]!r}{more}, domain {first.domain or 'ai.onnx'}"
+    return f"{why}: {where}, opset {opset}"
 
 
 def _check_outputs(path: Path, model: onnx.ModelProto) -> None:

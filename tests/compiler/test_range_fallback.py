@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +25,7 @@ from runtime.artifact import read_bucket
 from runtime.buckets import BucketedSession
 from runtime.bundle import write_bundle
 from runtime.inspection import compiled_lines, inspect_artifact, lines
-from runtime.manifest import read_manifest
+from runtime.manifest import MANIFEST_NAME, read_manifest, sealed
 from runtime.session import Session
 from runtime.weight_records import WEIGHTS_NAME
 from tests.bucketed import numbers, same, source
@@ -128,6 +130,26 @@ def test_each_damaged_or_missing_file_is_found(copy: Path, name: str, how: str) 
     assert inspect_artifact(copy, host_facts()).damage
     with pytest.raises(ArtifactError):
         write_bundle(copy, copy.with_name("app.tar.gz"))
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "message"),
+    [
+        ("", {"target": {"features": ["avx1024"]}}, "CPU features that this machine lacks: avx1024"),
+        ("", {"target": {"triple": "sparc-linux-gnu"}}, "was compiled for sparc"),
+        ("", {"schema_version": 99}, "has schema_version 99, this modeldyno reads"),
+        ("buckets/4", {"schema_version": 99}, "has schema_version 99, this modeldyno reads"),
+        ("buckets/4/segments/00", {"model": "another"}, "segments/00 is damaged: its digest"),
+    ],
+)
+def test_what_can_not_run_here_says_why(copy: Path, place: str, change: dict[str, Any], message: str) -> None:
+    manifest = json.loads((copy / place / MANIFEST_NAME).read_text())
+    for key, value in change.items():
+        manifest[key] = {**manifest[key], **value} if isinstance(value, dict) else value
+    text = json.dumps({**manifest, "manifest_digest": ""}, indent=2)
+    (copy / place / MANIFEST_NAME).write_text(sealed(text))
+    with pytest.raises(ArtifactError, match=message):
+        Session.load(copy, 1).run(numbers(4))
 
 
 def test_a_segment_of_another_bucket_is_refused(copy: Path) -> None:
