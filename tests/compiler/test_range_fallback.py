@@ -26,6 +26,7 @@ from runtime.buckets import BucketedSession
 from runtime.bundle import write_bundle
 from runtime.inspection import compiled_lines, inspect_artifact, lines
 from runtime.manifest import MANIFEST_NAME, read_manifest, sealed
+from runtime.profiler import profile
 from runtime.session import Session
 from runtime.weight_records import WEIGHTS_NAME
 from tests.bucketed import numbers, same, source
@@ -111,6 +112,9 @@ def test_a_bucket_and_a_segment_of_it_can_be_looked_at_alone(ranged: Path) -> No
     inner = ranged / "buckets/4/segments/00"
     assert inspect_artifact(inner, host_facts()).damage is None
     assert Session.load(inner, 1).run(numbers(4))
+    with pytest.raises(ArtifactError, match=r"each by itself: buckets/4/segments/00, buckets/4/segments/02$"):
+        profile(ranged, threads=1, bucket=(4,))
+    assert profile(ranged / "buckets/4/segments/02", threads=1, repeats=5).kernels
 
 
 PARTS = ("segments/01.onnx", "segments/00/manifest.json", "segments/02/model.so", "manifest.json")
