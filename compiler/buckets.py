@@ -7,7 +7,6 @@ timed (`compiler.bucket_trial`).
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from compiler.bucket_trial import check_between, measure
 from compiler.build import OnTuning, compile_source
 from compiler.frontends.family import Family
-from compiler.manifests import write_manifest
+from compiler.manifests import digest_of_digests, write_manifest
 from compiler.options import Options
 from compiler.outputs import check_output
 from compiler.padding import check_axes, worst_sizes
@@ -32,16 +31,10 @@ from dyno.host import host_facts
 from dyno.records import TensorSpec
 from runtime.bucket_records import Axis, Bucket, Buckets, bucket_folder
 from runtime.buckets import BucketedSession
-from runtime.manifest import (
-    Coverage,
-    Manifest,
-    Parity,
-    ParityReport,
-    RuleFailure,
-    StageTime,
-    WeightsFile,
-)
+from runtime.manifest import Coverage, Manifest, Parity, ParityReport, RuleFailure, StageTime
+from runtime.segment_records import FallbackOperator
 from runtime.session import Session
+from runtime.weight_records import WeightsFile
 
 THREADS = 1  # what buckets are timed with
 Sizes = tuple[int, ...]
@@ -90,16 +83,9 @@ def _compile_parts(job: FamilyCompile, stage: Path, every: Sequence[Sizes]) -> P
         title = f"bucket {_shown(sizes)} ({number + 1} of {len(every)})"
         folder = stage / bucket_folder(sizes)
         say(title)
-        manifest = _compile_part(job, folder, sizes, title, len(every))
-        found[sizes] = manifest, weights.take(folder, manifest)
+        found[sizes] = weights.take(folder, _compile_part(job, folder, sizes, title, len(every)))
     shared = weights.close()
-    parts = {}
-    for sizes in every:
-        manifest, specs = found[sizes]
-        own = None if shared is None or specs is None else shared.model_copy(update={"tensors": specs})
-        changed = manifest.model_copy(update={"weights": own})
-        parts[sizes] = write_manifest(stage / bucket_folder(sizes), changed)
-    return parts
+    return {sizes: weights.settle(stage / bucket_folder(sizes), found[sizes], shared) for sizes in every}
 
 
 def _compile_part(job: FamilyCompile, folder: Path, sizes: Sizes, title: str, count: int) -> Manifest:
@@ -124,6 +110,7 @@ def _compile_part(job: FamilyCompile, folder: Path, sizes: Sizes, title: str, co
 def _whole(parts: Parts, axes: tuple[Axis, ...], shapes: StageTime) -> Manifest:
     """Describe the artifact that the parts make; what they share is taken from the largest."""
     largest = parts[max(parts, key=math.prod)]
+    widest = max(parts.values(), key=lambda part: len(part.target.features))  # none where nothing is compiled
     weights = _union([part.weights for part in parts.values() if part.weights])
     return largest.model_copy(
         update={
@@ -134,14 +121,18 @@ def _whole(parts: Parts, axes: tuple[Axis, ...], shapes: StageTime) -> Manifest:
             "stages": _summed([shapes, *(time for part in parts.values() for time in part.stages)]),
             "parity": _worst_parity([part.parity for part in parts.values()]),
             "coverage": _least_coverage([part.coverage for part in parts.values() if part.coverage]),
+            "target": widest.target,
             "kernels": (),
+            "segments": (),
             "peak": None,
             "rule_failures": _rule_failures(parts.values()),
-            "library_digest": _digest([part.library_digest for part in parts.values()]),
-            "library_bytes": sum(part.library_bytes for part in parts.values()),
+            "library_digest": digest_of_digests(part.library_digest for part in parts.values()),
+            "library_bytes": sum(map(_code_bytes, parts.values())),
             "weights": weights,
             "buckets": Buckets(
-                axes=axes, buckets=tuple(_bucket(sizes, part, axes) for sizes, part in parts.items())
+                axes=axes,
+                buckets=tuple(_bucket(sizes, part, axes) for sizes, part in parts.items()),
+                not_compiled=_not_compiled(parts.values()),
             ),
         }
     )
@@ -152,17 +143,38 @@ def _rule_failures(parts: Iterable[Manifest]) -> tuple[RuleFailure, ...]:
 
 
 def _bucket(sizes: Sizes, part: Manifest, axes: tuple[Axis, ...]) -> Bucket:
-    flops = [kernel.flops * kernel.calls for kernel in part.kernels if kernel.flops is not None]
+    covered = part.coverage
     worst = worst_sizes(axes, sizes)
     return Bucket(
         sizes=sizes,
         manifest_digest=part.manifest_digest,
         library_digest=part.library_digest,
         library_bytes=part.library_bytes,
-        flops=sum(flops) if flops else None,
+        flops=_flops(part),
         worst_sizes=worst,
         padding_share=round(1 - math.prod(worst) / math.prod(sizes), 4),
+        operators_share=covered.operators_share if covered else None,
+        flops_share=covered.flops_share if covered else None,
     )
+
+
+def _flops(part: Manifest) -> int | None:
+    if part.segments:
+        return part.coverage.flops if part.coverage else None
+    flops = [kernel.flops * kernel.calls for kernel in part.kernels if kernel.flops is not None]
+    return sum(flops) if flops else None
+
+
+def _code_bytes(part: Manifest) -> int:
+    return part.library_bytes + sum(segment.bytes for segment in part.segments)
+
+
+def _not_compiled(parts: Iterable[Manifest]) -> tuple[FallbackOperator, ...]:
+    """Give each operator that runs in ONNX Runtime once, in whichever bucket it does."""
+    found: dict[tuple[str, str, str], FallbackOperator] = {}
+    for each in (each for part in parts for segment in part.segments for each in segment.not_compiled):
+        found.setdefault((each.operator, each.domain, each.node), each)
+    return tuple(found.values())
 
 
 def _tried(job: FamilyCompile, stage: Path, manifest: Manifest, say: Callable[[str], None]) -> Manifest:
@@ -236,13 +248,14 @@ def _worst(rows: Sequence[Parity]) -> Parity:
 
 
 def _least_coverage(found: Sequence[Coverage]) -> Coverage | None:
-    return min(found, key=lambda coverage: coverage.flops_share or 0.0, default=None)
+    """Give the worst bucket's, which `--min-compiled` is held against too: each bucket was, by itself."""
+    return min(found, key=lambda each: (each.flops_share or 0.0, each.operators_share), default=None)
 
 
 def _union(files: Sequence[WeightsFile]) -> WeightsFile | None:
     """Give the whole file's description: all are of one file, each with the tensors that its bucket reads."""
     tensors = dict.fromkeys(spec for file in files for spec in file.tensors)
-    return files[0].model_copy(update={"tensors": tuple(tensors)}) if files else None
+    return files[0].model_copy(update={"tensors": tuple(tensors), "up": 0}) if files else None
 
 
 def _summed(times: Sequence[StageTime]) -> tuple[StageTime, ...]:
@@ -254,10 +267,6 @@ def _summed(times: Sequence[StageTime]) -> tuple[StageTime, ...]:
 
 def _since(name: str, began: float) -> StageTime:
     return StageTime(stage=name, seconds=round(time.perf_counter() - began, 4))
-
-
-def _digest(digests: Sequence[str]) -> str:
-    return hashlib.blake2b("".join(digests).encode(), digest_size=32).hexdigest()
 
 
 def _titled(report: Callable[[str], None] | None, title: str) -> Callable[[str], None] | None:

@@ -25,17 +25,9 @@ from dyno.errors import CompileError, ParityError
 from dyno.files import staged_folder, write_bytes
 from dyno.host import host_facts
 from runtime.artifact import digest_file
-from runtime.manifest import (
-    GPU_CODE_NAME,
-    LIBRARY_NAME,
-    WEIGHTS_NAME,
-    GpuCodeFile,
-    Manifest,
-    ParityReport,
-    StageTime,
-    WeightsFile,
-)
+from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, GpuCodeFile, Manifest, ParityReport, StageTime
 from runtime.session import Session
+from runtime.weight_records import WEIGHTS_NAME, WeightsFile
 
 if TYPE_CHECKING:
     from compiler.tuning.tuner import Tuner

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from dyno.files import write_text
 from dyno.host import host_facts
 from runtime.feeds import is_array
 from runtime.manifest import MANIFEST_NAME, Coverage, Manifest, TargetFacts, sealed
+from runtime.segment_records import Segment
 
 TOOLCHAIN = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "torch", "numpy", "modeldyno")
 
@@ -74,6 +77,16 @@ def why_unverified(target: CompileTarget, options: Options, source: Source) -> s
     if (why := why_unasked(options, source)) or runs_here(target, host):
         return why
     return f"the machine that compiled it ({host.cpu_model}) can't run code for {target.name}"
+
+
+def digest_of_digests(digests: Iterable[str]) -> str:
+    """BLAKE2b-256 of what several files' digests make together, in their order."""
+    return hashlib.blake2b("".join(digests).encode(), digest_size=32).hexdigest()
+
+
+def segments_digest(segments: Iterable[Segment]) -> str:
+    """Give what stands for the library's digest where the model is in segments."""
+    return digest_of_digests(segment.digest for segment in segments)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:

@@ -36,7 +36,8 @@ def compile_model(
     """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
 
     `shapes` fixes input shapes that the file leaves open, by input name; a size may be a text that names
-    several ("1..32", "1|4|8": see `compiler.shapes`). `on_stage` is called with each
+    several ("1..32", "1|4|8": see `compiler.shapes`), each of which is cut into segments for itself where
+    `options.fallback` asks for segments. `on_stage` is called with each
     stage's name as it begins; `on_tuning` with a line of text for each kernel that was measured, and with
     what is wrong with the tuning records, which is a UserWarning where it is None.
 
@@ -50,6 +51,7 @@ def compile_model(
     if on_stage:
         on_stage("read")
     sizes = parse_shapes(shapes or {})
+    foreign = bool(options and options.fallback)
     if is_open(sizes):
         if resolved.kind == "cuda":
             raise ConfigError(
@@ -57,14 +59,11 @@ def compile_model(
             )
         from compiler.buckets import FamilyCompile, compile_family
 
-        family = _open(model, sizes, example_inputs, example_kwargs)
+        family = _open(model, sizes, example_inputs, example_kwargs, foreign=foreign)
         shaped = template(family.declared, sizes)
-        if (options or Options()).fallback:
-            raise ConfigError("--fallback takes fixed shapes: a range can't be cut into segments yet")
         return compile_family(
             FamilyCompile(family, shaped, resolved, options or Options(), on_stage, on_tuning), output
         )
-    foreign = bool(options and options.fallback)
     source = _read(model, fixed_shapes(sizes), example_inputs, example_kwargs, foreign=foreign)
     return compile_source(
         source, output, resolved, options or Options(), on_stage=on_stage, on_tuning=on_tuning
@@ -95,11 +94,13 @@ def _open(
     sizes: Mapping[str, Sequence[Size]],
     args: Sequence[Any] | None,
     kwargs: Mapping[str, Any] | None,
+    *,
+    foreign: bool,
 ) -> Family:
     if isinstance(model, str | Path):
         from compiler.frontends.dispatch import open_family
 
-        return open_family(Path(model))
+        return open_family(Path(model), foreign=foreign)
     if args is None:
         raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
     from compiler.frontends.torch_module import module_family

@@ -8,7 +8,9 @@ from pathlib import Path
 from dyno.errors import OutputError
 from dyno.files import mapped_output_errors
 from runtime.bucket_records import BUCKETS_NAME
-from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, SEGMENTS_NAME, WEIGHTS_NAME
+from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME
+from runtime.segment_records import SEGMENTS_NAME
+from runtime.weight_records import WEIGHTS_NAME
 
 
 def check_output(output: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.frontends.onnx_import import PROTOBUF_LIMIT_BYTES
-from compiler.manifests import common_facts, why_unverified, write_manifest
+from compiler.manifests import common_facts, segments_digest, why_unverified, write_manifest
 from compiler.onnx_flops import Shape
 from compiler.onnx_graph import OnnxGraph
 from compiler.options import WINOGRAD_TOLERANCE, Options
@@ -23,16 +22,8 @@ from compiler.verify import check_parity
 from dyno.errors import CompileError
 from dyno.files import staged_folder, write_bytes
 from runtime.artifact import digest_file
-from runtime.manifest import (
-    COMPILED,
-    ONNXRUNTIME,
-    SEGMENTS_NAME,
-    Coverage,
-    Manifest,
-    Segment,
-    StageTime,
-    TuningFacts,
-)
+from runtime.manifest import Coverage, Manifest, StageTime, TuningFacts
+from runtime.segment_records import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
 from runtime.session import Session
 
 
@@ -157,9 +148,7 @@ def _manifest(
         tuning=_tuning(made),
         rule_failures=tuple(failure for manifest in made for failure in manifest.rule_failures),
         segments=tuple(segments),
-        library_digest=hashlib.blake2b(
-            "".join(segment.digest for segment in segments).encode(), digest_size=32
-        ).hexdigest(),
+        library_digest=segments_digest(segments),
         library_bytes=0,
     )
 

@@ -12,7 +12,7 @@ from compiler.source import Source
 from compiler.targets import CompileTarget
 from dyno.errors import CompileError
 from runtime.inspection import operator_words
-from runtime.manifest import FallbackOperator
+from runtime.segment_records import FallbackOperator
 
 # Operators are tried for so long; a model of hundreds of different ones could take minutes.
 PROBE_S = 60.0

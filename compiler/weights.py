@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.files import mapped_output_errors
-from runtime.manifest import WeightsFile, WeightSpec
 from runtime.memory import ALIGNMENT_BYTES
+from runtime.weight_records import WeightsFile, WeightSpec
 
 Array = npt.NDArray[Any]
 

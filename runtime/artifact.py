@@ -10,7 +10,8 @@ from dyno.errors import ArtifactError
 from dyno.host import Processor
 from dyno.record import HostFacts
 from runtime.bucket_records import Bucket
-from runtime.manifest import LIBRARY_NAME, Manifest, Segment, read_manifest
+from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
+from runtime.segment_records import Segment
 
 CHUNK = 1 << 20
 
@@ -66,7 +67,10 @@ def check_library(folder: Path, manifest: Manifest) -> None:
         _check_library(folder, manifest)
         return
     for bucket in manifest.buckets.buckets:
-        _check_library(folder / bucket.folder, bucket)
+        if bucket.in_segments:
+            check_segments(folder / bucket.folder, read_bucket(folder, bucket))
+        else:
+            _check_library(folder / bucket.folder, bucket)
 
 
 def read_bucket(folder: Path, bucket: Bucket) -> Manifest:
@@ -79,6 +83,20 @@ def read_bucket(folder: Path, bucket: Bucket) -> Manifest:
     manifest = read_manifest(place)
     if manifest.manifest_digest != bucket.manifest_digest or manifest.buckets:
         raise ArtifactError(f"{place} belongs to another artifact; copy or compile it again")
+    return manifest
+
+
+def read_segment(folder: Path, segment: Segment) -> Manifest:
+    """Read the manifest of a compiled segment of the artifact `folder`, its library checked.
+
+    Raises:
+        ArtifactError: missing, damaged, or that of another artifact.
+    """
+    place = folder / segment.path
+    manifest = read_manifest(place)
+    if manifest.manifest_digest != segment.digest:
+        raise ArtifactError(f"{place} is damaged: its digest is not the manifest's; copy or compile it again")
+    check_library(place, manifest)
     return manifest
 
 

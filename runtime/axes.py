@@ -24,6 +24,7 @@ class Axes:
 
     def __init__(self, inputs: tuple[TensorSpec, ...], axes: tuple[Axis, ...]) -> None:
         self._inputs = inputs
+        self._dtypes = {spec.name: np.dtype(spec.dtype) for spec in inputs}
         self._axes = axes
         self._of_input = _places(axis.inputs for axis in axes)
         self._of_output = _places(axis.outputs for axis in axes)
@@ -45,7 +46,7 @@ class Axes:
             if spec.name not in feeds:
                 raise RequestError(f"input {spec.name!r} is missing; the inputs are: {names}")
             array = feeds[spec.name]
-            _check(spec, array)
+            _check(spec, self._dtypes[spec.name], array)
             for dimension, size in enumerate(array.shape):
                 axis = self._of_input.get((spec.name, dimension))
                 if axis is None:
@@ -131,8 +132,9 @@ def _fit(axis: Axis, size: int) -> int:
     return fit
 
 
-def _check(spec: TensorSpec, array: Array) -> None:
-    if array.dtype.name != spec.dtype:
+def _check(spec: TensorSpec, dtype: np.dtype[Any], array: Array) -> None:
+    # The names are compared last: numpy makes them anew each time, and another byte order has the same.
+    if array.dtype != dtype and array.dtype.name != spec.dtype:
         raise RequestError(f"input {spec.name!r} has dtype {array.dtype.name}, expected {spec.dtype}")
     fits = len(array.shape) == len(spec.shape) and all(
         want is None or size == want for size, want in zip(array.shape, spec.shape, strict=True)

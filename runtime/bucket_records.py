@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from dyno.record import Record
+from runtime.segment_records import FallbackOperator
 
 BUCKETS_NAME = "buckets"
 
@@ -44,12 +45,12 @@ class Axis(Record):
 
 
 class Bucket(Record):
-    """One shape that was compiled; its own manifest and library lie in `folder`."""
+    """One shape that was compiled; its own manifest and its library, or its segments, lie in `folder`."""
 
     sizes: tuple[int, ...] = Field(description="one of the sizes of each axis, in their order")
     manifest_digest: str = Field(description="that of the manifest in `folder`")
-    library_digest: str = Field(description="BLAKE2b-256 of the library in `folder`")
-    library_bytes: int
+    library_digest: str = Field(description="BLAKE2b-256 of the library in `folder`, or that of its segments")
+    library_bytes: int = Field(description="0 where the bucket is in segments")
     flops: int | None = Field(description="useful operations of one run; None where none are counted")
     p50_ms: float | None = Field(
         default=None, description="median of one full run, measured as `Buckets` says; None: not measured"
@@ -60,11 +61,22 @@ class Bucket(Record):
         lt=1,
         description="share of a run that is padding then: of its rows, positions or what they make together",
     )
+    operators_share: float | None = Field(
+        default=None, description="share of operators compiled; None in artifacts of older versions"
+    )
+    flops_share: float | None = Field(
+        default=None, description="share of operations compiled; None: not counted, or of an older version"
+    )
 
     @property
     def folder(self) -> str:
         """Its place in the artifact."""
         return bucket_folder(self.sizes)
+
+    @property
+    def in_segments(self) -> bool:
+        """Whether segments lie in `folder`, and not a library."""
+        return not self.library_bytes
 
 
 class Buckets(Record):
@@ -76,3 +88,6 @@ class Buckets(Record):
         default=None, description="the processor that `p50_ms` was measured on; None: nothing was measured"
     )
     measured_threads: int | None = None
+    not_compiled: tuple[FallbackOperator, ...] = Field(
+        default=(), description="what runs in ONNX Runtime, in one bucket at least; its manifest says where"
+    )

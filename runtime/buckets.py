@@ -18,9 +18,9 @@ from runtime.artifact import read_bucket
 from runtime.axes import Array, Axes, Feeds, Sizes, fill
 from runtime.bucket_plan import Piece, pieces_by_cost, pieces_by_padding
 from runtime.bucket_records import Bucket, Buckets
-from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME, Manifest
-from runtime.memory import map_weights
-from runtime.session import Observer, Session
+from runtime.manifest import Manifest
+from runtime.memory import MappedWeights
+from runtime.session import Observer, Session, load_library
 
 _REMEMBERED = 1024  # plans of larger requests, which clients may send in any size, are not kept
 Run = tuple[Sizes, int | None]  # a bucket, and how many rows go into it: None is all, in one run
@@ -52,8 +52,10 @@ class BucketedSession(Session):
         self._folder = folder
         self._facts: Buckets = manifest.buckets
         self._by_sizes: dict[Sizes, Bucket] = {bucket.sizes: bucket for bucket in self._facts.buckets}
-        self._shared = _weights(folder, manifest)
+        self._shared = MappedWeights(folder, manifest.weights)
         self._parts: dict[Sizes, Session] = {}
+        self._exact: dict[tuple[Sizes, ...], Session] = {}  # by the shapes of all inputs
+        self._names_in_order = [spec.name for spec in manifest.inputs]
         self._observer: Observer | None = None
         self._lock = threading.Lock()
         self._remembered = lru_cache(_REMEMBERED)(self._plan)
@@ -64,8 +66,14 @@ class BucketedSession(Session):
         Raises:
             RequestError: an input is missing, unknown, of another dtype, or of a shape out of range.
         """
+        shapes = self._shapes(feeds)
+        if exact := self._exact.get(shapes):
+            return exact.run(feeds)
         sizes = self.axes.read(feeds)
         plan = self.plan(sizes)
+        if plan == ((sizes, None),):
+            # Next time nothing is read, planned or cut: the part checks all but the shapes itself.
+            self._exact[shapes] = self.part(sizes)
         if len(plan) == 1:
             return self._run_one(feeds, sizes, plan[0][0])
         results: dict[str, list[Array]] = {}
@@ -89,6 +97,15 @@ class BucketedSession(Session):
         if any(size > most for size, most in zip(sizes, bucket, strict=True)):
             raise RequestError(f"a request of {_shown(sizes)} does not fit into the bucket {_shown(bucket)}")
         return self._run_one(feeds, sizes, bucket)
+
+    def warm_up(self) -> int:
+        """Load every bucket and run one inference on zeros in each, the largest first: it takes most memory.
+
+        Raises:
+            ArtifactError: a bucket's files are damaged. RequestError: the model refuses zeros.
+        """
+        found = sorted(self._by_sizes, key=math.prod, reverse=True)
+        return sum(self.part(sizes).warm_up() for sizes in found)
 
     def plan(self, sizes: Sizes) -> tuple[Run, ...]:
         """Say in which compiled shapes a request of `sizes`, one of each axis, is run.
@@ -145,14 +162,19 @@ class BucketedSession(Session):
         return self.part(self.buckets[0]).callback(function, *arguments)
 
     def _load_part(self, bucket: Bucket) -> Session:
-        manifest = read_bucket(self._folder, bucket)
-        found = manifest.weights.tensors if manifest.weights else ()
-        weights = [self._shared[spec.offset, spec.dtype, spec.shape] for spec in found]
-        library = str((self._folder / bucket.folder / LIBRARY_NAME).resolve())
+        manifest, place = read_bucket(self._folder, bucket), self._folder / bucket.folder
+        if manifest.segments:
+            from runtime.segments import SegmentSession
+
+            return SegmentSession.open(place, manifest, self.threads, self.cores, self._shared)
+        return load_library(place, manifest, self._shared.of(manifest.weights), self.threads, self.cores)
+
+    def _shapes(self, feeds: Feeds) -> tuple[Sizes, ...]:
+        """Give the inputs' shapes in order; none where one is missing or no array, which `read` then says."""
         try:
-            return Session(manifest, tvm_light.load().load_module(library), weights, self.threads, self.cores)
-        except (RuntimeError, OSError, AttributeError, ValueError) as error:
-            raise ArtifactError(f"{library} can't be loaded: {str(error).splitlines()[0]}") from error
+            return tuple([feeds[name].shape for name in self._names_in_order])
+        except (KeyError, AttributeError):
+            return ()
 
     def _plan(self, sizes: Sizes) -> tuple[Run, ...]:
         fits, split = self.axes.fits(sizes), self.axes.split
@@ -198,15 +220,6 @@ def one_shape(session: Session, sizes: Sizes | None) -> Session:
 
 def _replaced(sizes: Sizes, index: int, size: int) -> Sizes:
     return (*sizes[:index], size, *sizes[index + 1 :])
-
-
-def _weights(folder: Path, manifest: Manifest) -> dict[tuple[int, str, Sizes], Array]:
-    """Map the weights of all buckets, by where they lie and what they are."""
-    if manifest.weights is None:
-        return {}
-    arrays = map_weights(folder / WEIGHTS_NAME, manifest.weights)
-    specs = manifest.weights.tensors
-    return {(s.offset, s.dtype, s.shape): array for s, array in zip(specs, arrays, strict=True)}
 
 
 def _shown(sizes: Sizes) -> str:

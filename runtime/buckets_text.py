@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dyno.units import percent
 from runtime.bucket_records import Axis, Bucket, Buckets
 
 Row = tuple[str, ...]
@@ -40,7 +41,13 @@ def sentences(found: Buckets) -> list[str]:
 def columns(found: Buckets) -> Row:
     """Name the columns; the first is the bucket."""
     times = ("ms", "ms per row") if found.measured_on else ()
-    return ("bucket", *times, "GFLOP", "most padding", "at")
+    shares = ("compiled",) if found.not_compiled else ()
+    return ("bucket", *times, "GFLOP", *shares, "most padding", "at")
+
+
+def shares_differ(found: Buckets) -> bool:
+    """Whether more is compiled in one bucket than in another."""
+    return len({(bucket.operators_share, bucket.flops_share) for bucket in found.buckets}) > 1
 
 
 def bucket_rows(found: Buckets) -> list[Row]:
@@ -56,11 +63,19 @@ def bucket_rows(found: Buckets) -> list[Row]:
                 "x".join(map(str, bucket.sizes)),
                 *times,
                 "" if bucket.flops is None else f"{bucket.flops / 1e9:.3f}",
+                *((_compiled(bucket),) if found.not_compiled else ()),
                 f"{bucket.padding_share:.0%}" if bucket.padding_share else "none",
                 "x".join(map(str, bucket.worst_sizes)) if bucket.padding_share else "",
             )
         )
     return rows
+
+
+def _compiled(bucket: Bucket) -> str:
+    """Word the share of a bucket's operations that is compiled, or that of its operators."""
+    if bucket.flops_share is not None:
+        return f"{percent(bucket.flops_share)} of the FLOPs"
+    return "" if bucket.operators_share is None else f"{percent(bucket.operators_share)} of the operators"
 
 
 def _rows(found: Buckets, bucket: Bucket) -> int:

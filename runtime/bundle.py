@@ -27,10 +27,9 @@ from typing import BinaryIO, cast
 
 from dyno.errors import ArtifactError, ConfigError
 from dyno.files import staged_file
-from runtime.artifact import check_library
 from runtime.bundle_texts import ENTRY, needed_packages, readme
-from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, Manifest, read_manifest
-from runtime.memory import map_weights
+from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
+from runtime.parts import checked_files
 from runtime.tvm_light import CUDA_LIBRARY, EXTRA_LIBRARY, RUNTIME_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")
@@ -49,7 +48,8 @@ RUNTIME_MODULES = (
         "inference",
         "lane",
     ),
-    *("manifest", "memory", "onnx_segment", "segments", "session", "tvm_light"),
+    *("manifest", "memory", "onnx_segment", "segment_records", "segments", "session", "tvm_light"),
+    "weight_records",
 )
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)
 _UNUSED = re.compile(r"tvm_ffi/(3rdparty|cython|include|share|src|stub|testing)/")
@@ -81,7 +81,10 @@ def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> 
     """
     name = _folder_name(output)
     manifest = read_manifest(artifact)
-    parts = list(_checked_parts(artifact, manifest))
+    if manifest.weights and manifest.weights.up:
+        whole = artifact.joinpath(*[".."] * manifest.weights.up).resolve()
+        raise ArtifactError(f"{artifact} is a part of {whole}, which has its weights: bundle that")
+    parts = list(checked_files(artifact, manifest))
     _check_architecture(artifact, manifest, packages)
     packed: list[Entry] = [(f"artifact/{part}", artifact / part) for part in parts]
     extra = any(_calls_extra(artifact / part) for part in parts)
@@ -95,27 +98,6 @@ def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> 
     return Bundle(
         output, output.stat().st_size, manifest.bytes, sum(map(_size, lib)), needed_packages(manifest)
     )
-
-
-def _checked_parts(artifact: Path, manifest: Manifest) -> Iterator[str]:
-    """Give the files of an artifact, and of those in it, each compared with its digest."""
-    check_library(artifact, manifest)
-    yield MANIFEST_NAME
-    for segment in manifest.segments:
-        if segment.is_compiled:
-            inner = artifact / segment.path
-            yield from (f"{segment.path}/{part}" for part in _checked_parts(inner, read_manifest(inner)))
-        else:
-            yield segment.path
-    for bucket in manifest.buckets.buckets if manifest.buckets else ():
-        yield from (f"{bucket.folder}/{name}" for name in (LIBRARY_NAME, MANIFEST_NAME))
-    if not manifest.segments and not manifest.buckets:
-        yield LIBRARY_NAME
-    if manifest.gpu_code:
-        yield GPU_CODE_NAME
-    if manifest.weights:
-        map_weights(artifact / WEIGHTS_NAME, manifest.weights)
-        yield WEIGHTS_NAME
 
 
 def _folder_name(output: Path) -> str:

@@ -27,6 +27,11 @@ def random_feeds(specs: tuple[TensorSpec, ...], seed: int) -> dict[str, Array]:
     return {spec.name: _random_array(spec, rng) for spec in specs}
 
 
+def zeros(specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
+    """Make an input of zeros; free sizes become the smallest."""
+    return {spec.name: np.zeros(spec.smallest, spec.dtype) for spec in specs}
+
+
 def at_shapes(specs: tuple[TensorSpec, ...], shapes: Shapes) -> tuple[TensorSpec, ...]:
     """Give the inputs with the shapes that `shapes` states; the others as they are.
 

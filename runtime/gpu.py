@@ -50,6 +50,16 @@ def offer_kernels(ffi: Any, folder: Path, file: GpuCodeFile) -> None:
     Raises:
         ArtifactError: the file is not the one that the manifest names.
     """
+    code = read_kernels(folder, file)
+    ffi.register_global_func("tvm_callback_cuda_compile", lambda *_: code, override=True)
+
+
+def read_kernels(folder: Path, file: GpuCodeFile) -> bytes:
+    """Read the machine code of an artifact's kernels.
+
+    Raises:
+        ArtifactError: the file is missing, or not the one that the manifest names.
+    """
     path = folder / GPU_CODE_NAME
     try:
         code = path.read_bytes()
@@ -57,7 +67,7 @@ def offer_kernels(ffi: Any, folder: Path, file: GpuCodeFile) -> None:
         raise ArtifactError(f"{folder} is damaged: cannot read {GPU_CODE_NAME} ({error.strerror})") from error
     if hashlib.blake2b(code, digest_size=32).hexdigest() != file.digest:
         raise ArtifactError(f"{path} is damaged: its digest is not the manifest's; copy or compile it again")
-    ffi.register_global_func("tvm_callback_cuda_compile", lambda *_: code, override=True)
+    return code
 
 
 def compute_capability() -> tuple[int, int] | None:

@@ -9,11 +9,12 @@ from pydantic import Field
 from dyno.errors import ArtifactError
 from dyno.record import HostFacts, Record, TensorSpec
 from dyno.units import BYTES_PER_MIB, percent, short_duration
-from runtime.artifact import check_host, check_library, read_bucket
-from runtime.buckets_text import bucket_rows, columns, sentences
+from runtime.artifact import check_host
+from runtime.buckets_text import bucket_rows, columns, sentences, shares_differ
 from runtime.gpu import check_gpu
-from runtime.manifest import WEIGHTS_NAME, FallbackOperator, Manifest, ParityReport, Road, read_manifest
-from runtime.memory import map_weights
+from runtime.manifest import Manifest, ParityReport, Road, read_manifest
+from runtime.parts import check_files
+from runtime.segment_records import FallbackOperator
 
 
 class Inspection(Record):
@@ -44,15 +45,10 @@ def inspect_artifact(folder: Path, host: HostFacts) -> Inspection:
 
 def _damage(folder: Path, manifest: Manifest) -> str | None:
     try:
-        check_library(folder, manifest)
-        for bucket in manifest.buckets.buckets if manifest.buckets else ():
-            read_bucket(folder, bucket)
-        if manifest.weights:
-            map_weights(folder / WEIGHTS_NAME, manifest.weights)
-        inner = [folder / segment.path for segment in manifest.segments if segment.is_compiled]
-        return next((damage for each in inner if (damage := _damage(each, read_manifest(each)))), None)
+        check_files(folder, manifest)
     except ArtifactError as error:
         return str(error)
+    return None
 
 
 def _unfit(folder: Path, manifest: Manifest, host: HostFacts) -> str | None:
@@ -129,6 +125,8 @@ def _coverage(manifest: Manifest) -> str:
     text = f"{percent(found.operators_share)} of the operators, {share} of the FLOPs"
     if manifest.segments:
         text += f", in {len(manifest.segments)} segments"
+    if manifest.buckets and shares_differ(manifest.buckets):
+        text += ", in the bucket with the least"
     return f"{text}; not compiled: {', '.join(found.fallback)}" if found.fallback else text
 
 
@@ -156,9 +154,9 @@ def _segments(manifest: Manifest) -> list[str]:
 def _not_compiled(manifest: Manifest) -> list[str]:
     """Each kind of operator that is not compiled, with the first node of it, and why."""
     kinds: dict[tuple[str, str], list[FallbackOperator]] = {}
-    for segment in manifest.segments:
-        for each in segment.not_compiled:
-            kinds.setdefault((each.operator, each.why), []).append(each)
+    inside = manifest.buckets.not_compiled if manifest.buckets else ()
+    for each in (*inside, *(one for segment in manifest.segments for one in segment.not_compiled)):
+        kinds.setdefault((each.operator, each.why), []).append(each)
     return [operator_words(alike) for alike in kinds.values()]
 
 
@@ -196,7 +194,8 @@ def _stages(manifest: Manifest) -> str:
 def _size(manifest: Manifest) -> str:
     if manifest.segments:
         return f"{manifest.bytes / BYTES_PER_MIB:.2f} MiB in {len(manifest.segments)} segments"
-    library = f"library {manifest.library_bytes / BYTES_PER_MIB:.2f} MiB"
+    code = "libraries and segments" if manifest.buckets else "library"
+    library = f"{code} {manifest.library_bytes / BYTES_PER_MIB:.2f} MiB"
     if manifest.gpu_code:
         library += f", {manifest.gpu_code.format} {manifest.gpu_code.bytes / BYTES_PER_MIB:.2f} MiB"
     if manifest.weights is None:

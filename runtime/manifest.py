@@ -8,7 +8,6 @@ shape in a folder of its own (`buckets/8x128`), and all share the weights file o
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -16,16 +15,15 @@ from pydantic import Field, ValidationError
 from dyno.errors import ArtifactError
 from dyno.record import Record, TensorSpec
 from runtime.bucket_records import Buckets
+from runtime.segment_records import Segment
+from runtime.weight_records import ArgumentSpec, WeightsFile
 
 SCHEMA_VERSION = 4  # docs/artifact.md says what each version brought
 _OLDEST = 1  # artifacts of this version have their weights inside the library
 _SEALED = 3  # from this version on the manifest has a digest of itself
 MANIFEST_NAME = "manifest.json"
 LIBRARY_NAME = "model.so"
-WEIGHTS_NAME = "weights.bin"
 GPU_CODE_NAME = "kernels.bin"
-SEGMENTS_NAME = "segments"
-COMPILED, ONNXRUNTIME = "compiled", "onnxruntime"
 
 
 class TargetFacts(Record):
@@ -68,33 +66,6 @@ class StageTime(Record):
 
     stage: str
     seconds: float
-
-
-class ArgumentSpec(Record):
-    """One tensor that a kernel reads or writes."""
-
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Size in memory."""
-        digits = "".join(filter(str.isdigit, self.dtype.partition("_")[0]))
-        return math.prod(self.shape) * max(1, int(digits or 8) // 8)
-
-
-class WeightSpec(ArgumentSpec):
-    """One tensor of the weights file; `offset` is in bytes from the file's begin."""
-
-    offset: int
-
-
-class WeightsFile(Record):
-    """What `weights.bin` is: the tensors in the order in which `main` takes them."""
-
-    digest: str = Field(description="BLAKE2b-256 of weights.bin")
-    bytes: int
-    tensors: tuple[WeightSpec, ...]
 
 
 class GpuCodeFile(Record):
@@ -196,35 +167,6 @@ class Coverage(Record):
         return not self.fallback
 
 
-class FallbackOperator(Record):
-    """An operator of a segment that is not compiled, and why it is not."""
-
-    operator: str
-    node: str
-    domain: str
-    opset: int | None
-    why: str
-
-
-class Segment(Record):
-    """A part of the model that runs as one, in the order of the manifest; tensors go by name between them."""
-
-    path: str = Field(description="in the artifact: a folder that is an artifact too, or an .onnx file")
-    engine: str = Field(description="compiled, or onnxruntime")
-    inputs: tuple[str, ...] = Field(description="tensors of the model that it reads, weights left out")
-    outputs: tuple[str, ...] = Field(description="tensors of the model that it gives")
-    operators: int
-    flops: int | None = Field(description="None where they can't be counted")
-    not_compiled: tuple[FallbackOperator, ...] = ()
-    digest: str = Field(description="BLAKE2b-256 of the .onnx file, or the manifest_digest of the folder")
-    bytes: int = Field(description="of the .onnx file, or of the folder's library and weights")
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether its code is the artifact's own."""
-        return self.engine == COMPILED
-
-
 class Manifest(Record):
     """`manifest.json` of an artifact folder."""
 
@@ -257,11 +199,12 @@ class Manifest(Record):
         description="BLAKE2b-256 of model.so; with buckets or segments, of their digests in order"
     )
     library_bytes: int = Field(
-        description="with buckets, of all their libraries; 0 where the model is in segments"
+        description="with buckets, of all their libraries and segments; 0 where the model is in segments"
     )
     weights: WeightsFile | None = Field(
         default=None,
-        description="None where the weights lie inside the library (schema 1, and models with branches)",
+        description="None where the weights lie inside the library (schema 1, and models with branches), or "
+        "in the segments",
     )
     buckets: Buckets | None = Field(default=None, description="None where every shape is fixed")
     gpu_code: GpuCodeFile | None = Field(default=None, description="None where the target is no GPU")
@@ -284,7 +227,8 @@ class Manifest(Record):
     @property
     def needs_onnxruntime(self) -> bool:
         """Whether a part of the model runs in ONNX Runtime."""
-        return any(not segment.is_compiled for segment in self.segments)
+        inside = self.buckets is not None and bool(self.buckets.not_compiled)
+        return inside or any(not segment.is_compiled for segment in self.segments)
 
 
 def sealed(text: str) -> str:

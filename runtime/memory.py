@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.errors import ArtifactError
-from runtime.manifest import WeightsFile
+from runtime.weight_records import WeightsFile, WeightSpec
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -108,6 +108,32 @@ def map_weights(path: Path, file: WeightsFile) -> list[Array]:
         _compact(space[tensor.offset : tensor.offset + tensor.bytes].view(tensor.dtype).reshape(tensor.shape))
         for tensor in file.tensors
     ]
+
+
+class MappedWeights:
+    """A weights file that several libraries read: mapped and checked once.
+
+    Raises:
+        ArtifactError: as map_weights.
+    """
+
+    def __init__(self, folder: Path, file: WeightsFile | None) -> None:
+        self._arrays: dict[tuple[int, str, tuple[int, ...]], Array] = {}
+        if file is not None:
+            arrays = map_weights(file.path(folder), file)
+            self._arrays = dict(zip(map(_key, file.tensors), arrays, strict=True))
+
+    def of(self, file: WeightsFile | None) -> list[Array]:
+        """Give the tensors that one of the libraries reads, in its order."""
+        return [self[spec] for spec in (file.tensors if file else ())]
+
+    def __getitem__(self, spec: WeightSpec) -> Array:
+        """Give a tensor."""
+        return self._arrays[_key(spec)]
+
+
+def _key(spec: WeightSpec) -> tuple[int, str, tuple[int, ...]]:
+    return spec.offset, spec.dtype, spec.shape
 
 
 def _digest(mapped: mmap.mmap) -> str:

@@ -11,16 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.errors import ArtifactError, RequestError
-from runtime.manifest import Segment
+from runtime.segment_records import Segment
 
 Array = npt.NDArray[Any]
 _FATAL = 4  # every lesser message also comes as an exception, which is told once, by us
 
 
 class OnnxSegment:
-    """An .onnx file of an artifact. Lanes share it: ONNX Runtime's sessions may run side by side."""
+    """An .onnx file of an artifact. Lanes share it: ONNX Runtime's sessions may run side by side.
 
-    def __init__(self, artifact: Path, segment: Segment, threads: int, cores: tuple[int, ...]) -> None:
+    `weights` are those that lie in the artifact's weights file and not in the .onnx file.
+    """
+
+    def __init__(
+        self,
+        artifact: Path,
+        segment: Segment,
+        threads: int,
+        cores: tuple[int, ...],
+        weights: Mapping[str, Array],
+    ) -> None:
         runtime = _onnxruntime(artifact, segment)
         runtime.set_default_logger_severity(_FATAL)
         options = runtime.SessionOptions()
@@ -33,6 +43,10 @@ class OnnxSegment:
             # One core for each thread but the caller's own; its numbers begin with 1.
             pinned = ";".join(str(cores[place % len(cores)] + 1) for place in range(1, threads))
             options.add_session_config_entry("session.intra_op_thread_affinities", pinned)
+        # In place, where they are mapped; kept for as long as the session lives, which reads them there.
+        self._weights = [runtime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+        if weights:
+            options.add_external_initializers(list(weights), self._weights)
         self.path = artifact / segment.path
         self.inputs = segment.inputs
         self.outputs = segment.outputs

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from dyno.record import Record
-from runtime.manifest import ArgumentSpec, KernelFacts
+from runtime.manifest import KernelFacts
+from runtime.weight_records import ArgumentSpec
 
 
 class KernelTime(Record):

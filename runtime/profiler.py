@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from dyno.errors import ConfigError
+from dyno.errors import ArtifactError, ConfigError
 from dyno.host import host_facts, usable_cores
-from runtime.buckets import one_shape
+from runtime.buckets import BucketedSession, one_shape
 from runtime.feeds import random_feeds
 from runtime.manifest import PeakKernel
 from runtime.profile_records import BuiltinTime, KernelTime, Profile, kernel_time
@@ -86,10 +86,10 @@ def profile(
     """
     if seconds is None and repeats < MIN_REPEATS:
         raise ConfigError(f"{repeats} inferences give no quartiles: at least {MIN_REPEATS} are needed")
-    session = Session.load(artifact, threads)
+    whole = Session.load(artifact, threads)
+    session = one_shape(whole, bucket)
     if session.manifest.segments:
-        session.instrument(None)  # says why not
-    session = one_shape(session, bucket)
+        _refuse(whole, session)
     rounds = _Rounds(session)
     rounds.warm_up()
     began = time.perf_counter()
@@ -101,6 +101,22 @@ def profile(
             f"at least {MIN_REPEATS} are needed: give more --seconds, or --repeat"
         )
     return rounds.result(artifact)
+
+
+def _refuse(whole: Session, session: Session) -> None:
+    """Say which segments can be profiled, each by itself, and where they lie."""
+    found = whole.manifest.buckets
+    of_bucket = (
+        [bucket.folder for bucket in found.buckets if whole.part(bucket.sizes) is session]
+        if (found and isinstance(whole, BucketedSession))
+        else []
+    )
+    inside = "".join(f"{folder}/" for folder in of_bucket)
+    names = [f"{inside}{each.path}" for each in session.manifest.segments if each.is_compiled]
+    raise ArtifactError(
+        "an artifact of segments can't be observed as one; its compiled segments can, each by itself: "
+        + ", ".join(names)
+    )
 
 
 def _more(done: int, repeats: int, seconds: float | None, passed: float) -> bool:

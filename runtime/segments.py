@@ -18,11 +18,14 @@ import numpy as np
 from dyno.errors import ArtifactError, RequestError
 from dyno.host import usable_cores
 from dyno.record import TensorSpec
+from runtime.artifact import read_segment
 from runtime.feeds import is_array
 from runtime.lane import TEXT, Array, buffer
 from runtime.manifest import Manifest
+from runtime.memory import MappedWeights
 from runtime.onnx_segment import OnnxSegment
-from runtime.session import Observer, Session
+from runtime.segment_records import Segment
+from runtime.session import Observer, Session, load_library
 
 
 class SegmentSession(Session):
@@ -44,21 +47,31 @@ class SegmentSession(Session):
 
     @classmethod
     def open(
-        cls, folder: Path, manifest: Manifest, threads: int | None, cores: tuple[int, ...]
+        cls,
+        folder: Path,
+        manifest: Manifest,
+        threads: int | None,
+        cores: tuple[int, ...],
+        shared: MappedWeights | None = None,
     ) -> SegmentSession:
-        """Load the segments of a manifest that is already checked.
+        """Load the segments of a manifest that is already checked; a bucket has the weights of the whole.
 
         Raises:
             ArtifactError: one is damaged, or needs ONNX Runtime, which is not installed.
         """
         count = threads or len(cores or usable_cores())
-        parts: list[Session | OnnxSegment] = [
-            Session.load(folder / segment.path, count, cores or None)
-            if segment.is_compiled
-            else OnnxSegment(folder, segment, count, cores)
-            for segment in manifest.segments
-        ]
-        return cls(manifest, parts, count, cores)
+        if shared is None and manifest.weights:
+            shared = MappedWeights(folder, manifest.weights)
+
+        def part(segment: Segment) -> Session | OnnxSegment:
+            if not segment.is_compiled:
+                weights = {name: shared[spec] for name, spec in segment.weights.items()} if shared else {}
+                return OnnxSegment(folder, segment, count, cores, weights)
+            inner = read_segment(folder, segment)
+            weights_of = shared.of(inner.weights) if shared else None
+            return load_library(folder / segment.path, inner, weights_of, count, cores)
+
+        return cls(manifest, [part(segment) for segment in manifest.segments], count, cores)
 
     def run(self, feeds: dict[str, Any]) -> dict[str, Any]:
         """Run one inference; the results are the caller's own.

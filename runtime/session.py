@@ -16,9 +16,10 @@ from dyno.host import processor, usable_cores
 from dyno.record import TensorSpec
 from runtime import tvm_light
 from runtime.artifact import open_artifact
+from runtime.feeds import zeros
 from runtime.gpu import GpuLane, check_gpu, offer_kernels
 from runtime.lane import Lane
-from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME, Manifest
+from runtime.manifest import LIBRARY_NAME, Manifest
 from runtime.memory import aligned, map_weights_beside
 
 Array = npt.NDArray[Any]
@@ -81,19 +82,7 @@ class Session:
             tvm_light.load_cuda()
             if manifest.gpu_code:
                 offer_kernels(tvm_light.load(), path, manifest.gpu_code)
-        library = str((path / LIBRARY_NAME).resolve())
-
-        def load() -> Any:
-            return tvm_light.load().load_module(library)
-
-        try:
-            if manifest.weights:
-                weights, loaded = map_weights_beside(path / WEIGHTS_NAME, manifest.weights, load)
-            else:
-                weights, loaded = [], load()
-            return cls(manifest, loaded, weights, threads or len(pinned or usable_cores()), pinned)
-        except (RuntimeError, OSError, AttributeError, ValueError) as error:
-            raise ArtifactError(f"{library} can't be loaded: {_first_line(error)}") from error
+        return load_library(path, manifest, None, threads or len(pinned or usable_cores()), pinned)
 
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """Run one inference on named arrays; the result's arrays are the caller's own.
@@ -107,6 +96,15 @@ class Session:
             self._check_names(feeds)
             # Copied: the buffers are the lane's own, and the next inference writes them again.
             return {name: array.copy() for name, array in lane.run().items()}
+
+    def warm_up(self) -> int:
+        """Run one inference on zeros in each compiled shape; give how many that were.
+
+        Raises:
+            RequestError: the model refuses zeros.
+        """
+        self.run(zeros(self.inputs))
+        return 1
 
     @contextmanager
     def lane(self) -> Iterator[Lane | GpuLane]:
@@ -197,6 +195,29 @@ class Session:
 
     def _names(self) -> str:
         return ", ".join(spec.name for spec in self.inputs)
+
+
+def load_library(
+    folder: Path, manifest: Manifest, weights: list[Array] | None, threads: int, cores: tuple[int, ...]
+) -> Session:
+    """Load the library of an artifact of one shape that is already checked; without weights, its own too.
+
+    Raises:
+        ArtifactError: the library can't be loaded, or the weights are damaged.
+    """
+    library = str((folder / LIBRARY_NAME).resolve())
+
+    def load() -> Any:
+        return tvm_light.load().load_module(library)
+
+    try:
+        if weights is None and manifest.weights:
+            weights, loaded = map_weights_beside(manifest.weights.path(folder), manifest.weights, load)
+        else:
+            loaded = load()
+        return Session(manifest, loaded, weights or [], threads, cores)
+    except (RuntimeError, OSError, AttributeError, ValueError) as error:
+        raise ArtifactError(f"{library} can't be loaded: {_first_line(error)}") from error
 
 
 def _checked_cores(cores: Sequence[int] | None, threads: int | None) -> tuple[int, ...]:

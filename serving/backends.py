@@ -50,6 +50,9 @@ class Backend(Protocol):
             RequestError: the model refuses these values.
         """
 
+    def warm_up(self) -> int:
+        """Run on zeros what a first request would wait for; give the number of inferences."""
+
 
 class ArtifactBackend:
     """A compiled artifact."""
@@ -74,6 +77,10 @@ class ArtifactBackend:
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run one inference."""
         return self._session.run(feeds)
+
+    def warm_up(self) -> int:
+        """Run one inference in each compiled shape: each has code and buffers of its own."""
+        return self._session.warm_up()
 
 
 def model_kind(path: Path) -> Kind:

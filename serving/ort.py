@@ -11,6 +11,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from dyno.errors import ModelError, RequestError
 from dyno.records import TensorSpec
+from runtime.feeds import zeros
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +78,11 @@ class OrtBackend:
         except InvalidArgument as error:
             raise RequestError(f"the model refuses this input: {_plain(str(error))}") from error
         return dict(zip(self._names, values, strict=True))
+
+    def warm_up(self) -> int:
+        """Run one inference; free sizes are 1."""
+        self.run(zeros(self.inputs))
+        return 1
 
 
 def _open(path: Path, threads: int) -> Any:

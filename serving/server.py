@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,6 @@ from serving.board import Board, Row, board_alone
 from serving.settings import ServeSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from dyno.records import TensorSpec
     from serving.batching import BatchLimits
     from serving.pool import WorkerPool
 
@@ -133,7 +130,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def warm_up(path: Path, pool: WorkerPool) -> None:
-    """Run one inference on zeros in every worker; free sizes are the smallest.
+    """Run inferences on zeros in every worker: one in each shape that is compiled, or of the smallest sizes.
 
     A model whose free sizes have no limits may need others than 1: that is said and no error.
 
@@ -145,21 +142,15 @@ def warm_up(path: Path, pool: WorkerPool) -> None:
         return
     started_s = perf_counter()
     try:
-        pool.run_on_each(lambda backend: backend.run(zeros(backend.inputs)))
+        count = pool.run_on_each(lambda backend: backend.warm_up())[0]
     except Exception as error:  # a backend may raise anything, and none of it is a bug here
         message = f"{path} fails its first inference, on zeros: {error}"
         if all(None not in spec.shape or spec.limits for spec in pool.backends[0].inputs):
             raise ModelError(message) from error
         say(f"no warm-up: {message}")
         return
-    say(f"first inference in {(perf_counter() - started_s) * 1000:.1f} ms")
-
-
-def zeros(inputs: Iterable[TensorSpec]) -> dict[str, np.ndarray]:
-    """Make an input of zeros; free sizes become the smallest."""
-    import numpy as np
-
-    return {spec.name: np.zeros(spec.smallest, spec.dtype) for spec in inputs}
+    each = f" in each of {count} compiled shapes" if count > 1 else ""
+    say(f"first inference{each} in {(perf_counter() - started_s) * 1000:.1f} ms")
 
 
 def _check_name(name: str) -> None:

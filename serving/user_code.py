@@ -72,6 +72,10 @@ class UserCode:
         """
         raise RequestError("user code is served here, which has no tensors: POST /invocations")
 
+    def warm_up(self) -> int:
+        """Only its callers know what user code takes."""
+        return 0
+
     def invoke(self, headers: Headers, body: bytes, observe: Callable[[float], None]) -> Answer:
         """Answer one request; `observe` gets the seconds of predict_fn."""
         content_type = header(headers, b"content-type") or JSON

@@ -28,3 +28,8 @@ def same(found: Arrays, expected: Arrays) -> None:
     for name, array in expected.items():
         assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)
         np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
+
+
+def numbers(rows: int) -> Arrays:
+    """Make inputs of the model `counted`."""
+    return {"x": np.random.default_rng(rows).integers(0, 9, (rows, 6, 6, 8), np.uint8)}

@@ -29,8 +29,8 @@ def read_model(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
     raise _unknown_kind(path)
 
 
-def open_family(path: Path) -> Family:
-    """Open a model file to read it at several shapes.
+def open_family(path: Path, *, foreign: bool = False) -> Family:
+    """Open a model file to read it at several shapes; `foreign` as in `read_onnx`, but for its inputs.
 
     Raises:
         ModelError: the file is missing, unreadable or of no known kind.
@@ -43,7 +43,7 @@ def open_family(path: Path) -> Family:
     if path.suffix == ".onnx":
         from compiler.frontends.onnx_file import onnx_family
 
-        return onnx_family(path)
+        return onnx_family(path, foreign=foreign)
     raise _unknown_kind(path)
 
 

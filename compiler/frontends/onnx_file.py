@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from runtime.manifest import Road
 
 REFERENCE = f"onnxruntime {onnxruntime.__version__}"
 _HINT = "; `--fallback onnxruntime` keeps what reads and gives it in ONNX Runtime"
+_HINT_FIXED = "; a range pads it with zeros, which it has not: compile this model for fixed shapes"
 
 
 def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
@@ -62,26 +64,29 @@ def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
     )
 
 
-def onnx_family(path: Path) -> Family:
-    """Open an ONNX file whose shapes are to be fixed later.
+def onnx_family(path: Path, *, foreign: bool = False) -> Family:
+    """Open an ONNX file whose shapes are to be fixed later; `foreign` as in `read_onnx`, but for the inputs.
 
     Raises:
         ModelError: missing, empty, truncated, no ONNX, or an input without a rank or of an unsupported type.
     """
     model = _load(path)
+    _check_operators(path, model)
+    _check_outputs(path, model)
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [value for value in model.graph.input if value.name not in weights]
+    hint = _HINT_FIXED if foreign else _HINT
     return Family(
         name=path.name,
-        declared={value.name: _named_sizes(path, value) for value in free},
-        dtypes={value.name: _dtype(path, value) for value in free},
-        at=lambda shapes: read_onnx(path, shapes),
+        declared={value.name: _named_sizes(path, value, hint) for value in free},
+        dtypes={value.name: _dtype(path, value, hint) for value in free},
+        at=lambda shapes: read_onnx(path, shapes, foreign=foreign),
         reference=_any_shape(path),
     )
 
 
-def _named_sizes(path: Path, value: onnx.ValueInfoProto) -> tuple[int | str | None, ...]:
-    sizes = _declared(path, value)
+def _named_sizes(path: Path, value: onnx.ValueInfoProto, hint: str) -> tuple[int | str | None, ...]:
+    sizes = _declared(path, value, hint)
     names = [dim.dim_param or None for dim in value.type.tensor_type.shape.dim]
     return tuple(name if size is None else size for size, name in zip(sizes, names, strict=True))
 
@@ -127,20 +132,39 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
             f"{path} uses ONNX opset {version}; the onnx package here knows up to {newest}: "
             "update the onnx package, or export with an older opset"
         )
+    unknown: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
-        if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type):
-            raise ModelError(
-                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r}, "
-                "which ONNX does not have"
-            )
-        if (
-            node.domain not in ("", "ai.onnx", "com.microsoft", "ai.onnx.ml")
-            and (node.domain, node.op_type) not in local
-        ):
-            raise ModelError(
-                f"{path}: node {node.name or node.output[0]!r} uses operator {node.op_type!r} of the unknown "
-                f"domain {node.domain!r}"
-            )
+        if why := _why_unknown(node, local):
+            unknown.setdefault(why, []).append(node)
+    if unknown:
+        named = "; ".join(_named_unknown(why, nodes, opsets) for why, nodes in unknown.items())
+        raise ModelError(
+            f"{path} uses {named}. ONNX Runtime does not know them either: export the model with standard "
+            "operators in their place, or with the operator as a function of the model"
+        )
+
+
+def _why_unknown(node: onnx.NodeProto, local: set[tuple[str, str]]) -> str:
+    """Say what of a node nobody knows; empty where it is known. `local` are the model's own functions."""
+    if (node.domain, node.op_type) in local:
+        return ""
+    if node.domain in ("", "ai.onnx"):
+        if onnx.defs.has(node.op_type):
+            return ""
+        names = {schema.name for schema in onnx.defs.get_all_schemas()}
+        close = get_close_matches(node.op_type, names, n=1)
+        meant = f" (it has {close[0]!r})" if close else ""
+        return f"operator {node.op_type!r}, which ONNX does not have{meant}"
+    if node.domain in ("com.microsoft", "ai.onnx.ml"):
+        return ""
+    return f"operator {node.op_type!r} of the unknown domain {node.domain!r}"
+
+
+def _named_unknown(why: str, nodes: list[onnx.NodeProto], opsets: dict[str, int]) -> str:
+    first, more = nodes[0], f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    opset = opsets.get(first.domain, "none given")
+    where = f"node {first.name or first.output[0]!r}{more}, domain {first.domain or 'ai.onnx'}"
+    return f"{why}: {where}, opset {opset}"
 
 
 def _check_outputs(path: Path, model: onnx.ModelProto) -> None:
@@ -150,9 +174,9 @@ def _check_outputs(path: Path, model: onnx.ModelProto) -> None:
             raise ModelError(f"{path}: output {name!r} is listed {names.count(name)} times; list it once")
 
 
-def _declared(path: Path, value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+def _declared(path: Path, value: onnx.ValueInfoProto, hint: str = _HINT) -> tuple[int | None, ...]:
     if value.type.WhichOneof("value") != "tensor_type":
-        raise ModelError(f"{path}: input {value.name!r} is no tensor; only tensors are compiled{_HINT}")
+        raise ModelError(f"{path}: input {value.name!r} is no tensor; only tensors are compiled{hint}")
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         raise ModelError(f"{path}: input {value.name!r} has no rank; export the model with a shape for it")
@@ -166,9 +190,9 @@ def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
         dim.dim_value = size
 
 
-def _dtype(path: Path, value: onnx.ValueInfoProto) -> str:
+def _dtype(path: Path, value: onnx.ValueInfoProto, hint: str = _HINT) -> str:
     if not _is_tensor(value):
-        raise ModelError(f"{path}: {value.name!r} is no tensor; only tensors are compiled{_HINT}")
+        raise ModelError(f"{path}: {value.name!r} is no tensor; only tensors are compiled{hint}")
     kind = value.type.tensor_type.elem_type
     try:
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
@@ -176,9 +200,7 @@ def _dtype(path: Path, value: onnx.ValueInfoProto) -> str:
         dtype = np.dtype(object)
     if dtype.kind not in "fiub":  # text, complex numbers, bfloat16 and smaller floats
         shown = onnx.TensorProto.DataType.Name(kind)
-        raise ModelError(
-            f"{path}: {value.name!r} has the element type {shown}, which is not supported{_HINT}"
-        )
+        raise ModelError(f"{path}: {value.name!r} has the element type {shown}, which is not supported{hint}")
     return str(dtype.name)
 
 

@@ -50,6 +50,16 @@ def check_pt2(path: Path) -> None:
         raise ModelError(f"{path} is no readable torch.export program (.pt2): {error}") from error
 
 
+def written_by(path: Path) -> str:
+    """Give the version of torch that wrote an archive; empty where it does not say."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if "/models/" in f"/{name}" and name.endswith(".json"):
+                document = json.loads(archive.read(name))
+                return str(document.get("torch_version", "")) if isinstance(document, dict) else ""
+    return ""
+
+
 def check_example_inputs(path: Path, load: Callable[..., Any]) -> None:
     """Refuse example inputs that hold more than plain tensors: torch would unpickle them, whatever they are.
 

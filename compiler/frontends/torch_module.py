@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.frontends.family import Family
-from compiler.frontends.pt2_archive import check_example_inputs, check_pt2
+from compiler.frontends.pt2_archive import check_example_inputs, check_pt2, written_by
 from compiler.frontends.torch_roads import onnx_road, torch_road
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ConfigError, ModelError
@@ -57,8 +57,13 @@ def _load(path: Path) -> Any:
     except Exception as error:
         # torch raises many kinds here (zip, JSON, KeyError, RuntimeError); none of them says what the file
         # is.
+        other, here = written_by(path), torch.__version__
+        way_out = (
+            f". It was written by torch {other}, and here is torch {here}: export it again with this one"
+        )
         raise ModelError(
-            f"{path} is no readable torch.export program (.pt2): {_first_line(error)}"
+            f"{path} is no readable torch.export program (.pt2): {_first_line(error).rstrip(' .')}"
+            f"{way_out if other and other != here else ''}"
         ) from error
 
 

@@ -93,6 +93,22 @@ def det_net() -> onnx.ModelProto:
     return model(nodes, [tensor("image", [1, 3, 12, 12])], [tensor("logits", [1, 5])], values)
 
 
+def counted(rows: int | str = "rows") -> onnx.ModelProto:
+    """A convolution of whole numbers, which is not compiled, between what is: 6 x 6 x 8 become 5."""
+    nodes = [
+        node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
+        node("ConvInteger", "t filters", "c", name="whole", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        node("Cast", "c", "f", to=TensorProto.FLOAT),
+        node("GlobalAveragePool", "f", "g"),
+        node("Flatten", "g", "flat"),
+        node("Gemm", "flat w b", "y", transB=1),
+    ]
+    filters = np.random.default_rng(1).integers(-9, 9, (32, 8, 3, 3))
+    values = [constant("filters", filters, "int8"), weights("w", 5, 32), weights("b", 5)]
+    inputs = [tensor("x", [rows, 6, 6, 8], TensorProto.UINT8)]
+    return model(nodes, inputs, [tensor("y", [rows, 5])], values)
+
+
 def text_net() -> onnx.ModelProto:
     """Words become numbers in an operator that reads text, and the numbers go through a product."""
     nodes = [

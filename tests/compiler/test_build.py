@@ -16,7 +16,8 @@ from compiler.outputs import check_output
 from compiler.verify import compare
 from dyno.errors import CompileError, OutputError, ParityError
 from runtime.artifact import digest_file
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, read_manifest
+from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
+from runtime.weight_records import WEIGHTS_NAME
 from tests.compiler.models import add_net, conv_net, mlp, saved
 
 STAGES = ["read", *(name for name, _ in pipeline.STAGES), "link", "verify"]

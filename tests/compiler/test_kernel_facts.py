@@ -15,7 +15,8 @@ from compiler.kernel_facts import FLOPS, kernel_facts
 from compiler.peak import peak_function, peak_kernel, with_peak
 from compiler.schedules.machine import Machine
 from compiler.targets import TARGETS
-from runtime.manifest import ArgumentSpec, KernelFacts
+from runtime.manifest import KernelFacts
+from runtime.weight_records import ArgumentSpec
 from tests.compiler.models import conv_net, model, node, saved, tensor, weights
 
 if TYPE_CHECKING:

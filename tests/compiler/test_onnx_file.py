@@ -87,6 +87,28 @@ def test_what_onnx_does_not_know_is_named(tmp_path: Path, made: onnx.ModelProto,
         read_onnx(saved(tmp_path / "model.onnx", made), {})
 
 
+def strange() -> onnx.ModelProto:
+    """Two operators that nobody knows, one of them twice."""
+    nodes = [node("Softmx", "x", "a", name="one"), node("Softmx", "a", "b"), node("Spin", "b", "y")]
+    nodes[2].domain = "acme.ops"
+    return model(nodes, [tensor("x", ["rows", 3])], [tensor("y", ["rows", 3])], domains=["acme.ops"])
+
+
+@pytest.mark.parametrize("shape", [2, "1..4"])
+def test_all_operators_that_nobody_knows_are_named_at_once_with_a_way_out(
+    tmp_path: Path, shape: int | str
+) -> None:
+    path = saved(tmp_path / "model.onnx", strange())
+    with pytest.raises(ModelError) as caught:
+        compile_model(path, tmp_path / "out", shapes={"x": (shape, 3)})
+    told = str(caught.value)
+    assert (
+        "'Softmx', which ONNX does not have (it has 'Softmax'): node 'one' and 1 more, domain ai.onnx" in told
+    )
+    assert "operator 'Spin' of the unknown domain 'acme.ops': node 'y', domain acme.ops, opset 1" in told
+    assert "export the model with standard operators in their place" in told
+
+
 @pytest.mark.parametrize(
     ("shapes", "error", "message"),
     [

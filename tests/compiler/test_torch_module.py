@@ -166,6 +166,24 @@ def test_a_truncated_file_is_refused(static_pt2: Path, tmp_path: Path) -> None:
         read_pt2(cut, {})
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_of_another_torch_says_which_wrote_it_and_which_is_here(
+    static_pt2: Path, tmp_path: Path
+) -> None:
+    def newer(name: str, data: bytes) -> bytes:
+        if not name.endswith("models/model.json"):
+            return data
+        document = json.loads(data)
+        return json.dumps({**document, "schema_version": {"major": 99, "minor": 1}, **WRITER}).encode()
+
+    path = changed(static_pt2, tmp_path / "newer.pt2", newer)
+    with pytest.raises(ModelError, match=r"written by torch 9\.9\.0, and here is torch .*: export it again"):
+        read_pt2(path, {})
+
+
+WRITER = {"torch_version": "9.9.0"}
+
+
 @pytest.mark.parametrize(
     "names_inside", [["version", "serialized_exported_program.json"], ["word/document.xml"]]
 )

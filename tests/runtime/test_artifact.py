@@ -13,8 +13,9 @@ import pytest
 from dyno.errors import ArtifactError
 from dyno.host import host_facts
 from runtime.artifact import missing_features, open_artifact
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, sealed
+from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, sealed
 from runtime.session import Session
+from runtime.weight_records import WEIGHTS_NAME
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from dyno.host import host_facts
 from runtime.artifact import read_bucket
 from runtime.buckets import BucketedSession
 from runtime.inspection import inspect_artifact, lines
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, WEIGHTS_NAME, read_manifest
+from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
 from runtime.profiler import profile
 from runtime.session import Session
+from runtime.weight_records import WEIGHTS_NAME
 from tests.bucketed import Arrays, same, source
 from tests.compiler.models import conv_net, mlp, saved
 from tests.compiler.sequence_models import encoder, tokens
@@ -124,6 +125,30 @@ def test_many_threads_of_many_sizes_get_their_own_results(net: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         for size, found in zip(sizes, pool.map(lambda count: session.run(images(count)), sizes), strict=True):
             same(found, reference(images(size)))
+
+
+def test_a_size_that_is_compiled_goes_to_its_bucket_and_nothing_is_padded_or_cut(
+    texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, reference = Session.load(texts, 1), source(texts.parent / "texts.onnx")
+    session.run(tokens(3, 8))
+
+    def padded(*_: object) -> None:
+        raise AssertionError("padded or cut")
+
+    monkeypatch.setattr(BucketedSession, "_run_one", padded)
+    same(session.run(tokens(3, 8, seed=1)), reference(tokens(3, 8, seed=1)))
+    for shape in ((3, 7), (2, 8)):
+        with pytest.raises(AssertionError, match="padded or cut"):
+            session.run(tokens(*shape))
+    # What is wrong there is said in the same words as for any other size.
+    feeds = tokens(3, 8)
+    with pytest.raises(RequestError, match="input 'attention_mask' is missing"):
+        session.run({"input_ids": feeds["input_ids"]})
+    with pytest.raises(RequestError, match="unknown input 'more'"):
+        session.run({**feeds, "more": feeds["input_ids"]})
+    with pytest.raises(RequestError, match="has dtype float64, expected int64"):
+        session.run({**feeds, "input_ids": feeds["input_ids"].astype(np.float64)})
 
 
 def test_equal_weights_lie_in_the_file_once(net: Path) -> None:

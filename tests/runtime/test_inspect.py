@@ -12,7 +12,8 @@ import pytest
 
 from dyno.host import host_facts
 from runtime.inspection import inspect_artifact, lines
-from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME
+from runtime.manifest import LIBRARY_NAME
+from runtime.weight_records import WEIGHTS_NAME
 from tests.runtime.test_artifact import OTHER, edited
 
 

@@ -13,9 +13,10 @@ import pytest
 
 from compiler import compile_model
 from runtime.feeds import random_feeds
-from runtime.manifest import LIBRARY_NAME, WEIGHTS_NAME, read_manifest
+from runtime.manifest import LIBRARY_NAME, read_manifest
 from runtime.memory import ALIGNMENT_BYTES, map_weights
 from runtime.session import Session
+from runtime.weight_records import WEIGHTS_NAME
 from tests.compiler.models import model, node, saved, tensor, weights
 
 SIDE = 2048

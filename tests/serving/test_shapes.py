@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +12,17 @@ import numpy as np
 import pytest
 
 from compiler import compile_model
+from compiler.options import Options
 from dyno import procs
 from dyno.errors import ConfigError
 from loadgen.signature import fetch_signature, payload_from_server
 from runtime.session import Session
 from serving.backends import ArtifactBackend
 from serving.batch_check import why_not_joined
+from tests.bucketed import numbers, source
+from tests.compiler.models import counted, saved
 from tests.serving import models
-from tests.serving.helpers import NPY, Server, from_npy, npy, serving
+from tests.serving.helpers import NPY, STARTS_WITHIN_S, Server, from_npy, npy, serving, start, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +81,42 @@ def test_the_signature_tells_the_range_and_payloads_take_its_smallest_size_or_a_
         payload_from_server(url, 0, {"z": (3, 5)})
 
 
-def test_requests_are_joined_up_to_the_limit(server: Server) -> None:
-    assert "batching: up to 16 rows" in server.child.log.read_text()
+def test_requests_are_joined_up_to_the_limit_and_best_in_the_buckets_sizes(server: Server) -> None:
+    assert "batching: up to 16 rows, best 2,4, a delay" in server.child.log.read_text()
+
+
+def test_each_bucket_is_warm_before_the_server_listens(server: Server) -> None:
+    log = server.child.log.read_text()
+    assert "first inference in each of 2 compiled shapes in" in log
+    assert log.index("first inference in each") < log.index("http://")
+
+
+def test_a_damaged_bucket_ends_the_server_before_it_is_ready(artifact: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(artifact, tmp_path / "copy")
+    shutil.copy(copy / "buckets/2/manifest.json", copy / "buckets/4/manifest.json")  # seen when it is loaded
+    for flags in ((), ("--processes", "2")):
+        with start(copy, tmp_path, *flags) as child:
+            wait_until(lambda: child.returncode() is not None, STARTS_WITHIN_S)
+            assert child.returncode() == 2
+            assert "buckets/4 belongs to another artifact" in child.log_tail()
+            assert "Traceback" not in child.log.read_text()
+        assert not (tmp_path / "port").exists()
+
+
+def test_a_range_with_parts_in_onnx_runtime_is_served(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.onnx", counted())
+    shapes, options = {"x": ("1..3@1|3", 6, 6, 8)}, Options(fallback="onnxruntime")
+    compile_model(path, tmp_path / "artifact", shapes=shapes, options=options)
+    with serving(tmp_path / "artifact", tmp_path, "--processes", "2", "--max-batch", "8") as running:
+        log = running.child.log.read_text()
+        assert "first inference in each of 2 compiled shapes in" in log
+        assert "best 1,3" in log
+        for count in (1, 2, 3, 7):
+            found = from_npy(running.infer(npy(numbers(count)["x"]), NPY, accept=NPY).body)
+            expected = source(path)(numbers(count))["y"]
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        refused = running.infer(npy(numbers(1)["x"][:, :5]), NPY)
+        assert refused.status == 400
 
 
 def test_exact_sizes_are_joined_only_as_far_as_every_number_is_among_them(tmp_path: Path) -> None:
