@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import cuda
 from benchmarks.zoo.registry import onnx_file
-from compiler.cuda import why_no_cuda
+from compiler.cuda_compilers import why_no_cuda
 from compiler.models import compile_model
 from compiler.options import Options
 from runtime.bundle import write_bundle
