@@ -1,11 +1,14 @@
 """GPU artifacts against torch, on a machine with a GPU: from bundles, with no compiler.
 
-    dyno compile resnet50.onnx -o resnet50_gpu --target cuda-sm_90      # where a CUDA compiler is
-    dyno bundle resnet50_gpu -o resnet50.tar.gz
-    python -m benchmarks.cuda resnet50.tar.gz --json cuda.json          # where the GPU is
+    python -m benchmarks.cuda --build resnet50,minilm_l6 --target cuda-sm_90      # where a CUDA compiler is
+    python -m benchmarks.cuda runs/cuda/*.tar.gz --json cuda.json                 # where the GPU is
 
-The GPU's machine needs the repository, numpy and torch; the model must be one of the zoo's, whose torch
-module has the same weights. Each peer is a process: the runtime out of the bundle, torch eager, and
+`--build` compiles models of the zoo and writes their bundles; nothing is measured. The GPU's machine needs
+the repository, numpy, torch and the package nvidia-cuda-runtime; the model must be one of the zoo's, whose
+torch module has the same weights. Exit code 0: done; 1: a peer failed, or outputs differ; 2: the command is
+wrong; 3: there is no NVIDIA GPU here, so nothing was measured.
+
+Each peer is a process: the runtime out of the bundle, torch eager, and
 torch.compile. They are measured in turns (A B C A B C), inputs and outputs staying on the GPU, each
 inference waited for; all compute in float32, with TF32 off. A figure is the median over rounds of each
 round's median, with quartiles; the ratio to the fastest torch is taken round by round. Outputs are compared
@@ -30,17 +33,20 @@ import numpy as np
 
 from benchmarks.feeds import save_feeds
 from benchmarks.summary import difference
+from benchmarks.zoo.registry import DEFAULT_CACHE
 from dyno.clock import utc_now
 from dyno.console import print_table, say
 from dyno.files import write_text
 from dyno.host import host_facts
 from dyno.records import TensorSpec
 from runtime.feeds import random_feeds
+from runtime.gpu import compute_capability
 
 MINE, EAGER = "bundle", "torch-eager"
 PEERS = (MINE, EAGER, "torch-compile")
 REHEARSED = (MINE, EAGER)  # torch.compile for processors takes minutes, and would show nothing of a GPU
 TOLERANCE = 1e-3
+NO_GPU = 3
 _ROOT = Path(__file__).resolve().parent.parent
 Row = dict[str, Any]
 
@@ -88,14 +94,24 @@ class Peer:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     args = _arguments(arguments)
-    rows = []
-    for archive in args.bundles:
+    if args.build:
+        built = [build(name, args.target, args.folder) for name in args.build.split(",")]
+        say("built, not measured. On a machine with that GPU: python -m benchmarks.cuda " + " ".join(built))
+        return
+    rows: list[Row] = []
+    why = no_gpu() if args.device == "cuda" else ""
+    if why:
+        for archive in args.bundles:
+            say(f"{archive.name}: would run {', '.join(PEERS)}, {args.rounds} rounds of {args.repeats} each")
+        say(why)
+    for archive in () if why else args.bundles:
         with tempfile.TemporaryDirectory(prefix="dyno-bench-") as name:
             say(f"{archive.name}: loading")
             rows.append(measured(archive, Path(name), args.device, args.rounds, args.repeats))
     document = {
         "measured_at": utc_now(),
         "device": args.device,
+        "not_measured": why,
         "host": host_facts().model_dump(),
         "rounds": args.rounds,
         "repeats": args.repeats,
@@ -103,9 +119,35 @@ def main(arguments: list[str] | None = None) -> None:
     }
     if args.json:
         write_text(args.json, json.dumps(document, indent=2) + "\n")
+    if why:
+        sys.exit(NO_GPU)
     _print(rows)
     if any(row["failure"] or row["differs"] for row in rows):
         sys.exit(1)
+
+
+def no_gpu() -> str:
+    """Say that this machine has no GPU; empty where it has one."""
+    missing = compute_capability() is None
+    return "no NVIDIA GPU here: nothing measured (--device cpu rehearses it)" if missing else ""
+
+
+def build(name: str, target: str, folder: Path) -> str:
+    """Compile a model of the zoo and write its bundle; give the bundle's path."""
+    from benchmarks.zoo.registry import onnx_file
+    from compiler.models import compile_model
+    from runtime.bundle import write_bundle
+
+    say(f"{name}: compiling for {target}")
+    archive = folder / f"{name}.{target}.tar.gz"
+    with tempfile.TemporaryDirectory(prefix="dyno-bench-") as place:
+        artifact = Path(place) / "artifact"
+        manifest = compile_model(onnx_file(name, DEFAULT_CACHE), artifact, target=target)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bundle(artifact, archive)
+    parity = manifest.parity.ran_on if manifest.parity else f"parity not checked: {manifest.parity_skipped}"
+    say(f"wrote {archive} ({parity})")
+    return str(archive)
 
 
 def measured(archive: Path, folder: Path, device: str, rounds: int, repeats: int) -> Row:
@@ -200,12 +242,23 @@ def _cell(row: Row, peer: str) -> str:
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cuda", description=__doc__)
-    parser.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE.tar.gz")
+    parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE.tar.gz")
+    parser.add_argument("--build", metavar="MODEL[,MODEL]", help="make bundles of these models of the zoo")
+    parser.add_argument("--target", default="cuda-sm_90", help="of --build (default: cuda-sm_90)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/cuda"), help="of --build (default: runs/cuda)"
+    )
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--repeats", type=int, default=30, help="inferences a round and peer")
     parser.add_argument("--json", type=Path, help="write all figures there")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if bool(given.bundles) == bool(given.build):
+        parser.error("give bundles to measure, or --build MODEL to make some")
+    for archive in given.bundles:
+        if not archive.is_file():
+            parser.error(f"{archive} is no file; --build makes bundles")
+    return given
 
 
 if __name__ == "__main__":

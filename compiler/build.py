@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compiler.emulation.gpu import EmulatedGpu
 from compiler.emulation.root import cpu_model, find_emulator
 from compiler.emulation.run import EmulatedSession
 from compiler.link import link
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from compiler.tuning.tuner import Tuner
 
 OnTuning = Callable[[str], None]
+Runner = Session | EmulatedSession | EmulatedGpu
 
 
 def compile_source(
@@ -182,7 +184,7 @@ def _compile(
         manifest = manifest.model_copy(update={"gpu_code": gpu[0] if gpu else None})
         manifest = manifest.model_copy(update={"tuning": kernels.facts()})
         manifest = write_manifest(stage, manifest)
-        runner = why_unasked(options, source) or _runner(stage, target)
+        runner = why_unasked(options, source) or _runner(stage, target, built)
         if isinstance(runner, str):
             return write_manifest(stage, manifest.model_copy(update={"parity_skipped": runner}))
         reports: list[ParityReport] = []
@@ -215,11 +217,16 @@ def _timed(name: str, work: Any, on_stage: OnStage | None) -> StageTime:
     return StageTime(stage=name, seconds=round(time.perf_counter() - began, 4))
 
 
-def _runner(artifact: Path, target: CompileTarget) -> Session | EmulatedSession | str:
+def _runner(artifact: Path, target: CompileTarget, built: Built) -> Runner | str:
     """Give what runs the artifact: this machine, or the emulator; or why nothing here does."""
     reach = runs_where(target, host_facts())
     if reach.runs == "yes":
         return Session.load(artifact, threads=1)
+    if reach.runs == "emulated" and target.kind == "cuda":
+        from compiler.cuda import cuda_source
+
+        source = cuda_source(built.executable, target)
+        return EmulatedGpu(artifact, source, target.cpu.removeprefix("sm_"))
     emulator, cpu = find_emulator(), cpu_model(target)
     if reach.runs == "emulated" and emulator and cpu:
         return EmulatedSession(emulator, cpu, artifact)
@@ -227,19 +234,19 @@ def _runner(artifact: Path, target: CompileTarget) -> Session | EmulatedSession 
 
 
 def _verify(
-    source: Source, runner: Session | EmulatedSession, target: CompileTarget, seed: int, tolerance: float
+    source: Source, runner: Runner, target: CompileTarget, seed: int, tolerance: float
 ) -> ParityReport:
     report = check_parity(source, runner, seed=seed, tolerance=tolerance, target=target.name)
     return report if isinstance(runner, Session) else report.model_copy(update={"ran_on": runner.name})
 
 
 def _write_kernels(folder: Path, built: Built, target: CompileTarget) -> GpuCodeFile:
-    from compiler.cuda import compile_kernels
+    from compiler.cuda import compile_kernels, cuda_source
 
-    code, form, compiler = compile_kernels(built.executable, target)
+    code, compiler = compile_kernels(cuda_source(built.executable, target), target)
     write_bytes(folder / GPU_CODE_NAME, code)
     digest = digest_file(folder / GPU_CODE_NAME)
-    return GpuCodeFile(digest=digest, bytes=len(code), format=form, compiler=compiler)
+    return GpuCodeFile(digest=digest, bytes=len(code), format="cubin", compiler=compiler)
 
 
 def _manifest(

@@ -37,7 +37,7 @@ def link(executable: Any, library: Path, target: CompileTarget) -> None:
             raise RuntimeError(
                 "no operator of this model became machine code; serve the source model instead"
             )
-        _lld(
+        lld(
             [
                 "-m",
                 emulation,
@@ -67,7 +67,12 @@ def _telling(text: str) -> str:
     return next((line for line in lines if "error:" in line), lines[-1] if lines else "")
 
 
-def _lld(arguments: Sequence[str]) -> None:
+def lld(arguments: Sequence[str]) -> None:
+    """Call LLD.
+
+    Raises:
+        RuntimeError: it failed; the text is what it said.
+    """
     command = [sys.executable, "-m", "ziglang", "ld.lld", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from compiler.cuda import why_no_cuda
+from compiler.cuda_compilers import why_no_cuda
 from compiler.emulation.root import PREPARE, cpu_model, find_emulator
 from compiler.targets import CompileTarget, runs_here
 from dyno.records import HostFacts
@@ -23,10 +23,7 @@ class Running:
 def runs_where(target: CompileTarget, host: HostFacts) -> Running:
     """Say whether this machine runs a target's code itself, emulates it, or neither."""
     if target.kind == "cuda":
-        found = f"the GPU here is {host.gpus[0]}" if host.gpus else "there is no NVIDIA GPU here"
-        return Running(
-            "no", f"{found}; `python -m benchmarks.cuda` checks GPU artifacts on a machine that has one"
-        )
+        return _gpu_running(target, host)
     if runs_here(target, host):
         return Running("yes", "")
     here = host.architecture.replace("arm64", "aarch64")
@@ -40,6 +37,15 @@ def runs_where(target: CompileTarget, host: HostFacts) -> Running:
     if emulator is None:
         return Running("no", f"{target.architecture} code; `{PREPARE}` sets up an emulator that checks it")
     return Running("emulated", f"{emulator.name}, as {cpu.partition(',')[0]}: right or wrong, not how fast")
+
+
+def _gpu_running(target: CompileTarget, host: HostFacts) -> Running:
+    found = f"the GPU here is {host.gpus[0]}" if host.gpus else "there is no NVIDIA GPU here"
+    benchmark = "`python -m benchmarks.cuda` runs GPU artifacts on a machine that has one"
+    here = host.architecture == target.architecture
+    if not here or missing_features(target.features, host.cpu_features):
+        return Running("no", f"{found}; {benchmark}")
+    return Running("emulated", f"{found}, and its kernels are checked on the processor; {benchmark}")
 
 
 def why_not_built(target: CompileTarget) -> str:

@@ -19,6 +19,11 @@ REQUIRED_PACKAGES = {
     "numpy": "dyno run",
 }
 OPTIONAL_PACKAGES = {"torch": ("torch.export models (.pt2)", "pip install 'modeldyno[torch]'")}
+# Those of the extra `cuda`.
+NVRTC_PACKAGES = (
+    *("cuda-bindings", "nvidia-cuda-cccl", "nvidia-cuda-crt", "nvidia-cuda-nvrtc"),
+    "nvidia-cuda-runtime",
+)
 COMPILERS = ("gcc", "clang", "cc")
 
 
@@ -31,6 +36,7 @@ def software_findings() -> list[Finding]:
         *(package(name, _version(name)) for name in (*REQUIRED_PACKAGES, *OPTIONAL_PACKAGES)),
         gpu(gpus()),
         cuda_compiler(_last_line([nvcc, "--version"]) if nvcc else None),
+        nvrtc({name: _version(name) for name in NVRTC_PACKAGES}),
     ]
 
 
@@ -61,10 +67,19 @@ def gpu(names: tuple[str, ...]) -> Finding:
 
 
 def cuda_compiler(version_line: str | None) -> Finding:
-    """Name the CUDA compiler; `version_line` is None where there is none."""
+    """Name the CUDA toolkit's compiler; `version_line` is None where there is none."""
     if version_line is not None:
         return finding("GPU", "nvcc", "ok", f"nvcc: {version_line or 'version not told'}")
-    return finding("GPU", "nvcc", "note", "no CUDA toolkit (nvcc) on PATH", "only models for a GPU need it")
+    return finding("GPU", "nvcc", "note", "no CUDA toolkit (nvcc) on PATH: NVRTC compiles for a GPU too")
+
+
+def nvrtc(versions: dict[str, str | None]) -> Finding:
+    """Name NVRTC, which compiles for a GPU where there is no nvcc; it takes all of these packages."""
+    missing = [name for name, found in versions.items() if found is None]
+    if not missing:
+        return finding("GPU", "nvrtc", "ok", f"NVRTC {versions['nvidia-cuda-nvrtc']}")
+    advice = "only models for a GPU need nvcc or NVRTC: pip install 'modeldyno[cuda]'"
+    return finding("GPU", "nvrtc", "note", f"no NVRTC: {', '.join(missing)} not installed", advice)
 
 
 def _first_line(command: list[str]) -> str:

@@ -38,7 +38,7 @@ def bundle_command(artifact: Path, *, output: Path, packages: Path | None) -> No
 
     made = write_bundle(artifact, output, packages)
     for package in made.needs:
-        console.say(f"parts of this model run in ONNX Runtime: beside numpy, the machine needs {package}")
+        console.say(f"beside numpy, the machine needs {package}")
     click.echo(
         f"wrote {made.path}: {made.bytes / BYTES_PER_MIB:.1f} MiB; unpacked: artifact "
         f"{made.artifact_bytes / BYTES_PER_MIB:.1f} MiB, runtime {made.lib_bytes / BYTES_PER_MIB:.1f} MiB"

@@ -112,6 +112,8 @@ Outputs: {"; ".join(map(_words, manifest.outputs))}.
 
 def needed_packages(manifest: Manifest) -> tuple[str, ...]:
     """What must be installed beside numpy where the bundle runs, with the version that it was made with."""
+    if manifest.target.kind == "cuda":
+        return ("nvidia-cuda-runtime 13 (and NVIDIA's driver, 580 or newer)",)
     if not manifest.needs_onnxruntime:
         return ()
     return (f"onnxruntime (made with {manifest.toolchain.get('onnxruntime', 'an unknown version')})",)

@@ -73,7 +73,7 @@ class GpuCodeFile(Record):
 
     digest: str = Field(description="BLAKE2b-256 of kernels.bin")
     bytes: int
-    format: str = Field(description="fatbin (made by nvcc) or cubin (by NVRTC)")
+    format: str = Field(description="cubin (fatbin: of older versions)")
     compiler: str = Field(description="what made it, and its version")
 
 

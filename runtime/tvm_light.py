@@ -16,6 +16,7 @@ from dyno.errors import ArtifactError
 
 RUNTIME_LIBRARY = "libtvm_runtime.so"
 CUDA_LIBRARY = "libtvm_runtime_cuda.so"
+_CUDART = "libcudart.so.13"  # of CUDA 13, which TVM's runtime is linked to
 # Functions that compiled code calls by name, of sorting (TopK, NonMaxSuppression) and of random numbers.
 EXTRA_LIBRARY = "libtvm_runtime_extra.so"
 # A bundle has them beside this file: before any TVM that may be installed, whose version may be another.
@@ -48,13 +49,31 @@ def load_cuda() -> None:
         ArtifactError: it, or what it needs of CUDA, is missing.
     """
     load()
+    if not _loads(_CUDART):  # not where the loader looks: NVIDIA's package has it, if anything does
+        for library in _packaged_cudart():
+            ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
     try:
         ctypes.CDLL(str(runtime_library(CUDA_LIBRARY)), ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise ArtifactError(
-            f"TVM's runtime for NVIDIA GPUs can't be loaded: {error}. It needs the driver, and CUDA's "
-            "runtime library (CUDA toolkit, or the package nvidia-cuda-runtime, on LD_LIBRARY_PATH)"
+            f"TVM's runtime for NVIDIA GPUs can't be loaded: {error}. It needs NVIDIA's driver, "
+            f"580 or newer, and {_CUDART}: pip install 'nvidia-cuda-runtime>=13,<14', or that of the CUDA 13 "
+            "toolkit on LD_LIBRARY_PATH"
         ) from error
+
+
+def _loads(name: str) -> bool:
+    try:
+        ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
+    except OSError:
+        return False
+    return True
+
+
+def _packaged_cudart() -> list[Path]:
+    spec = importlib.util.find_spec("nvidia")
+    places = (spec.submodule_search_locations or []) if spec else []
+    return [path for place in places if (path := Path(place) / "cu13" / "lib" / _CUDART).is_file()]
 
 
 def runtime_library(name: str = RUNTIME_LIBRARY) -> Path:

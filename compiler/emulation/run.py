@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,21 +40,47 @@ def run_emulated(
     with tempfile.TemporaryDirectory(prefix="dyno-emulated-") as name:
         folder = Path(name)
         _lay_out(emulator, folder)
-        manifests = [read_manifest(artifact) for artifact, _ in runs]
-        for number, (manifest, (_, feeds)) in enumerate(zip(manifests, runs, strict=True)):
-            (folder / str(number)).mkdir()
-            for place, spec in enumerate(manifest.inputs):
-                np.save(folder / str(number) / f"{place}.npy", feeds[spec.name], allow_pickle=False)
-        artifacts = [str(artifact.absolute()) for artifact, _ in runs]
-        arguments = ("-B", "-S", str(folder / "guest.py"), str(folder), str(repeat), *artifacts)
-        _call(emulator.command(cpu, arguments, plugin), cpu, folder, emulator.site)
-        return [
-            {
-                spec.name: np.load(folder / str(number) / f"out{place}.npy", allow_pickle=False)
-                for place, spec in enumerate(manifest.outputs)
-            }
-            for number, manifest in enumerate(manifests)
-        ]
+        environment = {"PYTHONPATH": str(emulator.site), "PATH": "/usr/bin", "OPENBLAS_NUM_THREADS": "1"}
+
+        def command(arguments: Sequence[str]) -> list[str]:
+            return emulator.command(cpu, ("-B", "-S", *arguments), plugin)
+
+        return run_guest(folder, command, environment, runs, repeat=repeat, target=cpu)
+
+
+def run_guest(
+    folder: Path,
+    command: Callable[[Sequence[str]], list[str]],
+    environment: dict[str, str],
+    runs: Sequence[Run],
+    *,
+    repeat: int = 1,
+    target: str,
+) -> list[dict[str, Array]]:
+    """Run artifacts by guest.py in a process of its own, and give the outputs of each.
+
+    `command` gives the Python that takes these arguments; `folder` gets the script, inputs and outputs.
+
+    Raises:
+        ArtifactError: an artifact does not run there. CompileError: its code crashed.
+    """
+    shutil.copyfile(Path(__file__).with_name("guest.py"), folder / "guest.py")
+    manifests = [read_manifest(artifact) for artifact, _ in runs]
+    for number, (manifest, (_, feeds)) in enumerate(zip(manifests, runs, strict=True)):
+        (folder / str(number)).mkdir()
+        for place, spec in enumerate(manifest.inputs):
+            np.save(folder / str(number) / f"{place}.npy", feeds[spec.name], allow_pickle=False)
+    artifacts = [str(artifact.absolute()) for artifact, _ in runs]
+    _call(
+        command((str(folder / "guest.py"), str(folder), str(repeat), *artifacts)), target, folder, environment
+    )
+    return [
+        {
+            spec.name: np.load(folder / str(number) / f"out{place}.npy", allow_pickle=False)
+            for place, spec in enumerate(manifest.outputs)
+        }
+        for number, manifest in enumerate(manifests)
+    ]
 
 
 @dataclass(frozen=True)
@@ -76,16 +102,14 @@ class EmulatedSession:
 
 
 def _lay_out(emulator: Emulator, folder: Path) -> None:
-    """Lay out the guest's script, and beside it what a bundle for its architecture has in `lib`."""
+    """Lay out what a bundle for its architecture has in `lib`."""
     for place, content in library_files(emulator.site):
         path = folder / "lib" / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
-    shutil.copyfile(Path(__file__).with_name("guest.py"), folder / "guest.py")
 
 
-def _call(command: list[str], cpu: str, folder: Path, packages: Path) -> None:
-    environment = {"PYTHONPATH": str(packages), "PATH": "/usr/bin", "OPENBLAS_NUM_THREADS": "1"}
+def _call(command: list[str], target: str, folder: Path, environment: dict[str, str]) -> None:
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT_S
     )
@@ -101,5 +125,5 @@ def _call(command: list[str], cpu: str, folder: Path, packages: Path) -> None:
     raise CompileError(
         f"the artifact crashed under emulation ({how}): {said[-1] if said else 'it said nothing'}",
         stage="verify",
-        target=cpu,
+        target=target,
     )

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cuda
+from benchmarks.zoo import registry
 from benchmarks.zoo.registry import onnx_file
-from compiler.cuda import why_no_cuda
+from compiler.cuda_compilers import why_no_cuda
 from compiler.models import compile_model
 from compiler.options import Options
 from runtime.bundle import write_bundle
-from tests.compiler.models import mlp, saved
+from tests.compiler.models import add_net, mlp, saved
 
 
 def test_the_ratio_is_taken_round_by_round_against_the_faster_torch() -> None:
@@ -32,12 +33,46 @@ def test_without_torch_there_are_times_and_no_ratio() -> None:
 
 @pytest.mark.skipif(bool(why_no_cuda()), reason="no CUDA compiler is installed")
 def test_where_no_gpu_is_each_peer_says_so(tmp_path: Path) -> None:
-    compile_model(saved(tmp_path / "net.onnx", mlp()), tmp_path / "artifact", target="cuda-sm_80")
+    net = saved(tmp_path / "net.onnx", mlp())
+    compile_model(net, tmp_path / "artifact", target="cuda-sm_80", options=Options(verify=False))
     archive = write_bundle(tmp_path / "artifact", tmp_path / "app.tar.gz").path
     row = cuda.measured(archive, tmp_path / "work", "cuda", rounds=1, repeats=1)
     assert "was compiled for NVIDIA GPUs (sm_80)" in row["failure"]["bundle"]
     assert set(row["failure"]) == set(cuda.PEERS)
     assert (row["ms"], row["ratio"], row["max_rel"]) == ({}, None, None)
+
+
+def test_without_a_gpu_it_says_what_it_would_do_and_that_nothing_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cuda, "compute_capability", lambda: None)
+    (tmp_path / "app.tar.gz").touch()
+    with pytest.raises(SystemExit) as ended:
+        cuda.main([str(tmp_path / "app.tar.gz"), "--json", str(tmp_path / "cuda.json")])
+    assert ended.value.code == cuda.NO_GPU
+    told = "".join(capsys.readouterr())
+    assert "app.tar.gz: would run bundle, torch-eager, torch-compile, 15 rounds of 30 each" in told
+    assert "no NVIDIA GPU here: nothing measured" in told
+    document = json.loads((tmp_path / "cuda.json").read_text())
+    assert document["models"] == []
+    assert "nothing measured" in document["not_measured"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["app.tar.gz", "--build", "resnet18"], ["nowhere.tar.gz"]])
+def test_a_wrong_command_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cuda.main(arguments)
+    assert ended.value.code == 2
+
+
+@pytest.mark.skipif(bool(why_no_cuda()), reason="no CUDA compiler is installed")
+def test_bundles_are_built_where_no_gpu_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(registry, "onnx_file", lambda *_: saved(tmp_path / "net.onnx", add_net()))
+    cuda.main(["--build", "resnet18", "--target", "cuda-sm_75", "--folder", str(tmp_path / "made")])
+    assert (tmp_path / "made" / "resnet18.cuda-sm_75.tar.gz").is_file()
+    assert "(emulated: the CUDA C on this processor)" in "".join(capsys.readouterr())
 
 
 @pytest.mark.slow

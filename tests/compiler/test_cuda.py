@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -10,11 +10,16 @@ import numpy as np
 import onnx
 import pytest
 
-from compiler import cuda
+from compiler import cuda, cuda_compilers
+from compiler.cubin import read_cubin
+from compiler.cuda_compilers import compile_cuda, missing_for_nvrtc, why_no_cuda
+from compiler.frontends.onnx_file import read_onnx
 from compiler.models import compile_model
+from compiler.options import Options
+from compiler.pipeline import run_stages
 from compiler.reach import runs_where, why_not_built
 from compiler.targets import TARGETS
-from dyno.errors import ArtifactError, ConfigError
+from dyno.errors import ArtifactError, CompileError, ConfigError
 from dyno.host import host_facts
 from runtime import gpu, tvm_light
 from runtime.bundle import write_bundle
@@ -25,48 +30,82 @@ from runtime.session import Session
 from tests.compiler.models import add_net, constant, mlp, model, node, saved, tensor
 
 GPUS = [name for name, target in TARGETS.items() if target.kind == "cuda"]
-needs_compiler = pytest.mark.skipif(bool(cuda.why_no_cuda()), reason="no CUDA compiler is installed")
+needs_compiler = pytest.mark.skipif(bool(why_no_cuda()), reason="no CUDA compiler is installed")
 HERE = host_facts()
 
 
 @pytest.fixture(scope="module")
 def ampere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gpu")
-    compile_model(saved(folder / "net.onnx", mlp()), folder / "artifact", target="cuda-sm_80")
+    net = saved(folder / "net.onnx", mlp())
+    compile_model(net, folder / "artifact", target="cuda-sm_80", options=Options(verify=False))
     return folder / "artifact"
 
 
-def cubin_architectures(code: bytes) -> set[int]:
-    """Numbers of the architectures in a fatbin or cubin: bits 8 to 15 of the flags of NVIDIA's ELF files."""
-    found = set()
-    start = code.find(b"\x7fELF")
-    while start >= 0:
-        machine = struct.unpack_from("<H", code, start + 18)[0]
-        assert machine == 190  # EM_CUDA
-        found.add(struct.unpack_from("<I", code, start + 48)[0] >> 8 & 0xFF)
-        start = code.find(b"\x7fELF", start + 1)
-    return found
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """CUDA C of a model with a matrix product and a softmax."""
+    folder = tmp_path_factory.mktemp("source")
+    source = read_onnx(saved(folder / "net.onnx", mlp()), {})
+    target = TARGETS["cuda-sm_75"]
+    return cuda.cuda_source(run_stages(source, target).executable, target)
 
 
 @needs_compiler
 @pytest.mark.parametrize("name", GPUS)
 def test_every_gpu_preset_compiles_to_machine_code_of_its_architecture(name: str, tmp_path: Path) -> None:
-    manifest = compile_model(saved(tmp_path / "net.onnx", add_net()), tmp_path / "artifact", target=name)
+    net = saved(tmp_path / "net.onnx", add_net())
+    manifest = compile_model(net, tmp_path / "artifact", target=name, options=Options(verify=False))
     assert (manifest.target.kind, f"cuda-{manifest.target.cpu}") == ("cuda", name)
     assert manifest.gpu_code is not None
     code = (tmp_path / "artifact" / GPU_CODE_NAME).read_bytes()
     assert manifest.gpu_code.bytes == len(code)
-    assert cubin_architectures(code) == {int(name.removeprefix("cuda-sm_"))}
-    assert manifest.parity is None
-    assert "GPU" in manifest.parity_skipped
+    assert f"cuda-sm_{read_cubin(code).architecture}" == name
 
 
-def test_without_a_compiler_the_error_says_what_is_missing(
+@pytest.mark.parametrize("compiler", ["nvcc", "nvrtc"])
+def test_both_compilers_make_all_kernels_for_every_preset(kernels: str, compiler: str) -> None:
+    if compiler == "nvcc" and not shutil.which("nvcc"):
+        pytest.skip("nvcc is not on the PATH")
+    if compiler == "nvrtc" and missing_for_nvrtc():
+        pytest.skip(f"not installed: {', '.join(missing_for_nvrtc())} (the extra cuda)")
+    names = cuda.kernel_names(kernels)
+    assert {"matmul1_kernel", "softmax_kernel"} <= names
+    for name in GPUS:
+        found = read_cubin(compile_cuda(kernels, TARGETS[name].cpu, compiler))
+        assert f"cuda-sm_{found.architecture}" == name
+        assert found.kernels == names
+        assert not found.missing
+
+
+@needs_compiler
+def test_a_kernel_that_calls_what_is_not_there_is_refused() -> None:
+    source = """extern "C" __device__ float nowhere(float);
+extern "C" __global__ void __launch_bounds__(32) one_kernel(float* x) { x[0] = nowhere(x[1]); }"""
+    with pytest.raises(CompileError, match=r"lacks.*nowhere|[Uu]n(resolved|defined).*nowhere"):
+        cuda.compile_kernels(source, TARGETS["cuda-sm_90"])
+
+
+@needs_compiler
+def test_what_nvidias_compiler_says_is_told() -> None:
+    source = 'extern "C" __global__ void one_kernel(float* x) { x[0] = sorry; }'
+    with pytest.raises(CompileError, match=r"failed for sm_75: .*sorry"):
+        cuda.compile_kernels(source, TARGETS["cuda-sm_75"])
+
+
+@pytest.mark.parametrize("code", [b"", b"\x7fELF\x02\x01\x01", bytes(100)])
+def test_what_is_no_cubin_is_said_to_be_none(code: bytes) -> None:
+    with pytest.raises(ValueError, match="cubin"):
+        read_cubin(code)
+
+
+def test_without_a_compiler_the_error_says_what_is_missing_and_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda, "cuda_compiler", lambda: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(cuda_compilers, "missing_for_nvrtc", lambda: ["cuda-bindings", "nvidia-cuda-crt"])
     net = saved(tmp_path / "net.onnx", add_net())
-    with pytest.raises(ConfigError, match=r"nvcc \(CUDA toolkit\) is not on the PATH, and .*cuda-bindings"):
+    with pytest.raises(ConfigError, match=r"nvcc .* not on the PATH.*no nvidia-cuda-crt; pip install .*cuda"):
         compile_model(net, tmp_path / "artifact", target="ml_p4d")
     assert not (tmp_path / "artifact").exists()
     assert "no CUDA compiler" in why_not_built(TARGETS["cuda-sm_80"])
@@ -74,8 +113,13 @@ def test_without_a_compiler_the_error_says_what_is_missing(
 
 def test_a_gpu_target_is_never_said_to_run_here_by_itself() -> None:
     facts = HERE.model_copy(update={"gpus": ("NVIDIA A10G",)})
-    assert runs_where(TARGETS["cuda-sm_86"], facts).runs == "no"
+    assert runs_where(TARGETS["cuda-sm_86"], facts).runs == "emulated"
     assert "NVIDIA A10G" in runs_where(TARGETS["cuda-sm_86"], facts).reason
+
+
+def test_kernels_are_not_emulated_on_a_processor_of_another_kind() -> None:
+    facts = HERE.model_copy(update={"architecture": "aarch64"})
+    assert runs_where(TARGETS["cuda-sm_86"], facts).runs == "no"
 
 
 @needs_compiler

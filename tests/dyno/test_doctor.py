@@ -165,6 +165,14 @@ def test_a_required_package_is_missing_and_an_optional_one_is_a_note() -> None:
 def test_no_gpu_and_no_cuda_are_notes_not_missing() -> None:
     assert software_checks.gpu(()).status == "note"
     assert software_checks.cuda_compiler(None).status == "note"
+
+
+def test_nvrtc_takes_all_of_its_packages() -> None:
+    versions: dict[str, str | None] = dict.fromkeys(software_checks.NVRTC_PACKAGES, "13.0.88")
+    assert software_checks.nvrtc(versions).text == "NVRTC 13.0.88"
+    lacking = software_checks.nvrtc(versions | {"nvidia-cuda-crt": None})
+    assert (lacking.status, lacking.text) == ("note", "no NVRTC: nvidia-cuda-crt not installed")
+    assert "pip install 'modeldyno[cuda]'" in lacking.advice
     assert software_checks.gpu(("NVIDIA L4", "NVIDIA L4")).text == "NVIDIA L4, NVIDIA L4"
 
 
