@@ -21,7 +21,7 @@ from dyno.records import TensorSpec
 from serving.answer import Answer, Headers, header
 from serving.npy import check_names, check_shape, read_raw, shown, view, wanted
 from serving.protocol import RAW, check_finite, from_lists
-from serving.tensor_json import Numbers, digits, read_json, write_json
+from serving.tensor_json import Numbers, read_json, write_json
 
 VERSION = "1"
 HEADER_LENGTH = b"inference-header-content-length"
@@ -62,7 +62,7 @@ class InferCall:
                 tail.append(array.data)
             else:
                 check_finite(array, spec, "binary_data")
-                entry["data"] = digits(array.ravel())
+                entry["data"] = array.ravel()
             entries.append(entry)
         named = {} if self.request_id is None else {"id": self.request_id}
         head = write_json({"model_name": self.model, "model_version": VERSION, **named, "outputs": entries})

@@ -25,7 +25,7 @@ from dyno.errors import RequestError
 from dyno.records import TensorSpec
 from serving.answer import JSON, Answer, Headers, header
 from serving.npy import check_names, check_shape, read_npy, read_npz, read_raw, shown, wanted
-from serving.tensor_json import Numbers, digits, read_json, write_json
+from serving.tensor_json import Numbers, read_json, write_json
 
 NPY = "application/x-npy"
 NPZ = "application/x-npz"
@@ -218,7 +218,7 @@ def _numbers(flat: list[Any], spec: TensorSpec) -> np.ndarray:
 def _write_json(outputs: dict[str, np.ndarray], specs: Sequence[TensorSpec]) -> bytes:
     for spec in specs:
         check_finite(outputs[spec.name], spec, f"Accept: {NPY} or {NPZ}")
-    return write_json({"outputs": {spec.name: digits(outputs[spec.name]) for spec in specs}})
+    return write_json({"outputs": {spec.name: np.asarray(outputs[spec.name], order="C") for spec in specs}})
 
 
 def _write_npz(outputs: dict[str, np.ndarray], specs: Sequence[TensorSpec]) -> bytes:

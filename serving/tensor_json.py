@@ -36,9 +36,9 @@ _BUFFERS: dict[str, tuple[Literal["d", "i", "u"], type]] = {
     "i": ("i", np.int64),
     "u": ("u", np.uint64),
 }
-# Of all float32 values the one, with either sign, whose shortest digits, 7.038531e-26, round to its neighbour
-# when they are read as a double first: bits here, since Python reads them so too.
-_MISREAD = np.uint32(0x15AE43FD).view(np.float32)
+# The shortest digits of the one float32 that they are not enough for: read as a double first, they round to
+# its neighbour. (All others were tried.)
+_MISREAD = b"7.038531e-26"
 
 
 class _OtherRoadError(Exception):
@@ -99,20 +99,12 @@ def read_json(text: bytes, what: str, use: Callable[[Any], T]) -> T:
 
 
 def write_json(document: Any) -> bytes:
-    """Write a document, the tensors in it prepared by `digits`."""
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def digits(array: np.ndarray) -> Any:
-    """Prepare a finite tensor for `write_json`.
+    """Write a document that may hold arrays, of finite numbers only.
 
     The digits are the fewest that read back as the same number, as its own type or by way of a double.
     """
-    if array.ndim == 0:
-        return array.item()
-    if array.dtype == np.float32 and (np.abs(array) == _MISREAD).any():
-        array = array.astype(np.float64)
-    return np.asarray(array, order="C")
+    text = orjson.dumps(document, _as_lists, orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(document, _as_lists) if _MISREAD in text else text
 
 
 def _read_cut(text: bytes, use: Callable[[Any], T]) -> T:
@@ -197,3 +189,8 @@ def _narrowed(flat: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if not fits:
         raise _OtherRoadError
     return array
+
+
+def _as_lists(array: np.ndarray) -> Any:
+    """Stand in for an array that orjson refuses: one without dimensions, or not in row-major order."""
+    return array.tolist()
