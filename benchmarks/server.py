@@ -109,7 +109,7 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Measure one case; peers that can't be go to `missing`."""
     model = build(folder / "model.onnx", case)
-    rows = np.full((1, case.width), 0.5, np.float32)
+    rows = case.rows()
     raw = script(folder, "raw", RAW, rows.tobytes())
     measured = Measured(effort)
     with ExitStack() as stack:

@@ -50,7 +50,7 @@ def goals(figures: Figures, peers: tuple[str, ...]) -> list[Goal]:
                 _over_peers(figures, case, peers, count),
                 at_least=3.0,
             )
-            for case in ("tiny", "600 KB")
+            for case in ("tiny", "600 KB", "digits")
             for count in _CONNECTIONS
         ),
         *(

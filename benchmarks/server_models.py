@@ -24,9 +24,22 @@ class Case:
     """float32 numbers a row."""
     peers: bool
     """Whether the peers are measured with it too."""
+    digits: bool = False
+    """Whether its numbers have as many digits as a float32 takes in JSON, some 17; else each is 0.5."""
+
+    def rows(self) -> np.ndarray:
+        """Make one row."""
+        if self.digits:
+            return np.random.default_rng(0).normal(size=(1, self.width)).astype(np.float32)
+        return np.full((1, self.width), 0.5, np.float32)
 
 
-CASES = (Case("tiny", 4, True), Case("small", _SMALL[0], False), Case("600 KB", 150_000, True))
+CASES = (
+    Case("tiny", 4, True),
+    Case("small", _SMALL[0], False),
+    Case("600 KB", 150_000, True),  # 0.75 MB as JSON
+    Case("digits", 150_000, True, digits=True),  # the same as 3 MB of JSON
+)
 
 
 def build(path: Path, case: Case) -> Path:

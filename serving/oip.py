@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic_core import from_json, to_json
 
 from dyno.errors import RequestError
 from dyno.records import TensorSpec
 from serving.answer import Answer, Headers, header
 from serving.npy import check_names, check_shape, read_raw, shown, view, wanted
 from serving.protocol import RAW, check_finite, from_lists
+from serving.tensor_json import Numbers, read_json, write_json
 
 VERSION = "1"
 HEADER_LENGTH = b"inference-header-content-length"
@@ -62,10 +62,10 @@ class InferCall:
                 tail.append(array.data)
             else:
                 check_finite(array, spec, "binary_data")
-                entry["data"] = array.ravel().tolist()
+                entry["data"] = array.ravel()
             entries.append(entry)
         named = {} if self.request_id is None else {"id": self.request_id}
-        head = to_json({"model_name": self.model, "model_version": VERSION, **named, "outputs": entries})
+        head = write_json({"model_name": self.model, "model_version": VERSION, **named, "outputs": entries})
         if not tail:
             return Answer(200, head)
         return Answer(200, b"".join((head, *tail)), RAW, ((HEADER_LENGTH, str(len(head)).encode()),))
@@ -82,15 +82,20 @@ def read_infer(
     length = _header_length(headers, len(body))
     if length == 0:
         return _raw_only(body, inputs, outputs, model)
-    document = _document(body[:length])
-    parameters = _parameters(document, "the request")
-    return InferCall(
-        _feeds(_list(document, "inputs"), body, length, inputs),
-        _wanted_outputs(document, parameters, outputs),
-        model,
-        _request_id(document),
-        _timeout_s(parameters),
-    )
+
+    def call(document: object) -> InferCall:
+        if not isinstance(document, dict):
+            raise RequestError(f'expected a JSON object with "inputs", found {type(document).__name__}')
+        parameters = _parameters(document, "the request")
+        return InferCall(
+            _feeds(_list(document, "inputs"), body, length, inputs),
+            _wanted_outputs(document, parameters, outputs),
+            model,
+            _request_id(document),
+            _timeout_s(parameters),
+        )
+
+    return read_json(body[:length], "the request", call)
 
 
 def datatype(dtype: str) -> str:
@@ -133,16 +138,6 @@ def _raw_only(
         )
     feeds = {inputs[0].name: read_raw(body, inputs[0])}
     return InferCall(feeds, tuple((spec, True) for spec in outputs), model)
-
-
-def _document(text: bytes) -> dict[str, Any]:
-    try:
-        document = from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise RequestError(f"the request is no valid JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise RequestError(f'expected a JSON object with "inputs", found {type(document).__name__}')
-    return document
 
 
 def _list(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
@@ -226,9 +221,12 @@ def _shape(entry: dict[str, Any], spec: TensorSpec) -> list[int]:
 def _from_json(entry: dict[str, Any], shape: list[int], spec: TensorSpec) -> np.ndarray:
     """Read `data`, which may be nested as the shape is or flat in row-major order."""
     data = entry.get("data")
-    if not isinstance(data, list):
+    if isinstance(data, Numbers):
+        flat = not data.nested
+    elif isinstance(data, list):
+        flat = not (data and isinstance(data[0], list))
+    else:
         raise RequestError(f"input {spec.name!r} has neither 'data', a list, nor a binary_data_size")
-    flat = not (data and isinstance(data[0], list))
     sizes = (math.prod(shape),) if flat else tuple(shape)
     exact = TensorSpec(name=spec.name, dtype=spec.dtype, shape=sizes)
     return from_lists(data, exact).reshape(shape)
