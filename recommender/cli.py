@@ -12,6 +12,7 @@ import click
 
 from dyno.console import say
 from dyno.errors import ServerError
+from dyno.shape_flag import split_shapes
 
 if TYPE_CHECKING:
     from recommender.job import Job
@@ -36,10 +37,27 @@ EXIT_INTERRUPTED = 130
     required=True,
     help="Run folder; one of an interrupted run is gone on with.",
 )
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1..32,3,224,224",
+    help="Shape of an input that the model leaves open, as `dyno compile` takes it; goes before the job's.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be measured, how long, and what not and why; run nothing."
+)
 @click.option("--retry-failed", is_flag=True, help="Measure again what failed earlier in this run folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print recommendation.json instead of tables.")
 def recommend_command(
-    model: Path, job_file: Path | None, run_dir: Path, retry_failed: bool, as_json: bool
+    *,
+    model: Path,
+    job_file: Path | None,
+    run_dir: Path,
+    shapes: tuple[str, ...],
+    dry_run: bool,
+    retry_failed: bool,
+    as_json: bool,
 ) -> int:
     """Measure a model's candidate configurations and rank them.
 
@@ -48,13 +66,19 @@ def recommend_command(
     loaded, and recorded. Those that meet the limits are ranked by cost per million requests. A run that was
     interrupted goes on when the same command is given again.
 
+    The job file says what is compared, how each is loaded or searched for its highest rate, what it must
+    meet, and how the model is compiled: docs/job.md has every field.
+
     Exit code 1: no candidate meets the limits.
     """
     from recommender.progress import shown_progress
-    from recommender.run import recommend
-    from recommender.summary import print_summary
+    from recommender.run import plan_run, recommend
+    from recommender.summary import print_plan, print_summary
 
-    job = _job(job_file)
+    job = _job(job_file, shapes)
+    if dry_run:
+        print_plan(plan_run(model, job, run_dir, retry_failed=retry_failed), as_json=as_json)
+        return 0
     with _interruptible(run_dir), shown_progress() as on_event:
         found = recommend(model, job, run_dir, on_event=on_event, retry_failed=retry_failed)
     if as_json:
@@ -66,10 +90,11 @@ def recommend_command(
     return 0 if found.ranking else EXIT_NONE_MEETS_LIMITS
 
 
-def _job(path: Path | None) -> Job:
-    from recommender.job import Job, load_job
+def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:
+    from recommender.job import Job, load_job, with_shapes
 
-    return load_job(path) if path is not None else Job()
+    job = load_job(path) if path is not None else Job()
+    return with_shapes(job, split_shapes(shapes)) if shapes else job
 
 
 @contextmanager

@@ -98,24 +98,24 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ),
         ("candidates:\n  threads: [true]\n", ":2: candidates.threads.0: "),
         ("load:\n  users: ['2']\n", ":2: load.users.0: should be a valid integer, found '2'"),
-        ("load:\n  users: [1]\n  rate_rps: [1]\n", ":1: load: users (closed loop) and rate_rps"),
+        ("load:\n  users: [1]\n  rate_rps: [1]\n", ":3: load.rate_rps: users (closed loop) and rate_rps"),
         (
             "load:\n  users: [1]\n  stairs: {steps: 2, users_per_step: 1, step_s: 9}\n",
-            ":1: load: users and stairs exclude each other: give one",
+            ":3: load.stairs: users and stairs exclude each other: give one",
         ),
         (
             "load:\n  stairs: {steps: 2, users_per_step: 1, step_s: 9}\n  duration_s: 5\n",
-            ":1: load: stairs say how long they last: leave out duration_s",
+            ":3: load.duration_s: stairs say how long they last: leave out duration_s",
         ),
-        ("load:\n  stop_when: [p99<5ms]\n", ":1: load: stop rule 'p99<5ms': expected p99>50ms"),
-        ("load:\n  stop_when: [flat]\n", ":1: load: flat: flat needs a number of users that grows"),
+        ("load:\n  stop_when: [p99<5ms]\n", ":2: load.stop_when: stop rule 'p99<5ms': expected p99>50ms"),
+        ("load:\n  stop_when: [flat]\n", ":2: load.stop_when: flat: flat needs a number of users that grows"),
         (
             "load:\n  phases:\n    - {initial_users: 0, duration_s: 9}\n",
             ":3: load.phases.0.initial_users: should be greater than or equal to 1, found 0",
         ),
         ("load: 3\n", ":1: load: should be keys and values, found 3"),
         ("load:\n  duration_s: .inf\n", ":2: load.duration_s: "),
-        ("compile:\n  shapes:\n    x: [1, 0]\n", ":3: compile.shapes.x.1: should be greater than 0, found 0"),
+        ("compile:\n  shapes:\n    x: [1, 0]\n", ":3: compile.shapes.x.1: '0': sizes are positive"),
         (
             "candidates:\n  backends:\n    - tvm\n",
             ":3: candidates.backends.0: should be 'onnxruntime' or 'compiled', found 'tvm'",
@@ -126,7 +126,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("seed: &a 1\nb: *a\n", ":2: aliases (*name) are not supported"),
         ("2024-01-01: 3\n", ": no valid YAML"),
         ("a: " + "[" * 2000 + "]" * 2000, ":1: nested too deeply"),
-        ("catalog: none.csv\n", ": catalog: there is no file "),
+        ("catalog: none.csv\n", ":1: catalog: there is no file "),
     ],
 )
 def test_a_wrong_value_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
