@@ -170,12 +170,22 @@ class Trial(Record):
 class Limits(Record):
     """What a configuration must meet; None is no limit."""
 
-    p50_ms: float | None = Field(default=None, gt=0)
-    p95_ms: float | None = Field(default=None, gt=0)
-    p99_ms: float | None = Field(default=None, gt=0)
-    error_rate: float | None = Field(default=0.01, ge=0, le=1)
-    throughput_rps: float | None = Field(default=None, gt=0, description="the least that is enough")
-    usd_per_hour: float | None = Field(default=None, gt=0)
+    p50_ms: float | None = Field(default=None, gt=0, description="the highest median latency")
+    p95_ms: float | None = Field(
+        default=None, gt=0, description="the highest 95th percentile of latency; needs 72 samples"
+    )
+    p99_ms: float | None = Field(
+        default=None, gt=0, description="the highest 99th percentile of latency; needs 368 samples"
+    )
+    error_rate: float | None = Field(
+        default=0.01, ge=0, le=1, description="the highest share of requests that fail"
+    )
+    throughput_rps: float | None = Field(
+        default=None, gt=0, description="the least requests a second that are enough"
+    )
+    usd_per_hour: float | None = Field(
+        default=None, gt=0, description="the highest price of the instance type"
+    )
 
 
 class Row(Record):

@@ -52,7 +52,9 @@ def test_the_bar_counts_ended_trials_in_full_and_the_running_one_by_the_clock() 
 def test_the_plan_says_what_is_measured_kept_and_refused() -> None:
     screen = Recorded()
     kept = failed_trial(ONE, "emulated", "a reason")
-    Display(screen).show(RunPlanned((kept,), ((ONE, "no such cores"),), (TWO,), LOAD, 65.0, ("A note.",), 300.0))
+    Display(screen).show(
+        RunPlanned((kept,), ((ONE, "no such cores"),), (TWO,), LOAD, 65.0, ("A note.",), 300.0)
+    )
     assert screen.lines == [
         "to measure: 1 (threads x workers): test.two onnxruntime 1x1",
         "load: 1, 2, 4 users (closed loop), each 2 s warm-up + 10 s, up to 60 s for 368 samples",
