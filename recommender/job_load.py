@@ -43,10 +43,8 @@ class FindRate(Record):
 
 
 def _paths(value: Any) -> Any:
-    """Take one path as a mix of one. Strict validation asks for paths as keys."""
-    if isinstance(value, str | Path):
-        return {Path(value): 1.0}
-    return {Path(path): weight for path, weight in value.items()} if isinstance(value, dict) else value
+    """Take one path as a mix of one."""
+    return {value: 1.0} if isinstance(value, str | Path) else value
 
 
 class Load(Record):

@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from dyno.files import write_text
 from dyno.records import Limits, Phase, Record, Stairs
 from recommender.job import CandidateSpace, Compile, FindRate, Job, Load, Server
+
+if typing.TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 BEGIN, END = "<!-- from here on made by recommender.reference -->", "<!-- to here -->"
 SECTIONS: tuple[tuple[str, type[Record]], ...] = (

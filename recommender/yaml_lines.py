@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -168,11 +168,20 @@ def _wording(kind: type[Record], error: ErrorDetails) -> str:
 
 
 def _known_keys(kind: type[Record], loc: Loc) -> tuple[str, ...]:
-    """Names of the fields of the section at `loc`."""
+    """Names of the fields of the section at `loc`, which may lie in a list."""
     section: type[BaseModel] = kind
     for part in loc:
-        found = section.model_fields[str(part)].annotation
-        if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        if isinstance(part, int):
+            continue
+        found = _section_of(section.model_fields[part].annotation)
+        if found is None:
             return ()
         section = found
     return tuple(section.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Find the record in a type: itself, or that in `Record | None` or `tuple[Record, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _section_of(arg))), None)
