@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dyno.records import LoadResult, LoadSpec, PayloadKind
+from dyno.records import LoadResult, LoadSpec, PayloadKind, ServerSettings
 from dyno.units import BYTES_PER_MIB
 from reports import words
 from reports.digits import EN_DASH, Shown, count, percentile, share
@@ -45,6 +45,7 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("request", _once(_body(point) for point in points)),
         ("time-out", _once(f"{point.spec.timeout_s:g} s" for point in points)),
         ("ended early by", ", ".join(rules)),
+        ("server's queue", _once(_queue(trial.candidate.settings) for trial in run.trials.values())),
     )
     return tuple((name, text) for name, text in named if text)
 
@@ -57,6 +58,13 @@ def kinds(run: Run) -> tuple[KindLine, ...]:
         if (level := run.level(row)) is not None
         for kind in level.payload_kinds
     )
+
+
+def _queue(found: ServerSettings) -> str:
+    late = (
+        "" if found.timeout_ms is None else f"; one that has not begun after {found.timeout_ms:g} ms gets 504"
+    )
+    return f"{count(found.max_waiting, 'request')} in each process, one more gets 503{late}"
 
 
 def _once(texts: Iterable[str]) -> str:

@@ -69,3 +69,17 @@ def test_a_refused_trial_has_no_number() -> None:
     screen = Recorded()
     Display(screen).show(TrialEnded(failed_trial(ONE, "emulated", "no such cores")))
     assert screen.lines == ["test.one onnxruntime 1x1: failed: no such cores"]
+
+
+def test_each_trial_that_ends_says_how_long_the_others_take_by_those_that_ended() -> None:
+    screen = Recorded()
+    display = Display(screen)
+    display.show(RunPlanned((), (), (ONE, TWO), LOAD, 80.0, (), 300.0))
+    for planned_trial, seconds in ((ONE, 90.0), (TWO, 30.0)):
+        display.show(TrialStarted(planned_trial))
+        ended = failed_trial(planned_trial, "emulated", "a reason").model_copy(update={"seconds": seconds})
+        display.show(TrialEnded(ended))
+    assert screen.lines[-2:] == [
+        "[1/2] test.one onnxruntime 1x1: failed: a reason; about 1m30s left",
+        "[2/2] test.two onnxruntime 1x1: failed: a reason",
+    ]

@@ -145,6 +145,8 @@ def test_each_kind_of_a_mix_has_its_own_latencies() -> None:
         ("<large>", "25 %", "10 bytes \u2013 4 KiB"),
     ]
     assert dict(facts(found))["request"].startswith("2 kinds, 4 bodies of 2 KiB on average")
+    queue = dict(facts(found))["server's queue"]
+    assert queue == "256 requests in each process, one more gets 503"
     html = render(found)
     assert "&lt;large&gt;" in html
     assert "<large>" not in html
