@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dyno.console import say
-from dyno.errors import ServerError
+from dyno.errors import ConfigError, ModelError, ServerError
 from dyno.shape_flag import split_shapes
 
 if TYPE_CHECKING:
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_INTERRUPTED = 130
+FIELDS = {
+    "load.shape: ": "load.shape",
+    "compile.target ": "compile.target",
+    "unknown target ": "compile.target",
+    "--shape ": "shape",
+    "unknown instance type ": "candidates.instance_types",
+}
+"""Words of an error, and the field of a job file that it is about."""
 
 
 @click.command("recommend", short_help="Measure a model's candidate configurations and rank them.")
@@ -77,9 +85,11 @@ def recommend_command(
 
     job = _job(job_file, shapes)
     if dry_run:
-        print_plan(plan_run(model, job, run_dir, retry_failed=retry_failed), as_json=as_json)
+        with _naming_lines(job_file):
+            planned = plan_run(model, job, run_dir, retry_failed=retry_failed)
+        print_plan(planned, as_json=as_json)
         return 0
-    with _interruptible(run_dir), shown_progress() as on_event:
+    with _interruptible(run_dir), shown_progress() as on_event, _naming_lines(job_file):
         found = recommend(model, job, run_dir, on_event=on_event, retry_failed=retry_failed)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
@@ -95,6 +105,21 @@ def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:
 
     job = load_job(path) if path is not None else Job()
     return with_shapes(job, split_shapes(shapes)) if shapes else job
+
+
+@contextmanager
+def _naming_lines(job_file: Path | None) -> Iterator[None]:
+    """What only the model or the catalogue shows to be wrong gets the line of its field, if it is there."""
+    from recommender.yaml_lines import line_of
+
+    try:
+        yield
+    except (ConfigError, ModelError) as error:
+        field = next((field for mark, field in FIELDS.items() if mark in str(error)), None)
+        line = line_of(job_file, field) if job_file is not None and field is not None else None
+        if line is None:
+            raise
+        raise type(error)(f"{job_file}:{line}: {field}: {error}") from error
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from dyno.files import mapped_output_errors
 from dyno.host import host_facts
 from dyno.records import Candidate, InstanceType, Record, Trial, read_record, write_record
 from loadgen.mlperf import SERVER
-from recommender.job import Job
+from recommender.job import Job, Server
 from recommender.job_fields import shape_text
 from recommender.rate_search import search_limits
 
@@ -54,7 +54,7 @@ class RunFile(Record):
             "payload or trace": self.sent_digest,
             "shape": {name: shape_text(shape) for name, shape in job.shapes.items()},
             "compile": job.compile.model_copy(update={"shapes": {}}),
-            "server": job.server.model_copy(update={"startup_timeout_s": 1.0}),
+            "server": job.server.model_copy(update={"startup_timeout_s": Server().startup_timeout_s}),
             "seed": job.seed,
         }
         # These loads are made for their limits; any other can be judged anew by others.

@@ -329,3 +329,27 @@ def test_a_wrong_shape_flag_is_told_as_the_compile_command_tells_it(
     write_job(tmp_path)
     assert ran(monkeypatch, *command(tmp_path, "--dry-run", "--shape", shape)) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"shape": {"z": [1]}}, "job.yaml:14: shape: --shape z: the model has no such input"),
+        (
+            {"compile": {"target": "znver"}, "candidates": {}},
+            "job.yaml:3: compile.target: unknown target 'znver'",
+        ),
+        ({"candidates": {"instance_types": ["c7a.medum"]}}, "job.yaml:2: candidates.instance_types: unknown"),
+    ],
+)
+def test_what_only_the_model_shows_to_be_wrong_is_told_with_its_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, object],
+    said: str,
+) -> None:
+    write_model(tmp_path / "m.onnx", open_size="shape" in changed)
+    write_job(tmp_path, **changed)
+    assert ran(monkeypatch, *command(tmp_path, "--dry-run")) == 2
+    assert said in capsys.readouterr().err
