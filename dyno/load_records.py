@@ -296,3 +296,27 @@ class LoadResult(Record):
             if entry.percentile == percentile:
                 return entry.ms
         raise KeyError(percentile)
+
+
+class RateStep(Record):
+    """One load test of a search for the highest rate."""
+
+    rate_rps: float
+    met: bool
+    certain: bool = Field(description="the 95 % intervals of the limited percentiles agree")
+    reasons: tuple[str, ...] = Field(description="why it did not meet the limits")
+    figures: dict[str, float | None] = Field(description="each limited number as measured")
+    throughput_rps: float
+    samples: int
+
+
+class RateSearch(Record):
+    """The highest rate that meets the limits: between `met_rps` and `failed_rps`."""
+
+    schema_version: Literal[1] = 1
+    url: str
+    limits: dict[str, float]
+    met_rps: float | None = Field(description="highest rate that met the limits; None: none did")
+    failed_rps: float | None = Field(description="lowest rate above it that did not; None: none was found")
+    began: str = Field(default="", description="why it began at the rate of the first step, in words")
+    steps: tuple[RateStep, ...]

@@ -27,6 +27,8 @@ from dyno.load_records import (
     PayloadKind,
     Percentile,
     Phase,
+    RateSearch,
+    RateStep,
     ResourceUsage,
     Scenario,
     Spread,
@@ -41,6 +43,7 @@ __all__ = [
     "PERCENTILES",
     "Candidate",
     "CompileSummary",
+    "CompiledShape",
     "ErrorGroup",
     "Estimate",
     "Fidelity",
@@ -57,6 +60,8 @@ __all__ = [
     "Phase",
     "Port",
     "R",
+    "RateSearch",
+    "RateStep",
     "Recommendation",
     "Record",
     "ResourceUsage",
@@ -102,7 +107,25 @@ class ServerSettings(Record):
     """How the model server of a candidate is run."""
 
     threads: int = Field(gt=0, description="threads inside one inference")
-    workers: int = Field(default=1, gt=0, description="inferences that may run side by side")
+    workers: int = Field(default=1, gt=0, description="inferences that may run side by side in a process")
+    processes: int = Field(default=1, gt=0, description="server processes behind the port")
+    max_batch: int = Field(default=1, gt=0, description="rows that waiting requests may be joined to")
+    batch_delay_ms: float = Field(
+        default=0.0, ge=0, description="how long a request may wait for others to join"
+    )
+    max_waiting: int = Field(
+        default=256, ge=0, description="requests that may wait in each process; one more is answered 503"
+    )
+    timeout_ms: float | None = Field(
+        default=None, gt=0, description="a request that has not begun by then is answered 504; None: never"
+    )
+
+    @property
+    def key(self) -> str:
+        """What differs between the candidates of a run; what is at its default is left out."""
+        names = (("p", self.processes, 1), ("b", self.max_batch, 1), ("d", self.batch_delay_ms, 0))
+        more = (f"_{letter}{value:g}" for letter, value, default in names if value != default)
+        return f"t{self.threads}_w{self.workers}{''.join(more)}"
 
 
 class Candidate(Record):
@@ -115,7 +138,7 @@ class Candidate(Record):
     @property
     def key(self) -> str:
         """A name that is unique in a run and safe as a file name."""
-        return f"{self.instance_type}_{self.backend}_t{self.settings.threads}_w{self.settings.workers}"
+        return f"{self.instance_type}_{self.backend}_{self.settings.key}"
 
 
 class Trial(Record):
@@ -132,17 +155,37 @@ class Trial(Record):
     failure: str | None = Field(default=None, description="why there is no complete measurement")
     server_log_tail: str = Field(default="", description="last lines of the server, kept when it failed")
     notes: tuple[str, ...] = Field(default=(), description="what the emulation leaves out, in words")
+    warnings: tuple[str, ...] = Field(
+        default=(), description="where the candidate was not what its settings say, in words"
+    )
+    compiled_with: dict[str, str] = Field(
+        default_factory=dict,
+        description="what was chosen for the artifact, by the job's names; empty for onnxruntime",
+    )
+    search: RateSearch | None = Field(
+        default=None, description="the search for the highest rate; `points` are its load tests"
+    )
 
 
 class Limits(Record):
     """What a configuration must meet; None is no limit."""
 
-    p50_ms: float | None = Field(default=None, gt=0)
-    p95_ms: float | None = Field(default=None, gt=0)
-    p99_ms: float | None = Field(default=None, gt=0)
-    error_rate: float | None = Field(default=0.01, ge=0, le=1)
-    throughput_rps: float | None = Field(default=None, gt=0, description="the least that is enough")
-    usd_per_hour: float | None = Field(default=None, gt=0)
+    p50_ms: float | None = Field(default=None, gt=0, description="the highest median latency")
+    p95_ms: float | None = Field(
+        default=None, gt=0, description="the highest 95th percentile of latency; needs 72 samples"
+    )
+    p99_ms: float | None = Field(
+        default=None, gt=0, description="the highest 99th percentile of latency; needs 368 samples"
+    )
+    error_rate: float | None = Field(
+        default=0.01, ge=0, le=1, description="the highest share of requests that fail"
+    )
+    throughput_rps: float | None = Field(
+        default=None, gt=0, description="the least requests a second that are enough"
+    )
+    usd_per_hour: float | None = Field(
+        default=None, gt=0, description="the highest price of the instance type"
+    )
 
 
 class Row(Record):
@@ -157,6 +200,11 @@ class Row(Record):
     settings: ServerSettings
     users: int | None = Field(description="load level the row was taken at")
     rate_rps: float | None
+    found_rate: bool = Field(
+        default=False,
+        description="`rate_rps` is the highest found to meet the limits: the throughput is that rate, its "
+        "interval goes from a rate that certainly meets them to one that certainly does not",
+    )
     stage: str = Field(default="", description="the phase, where `users` does not say the load level")
     p50_ms: float | None
     p95_ms: float | None
@@ -188,6 +236,14 @@ class Row(Record):
         return not self.invalid_reasons
 
 
+class CompiledShape(Record):
+    """One of the shapes of an artifact that takes several."""
+
+    sizes: str = Field(description="of the open dimensions, in their order: 8x128")
+    p50_ms: float | None = Field(description="median of one full run; None: not measured")
+    padding_share: float = Field(description="share of the run that is padding at worst")
+
+
 class CompileSummary(Record):
     """What the report says about the compiled model."""
 
@@ -202,6 +258,14 @@ class CompileSummary(Record):
     )
     fallback: tuple[str, ...] = Field(
         default=(), description="operators of the compiled candidates that run in ONNX Runtime"
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict, description="what was chosen for it, by the job's names"
+    )
+    tuning: str = Field(default="", description="where the kernels come from, in words; empty: not tuned")
+    axes: tuple[str, ...] = Field(default=(), description="what sizes each open dimension takes, in words")
+    shapes: tuple[CompiledShape, ...] = Field(
+        default=(), description="each shape that was compiled; empty where there is one"
     )
 
 

@@ -32,6 +32,8 @@ SINGLE_STREAM, MULTI_STREAM, SERVER, OFFLINE = "SingleStream", "MultiStream", "S
 SCENARIOS = (SINGLE_STREAM, MULTI_STREAM, SERVER, OFFLINE)
 PERCENTILES = {SINGLE_STREAM: 0.90, MULTI_STREAM: 0.99, SERVER: 0.99}
 DEVIATIONS = 40
+EARLY_STOPPING_SHARE = 4
+"""Of a search: times the queries that are needed without one over the latency; enough to allow for 8."""
 
 
 @dataclass(frozen=True)

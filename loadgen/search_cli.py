@@ -9,18 +9,16 @@ import click
 
 from dyno.console import print_table, say
 from dyno.errors import ConfigError
-from dyno.records import LoadResult, LoadSpec, write_record
+from dyno.records import LoadResult, LoadSpec, RateSearch, RateStep, write_record
 from loadgen.fleet import Workers
-from loadgen.mlperf import PERCENTILES, SERVER, within_needed
+from loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 from loadgen.payload import Payload
 from loadgen.payload_files import Mix
 from loadgen.run import run_load
-from loadgen.search import RateSearch, RateStep, find_rate, parse_limits, samples_needed
+from loadgen.search import find_rate, parse_limits, planned_samples, samples_needed
 
 EXIT_NONE_MEETS_LIMITS = 1
 DEFAULT_START_RPS = 10.0
-EARLY_STOPPING_SHARE = 4
-"""Times the queries that MLPerf asks for without one over the latency: enough to allow for 8."""
 
 
 def search(
@@ -41,7 +39,7 @@ def search(
     needed = samples_needed(limits)
     if spec.scenario:
         needed = max(needed, EARLY_STOPPING_SHARE * within_needed(0, PERCENTILES[SERVER]))
-    planned = math.ceil(needed + 3 * math.sqrt(needed))  # by chance alone fewer would come often
+    planned = planned_samples(needed)
     longest_s = max(longest_s, spec.duration_s)
     start_rps, least_rps = spec.rate_rps or DEFAULT_START_RPS, planned / longest_s
     if start_rps < least_rps:

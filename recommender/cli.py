@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING
 import click
 
 from dyno.console import say
-from dyno.errors import ServerError
+from dyno.errors import ConfigError, ModelError, ServerError
+from dyno.shape_flag import split_shapes
 
 if TYPE_CHECKING:
     from recommender.job import Job
 
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_INTERRUPTED = 130
+FIELDS = {
+    "load.shape: ": "load.shape",
+    "compile.target ": "compile.target",
+    "unknown target ": "compile.target",
+    "--shape ": "shape",
+    "unknown instance type ": "candidates.instance_types",
+}
+"""Words of an error, and the field of a job file that it is about."""
 
 
 @click.command("recommend", short_help="Measure a model's candidate configurations and rank them.")
@@ -36,10 +45,27 @@ EXIT_INTERRUPTED = 130
     required=True,
     help="Run folder; one of an interrupted run is gone on with.",
 )
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1..32,3,224,224",
+    help="Shape of an input that the model leaves open, as `dyno compile` takes it; goes before the job's.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be measured, how long, and what not and why; run nothing."
+)
 @click.option("--retry-failed", is_flag=True, help="Measure again what failed earlier in this run folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print recommendation.json instead of tables.")
 def recommend_command(
-    model: Path, job_file: Path | None, run_dir: Path, retry_failed: bool, as_json: bool
+    *,
+    model: Path,
+    job_file: Path | None,
+    run_dir: Path,
+    shapes: tuple[str, ...],
+    dry_run: bool,
+    retry_failed: bool,
+    as_json: bool,
 ) -> int:
     """Measure a model's candidate configurations and rank them.
 
@@ -48,14 +74,22 @@ def recommend_command(
     loaded, and recorded. Those that meet the limits are ranked by cost per million requests. A run that was
     interrupted goes on when the same command is given again.
 
+    The job file says what is compared, how each is loaded or searched for its highest rate, what it must
+    meet, and how the model is compiled: docs/job.md has every field.
+
     Exit code 1: no candidate meets the limits.
     """
     from recommender.progress import shown_progress
-    from recommender.run import recommend
-    from recommender.summary import print_summary
+    from recommender.run import plan_run, recommend
+    from recommender.summary import print_plan, print_summary
 
-    job = _job(job_file)
-    with _interruptible(run_dir), shown_progress() as on_event:
+    job = _job(job_file, shapes)
+    if dry_run:
+        with _naming_lines(job_file):
+            planned = plan_run(model, job, run_dir, retry_failed=retry_failed)
+        print_plan(planned, as_json=as_json)
+        return 0
+    with _interruptible(run_dir), shown_progress() as on_event, _naming_lines(job_file):
         found = recommend(model, job, run_dir, on_event=on_event, retry_failed=retry_failed)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
@@ -66,10 +100,26 @@ def recommend_command(
     return 0 if found.ranking else EXIT_NONE_MEETS_LIMITS
 
 
-def _job(path: Path | None) -> Job:
-    from recommender.job import Job, load_job
+def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:
+    from recommender.job import Job, load_job, with_shapes
 
-    return load_job(path) if path is not None else Job()
+    job = load_job(path) if path is not None else Job()
+    return with_shapes(job, split_shapes(shapes)) if shapes else job
+
+
+@contextmanager
+def _naming_lines(job_file: Path | None) -> Iterator[None]:
+    """What only the model or the catalogue shows to be wrong gets the line of its field, if it is there."""
+    from recommender.yaml_lines import line_of
+
+    try:
+        yield
+    except (ConfigError, ModelError) as error:
+        field = next((field for mark, field in FIELDS.items() if mark in str(error)), None)
+        line = line_of(job_file, field) if job_file is not None and field is not None else None
+        if line is None:
+            raise
+        raise type(error)(f"{job_file}:{line}: {field}: {error}") from error
 
 
 @contextmanager

@@ -11,9 +11,12 @@ from pathlib import Path
 from dyno.errors import ArtifactError, OutputError
 from dyno.files import mapped_output_errors
 from dyno.procs import python_module, start
-from dyno.records import CompileSummary
+from dyno.records import CompiledShape, CompileSummary
 from dyno.units import percent
-from recommender.job import Compile
+from recommender.job import Job
+from recommender.job_fields import shape_text
+from runtime.bucket_records import Bucket
+from runtime.buckets_text import sentences
 from runtime.manifest import Manifest, read_manifest
 
 # A compiler that fails with less than this free is taken to have met a full disk.
@@ -39,14 +42,14 @@ def existing_artifact(folder: Path, source_digest: str) -> Manifest | None:
     return manifest if manifest.source_digest == source_digest else None
 
 
-def compile_apart(model: Path, folder: Path, options: Compile, log: Path) -> Compiled:
-    """Compile `model` into `folder`, which is replaced only by a whole artifact.
+def compile_apart(model: Path, folder: Path, job: Job, log: Path) -> Compiled:
+    """Compile `model` as the job says into `folder`, which is replaced only by a whole artifact.
 
     In a child process: a compiler that crashes does not end the run, its memory is given back before anything
     is measured, and it can be interrupted at any moment.
     """
     with _workplace(folder) as work:
-        command = _command(model, work / "artifact", options)
+        command = _command(model, work / "artifact", job)
         with start(command, log=log, env={"TMPDIR": str(work)}) as child:
             code = child.process.wait()
             tail = child.log_tail()
@@ -60,8 +63,11 @@ def compile_apart(model: Path, folder: Path, options: Compile, log: Path) -> Com
     return Compiled(read_manifest(folder))
 
 
-def summary(manifest: Manifest) -> CompileSummary | None:
-    """Return what the report says of an artifact; None when its outputs were not compared."""
+def summary(manifest: Manifest, options: dict[str, str]) -> CompileSummary | None:
+    """Return what the report says of an artifact; None when its outputs were not compared.
+
+    `options` is what it was compiled with (`chosen`).
+    """
     if manifest.parity is None:
         return None
     outputs = manifest.parity.outputs
@@ -75,6 +81,25 @@ def summary(manifest: Manifest) -> CompileSummary | None:
         operators_share=found.operators_share if found else None,
         flops_share=found.flops_share if found else None,
         fallback=found.fallback if found else (),
+        options=options,
+        tuning=_tuning(manifest),
+        axes=tuple(sentences(manifest.buckets)) if manifest.buckets else (),
+        shapes=tuple(map(_shape, manifest.buckets.buckets)) if manifest.buckets else (),
+    )
+
+
+def _shape(bucket: Bucket) -> CompiledShape:
+    sizes = "x".join(map(str, bucket.sizes))
+    return CompiledShape(sizes=sizes, p50_ms=bucket.p50_ms, padding_share=bucket.padding_share)
+
+
+def _tuning(manifest: Manifest) -> str:
+    found = manifest.tuning
+    if found is None or not found.measured + found.from_records:
+        return ""
+    return (
+        f"{found.measured} kernels measured now, {found.from_records} from records, "
+        f"{found.default} not measured; {len(found.faster)} faster than by default"
     )
 
 
@@ -100,13 +125,36 @@ def _workplace(folder: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _command(model: Path, output: Path, options: Compile) -> list[str]:
-    shapes = [f"--shape={name}={','.join(map(str, shape))}" for name, shape in options.shapes.items()]
-    target = ("--target", options.target)
-    fallback = [f"--fallback={options.fallback}"] if options.fallback else []
-    least = [f"--min-compiled={options.min_compiled}"] if options.min_compiled is not None else []
-    command = ("compile", str(model), *target, "--output", str(output), *shapes, *fallback, *least)
-    return python_module("dyno", *command)
+def _command(model: Path, output: Path, job: Job) -> list[str]:
+    options = job.compile
+    flags = [f"--shape={name}={shape_text(shape)}" for name, shape in job.shapes.items()]
+    flags += [f"--target={options.target}"]
+    valued = {
+        "--fallback": options.fallback,
+        "--min-compiled": options.min_compiled,
+        "--tolerance": options.tolerance,
+        "--tune": options.tune_s,
+    }
+    flags += [f"{flag}={value}" for flag, value in valued.items() if value is not None]
+    flags += [] if options.winograd else ["--no-winograd"]
+    flags += [] if options.tuning_records else ["--no-tuning-records"]
+    return python_module("dyno", "compile", str(model), "--output", str(output), *flags)
+
+
+def chosen(job: Job) -> dict[str, str]:
+    """What the artifact is compiled with, by the job's names; what was left out as what that means."""
+    options = job.compile
+    shapes = {f"shape {name}": shape_text(shape) for name, shape in job.shapes.items()}
+    return {
+        "target": options.target,
+        **shapes,
+        "winograd": "yes" if options.winograd else "no",
+        "tolerance": "by default" if options.tolerance is None else f"{options.tolerance:g}",
+        "tune_s": "none" if options.tune_s is None else f"{options.tune_s:g}",
+        "tuning_records": "yes" if options.tuning_records else "no",
+        "fallback": options.fallback or "none",
+        "min_compiled": "none" if options.min_compiled is None else f"{options.min_compiled:g}",
+    }
 
 
 def _reason(code: int, tail: str) -> str:

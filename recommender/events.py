@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dyno.records import LoadSpec, Trial
 from loadgen.progress import LoadProgress
-from recommender.job import Load
+from recommender.job_load import Load
 from recommender.plan import PlannedTrial
 from runtime.manifest import Manifest
 
@@ -25,6 +25,8 @@ class RunPlanned:
     seconds: float
     """About how long the measuring takes, compilation not counted."""
     notes: tuple[str, ...]
+    most_seconds: float = 0.0
+    """How long it takes at the most, compilation not counted."""
 
 
 @dataclass(frozen=True)

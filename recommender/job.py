@@ -1,25 +1,29 @@
-"""What `dyno recommend` is asked to do: `job.yaml`. Every field has a default, so an empty job works."""
+"""What `dyno recommend` is asked to do: `job.yaml`. Every field has a default, so an empty job works.
+
+docs/job.md is the reference; its tables are made from the descriptions here (recommender.reference).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from compiler.shapes import Size, is_open, parse_shapes
 from dyno.errors import ConfigError
-from dyno.records import Limits, LoadSpec, Phase, Record, Stairs
-from loadgen.shapes import planned_s
-from loadgen.stop_rules import check_rules
-from recommender.yaml_lines import load_yaml_record
+from dyno.records import Limits, Record
+from loadgen.mlperf import SERVER
+from recommender.job_fields import FOLDER, Count, JobPath, Seconds, Shapes
+from recommender.job_load import FindRate, Load
+from recommender.yaml_lines import FieldError, load_yaml_record
+
+__all__ = ["CandidateSpace", "Compile", "FindRate", "Job", "Load", "Server", "load_job", "with_shapes"]
 
 Backend = Literal["onnxruntime", "compiled"]
-Count = Annotated[int, Field(gt=0, le=1024)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-
-DEFAULT_USERS = (1, 2, 4)
-DEFAULT_LONGEST_S = 60.0
+Batch = Annotated[int, Field(gt=0, le=4096)]
+DelayMs = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
 
 
 class CandidateSpace(Record):
@@ -38,139 +42,87 @@ class CandidateSpace(Record):
     threads: tuple[Count | Literal["auto"], ...] = Field(
         default=("auto",),
         min_length=1,
-        description="threads inside one inference; auto: the instance's vCPUs, shared out to the workers",
+        description="threads inside one inference; auto: the instance's vCPUs, shared out to the workers of "
+        "all processes",
     )
     workers: tuple[Count, ...] = Field(
-        default=(1,), min_length=1, description="inferences that may run side by side in one server"
+        default=(1,), min_length=1, description="inferences that may run side by side in each server process"
     )
-
-
-class Load(Record):
-    """The load that each candidate gets: a load test per level of `users` or `rate_rps`, or one in stages."""
-
-    users: tuple[Count, ...] | None = Field(
-        default=None,
+    processes: tuple[Annotated[int, Field(gt=0, le=256)], ...] = Field(
+        default=(1,),
         min_length=1,
-        description="closed loop: numbers of users who wait for each answer; 1, 2, 4 when no rate is given",
+        description="server processes behind one port, each with its share of the instance's vCPUs",
     )
-    phases: tuple[Phase, ...] | None = Field(
-        default=None,
+    max_batch: tuple[Batch, ...] = Field(
+        default=(1,),
         min_length=1,
-        description="closed loop: one test whose users grow in number; each phase counts as a load level",
+        description="rows that requests which wait together may be joined to in one inference; 1 joins none. "
+        "More needs a model whose first dimension is open: a range in `shape`",
     )
-    stairs: Stairs | None = Field(
-        default=None,
-        description="closed loop: one test with more users step by step; each step counts as a load level",
-    )
-    rate_rps: tuple[Rate, ...] | None = Field(
-        default=None,
+    batch_delay_ms: tuple[DelayMs, ...] = Field(
+        default=(0.0,),
         min_length=1,
-        description="open loop: requests a second, sent whether or not answers come",
+        description="how long a request may wait for others to join, where max_batch is above 1; with 0 it "
+        "waits only for a free worker",
     )
-    arrival: Literal["constant", "poisson"] = Field(
-        default="poisson", description="open loop only: how the sends are spaced"
-    )
-    warmup_s: float = Field(
-        default=2.0, ge=0, le=3600, allow_inf_nan=False, description="seconds of load that are not counted"
-    )
-    duration_s: Seconds = Field(default=10.0, description="seconds of load that are counted")
-    min_samples: int = Field(
-        default=368,
-        ge=0,
-        description="measure on until so many requests have succeeded; p99 is stated from 368 samples",
-    )
-    max_duration_s: Seconds | None = Field(
-        default=None,
-        description="the longest measured window of one level, for min_samples; "
-        "left out: 60 s, or duration_s where that is longer",
-    )
-    timeout_s: Seconds = Field(default=30.0, description="seconds after which a request is an error")
-    stop_when: tuple[str, ...] = Field(
-        default=(),
-        description="rules that end a load test before its time, e.g. p99>50ms, errors>1%, flat",
-    )
-
-    @model_validator(mode="after")
-    def _rules_that_can_be_met(self) -> Load:
-        try:
-            for spec in self.specs("", 0):
-                check_rules(spec)
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
-        return self
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Load:
-        if self.users is not None and self.rate_rps is not None:
-            raise ValueError("users (closed loop) and rate_rps (open loop) exclude each other: give one")
-        kinds = [
-            name for name in ("users", "phases", "stairs", "rate_rps") if getattr(self, name) is not None
-        ]
-        if len(kinds) > 1:
-            raise ValueError(f"{' and '.join(kinds)} exclude each other: give one")
-        lengths = sorted({"duration_s", "min_samples", "max_duration_s"} & self.model_fields_set)
-        if lengths and kinds and kinds[0] in ("phases", "stairs"):
-            raise ValueError(f"{kinds[0]} say how long they last: leave out {' and '.join(lengths)}")
-        return self
-
-    @model_validator(mode="after")
-    def _not_shorter_than_its_least(self) -> Load:
-        if self.max_duration_s is not None and self.max_duration_s < self.duration_s:
-            raise ValueError(
-                f"max_duration_s ({self.max_duration_s:g}) is shorter than duration_s ({self.duration_s:g})"
-            )
-        return self
-
-    @property
-    def longest_s(self) -> float:
-        """Seconds that the measured window of one level lasts at the most."""
-        return self.max_duration_s or max(DEFAULT_LONGEST_S, self.duration_s)
-
-    def specs(self, url: str, seed: int) -> tuple[LoadSpec, ...]:
-        """Return one LoadSpec for `url` per load test, in the order given."""
-        fields = self.model_dump(exclude={"users", "phases", "stairs", "rate_rps", "max_duration_s"})
-        common = LoadSpec(url=url, seed=seed, max_duration_s=self.longest_s, **fields)
-        return tuple(common.model_copy(update=level) for level in self.levels())
-
-    def levels(self) -> tuple[dict[str, Any], ...]:
-        """Each load test as the fields of a LoadSpec: `users`, `phases`, `stairs` or `rate_rps`."""
-        if self.phases is not None or self.stairs is not None:
-            return ({"phases": self.phases or (), "stairs": self.stairs},)
-        if self.rate_rps is not None:
-            return tuple({"rate_rps": rate} for rate in self.rate_rps)
-        return tuple({"users": users} for users in self.users or DEFAULT_USERS)
-
-    @property
-    def staged(self) -> LoadSpec | None:
-        """The one test in stages, if that is what the candidates get."""
-        spec = self.specs("", 0)[0]
-        return spec if spec.staged else None
-
-    def seconds(self) -> float:
-        """Seconds of load of one candidate, warm-up included."""
-        if staged := self.staged:
-            return self.warmup_s + planned_s(staged)
-        return len(self.levels()) * (self.warmup_s + self.duration_s)
 
 
 class Compile(Record):
-    """How the model is compiled."""
+    """How the model is compiled; the defaults are those of `dyno compile`."""
 
-    target: str = Field(default="host", description="a name of `dyno targets`, or host")
-    shapes: dict[str, tuple[Annotated[int, Field(gt=0)], ...]] = Field(
-        default_factory=dict, description="input name to its fixed shape, where the model leaves it open"
+    target: str = Field(
+        default="host",
+        description="what to compile for, and run here: a name of `dyno targets`, or an instance type",
+    )
+    shapes: Shapes = Field(default_factory=dict, description="older name of the job's `shape`")
+    tolerance: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="largest accepted difference from the source model, relative to each output's largest "
+        "value; left out: 1e-4, or 1e-3 where Winograd convolutions are used",
+    )
+    winograd: bool = Field(
+        default=True, description="convolve 3x3 filters by Winograd; false: directly, exacter and slower"
+    )
+    tune_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="seconds to measure ways to compute the model's kernels for; left out: none are measured",
+    )
+    tuning_records: bool = Field(
+        default=True, description="use what was measured before, and keep what is measured; false: neither"
     )
     fallback: Literal["onnxruntime"] | None = Field(
-        default=None, description="where operators that can't be compiled run; None: compiling stops at them"
+        default=None,
+        description="where operators that can't be compiled run; left out: compiling stops at them",
     )
     min_compiled: float | None = Field(
-        default=None, ge=0, le=1, description="the least share of the FLOPs that must be compiled"
+        default=None,
+        ge=0,
+        le=1,
+        description="the least share of the FLOPs that must be compiled; with less, the compiled candidates "
+        "are rejected for that reason",
     )
 
 
 class Server(Record):
-    """How the model servers are started."""
+    """How the model servers are started, all alike; what is compared is in `candidates`."""
 
+    max_waiting: int = Field(
+        default=256,
+        ge=0,
+        le=1_000_000,
+        description="requests that may wait for a worker, in each process; one more is answered 503",
+    )
+    timeout_ms: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="a request that has not begun by then is answered 504; left out: none is",
+    )
     startup_timeout_s: Seconds = Field(
         default=120.0, description="seconds from process start to ready; longer is a failure"
     )
@@ -179,27 +131,75 @@ class Server(Record):
 class Job(Record):
     """Everything that a run is asked to do."""
 
-    candidates: CandidateSpace = CandidateSpace()
-    load: Load = Load()
-    limits: Limits = Limits()
-    compile: Compile = Compile()
-    catalog: Path | None = Field(
+    shape: Shapes = Field(
+        default_factory=dict,
+        description="input name to its shape, where the model leaves it open; a size is as `dyno compile` has"
+        " it: 8, exactly 1|4|8, any of 1..32, or 1..32@1|8|32 with those to compile",
+    )
+    candidates: CandidateSpace = Field(default=CandidateSpace(), description="what is compared")
+    load: Load = Field(default=Load(), description="what each candidate is sent")
+    limits: Limits = Field(default=Limits(), description="what a candidate must meet to be ranked")
+    compile: Compile = Field(default=Compile(), description="how the model is compiled")
+    server: Server = Field(default=Server(), description="how the servers are started")
+    catalog: JobPath | None = Field(
         default=None, description="CSV with more, or other, instance types; relative to the job file"
     )
-    server: Server = Server()
     seed: int = Field(default=0, ge=0, description="of the input data, the arrivals and the order of trials")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Job:
+        if both := sorted(self.shape.keys() & self.compile.shapes.keys()):
+            raise FieldError("compile.shapes", f"{both[0]} has a shape in `shape` already: leave it out here")
+        if self.compile.fallback and is_open(self.sizes):
+            raise FieldError(
+                "compile.fallback", "fallback takes fixed shapes: a range can't be cut into segments yet"
+            )
+        limited = self.limits.p50_ms or self.limits.p95_ms or self.limits.p99_ms
+        if self.load.find_rate is not None and not limited:
+            raise FieldError(
+                "load.find_rate",
+                "find_rate searches for the rate at which latency meets a limit: give "
+                "limits.p99_ms (or p95_ms, p50_ms)",
+            )
+        if self.load.scenario == SERVER and self.limits.p99_ms is None:
+            raise FieldError("load.scenario", "Server has a latency bound: give limits.p99_ms")
+        return self
+
+    @property
+    def sizes(self) -> dict[str, tuple[Size, ...]]:
+        """The shapes that were given, by input."""
+        return parse_shapes(self.shapes)
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int | str, ...]]:
+        """The same as they were written."""
+        return {**self.compile.shapes, **self.shape}
 
 
 def load_job(path: Path) -> Job:
-    """Read a job file; a relative `catalog` is taken from the job file's folder.
+    """Read a job file; relative paths in it start from its folder.
 
     Raises:
         ConfigError: with file, line and path of every problem; an unknown key with the nearest known one.
     """
-    job = load_yaml_record(path, Job)
-    if job.catalog is None:
-        return job
-    catalog = (path.parent / job.catalog).resolve()
-    if not catalog.is_file():
-        raise ConfigError(f"{path}: catalog: there is no file {catalog}")
-    return job.model_copy(update={"catalog": catalog})
+    return load_yaml_record(path, Job, {FOLDER: path.parent})
+
+
+def with_shapes(job: Job, given: Mapping[str, tuple[str, ...]]) -> Job:
+    """Take shapes of the flag `--shape`, which go before those of the job.
+
+    Raises:
+        ConfigError: a size is none, or the job can't have it.
+    """
+    parse_shapes(given)
+    earlier = {name: shape for name, shape in job.compile.shapes.items() if name not in given}
+    changed = {
+        "shape": {**job.shape, **given},
+        "compile": job.compile.model_copy(update={"shapes": earlier}),
+    }
+    merged = job.model_copy(update=changed)
+    if merged.compile.fallback and is_open(merged.sizes):
+        raise ConfigError(
+            "--shape: compile.fallback takes fixed shapes: a range can't be cut into segments yet"
+        )
+    return merged

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -40,16 +40,34 @@ def plan_trials(job: Job, backends: Iterable[Backend], host: HostFacts) -> tuple
     Raises:
         ConfigError: an instance type is unknown, or a pattern matches none.
     """
-    space = job.candidates
-    combinations = product(instance_types(job, host), backends, space.threads, space.workers)
+    combinations = product(instance_types(job, host), backends, _settings(job))
     found: dict[str, PlannedTrial] = {}
-    for instance, backend, threads, workers in combinations:
-        settings = ServerSettings(threads=_threads(threads, instance, workers), workers=workers)
+    for instance, backend, (threads, common) in combinations:
+        settings = common.model_copy(update={"threads": _threads(threads, instance, common)})
         candidate = Candidate(backend=backend, instance_type=instance.instance_type, settings=settings)
         found.setdefault(candidate.key, PlannedTrial(candidate, instance))
     trials = list(found.values())
     random.Random(job.seed).shuffle(trials)  # noqa: S311 - an order that repeats, no secret
     return tuple(trials)
+
+
+def _settings(job: Job) -> Iterator[tuple[int | str, ServerSettings]]:
+    """Every combination of server settings; without batching no delay tells one from another."""
+    space = job.candidates
+    axes = (space.threads, space.workers, space.processes, space.max_batch, space.batch_delay_ms)
+    for threads, workers, processes, max_batch, delay_ms in product(*axes):
+        yield (
+            threads,
+            ServerSettings(
+                threads=1,
+                workers=workers,
+                processes=processes,
+                max_batch=max_batch,
+                batch_delay_ms=delay_ms if max_batch > 1 else 0.0,
+                max_waiting=job.server.max_waiting,
+                timeout_ms=job.server.timeout_ms,
+            ),
+        )
 
 
 def instance_types(job: Job, host: HostFacts) -> list[InstanceType]:
@@ -72,7 +90,16 @@ def instance_types(job: Job, host: HostFacts) -> list[InstanceType]:
 
 def estimate_s(job: Job, trials: int) -> float:
     """Return about how many seconds `trials` trials take, compilation not counted."""
-    return trials * (STARTUP_S + job.load.seconds() + LEVEL_OVERHEAD_S * len(job.load.levels()))
+    return trials * (STARTUP_S + job.load.seconds() + LEVEL_OVERHEAD_S * job.load.tests)
+
+
+def most_s(job: Job, trials: int) -> float:
+    """Return how many seconds `trials` trials take at the most, compilation not counted.
+
+    That is if each server starts in the last moment, and each load test lasts as long as it may.
+    """
+    overhead_s = LEVEL_OVERHEAD_S * job.load.most_tests
+    return trials * (job.server.startup_timeout_s + job.load.most_seconds() + overhead_s)
 
 
 def _representative(catalog: Mapping[str, InstanceType], host: HostFacts) -> list[InstanceType]:
@@ -86,5 +113,6 @@ def _representative(catalog: Mapping[str, InstanceType], host: HostFacts) -> lis
     return fitting[:DEFAULT_TYPES]
 
 
-def _threads(wanted: int | str, instance: InstanceType, workers: int) -> int:
-    return max(1, instance.vcpus // workers) if isinstance(wanted, str) else wanted
+def _threads(wanted: int | str, instance: InstanceType, settings: ServerSettings) -> int:
+    side_by_side = settings.workers * settings.processes
+    return max(1, instance.vcpus // side_by_side) if isinstance(wanted, str) else wanted

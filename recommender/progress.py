@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from dyno.console import say
-from dyno.records import Candidate
+from dyno.records import Candidate, Trial
 from dyno.units import short_duration
 from recommender import words
 from recommender.events import (
@@ -91,6 +91,7 @@ class Display:
     trials: int = 0
     number: int = 0
     started: float | None = None
+    spent_s: float = 0.0
 
     def show(self, event: Event) -> None:
         """Take the next event."""
@@ -110,8 +111,17 @@ class Display:
                 self._update(f"{self._title(event.planned.candidate)}: {words.loading(event)}")
             case TrialEnded():
                 title = self._title(event.trial.candidate)  # before `started` is cleared
+                left = self._left(event.trial) if self.started is not None else ""
                 self.started = None
-                self._lines([f"{title}: {words.outcome(event.trial)}"])
+                self._lines([f"{title}: {words.outcome(event.trial)}{left}"])
+
+    def _left(self, trial: Trial) -> str:
+        """Say how long the trials that are left take, if each takes as long as those did that ended."""
+        self.spent_s += trial.seconds
+        remaining = self.trials - self.number
+        if remaining <= 0 or not self.spent_s:
+            return ""
+        return f"; about {short_duration(remaining * self.spent_s / self.number)} left"
 
     def _lines(self, lines: Iterable[str]) -> None:
         for line in lines:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from dyno.records import Limits, LoadResult, Row, Trial
+from dyno.records import Estimate, Limits, LoadResult, RateSearch, Row, Trial
+from dyno.units import usd_per_million
 from recommender.cost import Cost, cost_per_million, price_caveat
 from recommender.limits import INFINITE, Miss, doubts, misses
+from recommender.rate_search import found_rate, point_at
+
+Name = tuple[str, str, tuple[float, ...]]
 
 
 def rank(trials: Sequence[Trial], limits: Limits) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
@@ -18,6 +22,8 @@ def rank(trials: Sequence[Trial], limits: Limits) -> tuple[tuple[Row, ...], tupl
 
     A void load test (its generator could not keep up) counts only where a trial has no valid one that meets
     the limits. The row then stands behind all valid ones, with its reasons, and ties with none.
+
+    A trial that searched stands at the highest rate that met the limits, and its throughput is that rate.
 
     A percentile is judged by its value; where its 95 % interval straddles the limit, the row has a warning.
     """
@@ -32,12 +38,50 @@ def _row(trial: Trial, limits: Limits) -> Row:
         return _empty_row(trial, trial.failure)
     if not trial.points:
         return _empty_row(trial, "no load test was recorded")
+    if trial.search is not None:
+        return _search_row(trial, trial.search, limits)
     judged = [(point, list(misses(point, trial, limits))) for point in trial.points]
     meeting = [point for point, missed in judged if not missed]
     if meeting:
         return _measured_row(trial, max(meeting, key=_goodness), limits, ())
     point, missed = min(judged, key=lambda pair: _distance(pair[1]))
     return _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
+
+
+def _search_row(trial: Trial, found: RateSearch, limits: Limits) -> Row:
+    """Stand at the highest rate that met the limits. Its interval is the search's, not that of one test."""
+    rate = found_rate(found, trial.points)
+    if rate is None:
+        lowest = min(found.steps, key=lambda step: step.rate_rps)
+        reason = f"no rate met the limits; at {lowest.rate_rps:.4g} requests/s, the lowest that was tried: "
+        text = reason + "; ".join(lowest.reasons)
+        point = point_at(lowest.rate_rps, trial.points)
+        return _measured_row(trial, point, limits, (text,)) if point else _empty_row(trial, text)
+    point = next(point for point in trial.points if point.spec.rate_rps == rate.value)
+    answered = 1 - point.error_rate
+    value, low, high = (answered * each for each in (rate.value, rate.low, rate.high))
+    missed = misses(point.model_copy(update={"throughput_rps": rate}), trial, limits)
+    row = _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
+    price = trial.instance.usd_per_hour
+    return row.model_copy(
+        update={
+            "found_rate": True,
+            "throughput_rps": value,
+            "throughput_low_rps": low,
+            "throughput_high_rps": None if high == INFINITE else high,
+            "usd_per_million": usd_per_million(price, value),
+            "usd_per_million_low": None if high == INFINITE else usd_per_million(price, high),
+            "usd_per_million_high": usd_per_million(price, low) if low else None,
+            "warnings": (*row.warnings, *_open_ends(rate)),
+        }
+    )
+
+
+def _open_ends(rate: Estimate) -> Iterator[str]:
+    if rate.low == 0:
+        yield f"no rate met the limits with certainty: {rate.value:.4g} requests/s may be too many"
+    if rate.high == INFINITE:
+        yield f"no rate above {rate.value:.4g} requests/s missed the limits with certainty: more may be met"
 
 
 def _goodness(point: LoadResult) -> tuple[bool, float, float]:
@@ -65,9 +109,9 @@ def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tupl
             "p99_ms": p99.ms,
             "p99_low_ms": p99.low_ms,
             "p99_high_ms": p99.high_ms,
-            "throughput_rps": point.throughput_rps.value,
-            "throughput_low_rps": point.throughput_rps.low,
-            "throughput_high_rps": point.throughput_rps.high,
+            "throughput_rps": _requests(point).value,
+            "throughput_low_rps": _requests(point).low,
+            "throughput_high_rps": _requests(point).high,
             "error_rate": point.error_rate,
             "usd_per_million": cost.usd_per_million if cost else None,
             "usd_per_million_low": cost.low if cost else None,
@@ -80,6 +124,8 @@ def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tupl
             "warnings": (
                 *(f"INVALID: {reason}" for reason in point.invalid_reasons),
                 *point.warnings,
+                *trial.warnings,
+                *_scenario_doubts(point),
                 *doubts(point, limits),
                 *([caveat] if caveat else []),
             ),
@@ -87,10 +133,26 @@ def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tupl
     )
 
 
+def _scenario_doubts(point: LoadResult) -> Iterator[str]:
+    found = point.scenario
+    if found is None or found.valid:
+        return
+    reasons = found.reasons if found.duration_met else (*found.reasons, "it lasted less than 600 s")
+    yield f"the rules of MLPerf's {found.name} are not met: {'; '.join(reasons)}"
+
+
 def _cost(trial: Trial, point: LoadResult) -> Cost | None:
     if point.throughput_rps.value <= 0:
         return None
-    return cost_per_million(trial.instance.usd_per_hour, point.throughput_rps)
+    return cost_per_million(trial.instance.usd_per_hour, _requests(point))
+
+
+def _requests(point: LoadResult) -> Estimate:
+    """Requests a second: of MLPerf's MultiStream the numbers are of queries of several."""
+    found, times = point.throughput_rps, point.spec.samples_per_query
+    return found.model_copy(
+        update={"value": times * found.value, "low": times * found.low, "high": times * found.high}
+    )
 
 
 def _cpu_utilization(trial: Trial, point: LoadResult) -> float | None:
@@ -116,13 +178,15 @@ def _empty_row(trial: Trial, *reasons: str) -> Row:
     )
 
 
-def _order(row: Row) -> tuple[bool, float, float, tuple[str, str, int, int]]:
+def _order(row: Row) -> tuple[bool, float, float, Name]:
     cost = INFINITE if row.usd_per_million is None else row.usd_per_million
     return not row.valid, cost, INFINITE if row.p99_ms is None else row.p99_ms, _name(row)
 
 
-def _name(row: Row) -> tuple[str, str, int, int]:
-    return row.instance_type, row.backend, row.settings.threads, row.settings.workers
+def _name(row: Row) -> Name:
+    found = row.settings
+    axes = (found.threads, found.workers, found.processes, found.max_batch, found.batch_delay_ms)
+    return row.instance_type, row.backend, axes
 
 
 def _numbered(ranking: Sequence[Row]) -> tuple[Row, ...]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from dyno.clock import utc_now
 from dyno.host import host_facts
 from dyno.records import Recommendation, Row, Trial, write_record
-from loadgen.payload import payload_for
 from recommender.caveats import caveats
 from recommender.compiled import (
     Compiled,
+    chosen,
     compile_apart,
     existing_artifact,
     not_wholly_compiled,
@@ -29,12 +29,13 @@ from recommender.events import (
     TrialStarted,
 )
 from recommender.job import Job
-from recommender.plan import PlannedTrial, estimate_s, plan_trials
+from recommender.plan import PlannedTrial, estimate_s, most_s, plan_trials
 from recommender.providers import Provider
 from recommender.providers.local import LocalProvider
 from recommender.rank import rank
+from recommender.sent import sent
 from recommender.source import BASELINE, SourceModel, inspect_model
-from recommender.store import Store, open_store, run_file
+from recommender.store import RunFile, Store, check_folder, open_store, run_file
 from recommender.trial import Workload, failed_trial, run_trial
 from reports.page import write_report
 from runtime.manifest import Manifest
@@ -61,15 +62,50 @@ def recommend(
         ConfigError, ModelError: the input is wrong, or `run_dir` holds another run; nothing was started.
         OutputError: `run_dir` can't be written.
     """
-    source = inspect_model(model, job)
-    planned = plan_trials(job, source.backends, host_facts())
-    payload = payload_for(source.inputs, job.seed)
-    workload = Workload(job.load, payload, job.seed, job.server.startup_timeout_s)
-    run = run_file(model.name, source.digest, job)
-    with open_store(run_dir, run) as store:
+    asked = _asked(model, job)
+    with open_store(run_dir, asked.run) as store:
         listener = on_event or _ignore
-        work = _Run(source, workload, job, store, provider or LocalProvider(), listener, retry_failed)
-        return work.execute(planned)
+        work = _Run(asked, job, store, provider or LocalProvider(), listener, retry_failed)
+        return work.execute()
+
+
+def plan_run(
+    model: Path, job: Job, run_dir: Path, *, retry_failed: bool = False, provider: Provider | None = None
+) -> RunPlanned:
+    """Make every check that `recommend` makes first, and say what it would do; starts and writes nothing.
+
+    Raises:
+        ConfigError, ModelError: as `recommend`.
+    """
+    asked = _asked(model, job)
+    store = Store(run_dir, check_folder(run_dir, asked.run))
+    return _Run(asked, job, store, provider or LocalProvider(), _ignore, retry_failed).plan()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A job that was looked at together with its model."""
+
+    source: SourceModel
+    planned: tuple[PlannedTrial, ...]
+    workload: Workload
+    run: RunFile
+
+
+def _asked(model: Path, job: Job) -> _Asked:
+    source = inspect_model(model, job)
+    what = sent(job, source.requests)
+    workload = Workload(
+        load=job.load,
+        payload=what.mix,
+        seed=job.seed,
+        startup_timeout_s=job.server.startup_timeout_s,
+        limits=job.limits,
+        trace_s=what.trace_s,
+        compiled_with=chosen(job),
+    )
+    planned = plan_trials(job, source.backends, host_facts())
+    return _Asked(source, planned, workload, run_file(model.name, source.digest, job, what.digest))
 
 
 def _ignore(_: Event) -> None:
@@ -80,17 +116,22 @@ def _ignore(_: Event) -> None:
 class _Run:
     """One run at work."""
 
-    source: SourceModel
-    workload: Workload
+    asked: _Asked
     job: Job
     store: Store
     provider: Provider
     tell: OnEvent
     retry_failed: bool
 
-    def execute(self, planned: Sequence[PlannedTrial]) -> Recommendation:
+    @property
+    def source(self) -> SourceModel:
+        """The model."""
+        return self.asked.source
+
+    def execute(self) -> Recommendation:
         """Measure what is not kept, rank all, write the results."""
-        self._announce(planned)
+        planned = self.asked.planned
+        self.tell(self.plan())
         compiled = self._compile(planned)
         trials = [self._kept(each) or self._measure(each, compiled) for each in planned]
         ranking, rejected = rank(trials, self.job.limits)
@@ -101,7 +142,7 @@ class _Run:
             created_at=utc_now(),
             limits=self.job.limits,
             host=host_facts(),
-            compiled=summary(manifest) if manifest else None,
+            compiled=summary(manifest, chosen(self.job)) if manifest else None,
             caveats=caveats(trials),
             ranking=_told(ranking, manifest),
             rejected=_told(rejected, manifest),
@@ -111,19 +152,20 @@ class _Run:
         write_report(self.store.folder)
         return recommendation
 
-    def _announce(self, planned: Sequence[PlannedTrial]) -> None:
+    def plan(self) -> RunPlanned:
+        """Say what is kept, what can't run here, and what is to be measured."""
+        planned = self.asked.planned
         open_ = [each for each in planned if self._kept(each) is None]
         refusals = [(each, self.provider.refusal(each.instance)) for each in open_]
         to_measure = tuple(each for each, refusal in refusals if refusal is None)
-        self.tell(
-            RunPlanned(
-                kept=tuple(trial for each in planned if (trial := self._kept(each))),
-                refused=tuple((each, refusal) for each, refusal in refusals if refusal is not None),
-                to_measure=to_measure,
-                load=self.job.load,
-                seconds=estimate_s(self.job, len(to_measure)),
-                notes=self._notes(None),
-            )
+        return RunPlanned(
+            kept=tuple(trial for each in planned if (trial := self._kept(each))),
+            refused=tuple((each, refusal) for each, refusal in refusals if refusal is not None),
+            to_measure=to_measure,
+            load=self.job.load,
+            seconds=estimate_s(self.job, len(to_measure)),
+            most_seconds=most_s(self.job, len(to_measure)),
+            notes=self._notes(None),
         )
 
     def _kept(self, planned: PlannedTrial) -> Trial | None:
@@ -149,9 +191,8 @@ class _Run:
         found = existing_artifact(self.store.artifact, self.source.digest)
         if found is not None:
             return Compiled(found, reused=True)
-        options = self.job.compile
-        self.tell(CompileStarted(options.target))
-        return compile_apart(self.source.path, self.store.artifact, options, self.store.log("compile"))
+        self.tell(CompileStarted(self.job.compile.target))
+        return compile_apart(self.source.path, self.store.artifact, self.job, self.store.log("compile"))
 
     def _measure(self, planned: PlannedTrial, compiled: Compiled) -> Trial:
         trial = self._not_startable(planned, compiled) or self._run(planned)
@@ -164,7 +205,9 @@ class _Run:
         if refusal := self.provider.refusal(planned.instance):
             return failed_trial(planned, fidelity, refusal)
         if planned.candidate.backend == "compiled" and compiled.failure:
-            return failed_trial(planned, fidelity, compiled.failure, compiled.log_tail)
+            return failed_trial(
+                planned, fidelity, compiled.failure, compiled.log_tail, self.asked.workload.compiled_with
+            )
         return None
 
     def _run(self, planned: PlannedTrial) -> Trial:
@@ -173,7 +216,7 @@ class _Run:
         return run_trial(
             planned,
             served,
-            self.workload,
+            self.asked.workload,
             provider=self.provider,
             log=self.store.log(planned.candidate.key),
             on_load=lambda spec, progress: self.tell(TrialLoaded(planned, spec, progress)),

@@ -22,7 +22,10 @@ from dyno.errors import ConfigError
 from dyno.files import mapped_output_errors
 from dyno.host import host_facts
 from dyno.records import Candidate, InstanceType, Record, Trial, read_record, write_record
-from recommender.job import Job
+from loadgen.mlperf import SERVER
+from recommender.job import Job, Server
+from recommender.job_fields import shape_text
+from recommender.rate_search import search_limits
 
 LOCK_NAME = ".lock"
 PACKAGES = ("modeldyno", "onnxruntime", "apache-tvm", "locust")
@@ -38,21 +41,35 @@ class RunFile(Record):
     cpu_model: str
     usable_cores: int
     packages: dict[str, str] = Field(description="versions of what serves and what loads")
+    sent_digest: str = Field(default="", description="BLAKE2b of request bodies and arrival times")
     library_digest: str | None = Field(default=None, description="the compiled model that was measured")
 
     def fixed(self) -> dict[str, object]:
         """What trials that are compared must have in common; candidates, limits and prices may change."""
         same = self.model_dump(include={"model_digest", "cpu_model", "usable_cores", "packages"})
-        return {**same, "load": self.job.load, "compile": self.job.compile, "seed": self.job.seed}
+        job = self.job
+        fixed = {
+            **same,
+            "load": job.load.model_copy(update={"payload": {}, "trace": None, "shape": {}}),
+            "payload or trace": self.sent_digest,
+            "shape": {name: shape_text(shape) for name, shape in job.shapes.items()},
+            "compile": job.compile.model_copy(update={"shapes": {}}),
+            "server": job.server.model_copy(update={"startup_timeout_s": Server().startup_timeout_s}),
+            "seed": job.seed,
+        }
+        # These loads are made for their limits; any other can be judged anew by others.
+        made_for = job.load.find_rate is not None or job.load.scenario == SERVER
+        return {**fixed, "limits": search_limits(job.limits)} if made_for else fixed
 
 
-def run_file(model: str, model_digest: str, job: Job) -> RunFile:
-    """Describe a run of this job on this machine as it is now."""
+def run_file(model: str, model_digest: str, job: Job, sent_digest: str = "") -> RunFile:
+    """Describe a run of this job on this machine as it is now; `sent_digest` is of what it sends."""
     host = host_facts()
     return RunFile(
         model=model,
         model_digest=model_digest,
         job=job,
+        sent_digest=sent_digest,
         cpu_model=host.cpu_model,
         usable_cores=host.usable_cores,
         packages={name: host.packages[name] for name in PACKAGES if name in host.packages},
@@ -125,11 +142,15 @@ def check_folder(folder: Path, run: RunFile) -> RunFile:
     if earlier is None:
         return run
     before, now = earlier.fixed(), run.fixed()
-    for name in before:
-        if before[name] != now[name]:
+    if not earlier.sent_digest and not run.job.load.chosen_bodies:
+        # Of a version that sent random tensors alone, which model, shape and seed decide.
+        before["payload or trace"] = now["payload or trace"]
+    for name in dict.fromkeys((*before, *now)):
+        then, asked = before.get(name), now.get(name)
+        if then != asked:
             raise ConfigError(
                 f"{folder} holds trials measured with another {name.replace('_', ' ')} "
-                f"({_short(before[name])}; now {_short(now[name])}), which do not compare with new ones: "
+                f"({_short(then)}; now {_short(asked)}), which do not compare with new ones: "
                 f"give another --output, or delete {folder}"
             )
     return run.model_copy(update={"library_digest": earlier.library_digest})

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from dyno.console import print_table
+from dyno.console import print_json, print_table
 from dyno.records import Recommendation, Row
 from recommender import words
+from recommender.events import RunPlanned
 from recommender.trial import level_name
 from reports.digits import MISSING, shown
 
@@ -35,6 +36,18 @@ def print_summary(found: Recommendation, run_dir: Path) -> None:
     click.echo(f"\n{run_dir / 'recommendation.json'}\n{run_dir / 'report.html'}")
 
 
+def print_plan(event: RunPlanned, *, as_json: bool) -> None:
+    """Print what a run would do; one line for each candidate."""
+    if as_json:
+        print_json(words.plan_facts(event))
+        return
+    for planned in event.to_measure:
+        click.echo(f"would measure: {words.candidate(planned.candidate)}")
+    for line in words.plan(event):
+        click.echo(line)
+    click.echo("dry run: nothing was started or written")
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     rate = shown(row.throughput_rps, row.throughput_low_rps, row.throughput_high_rps)
     cost = shown(row.usd_per_million, row.usd_per_million_low, row.usd_per_million_high)
@@ -42,8 +55,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.rank}{' tie' if row.tied_with_best else '' if row.valid else ' void'}",
         row.instance_type,
         row.backend,
-        f"{row.settings.threads} x {row.settings.workers}",
-        level_name(row),
+        words.settings(row.settings).replace("x", " x ", 1),
+        f"{level_name(row)}{' (highest)' if row.found_rate else ''}",
         *(shown(value).text for value in (row.p50_ms, row.p95_ms, row.p99_ms)),
         rate.text,
         rate.interval,

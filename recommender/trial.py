@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dyno.clock import utc_now
 from dyno.errors import LoadTestError, ServerError
-from dyno.records import Fidelity, LoadResult, LoadSpec, Row, Trial
+from dyno.records import (
+    Candidate,
+    Fidelity,
+    Limits,
+    LoadResult,
+    LoadSpec,
+    RateSearch,
+    Row,
+    ServerSettings,
+    Trial,
+)
+from loadgen.arrivals import trace_rate
 from loadgen.payload import Payload
+from loadgen.payload_files import Mix
 from loadgen.progress import LoadProgress
 from loadgen.run import run_load
 from loadgen.shapes import closed_loop
-from recommender.job import Load
+from recommender.job_load import FindRate, Load
 from recommender.plan import PlannedTrial
 from recommender.providers import Endpoint, Launch, Provider
+from recommender.rate_search import Plan, search, search_limits
 
 LOG_LINES = 20
 SETTLE_S = 0.2
+NO_BATCHING = "no batching: "
+"""How the server begins the line that says why."""
 
 OnLoad = Callable[[LoadSpec, LoadProgress], None]
 
@@ -30,9 +45,23 @@ class Workload:
     """What every candidate of a run gets."""
 
     load: Load
-    payload: Payload
+    payload: Payload | Mix
     seed: int
     startup_timeout_s: float
+    limits: Limits = field(default_factory=Limits)
+    """For the loads that are made for them: a search, and MLPerf's Server."""
+    trace_s: tuple[float, ...] = ()
+    compiled_with: Mapping[str, str] = field(default_factory=dict)
+    """What stands in the records of compiled candidates."""
+
+    def specs(self, url: str) -> tuple[LoadSpec, ...]:
+        """Each load test of a candidate at `url`; of a search its first."""
+        rate_rps = trace_rate(self.trace_s) if self.trace_s else 1.0
+        return self.load.specs(url, self.seed, bound_ms=self.limits.p99_ms, trace_rps=rate_rps)
+
+    def chosen_for(self, candidate: Candidate) -> dict[str, str]:
+        """What the candidate's model was compiled with; nothing for the baseline."""
+        return dict(self.compiled_with) if candidate.backend == "compiled" else {}
 
 
 @dataclass
@@ -42,6 +71,7 @@ class _Measured:
     startup_s: float | None = None
     notes: tuple[str, ...] = ()
     points: list[LoadResult] = field(default_factory=list)
+    search: RateSearch | None = None
 
 
 def run_trial(
@@ -62,7 +92,7 @@ def run_trial(
     measured, failure = _Measured(), None
     try:
         with provider.launch(order) as endpoint:
-            _measure(endpoint, workload, measured, on_load)
+            _measure(_Loaded(endpoint, workload, on_load), planned.candidate.settings, measured)
     except (ServerError, LoadTestError) as error:
         failure = str(error)
     return Trial(
@@ -76,10 +106,19 @@ def run_trial(
         failure=failure,
         server_log_tail="" if failure is None else log_tail(log),
         notes=measured.notes,
+        warnings=tuple(_not_as_set(planned.candidate, log)),
+        compiled_with=workload.chosen_for(planned.candidate),
+        search=measured.search,
     )
 
 
-def failed_trial(planned: PlannedTrial, fidelity: Fidelity, failure: str, log_tail: str = "") -> Trial:
+def failed_trial(
+    planned: PlannedTrial,
+    fidelity: Fidelity,
+    failure: str,
+    log_tail: str = "",
+    compiled_with: Mapping[str, str] | None = None,
+) -> Trial:
     """Record a candidate that can't even be started."""
     return Trial(
         candidate=planned.candidate,
@@ -90,6 +129,7 @@ def failed_trial(planned: PlannedTrial, fidelity: Fidelity, failure: str, log_ta
         startup_s=None,
         failure=failure,
         server_log_tail=log_tail,
+        compiled_with=dict(compiled_with or {}),
     )
 
 
@@ -107,51 +147,101 @@ def level_name(spec: LoadSpec | Row) -> str:
     if isinstance(spec, LoadSpec) and spec.staged:
         return closed_loop(spec)
     if spec.users is None:
-        return f"{spec.rate_rps:g} requests/s"
+        return f"{spec.rate_rps:.4g} requests/s"
     return f"{spec.users} user{'s' if spec.users > 1 else ''}"
 
 
-def _measure(endpoint: Endpoint, workload: Workload, measured: _Measured, on_load: OnLoad | None) -> None:
-    """Run every level. One that a living server can't meet at all costs only its own point."""
+@dataclass(frozen=True)
+class _Loaded:
+    """A server under load."""
+
+    endpoint: Endpoint
+    workload: Workload
+    on_load: OnLoad | None
+
+    def test(self, spec: LoadSpec) -> LoadResult:
+        """Run one load test. A dead server ends it at once, and is the reason whatever else went wrong.
+
+        Raises:
+            LoadTestError: nothing could be measured. ServerError: the server died.
+        """
+
+        def watch(progress: LoadProgress) -> None:
+            _check_alive(self.endpoint, spec)
+            if self.on_load is not None:
+                self.on_load(spec, progress)
+
+        try:
+            outcome = run_load(
+                spec,
+                self.workload.payload,
+                trace_s=self.workload.trace_s if spec.arrival == "trace" else (),
+                server_pid=self.endpoint.server_pid,
+                cpus=self.endpoint.generator_cpus,
+                on_progress=watch,
+            )
+        except LoadTestError:
+            time.sleep(SETTLE_S)  # a killed server closes its port a moment before it counts as ended
+            _check_alive(self.endpoint, spec)
+            raise
+        _check_alive(self.endpoint, spec)
+        return outcome
+
+
+def _measure(loaded: _Loaded, settings: ServerSettings, measured: _Measured) -> None:
+    endpoint = loaded.endpoint
     measured.startup_s, measured.notes = round(endpoint.startup_s, 3), endpoint.notes
+    if loaded.workload.load.find_rate is not None:
+        _search(loaded, loaded.workload.load.find_rate, settings, measured)
+    else:
+        _levels(loaded, measured)
+
+
+def _levels(loaded: _Loaded, measured: _Measured) -> None:
+    """Run every level. One that a living server can't meet at all costs only its own point."""
     failures = []
-    for spec in workload.load.specs(endpoint.url, workload.seed):
-        outcome = _load(endpoint, spec, workload.payload, on_load)
-        if isinstance(outcome, LoadResult):
-            measured.points += outcome.stages or (outcome,)
-            measured.notes += tuple(_ended_early(outcome))
-        else:
-            failures.append(f"not measured with {level_name(spec)}: {outcome}")
+    for spec in loaded.workload.specs(loaded.endpoint.url):
+        try:
+            outcome = loaded.test(spec)
+        except LoadTestError as error:
+            failures.append(f"not measured with {level_name(spec)}: {error}")
+            continue
+        measured.points += outcome.stages or (outcome,)
+        measured.notes += tuple(_ended_early(outcome))
     if not measured.points:
         raise LoadTestError("; ".join(failures))
     measured.notes += tuple(failures)
+
+
+def _search(loaded: _Loaded, how: FindRate, settings: ServerSettings, measured: _Measured) -> None:
+    """Find the highest rate; every load test of the search at a rate is kept."""
+    load = loaded.workload.load
+
+    def test(spec: LoadSpec) -> LoadResult:
+        outcome = loaded.test(spec)
+        measured.points += [outcome] if outcome.spec.rate_rps is not None else []
+        return outcome
+
+    (spec,) = loaded.workload.specs(loaded.endpoint.url)
+    plan = Plan(spec, search_limits(loaded.workload.limits), how, load.longest_s)
+    measured.search = search(plan, settings, test)
+
+
+def _not_as_set(candidate: Candidate, log: Path) -> Iterator[str]:
+    """Say where the server could not do what its settings say, by what it wrote when it started."""
+    if candidate.settings.max_batch == 1:
+        return
+    with suppress(OSError):
+        lines = log.read_text(errors="replace").splitlines()
+        found = (line.partition(NO_BATCHING)[2] for line in lines if NO_BATCHING in line)
+        for reason in dict.fromkeys(found):
+            yield f"its requests were not joined, whatever max_batch says: {reason}"
 
 
 def _ended_early(found: LoadResult) -> Iterator[str]:
     """Say which rule of the job ended a load test."""
     if found.stop is not None and found.stop.rule in found.spec.stop_when:
         yield f"{level_name(found.spec)}: ended by {found.stop.rule}: {found.stop.why}"
-
-
-def _load(
-    endpoint: Endpoint, spec: LoadSpec, payload: Payload, on_load: OnLoad | None
-) -> LoadResult | LoadTestError:
-    """Run one level. A dead server ends it at once, and is the reason whatever else went wrong."""
-
-    def watch(progress: LoadProgress) -> None:
-        _check_alive(endpoint, spec)
-        if on_load is not None:
-            on_load(spec, progress)
-
-    pid, cpus = endpoint.server_pid, endpoint.generator_cpus
-    outcome: LoadResult | LoadTestError
-    try:
-        outcome = run_load(spec, payload, server_pid=pid, cpus=cpus, on_progress=watch)
-    except LoadTestError as error:
-        time.sleep(SETTLE_S)  # a killed server closes its port a moment before it counts as ended
-        outcome = error
-    _check_alive(endpoint, spec)
-    return outcome
 
 
 def _check_alive(endpoint: Endpoint, spec: LoadSpec) -> None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from dyno.records import Candidate, LoadResult, Row, Trial
+from dyno.records import Candidate, LoadResult, RateSearch, Row, ServerSettings, Trial
 from dyno.units import short_duration
 from loadgen.shapes import closed_loop
 from recommender.compiled import not_wholly_compiled
 from recommender.events import CompileEnded, RunPlanned, TrialLoaded
-from recommender.job import Load
+from recommender.job_load import Load
+from recommender.rate_search import found_rate
 from recommender.trial import level_name
 from reports.digits import shown
 
 
 def candidate(found: Candidate | Row) -> str:
-    """Name a candidate: `c7a.large compiled 2x1` (threads x workers)."""
-    return f"{found.instance_type} {found.backend} {found.settings.threads}x{found.settings.workers}"
+    """Name a candidate: `c7a.large compiled 2x1` (threads x workers), and what else it was set to."""
+    return f"{found.instance_type} {found.backend} {settings(found.settings)}"
+
+
+def settings(found: ServerSettings) -> str:
+    """Name server settings: `2x1`, `1x1 in 2 processes, batches of 8 after 5 ms`."""
+    processes = f" in {found.processes} processes" if found.processes > 1 else ""
+    delay = f" after {found.batch_delay_ms:g} ms" if found.batch_delay_ms else ""
+    batches = f", batches of {found.max_batch}{delay}" if found.max_batch > 1 else ""
+    return f"{found.threads}x{found.workers}{processes}{batches}"
 
 
 def plan(event: RunPlanned) -> Iterator[str]:
@@ -32,22 +42,56 @@ def plan(event: RunPlanned) -> Iterator[str]:
         yield f"cannot run here: {candidate(planned.candidate)}: {refusal}"
     yield from event.notes
     if event.to_measure:
-        yield f"this takes at least {short_duration(event.seconds)}, compilation not counted"
+        about = "about" if event.load.find_rate is not None else "at least"
+        yield (
+            f"this takes {about} {short_duration(event.seconds)}, at most "
+            f"{short_duration(event.most_seconds)}, compilation not counted"
+        )
+
+
+def plan_facts(event: RunPlanned) -> dict[str, Any]:
+    """Give the same as `plan` for a machine."""
+    return {
+        "to_measure": [each.candidate.key for each in event.to_measure],
+        "kept": [trial.candidate.key for trial in event.kept],
+        "cannot_run_here": {each.candidate.key: refusal for each, refusal in event.refused},
+        "load": load(event.load),
+        "about_s": round(event.seconds, 1),
+        "at_most_s": round(event.most_seconds, 1),
+        "notes": list(event.notes),
+    }
 
 
 def load(found: Load) -> str:
     """Word the load levels: `1, 2, 4 users (closed loop), each 2 s warm-up + 10 s`."""
     if staged := found.staged:
         return f"{closed_loop(staged)} (closed loop) after {found.warmup_s:g} s of warm-up"
+    longest = ""
+    if found.find_rate is not None:
+        longest = f" to {found.longest_s:g} s"
+    elif found.min_samples and found.longest_s > found.window_s:
+        longest = f", up to {found.longest_s:g} s for {found.min_samples} samples"
+    return f"{_kind(found)}, each {found.warmup_s:g} s warm-up + {found.window_s:g} s{longest}"
+
+
+def _kind(found: Load) -> str:
+    arrival = f"{found.arrival} arrivals"
+    if found.arrival == "gamma":
+        arrival = f"{arrival} of burstiness {found.burstiness:g}"
+    if found.trace is not None:
+        arrival = f"arrivals of {found.trace.name}"
+    scenario = f"MLPerf's {found.scenario}: " if found.scenario else ""
+    if found.find_rate is not None:
+        most = found.find_rate.max_tests
+        return f"{scenario}search of the highest rate (open loop, {arrival}), at most {most} load tests"
     if found.rate_rps is not None:
         rates = ", ".join(f"{rate:g}" for rate in found.rate_rps)
-        kind = f"{rates} requests/s (open loop, {found.arrival} arrivals)"
-    else:
-        kind = f"{', '.join(str(level['users']) for level in found.levels())} users (closed loop)"
-    longest = ""
-    if found.min_samples and found.longest_s > found.duration_s:
-        longest = f", up to {found.longest_s:g} s for {found.min_samples} samples"
-    return f"{kind}, each {found.warmup_s:g} s warm-up + {found.duration_s:g} s{longest}"
+        return f"{scenario}{rates} requests/s (open loop, {arrival})"
+    if found.trace is not None:
+        return f"open loop, {arrival} at their own rate"
+    users = [spec.users for spec in found.specs("", 0)]
+    named = "1 user" if users == [1] else f"{', '.join(map(str, users))} users"
+    return f"{scenario}{named} (closed loop)"
 
 
 def compile_end(event: CompileEnded) -> str:
@@ -77,7 +121,18 @@ def outcome(trial: Trial) -> str:
     """Say what came of a trial."""
     if trial.failure is not None:
         return f"failed: {trial.failure}"
+    if trial.search is not None:
+        return _search(trial.search, trial.points)
     return "; ".join(map(_point, trial.points))
+
+
+def _search(found: RateSearch, points: Sequence[LoadResult]) -> str:
+    rate = found_rate(found, points)
+    if rate is None:
+        return f"no rate met the limits, of {len(found.steps)} tried"
+    above = "no end was found" if rate.high == float("inf") else f"{rate.high:.4g} certainly does not"
+    below = f"{rate.low:.4g} certainly does" if rate.low else "none certainly does"
+    return f"{rate.value:.4g} requests/s meet the limits ({below}, {above}), {len(found.steps)} load tests"
 
 
 def _point(point: LoadResult) -> str:

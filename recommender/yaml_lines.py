@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -22,8 +22,18 @@ R = TypeVar("R", bound=Record)
 Loc = tuple[int | str, ...]
 
 
-def load_yaml_record(path: Path, kind: type[R]) -> R:
+class FieldError(ValueError):
+    """What is wrong with one field, where only the record around it can tell; `where` is its dotted path."""
+
+    def __init__(self, where: str, text: str) -> None:
+        super().__init__(text)
+        self.where: Loc = tuple(where.split("."))
+
+
+def load_yaml_record(path: Path, kind: type[R], context: dict[str, Any] | None = None) -> R:
     """Read `path` as a record; an empty file, or an empty section, means the defaults.
+
+    `context` is pydantic's validation context.
 
     Raises:
         ConfigError: unreadable, no YAML, an unknown key, a wrong type or value; all such problems at once,
@@ -32,7 +42,7 @@ def load_yaml_record(path: Path, kind: type[R]) -> R:
     root, document = _compose(path, _read(path))
     try:
         # JSON's strict mode: "2" is no number and true is no 1, yet a list may become a tuple.
-        return kind.model_validate_json(document, strict=True)
+        return kind.model_validate_json(document, strict=True, context=context)
     except ValidationError as error:
         raise ConfigError("\n".join(_problems(path, root, kind, error.errors()))) from error
 
@@ -103,13 +113,26 @@ def _problems(
     for error in errors:
         if error["type"] == "too_short" and error["input"]:
             continue  # its items are wrong, and are told below
-        places.setdefault(_locate(root, error["loc"])[0], []).append(error)
+        places.setdefault(_locate(root, _loc(error))[0], []).append(error)
     for where, group in places.items():
         line = _locate(root, where)[1]
         wording = " or ".join(dict.fromkeys(_wording(kind, error) for error in group))
-        given, extra = group[0]["input"], group[0]["type"] == "extra_forbidden"
-        found = f", found {given!r}" if isinstance(given, str | int | float) and not extra else ""
+        given, said = group[0]["input"], group[0]["type"] in ("extra_forbidden", "value_error")
+        found = f", found {given!r}" if isinstance(given, str | int | float) and not said else ""
         yield f"{path}:{line}: {'.'.join(map(str, where))}: {wording}{found}"
+
+
+def _loc(error: ErrorDetails) -> Loc:
+    found = error.get("ctx", {}).get("error")
+    return (*error["loc"], *found.where) if isinstance(found, FieldError) else error["loc"]
+
+
+def line_of(path: Path, where: str) -> int | None:
+    """Give the line of a dotted path in a YAML file that was read before; None where it is not there."""
+    root = yaml.compose(_read(path), Loader=yaml.SafeLoader)
+    loc = tuple(where.split("."))
+    found, line = _locate(root, loc)
+    return line if found == loc else None
 
 
 def _locate(root: yaml.Node | None, loc: Loc) -> tuple[Loc, int]:
@@ -145,11 +168,20 @@ def _wording(kind: type[Record], error: ErrorDetails) -> str:
 
 
 def _known_keys(kind: type[Record], loc: Loc) -> tuple[str, ...]:
-    """Names of the fields of the section at `loc`."""
+    """Names of the fields of the section at `loc`, which may lie in a list."""
     section: type[BaseModel] = kind
     for part in loc:
-        found = section.model_fields[str(part)].annotation
-        if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        if isinstance(part, int):
+            continue
+        found = _section_of(section.model_fields[part].annotation)
+        if found is None:
             return ()
         section = found
     return tuple(section.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Find the record in a type: itself, or that in `Record | None` or `tuple[Record, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _section_of(arg))), None)

@@ -125,6 +125,10 @@ def _details(run: Run, tied: Sequence[Row]) -> tuple[str, ...]:
 def _settings(row: Row) -> str:
     load = words.load(*level_of(row))
     under = f" under {load}" if load else ""
+    if row.found_rate:
+        rate = f"{throughput(row).whole} requests a second"
+        where = f"Server settings: {words.settings(row.settings)}"
+        return f"{where}; the highest rate that meets the limits: {rate}."
     rps = f", {throughput(row).whole} requests a second" if row.throughput_rps is not None else ""
     return f"Server settings: {words.settings(row.settings)}{under}{rps}."
 
@@ -149,7 +153,8 @@ def _speedup(run: Run, best: Row) -> list[str]:
         subject = "The compiled artifact there"
     if found is None:
         return []
-    where = f"ONNX Runtime ({found.against}) on the same instance type under the same load"
+    load = "at its own highest rate" if best.found_rate else "under the same load"
+    where = f"ONNX Runtime ({found.against}) on the same instance type {load}"
     if found.tie:
         return [f"{subject} and {where} tie in throughput: ratio {_interval(found)} (95 % CI)."]
     number = times(found)

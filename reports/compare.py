@@ -44,8 +44,11 @@ def ratio(ours: Estimate, theirs: Estimate, against: str) -> Ratio | None:
 def speedup(run: Run, row: Row) -> Ratio | None:
     """Compare a compiled row with the fastest ONNX Runtime candidate on the same instance type and load.
 
-    None for the baseline itself, and where there is nothing to compare with.
+    Where each was searched for its highest rate, those rates are compared. None for the baseline itself, and
+    where there is nothing to compare with.
     """
+    if row.found_rate:
+        return _speedup_of_searches(run, row)
     ours = run.level(row)
     if row.backend == BASELINE or ours is None:
         return None
@@ -54,6 +57,24 @@ def speedup(run: Run, row: Row) -> Ratio | None:
         return None
     fastest, name = max(rivals, key=lambda rival: rival[0].throughput_rps.value)
     return ratio(ours.throughput_rps, fastest.throughput_rps, name)
+
+
+def _speedup_of_searches(run: Run, row: Row) -> Ratio | None:
+    rivals = [
+        other
+        for other in run.rows
+        if other.backend == BASELINE and other.instance_type == row.instance_type and other.found_rate
+    ]
+    if row.backend == BASELINE or not rivals:
+        return None
+    fastest = max(rivals, key=lambda rival: rival.throughput_rps or 0.0)
+    return ratio(_rate(row), _rate(fastest), words.settings(fastest.settings))
+
+
+def _rate(row: Row) -> Estimate:
+    high = math.inf if row.throughput_high_rps is None else row.throughput_high_rps
+    value, low = row.throughput_rps or 0.0, row.throughput_low_rps or 0.0
+    return Estimate(value=value, low=low, high=high, method="")
 
 
 def _baselines(run: Run, row: Row, ours: LoadResult) -> list[tuple[LoadResult, str]]:

@@ -29,9 +29,11 @@ class Run:
         return self.recommendation.ranking + self.recommendation.rejected
 
     def points(self, row: Row) -> tuple[LoadResult, ...]:
-        """Return all load tests of the row's candidate, in order."""
+        """Return all load tests of the row's candidate: in order, those of a search by their rate."""
         trial = self.trials.get(row.trial)
-        return trial.points if trial else ()
+        if trial is None or trial.search is None:
+            return trial.points if trial else ()
+        return tuple(sorted(trial.points, key=lambda point: point.spec.rate_rps or 0.0))
 
     def level(self, row: Row) -> LoadResult | None:
         """Return the load test that the row was taken from, if its record is there."""

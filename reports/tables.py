@@ -109,7 +109,7 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         instance_type=row.instance_type,
         backend=words.backend(row.backend),
         settings=words.settings_short(row.settings),
-        load=words.load(*level_of(row)) or MISSING,
+        load=(words.load(*level_of(row)) or MISSING) + (", the highest" if row.found_rate else ""),
         p50=_percentile(level, 50.0, row.p50_ms).text,
         p95=_percentile(level, 95.0, row.p95_ms).text,
         p99=_unitless(p99(row)),

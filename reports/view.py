@@ -9,10 +9,12 @@ from dyno.units import percent, short_duration
 from reports import remarks, words
 from reports.answer import Answer, answer, cost
 from reports.compare import BASELINE
-from reports.digits import MISSING, TIMES, count
+from reports.digits import MISSING, TIMES, count, plain, share
 from reports.endings import Ending, endings
 from reports.folder import Run
 from reports.remarks import Remark
+from reports.searches import Search, searches
+from reports.sent import KindLine, facts, kinds
 from reports.series import Bar, Series, all_series, tags
 from reports.tables import Level, Line, Rejected, levels, lines, rejected
 
@@ -51,6 +53,12 @@ class View:
     worked_example: str
     prices: tuple[Price, ...]
     compiled: tuple[tuple[str, str], ...]
+    axes: tuple[str, ...]
+    shapes: tuple[tuple[str, str, str], ...]
+    """Of each shape that was compiled: its sizes, ms of a full run, share of padding at worst."""
+    sent: tuple[tuple[str, str], ...]
+    kinds: tuple[KindLine, ...]
+    searches: tuple[Search, ...]
     host: tuple[tuple[str, str], ...]
     packages: tuple[tuple[str, str], ...]
     levels: tuple[Level, ...]
@@ -80,6 +88,11 @@ def view(run: Run) -> View:
         worked_example=_worked_example(run),
         prices=_prices(run),
         compiled=_compiled(run),
+        axes=found.compiled.axes if found.compiled else (),
+        shapes=_shapes(found.compiled),
+        sent=facts(run),
+        kinds=kinds(run),
+        searches=searches(run),
         host=_host(found.host),
         packages=tuple(sorted(found.host.packages.items())),
         levels=levels(run),
@@ -143,17 +156,41 @@ def _prices(run: Run) -> tuple[Price, ...]:
     )
 
 
+OPTIONS = {
+    "winograd": "Winograd convolutions",
+    "tolerance": "accepted difference",
+    "tune_s": "seconds to tune in",
+    "tuning_records": "earlier tuning used",
+    "fallback": "fallback",
+    "min_compiled": "least share of FLOPs compiled",
+}
+
+
+def _options(chosen: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """Word what was chosen; the target stands above with its full name."""
+    return tuple((OPTIONS.get(name, name), value) for name, value in chosen.items() if name != "target")
+
+
+def _shapes(summary: CompileSummary | None) -> tuple[tuple[str, str, str], ...]:
+    return tuple(
+        (one.sizes, plain(one.p50_ms), share(one.padding_share) if one.padding_share else "none")
+        for one in (summary.shapes if summary else ())
+    )
+
+
 def _compiled(run: Run) -> tuple[tuple[str, str], ...]:
-    facts = run.recommendation.compiled
-    if facts is None:
+    summary = run.recommendation.compiled
+    if summary is None:
         return ()
     return (
-        ("target", facts.target),
-        ("compile time", short_duration(facts.seconds)),
-        *_shares(facts),
-        ("largest absolute difference", f"{facts.max_abs:.3g}"),
-        ("largest relative difference", f"{facts.max_rel:.3g} (of the largest expected value)"),
-        ("cosine similarity", f"{facts.cosine:.7f}"),
+        ("target", summary.target),
+        *_options(summary.options),
+        *((("kernels", summary.tuning),) if summary.tuning else ()),
+        ("compile time", short_duration(summary.seconds)),
+        *_shares(summary),
+        ("largest absolute difference", f"{summary.max_abs:.3g}"),
+        ("largest relative difference", f"{summary.max_rel:.3g} (of the largest expected value)"),
+        ("cosine similarity", f"{summary.cosine:.7f}"),
     )
 
 

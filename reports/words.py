@@ -26,12 +26,18 @@ def backend(name: str) -> str:
 
 def settings(found: ServerSettings) -> str:
     """Name server settings in full."""
-    return f"{count(found.threads, 'thread')} {TIMES} {count(found.workers, 'worker')}"
+    return f"{count(found.threads, 'thread')} {TIMES} {count(found.workers, 'worker')}{_more(found)}"
 
 
 def settings_short(found: ServerSettings) -> str:
-    """Name server settings by two numbers: threads times workers."""
-    return f"{found.threads} {TIMES} {found.workers}"
+    """Name server settings by two numbers, threads times workers, and what else was set."""
+    return f"{found.threads} {TIMES} {found.workers}{_more(found)}"
+
+
+def _more(found: ServerSettings) -> str:
+    processes = f", {found.processes} processes" if found.processes > 1 else ""
+    delay = f" after {found.batch_delay_ms:g} ms" if found.batch_delay_ms else ""
+    return processes + (f", batches of {found.max_batch}{delay}" if found.max_batch > 1 else "")
 
 
 def load(users: int | None, rate_rps: float | None, stage: str = "") -> str:

@@ -173,6 +173,9 @@ def _serve_command(model: Path, candidate: Candidate, cpus: tuple[int, ...], por
         *("serve", str(model)),
         *("--port", "0", "--port-file", str(port_file)),
         *("--threads", str(settings.threads), "--workers", str(settings.workers)),
+        *("--processes", str(settings.processes), "--max-batch", str(settings.max_batch)),
+        *("--batch-delay-ms", str(settings.batch_delay_ms), "--max-waiting", str(settings.max_waiting)),
+        *(() if settings.timeout_ms is None else ("--timeout-ms", str(settings.timeout_ms))),
         *("--cpus", ",".join(map(str, cpus))),
     )
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from dyno.errors import ConfigError
 from dyno.procs import python_module
-from dyno.records import LoadResult, read_record
+from dyno.records import LoadResult, RateSearch, read_record
 from loadgen.cli import load_command
-from loadgen.search import RateSearch, find_rate, judge, parse_limits, samples_needed
+from loadgen.search import find_rate, judge, parse_limits, samples_needed
 from tests.loadgen.stub import stub_server
 from tests.reports.sample import GOLDEN
 
@@ -33,6 +33,7 @@ def result(rate: float, p99_ms: float | None, *, answered: float = 1.0, invalid:
         update={
             "percentiles": tuple(percentiles),
             "throughput_rps": throughput,
+            "samples": round(rate * golden.window_s),
             "errors": 0,
             "error_rate": 0.0,
             "invalid_reasons": ("late",) if invalid else (),

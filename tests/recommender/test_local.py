@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.client
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -107,6 +108,22 @@ def test_a_server_runs_on_the_cores_of_its_type_and_is_gone_afterwards(tmp_path:
         assert death.startswith("the server was killed by signal 9")
     assert not processes_naming(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "server.log"]
+
+
+def test_several_processes_stay_on_the_cores_of_the_type_and_under_its_memory_cap(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m.onnx")
+    ordered = order(tmp_path, model, instance())
+    settings = ordered.candidate.settings.model_copy(update={"processes": 2})
+    candidate = ordered.candidate.model_copy(update={"settings": settings})
+    with LocalProvider().launch(replace(ordered, candidate=candidate)) as endpoint:
+        parent = psutil.Process(endpoint.server_pid)
+        family = [parent, *parent.children(recursive=True)]
+        assert len(family) >= 3  # the parent serves nothing itself
+        assert {tuple(each.cpu_affinity()) for each in family} == {(usable_cores()[0],)}
+        if endpoint.process.group is not None:
+            capped = (endpoint.process.group.folder / "cgroup.procs").read_text().split()
+            assert {str(each.pid) for each in family} <= set(capped)
+    assert not processes_naming(tmp_path)
 
 
 def test_a_server_that_dies_while_loading_is_told_with_its_last_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from recommender import words
 from recommender.compiled import Compiled, compile_apart, not_wholly_compiled, summary
 from recommender.events import CompileEnded
-from recommender.job import Compile
+from recommender.job import Compile, Job
 from recommender.run import _told
 from reports.page import write_report
 from tests.compiler.models import conv_net, det_net, saved
@@ -22,12 +22,14 @@ TEXT = "only 99.9% of its FLOPs are compiled; in ONNX Runtime run: Det"
 def partly(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     folder = tmp_path_factory.mktemp("partly")
     model = saved(folder / "det.onnx", det_net())
-    return compile_apart(model, folder / "artifact", Compile(fallback="onnxruntime"), folder / "log.txt")
+    return compile_apart(
+        model, folder / "artifact", Job(compile=Compile(fallback="onnxruntime")), folder / "log.txt"
+    )
 
 
 def test_the_record_has_the_shares_and_the_operators(partly: Compiled) -> None:
     assert partly.manifest is not None
-    found = summary(partly.manifest)
+    found = summary(partly.manifest, {})
     assert found is not None
     assert found.operators_share == 6 / 7
     assert found.flops_share is not None
@@ -51,7 +53,7 @@ def test_the_report_says_it(partly: Compiled, tmp_path: Path) -> None:
     recommendation, trials = sample()
     told = recommendation.model_copy(
         update={
-            "compiled": summary(partly.manifest),
+            "compiled": summary(partly.manifest, {}),
             "ranking": _told(recommendation.ranking, partly.manifest),
         }
     )
@@ -63,7 +65,7 @@ def test_the_report_says_it(partly: Compiled, tmp_path: Path) -> None:
 
 def test_nothing_is_said_where_all_is_compiled_or_nothing_is_known(tmp_path: Path) -> None:
     model = saved(tmp_path / "net.onnx", conv_net())
-    options = Compile(fallback="onnxruntime", min_compiled=1.0)
+    options = Job(compile=Compile(fallback="onnxruntime", min_compiled=1.0))
     made = compile_apart(model, tmp_path / "artifact", options, tmp_path / "log.txt")
     assert made.manifest is not None, made.failure
     assert not_wholly_compiled(made.manifest) == not_wholly_compiled(None) == ""
@@ -71,7 +73,7 @@ def test_nothing_is_said_where_all_is_compiled_or_nothing_is_known(tmp_path: Pat
 
 def test_too_small_a_share_is_why_there_is_no_compiled_candidate(tmp_path: Path) -> None:
     model = saved(tmp_path / "det.onnx", det_net())
-    options = Compile(fallback="onnxruntime", min_compiled=0.99999)
+    options = Job(compile=Compile(fallback="onnxruntime", min_compiled=0.99999))
     made = compile_apart(model, tmp_path / "artifact", options, tmp_path / "log.txt")
     assert made.manifest is None
     assert "--min-compiled asks for 99.999 %" in str(made.failure)

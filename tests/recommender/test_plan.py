@@ -7,7 +7,7 @@ import pytest
 from dyno.errors import ConfigError
 from dyno.host import host_facts
 from recommender.job import Job
-from recommender.plan import estimate_s, instance_types, plan_trials
+from recommender.plan import estimate_s, instance_types, most_s, plan_trials
 
 HOST = host_facts().model_copy(update={"architecture": "x86_64", "usable_cores": 2})
 
@@ -39,6 +39,34 @@ def test_workers_share_the_vcpus_of_the_instance() -> None:
     space = job(instance_types=["c7a.xlarge"], workers=[1, 2, 3, 8])
     settings = [each.candidate.settings for each in plan_trials(space, ("onnxruntime",), HOST)]
     assert sorted((each.workers, each.threads) for each in settings) == [(1, 4), (2, 2), (3, 1), (8, 1)]
+
+
+def test_processes_and_batches_are_axes_and_a_delay_tells_apart_only_what_batches() -> None:
+    space = job(
+        instance_types=["c7a.xlarge"],
+        processes=[1, 2],
+        max_batch=[1, 8],
+        batch_delay_ms=[0, 2.5],
+        workers=[1],
+    )
+    keys = sorted(each.candidate.key for each in plan_trials(space, ("compiled",), HOST))
+    assert keys == [
+        "c7a.xlarge_compiled_t2_w1_p2",
+        "c7a.xlarge_compiled_t2_w1_p2_b8",
+        "c7a.xlarge_compiled_t2_w1_p2_b8_d2.5",
+        "c7a.xlarge_compiled_t4_w1",
+        "c7a.xlarge_compiled_t4_w1_b8",
+        "c7a.xlarge_compiled_t4_w1_b8_d2.5",
+    ]
+
+
+def test_the_longest_counts_late_starts_long_windows_and_late_answers() -> None:
+    load = {"users": [1, 2], "warmup_s": 2, "duration_s": 10, "max_duration_s": 30, "timeout_s": 5}
+    found = Job.model_validate({"load": load, "server": {"startup_timeout_s": 20}})
+    assert most_s(found, 3) == 3 * (20 + 2 * (2 + 30 + 5 + 2))
+    search = {"find_rate": {"max_tests": 4}, "warmup_s": 2, "max_duration_s": 30, "timeout_s": 5}
+    found = Job.model_validate({"load": search, "limits": {"p95_ms": 9}, "server": {"startup_timeout_s": 20}})
+    assert most_s(found, 1) == 20 + 5 * (2 + 30 + 5 + 2)  # four tests, and the closed loop before them
 
 
 def test_the_order_is_shuffled_by_the_seed() -> None:

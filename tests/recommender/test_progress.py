@@ -52,14 +52,16 @@ def test_the_bar_counts_ended_trials_in_full_and_the_running_one_by_the_clock() 
 def test_the_plan_says_what_is_measured_kept_and_refused() -> None:
     screen = Recorded()
     kept = failed_trial(ONE, "emulated", "a reason")
-    Display(screen).show(RunPlanned((kept,), ((ONE, "no such cores"),), (TWO,), LOAD, 65.0, ("A note.",)))
+    Display(screen).show(
+        RunPlanned((kept,), ((ONE, "no such cores"),), (TWO,), LOAD, 65.0, ("A note.",), 300.0)
+    )
     assert screen.lines == [
         "to measure: 1 (threads x workers): test.two onnxruntime 1x1",
         "load: 1, 2, 4 users (closed loop), each 2 s warm-up + 10 s, up to 60 s for 368 samples",
         "kept from before: 1, of them 1 failed (--retry-failed tries those again)",
         "cannot run here: test.one onnxruntime 1x1: no such cores",
         "A note.",
-        "this takes at least 1m05s, compilation not counted",
+        "this takes at least 1m05s, at most 5m00s, compilation not counted",
     ]
 
 
@@ -67,3 +69,17 @@ def test_a_refused_trial_has_no_number() -> None:
     screen = Recorded()
     Display(screen).show(TrialEnded(failed_trial(ONE, "emulated", "no such cores")))
     assert screen.lines == ["test.one onnxruntime 1x1: failed: no such cores"]
+
+
+def test_each_trial_that_ends_says_how_long_the_others_take_by_those_that_ended() -> None:
+    screen = Recorded()
+    display = Display(screen)
+    display.show(RunPlanned((), (), (ONE, TWO), LOAD, 80.0, (), 300.0))
+    for planned_trial, seconds in ((ONE, 90.0), (TWO, 30.0)):
+        display.show(TrialStarted(planned_trial))
+        ended = failed_trial(planned_trial, "emulated", "a reason").model_copy(update={"seconds": seconds})
+        display.show(TrialEnded(ended))
+    assert screen.lines[-2:] == [
+        "[1/2] test.one onnxruntime 1x1: failed: a reason; about 1m30s left",
+        "[2/2] test.two onnxruntime 1x1: failed: a reason",
+    ]

@@ -292,3 +292,64 @@ def test_a_run_in_which_nothing_could_be_measured_exits_2(
     write_job(tmp_path, candidates={"backends": ["onnxruntime"], "instance_types": [FOREIGN]})
     assert ran(monkeypatch, *command(tmp_path)) == 2
     assert "nothing could be measured" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path / "m.onnx", open_size=True)
+    write_job(tmp_path, candidates={"backends": ["compiled"], "instance_types": [SMALLEST, FOREIGN]})
+    before = sorted(tmp_path.rglob("*"))
+    assert ran(monkeypatch, *command(tmp_path, "--dry-run", "--shape", "x=1..4,8")) == 0
+    told = capsys.readouterr().out
+    assert f"would measure: {SMALLEST} compiled 1x1\n" in told
+    assert f"cannot run here: {FOREIGN} compiled 1x1: " in told
+    assert "at most" in told
+    assert ran(monkeypatch, *command(tmp_path, "--dry-run", "--shape", "x=1..4,8", "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["to_measure"] == [f"{SMALLEST}_onnxruntime_t1_w1", f"{SMALLEST}_compiled_t1_w1"] or (
+        found["to_measure"] == [f"{SMALLEST}_compiled_t1_w1", f"{SMALLEST}_onnxruntime_t1_w1"]
+    )
+    assert len(found["cannot_run_here"]) == 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ("x=4..1,8", "--shape x=4..1,8: expected NAME=SIZE,SIZE"),
+        ("x", "--shape x: expected NAME=SIZE"),
+        ("z=1", "--shape z: the model has no such input; its inputs are: x"),
+    ],
+)
+def test_a_wrong_shape_flag_is_told_as_the_compile_command_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shape: str, said: str
+) -> None:
+    write_model(tmp_path / "m.onnx", open_size=True)
+    write_job(tmp_path)
+    assert ran(monkeypatch, *command(tmp_path, "--dry-run", "--shape", shape)) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"shape": {"z": [1]}}, "job.yaml:14: shape: --shape z: the model has no such input"),
+        (
+            {"compile": {"target": "znver"}, "candidates": {}},
+            "job.yaml:3: compile.target: unknown target 'znver'",
+        ),
+        ({"candidates": {"instance_types": ["c7a.medum"]}}, "job.yaml:2: candidates.instance_types: unknown"),
+    ],
+)
+def test_what_only_the_model_shows_to_be_wrong_is_told_with_its_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, object],
+    said: str,
+) -> None:
+    write_model(tmp_path / "m.onnx", open_size="shape" in changed)
+    write_job(tmp_path, **changed)
+    assert ran(monkeypatch, *command(tmp_path, "--dry-run")) == 2
+    assert said in capsys.readouterr().err

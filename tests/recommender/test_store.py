@@ -17,7 +17,7 @@ COMPILED = planned(TYPE, "compiled")
 
 
 def run(**changed: object) -> RunFile:
-    return run_file("m.onnx", "digest", Job()).model_copy(update=changed)
+    return run_file("m.onnx", "digest", Job(), "sent").model_copy(update=changed)
 
 
 def trial(which: object = BASELINE) -> Trial:
@@ -50,7 +50,13 @@ def test_other_candidates_and_limits_go_on_in_the_same_folder(tmp_path: Path) ->
         ({"usable_cores": 99}, "usable cores"),
         ({"packages": {"onnxruntime": "0.1"}}, "packages"),
         ({"job": Job.model_validate({"load": {"users": [3]}})}, "load"),
-        ({"job": Job.model_validate({"compile": {"shapes": {"x": [1]}}})}, "compile"),
+        ({"job": Job.model_validate({"compile": {"shapes": {"x": [1]}}})}, "shape"),
+        ({"job": Job.model_validate({"shape": {"x": "1..4"}})}, "shape"),
+        ({"job": Job.model_validate({"compile": {"winograd": False}})}, "compile"),
+        ({"job": Job.model_validate({"compile": {"min_compiled": 0.5}})}, "compile"),
+        ({"job": Job.model_validate({"server": {"max_waiting": 1}})}, "server"),
+        ({"job": Job.model_validate({"load": {"timeout_s": 3}})}, "load"),
+        ({"sent_digest": "other"}, "payload or trace"),
         ({"job": Job(seed=1)}, "seed"),
     ],
 )

@@ -4,12 +4,12 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from dyno.records import Fidelity, InstanceType, LoadSpec, TensorSpec
+from dyno.records import Fidelity, InstanceType, Limits, LoadSpec, TensorSpec
 from loadgen.payload import payload_for
 from loadgen.progress import LoadProgress
 from recommender.job import Load
@@ -137,3 +137,36 @@ def test_requests_that_all_fail_make_a_failed_trial_with_the_first_answer(tmp_pa
     assert trial.failure is not None
     assert trial.failure.startswith("not measured with 1 user: no request to ")
     assert "HTTP 4" in trial.failure
+
+
+def test_a_search_keeps_each_of_its_load_tests_and_says_where_batches_were_not_made(tmp_path: Path) -> None:
+    load = Load.model_validate(
+        {
+            "find_rate": {"start_rps": 40, "precision": 1, "max_tests": 2},
+            "warmup_s": 0.2,
+            "duration_s": 0.5,
+            "max_duration_s": 3,
+        }
+    )
+    chosen = planned(instance())
+    batching = chosen.candidate.settings.model_copy(update={"max_batch": 4})
+    candidate = chosen.candidate.model_copy(update={"settings": batching})
+    what = Workload(load, payload_for((INPUT,), seed=0), 0, 60.0, limits=Limits(p50_ms=5000, error_rate=0.5))
+    trial = run_trial(
+        replace(chosen, candidate=candidate),
+        write_model(tmp_path / "m.onnx"),
+        what,
+        provider=LocalProvider(),
+        log=tmp_path / "log",
+    )
+    assert trial.failure is None
+    assert trial.search is not None
+    assert trial.search.began == "the job says so"
+    rates = [step.rate_rps for step in trial.search.steps]
+    assert rates[0] == 40
+    assert len(rates) == 2
+    assert [point.spec.rate_rps for point in trial.points] == rates
+    assert any(
+        "its requests were not joined, whatever max_batch says: 'x' has the" in w for w in trial.warnings
+    )
+    assert trial.compiled_with == {}
