@@ -2,7 +2,7 @@
 
 `intervals`  How often the 95 % intervals hold the truth, simulated: 2,000 samples of M/M/1 at four loads, and
              of independent requests, where they must not be much wider than those need be.
-`queue`      Poisson arrivals at a server with one place and a known service time, M/D/1 and M/M/1: measured
+`md1` `mm1`  Poisson arrivals at a server with one place and a known service time, M/D/1 and M/M/1: measured
              mean, p50, p90 and p99 beside the very same arrivals computed without a network (Lindley's
              recursion: the difference is the generator's and the server's own) and beside the formula (the
              difference between the two truths is chance: that run's sample). Each is held against the
@@ -31,19 +31,21 @@ from typing import Any
 
 from benchmarks.loadgen_intervals import intervals_section
 from benchmarks.loadgen_limits import added_section, capacity_section
-from benchmarks.loadgen_sections import Row, coverage_section, queue_section, stall_section
+from benchmarks.loadgen_sections import Row, coverage_section, md1_section, mm1_section, stall_section
 from dyno.console import print_table, say
 from dyno.files import write_text
 from dyno.host import host_facts
 
 SECTIONS: dict[str, Callable[[bool], list[Row]]] = {
     "intervals": intervals_section,
-    "queue": queue_section,
+    "md1": md1_section,
+    "mm1": mm1_section,
     "stall": stall_section,
     "coverage": coverage_section,
     "capacity": capacity_section,
     "added": added_section,
 }
+QUEUES = {"md1", "mm1"}
 LONG = {"warnings", "verdicts", "steps", "invalid_reasons"}
 
 
@@ -68,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _print(name: str, rows: list[Row]) -> None:
     print(f"\n{name}")
-    flat = [_flat_queue(row) if name == "queue" else row for row in rows]
+    flat = [_flat_queue(row) if name in QUEUES else row for row in rows]
     if flat:
         columns = [key for key in flat[0] if key not in LONG]
         print_table(columns, [[_shown(row[key]) for key in columns] for row in flat], right=columns[1:])
