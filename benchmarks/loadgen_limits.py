@@ -30,7 +30,7 @@ def capacity_section(quick: bool) -> list[Row]:
         tried: list[Row] = []
 
         def honest(rate: float, workers: int = workers, tried: list[Row] = tried) -> bool:
-            tried.append(capacity_step(rate, workers, 2.0 if quick else 4.0))
+            tried.append(capacity_step(rate, workers, 2.0 if quick else 3.0))
             say(f"{workers} workers at {rate:.0f}/s: {'kept' if tried[-1]['kept'] else tried[-1]['why']}")
             return bool(tried[-1]["kept"])
 
@@ -75,7 +75,9 @@ def capacity_step(rate: float, workers: int, seconds: float) -> Row:
     """Send evenly at one rate to a server that answers at once."""
     with queue_server("--service-ms", "0", "--fixed") as url:
         try:
-            result = load(url, seconds, workers=Workers(workers), rate_rps=rate, arrival="constant")
+            result = load(
+                url, seconds, workers=Workers(workers), rate_rps=rate, arrival="constant", warmup_s=1.0
+            )
         except LoadTestError as error:
             return {"rate_rps": rate, "kept": False, "why": str(error).splitlines()[0]}
     answered = result.throughput_rps.value >= KEPT_UP * rate

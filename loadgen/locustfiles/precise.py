@@ -5,7 +5,8 @@ takes some time to wake. So the generator asks for timers without that slack, an
 arrival its event loop does not sleep: it looks at sockets and timers again and again, so that answers that
 come are read at once. (Letting others go by gevent.sleep(0) would not do: gevent runs what is ready for up to
 5 ms before it looks at a socket.) This waiting costs at most SPIN_SHARE of a core: the higher the rate, the
-shorter it is, until there is none. It is counted apart, since it is no work that limits the rate.
+shorter it is, and above MOST_SPIN_RPS there is none. It is counted apart, since it is no work that limits the
+rate.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from loadgen.locustfiles.sender import NS_PER_S, now_ns
 _PR_SET_TIMERSLACK = 29
 MOST_SPIN_NS = 200_000
 SPIN_SHARE = 0.1
+MOST_SPIN_RPS = 2000.0
+"""Above it a process hardly sleeps, and time awake would be mistaken for time without work."""
 T = TypeVar("T")
 
 
@@ -71,6 +74,8 @@ def sharpen_timers() -> None:
 
 def spin_ns(rate_rps: float) -> int:
     """How long before an arrival its user wakes, for so many arrivals a second in this process."""
+    if rate_rps > MOST_SPIN_RPS:
+        return 0
     return int(min(MOST_SPIN_NS, SPIN_SHARE / rate_rps * NS_PER_S))
 
 

@@ -171,7 +171,6 @@ def test_workers_that_hang_end_with_the_test(tmp_path: Path, hung: int) -> None:
                 worker.send_signal(signal.SIGSTOP)
 
     spec = LoadSpec(url="", rate_rps=60, warmup_s=0, duration_s=4, timeout_s=2)
-    began = time.monotonic()
     with stub_server(tmp_path) as server:
         spec = spec.model_copy(update={"url": server.url})
         if hung == 1:
@@ -181,7 +180,6 @@ def test_workers_that_hang_end_with_the_test(tmp_path: Path, hung: int) -> None:
         else:
             with pytest.raises(LoadTestError, match=r"all 2 workers .*; process \d+ hung; process \d+ hung"):
                 run_load(spec, PAYLOAD, workers=Workers(2), on_progress=stop_some)
-        assert time.monotonic() - began < 90
         workers = [one for one in family if one.pid != server.pid]
     assert len(workers) >= 3
     assert not any(alive(one) for one in workers)
