@@ -1,19 +1,23 @@
 """The load generator against the truth: python -m benchmarks.loadgen [--sections ...] [--quick] [--json F].
 
-`queue`      Poisson arrivals at a server with one place and a known service time, M/D/1 and M/M/1: measured
+`intervals`  How often the 95 % intervals hold the truth, simulated: 2,000 samples of M/M/1 at four loads, and
+             of independent requests, where they must not be much wider than those need be.
+`md1` `mm1`  Poisson arrivals at a server with one place and a known service time, M/D/1 and M/M/1: measured
              mean, p50, p90 and p99 beside the very same arrivals computed without a network (Lindley's
              recursion: the difference is the generator's and the server's own) and beside the formula (the
              difference between the two truths is chance: that run's sample). Each is held against the
-             formula as measured, and with that chance taken out. A closed loop of one user on the same
-             server is beside it, with how far it is off.
+             formula as measured, where chance is allowed for, and with that chance taken out. By the
+             server's own log, what the generator and what the server adds to each request is told apart. A
+             closed loop of one user on the same server is beside it, with how far it is off.
 `stall`      The server stands still for a second. An open loop sees it in p99 as theory says, a closed loop
              does not.
 `coverage`   How many of the runs' 95 % intervals hold the formula's p50, p90 and p99.
 `capacity`   The highest rate at which every worker keeps its schedule, for one worker, two, four, ...
 `added`      What the generator adds to a request, one connection: its p50 beside wrk's, in turns (needs wrk).
 
-Nothing else should run meanwhile: a busy core shows as lateness, of the generator and of the server, which is
-told beside each row; a row whose load test is void says so.
+The server runs on the last core, the generator on the others. Nothing else should run meanwhile: a busy core
+shows as lateness, of the generator and of the server, which is told beside each row; a row whose load test is
+void says so. All of it takes some 12 minutes.
 """
 
 from __future__ import annotations
@@ -25,19 +29,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.loadgen_intervals import intervals_section
 from benchmarks.loadgen_limits import added_section, capacity_section
-from benchmarks.loadgen_sections import Row, coverage_section, queue_section, stall_section
+from benchmarks.loadgen_sections import Row, coverage_section, md1_section, mm1_section, stall_section
 from dyno.console import print_table, say
 from dyno.files import write_text
 from dyno.host import host_facts
 
 SECTIONS: dict[str, Callable[[bool], list[Row]]] = {
-    "queue": queue_section,
+    "intervals": intervals_section,
+    "md1": md1_section,
+    "mm1": mm1_section,
     "stall": stall_section,
     "coverage": coverage_section,
     "capacity": capacity_section,
     "added": added_section,
 }
+QUEUES = {"md1", "mm1"}
 LONG = {"warnings", "verdicts", "steps", "invalid_reasons"}
 
 
@@ -62,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _print(name: str, rows: list[Row]) -> None:
     print(f"\n{name}")
-    flat = [_flat_queue(row) if name == "queue" else row for row in rows]
+    flat = [_flat_queue(row) if name in QUEUES else row for row in rows]
     if flat:
         columns = [key for key in flat[0] if key not in LONG]
         print_table(columns, [[_shown(row[key]) for key in columns] for row in flat], right=columns[1:])
@@ -88,8 +96,14 @@ def _flat_queue(row: Row) -> Row:
         if row["measured_ms"][name] is not None
     }
     kept = {key: row[key] for key in ("queue", "load", "rate_rps", "samples")}
-    late = row["lateness_ms"] or {"p50_ms": 0.0, "p99_ms": 0.0}
-    server = row["server_late"]
+    parts = {
+        name: ", ".join(f"{value:.3f}" for value in row[key].values())
+        for name, key in (
+            ("sent late mean, p50, p99", "sent_late_ms"),
+            ("generator adds", "generator_adds_ms"),
+            ("server late", "server_late_ms"),
+        )
+    }
     closed = {
         f"closed {name}": f"{value:.2f} ({row['closed_loop_off'][name]:+.0%})"
         for name, value in row["closed_loop_ms"].items()
@@ -98,9 +112,7 @@ def _flat_queue(row: Row) -> Row:
     return {
         **kept,
         **figures,
-        "sent late p50, p99": f"{late['p50_ms']:.3f}, {late['p99_ms']:.3f}",
-        "server late mean, p99": f"{server['late_mean_us'] / 1000:.3f}, {server['late_p99_us'] / 1000:.3f}",
-        "bare request": row["bare_request_ms"] or 0.0,
+        **parts,
         **closed,
     }
 

@@ -18,7 +18,8 @@ from dyno.host import usable_cores
 from loadgen.fleet import Workers
 
 KEPT_UP = 0.98
-FIRST_RPS, FINEST = 500.0, 1.1
+FIRST_RPS, FINEST = 4000.0, 1.1
+LEAST = 5
 
 
 def capacity_section(quick: bool) -> list[Row]:
@@ -29,17 +30,21 @@ def capacity_section(quick: bool) -> list[Row]:
         tried: list[Row] = []
 
         def honest(rate: float, workers: int = workers, tried: list[Row] = tried) -> bool:
-            tried.append(capacity_step(rate, workers, 3.0 if quick else 6.0))
+            tried.append(capacity_step(rate, workers, 2.0 if quick else 3.0))
             say(f"{workers} workers at {rate:.0f}/s: {'kept' if tried[-1]['kept'] else tried[-1]['why']}")
             return bool(tried[-1]["kept"])
 
         best = highest(honest, FIRST_RPS * workers)
+        there: Row = next((step for step in tried if step["rate_rps"] == best), {})
         rows.append(
             {
                 "workers": workers,
                 "rate_rps": best,
                 "per_worker_rps": best / workers,
                 "times_one_worker": best / rows[0]["rate_rps"] if rows and rows[0]["rate_rps"] else 1.0,
+                "lateness_p99_ms": there.get("lateness_p99_ms"),
+                "busiest_worker_cores": there.get("busiest_worker_cores"),
+                "server_cores": there.get("server_cores"),
                 # One for each worker and one for the server: fewer, and they take time from each other.
                 "cores_short": max(0, workers + 1 - cores),
                 "steps": tried,
@@ -49,11 +54,18 @@ def capacity_section(quick: bool) -> list[Row]:
 
 
 def highest(honest: Callable[[float], bool], first: float) -> float:
-    """Double a rate until it is too high, then halve the gap until it is a tenth; 0 when none is honest."""
+    """Double a rate until it is too high, then halve the gap until it is a tenth; 0 when none is honest.
+
+    A first rate that is too high is halved, LEAST times at most.
+    """
     low, high = 0.0, first
     while honest(high):
         low, high = high, 2 * high
-    while low and high / low > FINEST:
+    while not low:
+        if high <= first / 2**LEAST:
+            return 0.0
+        low, high = (high / 2, high) if honest(high / 2) else (0.0, high / 2)
+    while high / low > FINEST:
         middle = (low + high) / 2
         low, high = (middle, high) if honest(middle) else (low, middle)
     return low
@@ -63,7 +75,9 @@ def capacity_step(rate: float, workers: int, seconds: float) -> Row:
     """Send evenly at one rate to a server that answers at once."""
     with queue_server("--service-ms", "0", "--fixed") as url:
         try:
-            result = load(url, seconds, workers=Workers(workers), rate_rps=rate, arrival="constant")
+            result = load(
+                url, seconds, workers=Workers(workers), rate_rps=rate, arrival="constant", warmup_s=1.0
+            )
         except LoadTestError as error:
             return {"rate_rps": rate, "kept": False, "why": str(error).splitlines()[0]}
     answered = result.throughput_rps.value >= KEPT_UP * rate

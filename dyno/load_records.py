@@ -18,6 +18,9 @@ class Percentile(Record):
     ms: float | None
     low_ms: float | None = Field(description="lower end of the 95 % confidence interval")
     high_ms: float | None = Field(description="upper end; None when no sample is high enough to bound it")
+    effective_samples: int | None = Field(
+        default=None, description="independent samples that all of them are worth, for this percentile"
+    )
 
 
 class Phase(Record):
@@ -152,6 +155,9 @@ class WorkerUsage(Record):
     pid: int
     requests: int = Field(description="requests of the window that it sent")
     cpu_cores_mean: float | None = Field(description="of the one core that it can use")
+    awake_cores_mean: float | None = Field(
+        default=None, description="open loop: the part of it that was kept awake for an arrival that was near"
+    )
     lateness: Spread | None = Field(description="open loop: how late it sent")
     loop_lag: Spread | None = Field(description="how late its event loop woke what was due")
 

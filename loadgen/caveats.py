@@ -70,6 +70,7 @@ def _of_the_samples(recording: Recording, summary: Summary) -> Iterator[str]:
     if missing:
         needs = ", ".join(_need(entry) for entry in missing)
         yield f"few samples: {summary.samples} do not state {needs}; measure longer"
+    yield from _of_the_dependence(summary)
     if summary.errors:
         yield (
             f"{summary.errors} of {summary.samples + summary.errors} requests failed; "
@@ -77,6 +78,19 @@ def _of_the_samples(recording: Recording, summary: Summary) -> Iterator[str]:
         )
     if recording.lost:
         yield f"{recording.lost} requests got lost in an overwhelmed generator and count nowhere"
+
+
+def _of_the_dependence(summary: Summary) -> Iterator[str]:
+    """A percentile that is stated, but not bounded from above."""
+    for entry in summary.percentiles:
+        if entry.ms is None or entry.high_ms is not None or entry.percentile > 99.5:
+            continue
+        worth, needed = entry.effective_samples or 1, fewest_samples(entry.percentile / 100)
+        yield (
+            f"p{entry.percentile:g} has no upper bound: requests that share a queue depend on each other, "
+            f"and these {summary.samples} are worth {worth} independent ones, {needed} are needed; "
+            f"measure {max(1.1, needed / worth):.2g} times as long"
+        )
 
 
 def _of_the_drift(spec: LoadSpec, summary: Summary) -> Iterator[str]:

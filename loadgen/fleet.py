@@ -72,16 +72,23 @@ class Fleet:
             return (load_recording(self.plan.recording_file),), ()
         files = [self.plan.part_file(worker) for worker in range(self.plan.workers)]
         found = tuple(_received(path) for path in files if path.exists())
+        fates = self._fates({part.pid for part in found})
         if not found:
-            raise LoadTestError(f"all {len(files)} workers ended during the load test{self._deaths()}")
+            raise LoadTestError(f"all {len(files)} workers ended or hung during the load test{fates}")
         missing = len(files) - len(found)
-        lost = f"{missing} of {len(files)} workers ended during the test, and their requests with them"
-        return found, ((lost + self._deaths(),) if missing else ())
+        lost = (
+            f"{missing} of {len(files)} workers ended or hung during the test, and their requests with them"
+        )
+        return found, ((lost + fates,) if missing else ())
 
-    def _deaths(self) -> str:
-        """Say how those of this machine ended; the master lets the living go with status 0."""
-        dead = [child for child in self.workers if child.returncode() not in (None, 0)]
-        return "".join(f"; process {child.pid} by exit status {child.returncode()}" for child in dead)
+    def _fates(self, heard_of: set[int]) -> str:
+        """Say what became of those of this machine; the master lets the living go with status 0."""
+        lost = [child for child in self.workers if child.pid not in heard_of]
+        ends = [(child.pid, child.returncode()) for child in lost]
+        return "".join(
+            f"; process {pid} hung" if code is None else f"; process {pid} ended by exit status {code}"
+            for pid, code in ends
+        )
 
 
 def _received(path: Path) -> Recording:

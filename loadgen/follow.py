@@ -76,11 +76,11 @@ def follow(
                     around = _circumstances(plan.spec, usage, shared, servers, len(fleet.workers))
                     return Seen(around, stages, rules.stop)
             if sampler is None and (early := fleet.ended()):
-                raise LoadTestError(_died(early, ended=True))
+                raise LoadTestError(_died(early))
             stages.look()
             rules.look(stages.so_far())
             if ended or time.monotonic() > end_by:
-                raise LoadTestError(_died(child, ended=ended))
+                raise LoadTestError(_why(fleet, start_within_s, ended=ended, begun=sampler is not None))
             time.sleep(LOOK_EVERY_S)
     finally:
         if sampler:
@@ -104,6 +104,25 @@ def _circumstances(
     )
 
 
-def _died(child: Child, *, ended: bool) -> str:
-    what = f"Locust ended early (exit status {child.returncode()})" if ended else "Locust did not end in time"
-    return f"{what}; its last lines:\n{child.log_tail() or '(none)'}"
+def _died(child: Child) -> str:
+    return f"Locust ended early (exit status {child.returncode()}); {_last_lines(child)}"
+
+
+def _why(fleet: Fleet, start_within_s: float, *, ended: bool, begun: bool) -> str:
+    """The leading process ended early, or some process hangs; whoever started the fleet ends it."""
+    child = fleet.head
+    if ended:
+        return _died(child)
+    if begun:
+        limit_s = _longest_s(fleet.plan.spec)
+        what = f"the load test was not over {limit_s:g} s after its start: Locust (process {child.pid}) hangs"
+    else:
+        who = (
+            f"its {fleet.plan.workers} workers hang, or never came" if fleet.plan.workers > 1 else "it hangs"
+        )
+        what = f"Locust had not begun to load after {start_within_s:g} s: {who}"
+    return f"{what}; all its processes were ended; {_last_lines(child)}"
+
+
+def _last_lines(child: Child) -> str:
+    return f"its last lines:\n{child.log_tail() or '(none)'}"

@@ -60,19 +60,20 @@ def _usage(number: int, part: Recording, spec: LoadSpec, window: tuple[int, int]
         host=part.host,
         pid=part.pid,
         requests=int(sent),
-        cpu_cores_mean=_cpu_cores(part, window),
+        cpu_cores_mean=_mean_growth(part.loop_cpu_us, part, window),
+        awake_cores_mean=_mean_growth(part.loop_awake_us, part, window),
         lateness=lateness(part, window) if spec.rate_rps is not None else None,
         loop_lag=loop_lag(part, window),
     )
 
 
-def _cpu_cores(part: Recording, window: tuple[int, int]) -> float | None:
-    """CPU time between the first and the last look in the window, over the time between them."""
+def _mean_growth(total_us: Ints, part: Recording, window: tuple[int, int]) -> float | None:
+    """How much a total grew between the first and the last look in the window, over the time between them."""
     inside = np.flatnonzero(_within(part.loop_at_us, window))
-    if len(inside) < 2:
+    if len(inside) < 2 or not len(total_us):
         return None
     first, last = inside[0], inside[-1]
-    used = float(part.loop_cpu_us[last] - part.loop_cpu_us[first])
+    used = float(total_us[last] - total_us[first])
     return used / float(part.loop_at_us[last] - part.loop_at_us[first])
 
 

@@ -5,12 +5,9 @@ binomial (n, p), so two ranks bound the quantile with known confidence (Hahn and
 Intervals, 1991, section 5.2; also David and Nagaraja, Order Statistics, section 7.1). The ranks here leave
 at most 2.5 % on each side, exactly computed.
 
-Requests near each other in time are not independent: they share a queue. `design_effect` measures how much
-more the share of slow requests varies from slice to slice of the window than chance would make it, and the
-ranks are moved apart by its root (Woodruff, JASA 47, 1952: an interval for the share, turned into one for
-the quantile). Up to the 5 % point of chance it counts as 1, so that independent samples keep their 95 %.
-Weaker dependence goes unseen. Simulated on an autoregressive process (0.9 from one request to the next, 1,000
-requests), the intervals of p50 and p95 hold the truth 92 times in 100; without this it is 45 and 48.
+Requests near each other in time are not independent: they share a queue. `loadgen.dependence` says how many
+independent requests they are worth; the ranks are those of so many, at the same distance from the quantile
+as a share of all (Woodruff, JASA 47, 1952: an interval for the share, turned into one for the quantile).
 
 Throughput: batch means. The window is cut into SLICES equal slices; the mean of their rates has a Student
 interval (Law and Kelton, Simulation Modeling and Analysis, section 9.5; 10 to 30 batches: Schmeiser,
@@ -29,14 +26,13 @@ import numpy.typing as npt
 from dyno.records import Estimate
 
 SLICES = 20
-# Quantiles for SLICES - 1 = 19 degrees of freedom.
+# Quantile for SLICES - 1 = 19 degrees of freedom.
 STUDENT_T_975 = 2.093024
-CHI_SQUARE_95 = 30.14353
 # One-sided 1 % point of the first autocorrelation of 20 independent values: (-1 + 2.326 sqrt(18)) / 19, after
 # Anderson (Annals of Mathematical Statistics 13, 1942).
 CORRELATION_99 = 0.467
 TAIL = 0.025
-FEWEST_FOR_DEPENDENCE = 100
+NORMAL_975 = 1.959964
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -67,34 +63,30 @@ def quantile_rank(samples: int, share: float) -> int:
     return min(samples, max(1, math.ceil(samples * share - 1e-9)))
 
 
-def widened(
-    ranks: tuple[int | None, int | None], samples: int, share: float, effect: float
-) -> tuple[int | None, int | None]:
-    """Move two ranks away from the quantile by the root of a design effect."""
-    centre, factor = samples * share, math.sqrt(effect)
-    low, high = ranks
+def effective_ranks(samples: int, effective: int, share: float) -> tuple[int | None, int | None]:
+    """As `order_ranks`, of samples that are worth `effective` independent ones."""
+    stretch, centre = samples / effective, effective * share
+    low, high = order_ranks(effective, share)
     if low is not None:
-        low = math.floor(centre - (centre - low) * factor)
+        low = max(1, math.floor(samples * share - (centre - low) * stretch + 1e-9))
     if high is not None:
-        high = math.ceil(centre + (high - centre) * factor)
-    return (low if low and low >= 1 else None), (high if high and high <= samples else None)
+        high = min(samples, math.ceil(samples * share + (high - centre) * stretch - 1e-9))
+    return low, high
 
 
-def design_effect(slices: Ints, beyond: npt.NDArray[np.bool_]) -> float:
-    """How much more the share of requests `beyond` a value varies between slices than by chance; at least 1.
+def student_975(freedoms: float) -> float:
+    """Student's quantile by Cornish and Fisher's expansion; within 0.8 % from 3 degrees of freedom on.
 
-    `slices` has the slice number (0 to SLICES - 1) of each request. With under 100 requests there is
-    nothing to see.
+    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
     """
-    share = float(beyond.mean()) if len(beyond) else 0.0
-    if len(beyond) < FEWEST_FOR_DEPENDENCE or not 0 < share < 1:
-        return 1.0
-    members = np.bincount(slices, minlength=SLICES)
-    counted = np.bincount(slices, weights=beyond, minlength=SLICES)
-    chi_square = float(((counted - members * share) ** 2).sum()) / (
-        len(beyond) / SLICES * share * (1 - share)
+    z = NORMAL_975
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    return chi_square / (SLICES - 1) if chi_square > CHI_SQUARE_95 else 1.0
+    return sum(term / freedoms**power for power, term in enumerate(terms))
 
 
 def throughput_estimate(counts: Ints, window_s: float) -> Estimate:

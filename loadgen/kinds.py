@@ -8,7 +8,7 @@ from dyno.records import LoadSpec, PayloadKind
 from dyno.units import US_PER_MS
 from loadgen.payload_files import Mix
 from loadgen.recording import US_PER_S, Recording
-from loadgen.summary import percentiles, slice_numbers
+from loadgen.summary import percentiles
 
 
 def payload_kinds(spec: LoadSpec, recording: Recording, window_s: float, mix: Mix) -> tuple[PayloadKind, ...]:
@@ -26,7 +26,6 @@ def _kinds(spec: LoadSpec, recording: Recording, window_s: float, mix: Mix) -> I
     for number, kind in enumerate(mix.kinds):
         chosen = inside & (recording.payload_kind == number)
         latency_us = recording.latency_us[chosen]
-        slices = slice_numbers(recording.start_us[chosen], (first, end))
         sizes = [len(body.body) for body in kind.bodies]
         yield PayloadKind(
             name=kind.name,
@@ -37,5 +36,5 @@ def _kinds(spec: LoadSpec, recording: Recording, window_s: float, mix: Mix) -> I
             samples=len(latency_us),
             errors=int((failed & (recording.failure_payload == number)).sum()),
             mean_ms=float(latency_us.mean()) / US_PER_MS if len(latency_us) else None,
-            percentiles=percentiles(latency_us, slices),
+            percentiles=percentiles(recording.start_us[chosen], latency_us),
         )

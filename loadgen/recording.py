@@ -89,7 +89,9 @@ class Recording:
     loop_lag_us: Ints = field(default_factory=_nothing)
     """... how late it was, ..."""
     loop_cpu_us: Ints = field(default_factory=_nothing)
-    """... and the CPU time that the process had used by then."""
+    """... the CPU time that the process had used by then, ..."""
+    loop_awake_us: Ints = field(default_factory=_nothing)
+    """... and how long its event loop had been kept awake for arrivals that were near."""
     host: str = ""
     """The machine of the generator's process."""
     pid: int = 0

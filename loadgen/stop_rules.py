@@ -25,7 +25,7 @@ from dyno.errors import ConfigError
 from dyno.records import Estimate, LoadSpec, Percentile
 from dyno.units import US_PER_MS
 from loadgen.intervals import Ints
-from loadgen.summary import percentile_at, slice_numbers
+from loadgen.summary import percentile_at
 
 FLAT_SHARE = 0.05
 FLAT_STAGES = 2
@@ -69,7 +69,7 @@ class Evidence:
 
     def percentile(self, percent: float) -> Percentile:
         """Give a latency percentile with its interval."""
-        return percentile_at(self.latency_us, slice_numbers(self.start_us, self.window_us), percent)
+        return percentile_at(self.start_us, self.latency_us, percent)
 
 
 def parse_rules(texts: Iterable[str]) -> tuple[Rule, ...]:

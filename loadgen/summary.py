@@ -6,11 +6,13 @@ above with 97.5 % confidence (`intervals.fewest_samples`: 6 for p50, 36 for p90,
 much that none of them is high enough. The value itself is the sample at rank ceil(n p): a latency that a
 request really had, in whole microseconds.
 
-What counts as in the window is said in `loadgen.recording`; how intervals are made, in `loadgen.intervals`.
+What counts as in the window is said in `loadgen.recording`; how intervals are made, in `loadgen.intervals`
+and `loadgen.dependence`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,17 +29,16 @@ from dyno.records import (
     TimelinePoint,
 )
 from dyno.units import US_PER_MS
+from loadgen.dependence import Dependence
 from loadgen.generator import lateness, loop_lag
 from loadgen.hdr import encode_histogram
 from loadgen.intervals import (
     SLICES,
-    design_effect,
+    effective_ranks,
     fewest_samples,
-    order_ranks,
     quantile_rank,
     slice_correlation,
     throughput_estimate,
-    widened,
 )
 from loadgen.outcomes import outcomes
 from loadgen.recording import US_PER_S, Ints, Recording
@@ -111,7 +112,7 @@ def summarise(recording: Recording, spec: LoadSpec, begin_s: float = 0.0) -> Sum
         mean_ms=_mean_ms(latency_us),
         min_ms=float(latency_us.min()) / US_PER_MS if samples else None,
         max_ms=float(latency_us.max()) / US_PER_MS if samples else None,
-        percentiles=percentiles(latency_us, slice_numbers(recording.start_us[inside], window)),
+        percentiles=percentiles(recording.start_us[inside], latency_us),
         lateness=lateness(recording, window) if spec.rate_rps else None,
         loop_lag=loop_lag(recording, window),
         histogram=encode_histogram(latency_us),
@@ -124,15 +125,14 @@ def summarise(recording: Recording, spec: LoadSpec, begin_s: float = 0.0) -> Sum
     )
 
 
-def percentiles(latency_us: Ints, slices: Ints) -> tuple[Percentile, ...]:
-    """The PERCENTILES with their intervals; `slices` says in which slice each request started."""
-    ordered = np.sort(latency_us)
-    return tuple(_percentile(latency_us, ordered, slices, percent) for percent in PERCENTILES)
+def percentiles(start_us: Ints, latency_us: Ints) -> tuple[Percentile, ...]:
+    """The PERCENTILES with their intervals, of requests in any order."""
+    return tuple(_percentiles(start_us, latency_us, PERCENTILES))
 
 
-def percentile_at(latency_us: Ints, slices: Ints, percent: float) -> Percentile:
+def percentile_at(start_us: Ints, latency_us: Ints, percent: float) -> Percentile:
     """Any one percentile; arguments as those of `percentiles`."""
-    return _percentile(latency_us, np.sort(latency_us), slices, percent)
+    return next(_percentiles(start_us, latency_us, (percent,)))
 
 
 def completions_by_slice(recording: Recording, window: tuple[int, int]) -> Ints:
@@ -188,19 +188,24 @@ def timeline(
     )
 
 
-def _percentile(latency_us: Ints, ordered: Ints, slices: Ints, percent: float) -> Percentile:
-    share, samples = percent / 100, len(ordered)
-    if samples < fewest_samples(share):
-        return Percentile(percentile=percent, ms=None, low_ms=None, high_ms=None)
-    value = ordered[quantile_rank(samples, share) - 1]
-    effect = design_effect(slices, latency_us > value)
-    low, high = widened(order_ranks(samples, share), samples, share, effect)
-    return Percentile(
-        percentile=percent,
-        ms=float(value) / US_PER_MS,
-        low_ms=_at_rank(ordered, low),
-        high_ms=_at_rank(ordered, high),
-    )
+def _percentiles(start_us: Ints, latency_us: Ints, percents: Sequence[float]) -> Iterator[Percentile]:
+    ordered = np.sort(latency_us)
+    dependence = Dependence(latency_us[np.argsort(start_us, kind="stable")], ordered)
+    samples = len(ordered)
+    for percent in percents:
+        share = percent / 100
+        if samples < fewest_samples(share):
+            yield Percentile(percentile=percent, ms=None, low_ms=None, high_ms=None)
+            continue
+        effective = dependence.effective_samples(share)
+        low, high = effective_ranks(samples, effective, share)
+        yield Percentile(
+            percentile=percent,
+            ms=float(ordered[quantile_rank(samples, share) - 1]) / US_PER_MS,
+            low_ms=_at_rank(ordered, low),
+            high_ms=_at_rank(ordered, high),
+            effective_samples=effective,
+        )
 
 
 def _mean_ms(values_us: Ints) -> float | None:

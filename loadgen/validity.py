@@ -2,7 +2,8 @@
 
 A warning taints numbers; these reasons void them. Each process of the generator is judged by itself, with its
 own clock. Bounds: 99th percentile of the sender's lateness, and of the event loop's lag, at most 5 ms or a
-tenth of the median latency, whichever is more; at most 95 % of its one core busy; no request of the schedule
+tenth of the median latency, whichever is more; at most 95 % of its one core busy, not counting
+the time that it kept awake for an arrival that was near; no request of the schedule
 without an end.
 """
 
@@ -54,8 +55,9 @@ def _of_one(worker: WorkerUsage, workers: int, bound_ms: float) -> Iterator[str]
             f"the event loop of {who} was late: 99th percentile {worker.loop_lag.p99_ms:.3g} ms, bound "
             f"{bound_ms:.3g} ms; it read answers late, too: give it a core of its own, or send less"
         )
-    if worker.cpu_cores_mean is not None and worker.cpu_cores_mean > MOST_CORES:
+    work = (worker.cpu_cores_mean or 0.0) - (worker.awake_cores_mean or 0.0)
+    if work > MOST_CORES:
         yield (
-            f"{who} kept {worker.cpu_cores_mean:.2f} of its one core busy, bound {MOST_CORES:g}: "
+            f"{who} kept {work:.2f} of its one core busy, bound {MOST_CORES:g}: "
             "it set the rate, not the server; share the load among --workers"
         )

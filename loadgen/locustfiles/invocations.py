@@ -31,7 +31,7 @@ import gevent
 from locust import events, task
 from locust.exception import StopUser
 
-from dyno.errors import DynoError
+from dyno.errors import DynoError, LoadTestError
 from dyno.procs import end_with_parent
 from loadgen.endpoint import INVOCATIONS, endpoint_url
 from loadgen.locustfiles.control import Run
@@ -39,12 +39,13 @@ from loadgen.locustfiles.master import Conductor
 from loadgen.locustfiles.precise import sharpen_timers, spin_ns, wait_until
 from loadgen.locustfiles.sender import NS_PER_S, Sender, now_ns
 from loadgen.locustfiles.worker import WorkerEnd
-from loadgen.payload import payload_for
+from loadgen.payload import Payload, payload_for
 from loadgen.payload_files import MIXED, Draw, Mix, read_mix, single
 from loadgen.plan import SPARE_USERS, WORKER_VARIABLE, Plan, plan_from_environment
 from loadgen.recording import FailureKind
 from loadgen.signature import fetch_signature
 
+NS_PER_MS = 1_000_000
 UNSENT = FailureKind(None, "unsent", "not sent: no connection was free within the timeout")
 
 
@@ -113,7 +114,8 @@ class ClosedLoopUser(PlannedUser):
             raise StopUser
         course.recorder.begin(start_ns)
         payload, kind = course.draw.take()
-        ended_ns, failure = self.send(course.spec.url, payload, start_ns + course.timeout_ns)
+        request = self.prepare(course.spec.url, payload)
+        ended_ns, failure = self.send(request, start_ns + course.timeout_ns)
         course.finish(start_ns, ended_ns, failure, kind=kind, status=self.status)
 
 
@@ -134,7 +136,7 @@ class MultiStreamUser(PlannedUser):
         course.recorder.begin(start_ns)
         end_by_ns, taken = start_ns + course.timeout_ns, [course.draw.take() for _ in self.lanes]
         sent = [
-            gevent.spawn(lane.send, course.spec.url, payload, end_by_ns)
+            gevent.spawn(lane.send, lane.prepare(course.spec.url, payload), end_by_ns)
             for lane, (payload, _) in zip(self.lanes, taken, strict=True)
         ]
         answers = [greenlet.get() for greenlet in sent]
@@ -165,24 +167,26 @@ class OpenLoopUser(PlannedUser):
         held_back = free_ns > due_ns and self.environment.runner.user_count >= course.plan.pool
         course.recorder.arrive(due_ns, held_back=held_back)
         course.recorder.begin(due_ns)
-        self._sleep_until_due(due_ns)
+        request = self._when_due(due_ns, payload)
         sent_ns, end_by_ns = now_ns(), due_ns + course.timeout_ns
         lag_ns = sent_ns - (free_ns if held_back else due_ns)
         if sent_ns >= end_by_ns:
             course.finish(due_ns, sent_ns, UNSENT, kind=kind, lag_ns=lag_ns)
             return
-        ended_ns, failure = self.send(course.spec.url, payload, end_by_ns)
+        ended_ns, failure = self.send(request, end_by_ns)
         course.finish(due_ns, ended_ns, failure, kind=kind, lag_ns=lag_ns, status=self.status)
 
-    def _sleep_until_due(self, due_ns: int) -> None:
+    def _when_due(self, due_ns: int, payload: Payload) -> list[bytes]:
+        """Sleep until then; give the request, ready to be sent."""
         self.course.waiting[self] = due_ns
-        wait_until(due_ns, self.early_ns)
+        request = wait_until(due_ns, self.early_ns, lambda: self.prepare(self.course.spec.url, payload))
         del self.course.waiting[self]
         room = self.course.plan.pool - self.environment.runner.user_count - self.coming
         missing = SPARE_USERS - len(self.course.waiting) - self.coming
         if missing > 0 and room > 0:
             OpenLoopUser.coming += min(missing, room)
             gevent.spawn(self._grow, min(missing, room))  # runs once this user waits for its answer
+        return request
 
     def _grow(self, users: int) -> None:
         self.environment.runner.spawn_users({OpenLoopUser.__name__: users})
@@ -207,10 +211,21 @@ class PlainUser(Sender):
 
     @task
     def invoke(self) -> None:
-        """One request."""
+        """One request, told to Locust's statistics."""
         assert self.draw is not None  # noqa: S101 - set by on_start
         payload, _ = self.draw.take()
-        self.send(INVOCATIONS, payload, now_ns() + int(self.timeout_s * NS_PER_S))
+        start_ns = now_ns()
+        url = endpoint_url(str(self.host).rstrip("/") + INVOCATIONS)
+        request = self.prepare(url, payload)
+        ended_ns, failure = self.send(request, start_ns + int(self.timeout_s * NS_PER_S))
+        self.environment.events.request.fire(
+            request_type="POST",
+            name=INVOCATIONS,
+            response_time=(ended_ns - start_ns) / NS_PER_MS,
+            response_length=0,
+            exception=LoadTestError(failure.message) if failure else None,
+            context={},
+        )
 
 
 def _mix_by_hand(host: str) -> Mix:

@@ -41,3 +41,12 @@ def test_a_generator_may_add_150_us() -> None:
 def test_the_chance_of_a_sample_is_taken_out() -> None:
     # A sample whose true times were 2 ms under the formula, measured 0.1 ms too long.
     assert chance_removed(8.1, 8.0, 10.0) == pytest.approx(10.1)
+
+
+def test_what_a_sample_does_by_chance_is_allowed_where_it_is_told() -> None:
+    assert not near_mean("q", 12.0, 10.0).met
+    verdict = near_mean("q", 12.0, 10.0, chance_ms=2.5)
+    assert verdict.met
+    assert verdict.goal == "q: mean within 5% or 0.2 ms or chance (2.50 ms)"
+    assert not near_p99("q", 131.0, 100.0, chance_ms=30.0).met
+    assert near_p99("q", 129.0, 100.0, chance_ms=30.0).met

@@ -104,3 +104,13 @@ def test_few_samples_name_the_percentiles_that_they_do_not_state() -> None:
 def test_a_server_that_slows_down_is_said_to_drift() -> None:
     slowing = replace(FINE, start_us=(np.arange(4000) ** 0.5 * 120_000).astype(np.int64))
     assert any("throughput drifted" in word for word in words(slowing))
+
+
+def test_a_percentile_that_nothing_bounds_is_told_with_how_long_it_would_take() -> None:
+    latency_us = 1000 + np.random.default_rng(0).permutation(4000)
+    latency_us[1000:1100] = 50_000 + np.arange(100)
+    found = [word for word in words(replace(FINE, latency_us=latency_us)) if "upper bound" in word]
+    word = found[-1]
+    assert word.startswith("p99 has no upper bound: requests that share a queue depend on each other")
+    assert "these 4000 are worth" in word
+    assert "368 are needed; measure" in word

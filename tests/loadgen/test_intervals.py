@@ -1,23 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from loadgen.intervals import (
     SLICES,
-    design_effect,
+    effective_ranks,
     fewest_samples,
     order_ranks,
     quantile_rank,
     slice_correlation,
+    student_975,
     throughput_estimate,
-    widened,
 )
-
-Floats = npt.NDArray[np.float64]
 
 
 def test_ranks_of_ten_samples_for_the_median_are_the_table_values() -> None:
@@ -51,55 +46,20 @@ def test_quantile_rank_is_the_first_sample_with_enough_below() -> None:
     assert quantile_rank(1, 0.5) == 1
 
 
-def test_dependence_moves_the_ranks_apart_by_its_root() -> None:
-    # From 500 +- 30 to 500 +- 60 at four times the variance.
-    assert widened((470, 530), 1000, 0.5, 4.0) == (440, 560)
-    assert widened((985, 996), 1000, 0.99, 9.0) == (975, None)
+def test_samples_worth_a_quarter_have_the_ranks_of_a_quarter_at_the_same_shares() -> None:
+    assert effective_ranks(1000, 1000, 0.5) == order_ranks(1000, 0.5)
+    # 250 throws of a coin: ranks 110 and 141, 15 below and 16 above the middle: 60 and 64 of 1000.
+    assert order_ranks(250, 0.5) == (110, 141)
+    assert effective_ranks(1000, 250, 0.5) == (440, 564)
+    # Worth fewer than the 368 that bound a 99th percentile.
+    assert effective_ranks(1000, 250, 0.99)[1] is None
 
 
-def test_slow_requests_that_come_together_raise_the_design_effect() -> None:
-    slices = np.repeat(np.arange(SLICES), 50)
-    together, spread = np.zeros(1000, bool), np.zeros(1000, bool)
-    together[:50] = True
-    spread[::20] = True
-    # All 50 slow ones in one slice: sum of squares 47.5^2 + 19 * 2.5^2 = 2375; over 50 * 0.05 * 0.95 * 19.
-    assert design_effect(slices, together) == pytest.approx(2375 / (50 * 0.05 * 0.95 * 19))
-    assert design_effect(slices, spread) == 1.0
-
-
-def coverage(draw: Callable[[], Floats], truth: float, share: float, runs: int = 1500) -> float:
-    """How often the interval of a percentile holds the true one."""
-    hits = 0
-    for _ in range(runs):
-        values = draw()
-        ordered, samples = np.sort(values), len(values)
-        slices = np.arange(samples) * SLICES // samples
-        effect = design_effect(slices, values > ordered[quantile_rank(samples, share) - 1])
-        low, high = widened(order_ranks(samples, share), samples, share, effect)
-        above = low is None or ordered[low - 1] <= truth
-        hits += above and (high is None or truth <= ordered[high - 1])
-    return hits / runs
-
-
-@pytest.mark.parametrize(("share", "samples"), [(0.5, 200), (0.95, 1000), (0.99, 5000), (0.999, 20000)])
-def test_percentile_intervals_of_independent_samples_hold_the_truth_95_times_in_100(
-    share: float, samples: int
-) -> None:
-    rng = np.random.default_rng(5)
-    found = coverage(lambda: rng.exponential(size=samples), -np.log(1 - share), share, runs=800)
-    assert 0.93 <= found <= 0.98
-
-
-def test_percentile_intervals_of_correlated_samples_still_hold_the_truth_nine_times_in_ten() -> None:
-    # Without the design effect this is 45 times in 100.
-    rng = np.random.default_rng(6)
-
-    def draw() -> Floats:
-        noise = rng.normal(size=1200) * np.sqrt(1 - 0.9**2)
-        kernel = 0.9 ** np.arange(120)
-        return np.convolve(noise, kernel, mode="valid")[:1000]
-
-    assert 0.88 <= coverage(draw, 0.0, 0.5, runs=600) <= 0.98
+@pytest.mark.parametrize(
+    ("freedoms", "table"), [(3, 3.182), (5, 2.571), (10, 2.228), (30, 2.042), (1e9, 1.96)]
+)
+def test_students_quantiles_are_those_of_the_table(freedoms: float, table: float) -> None:
+    assert student_975(freedoms) == pytest.approx(table, rel=8e-3)
 
 
 @pytest.mark.parametrize("mean", [2.0, 10.0, 200.0])

@@ -33,13 +33,16 @@ def spread(p99_ms: float) -> Spread:
     return Spread(samples=100, p50_ms=0.1, p99_ms=p99_ms, max_ms=50.0, histogram="")
 
 
-def process(cores: float = 0.5, late_ms: float = 1.0, lag_ms: float = 1.0, number: int = 1) -> WorkerUsage:
+def process(
+    cores: float = 0.5, late_ms: float = 1.0, lag_ms: float = 1.0, number: int = 1, awake: float | None = None
+) -> WorkerUsage:
     return WorkerUsage(
         worker=number,
         host="here",
         pid=number,
         requests=500,
         cpu_cores_mean=cores,
+        awake_cores_mean=awake,
         lateness=spread(late_ms),
         loop_lag=spread(lag_ms),
     )
@@ -64,6 +67,11 @@ def test_a_closed_loop_has_no_schedule_to_be_late_for() -> None:
 def test_a_busy_generator_and_lost_requests_void_any_loop() -> None:
     reasons = invalid_reasons(CLOSED, summary(20, 0), 3, [process(cores=0.97)])
     assert [reason.split(" ", 2)[:2] for reason in reasons] == [["3", "requests"], ["the", "generator"]]
+
+
+def test_keeping_awake_for_the_next_arrival_is_no_work() -> None:
+    assert invalid_reasons(CLOSED, summary(20, 0), 0, [process(cores=0.97, awake=0.05)]) == ()
+    assert len(invalid_reasons(CLOSED, summary(20, 0), 0, [process(cores=0.97, awake=0.01)])) == 1
 
 
 def test_a_late_event_loop_voids_any_loop_and_the_median_sets_the_bound() -> None:

@@ -152,12 +152,53 @@ def test_a_worker_that_is_killed_voids_the_result_and_hangs_nobody(tmp_path: Pat
             spec.model_copy(update={"url": server.url}), PAYLOAD, workers=Workers(2), on_progress=kill_one
         )
     assert not result.valid
-    assert (
-        f"1 of 2 workers ended during the test, and their requests with them; process {killed[0]} by exit"
-        in (result.invalid_reasons[0])
-    )
+    reason = result.invalid_reasons[0]
+    assert reason.startswith("1 of 2 workers ended or hung during the test, and their requests with them; ")
+    assert f"; process {killed[0]} ended by exit status " in reason
     assert len(result.workers) == 1
     assert 60 <= result.samples <= 120  # half of about 180
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hung", [1, 2])
+def test_workers_that_hang_end_with_the_test(tmp_path: Path, hung: int) -> None:
+    family: list[psutil.Process] = []
+
+    def stop_some(progress: LoadProgress) -> None:
+        if not family and progress.requests:
+            family.extend(psutil.Process().children(recursive=True))
+            for worker in [one for one in family if "--worker" in one.cmdline()][:hung]:
+                worker.send_signal(signal.SIGSTOP)
+
+    spec = LoadSpec(url="", rate_rps=60, warmup_s=0, duration_s=4, timeout_s=2)
+    with stub_server(tmp_path) as server:
+        spec = spec.model_copy(update={"url": server.url})
+        if hung == 1:
+            result = run_load(spec, PAYLOAD, workers=Workers(2), on_progress=stop_some)
+            assert "1 of 2 workers ended or hung" in result.invalid_reasons[0]
+            assert result.invalid_reasons[0].endswith(" hung")
+        else:
+            with pytest.raises(LoadTestError, match=r"all 2 workers .*; process \d+ hung; process \d+ hung"):
+                run_load(spec, PAYLOAD, workers=Workers(2), on_progress=stop_some)
+        workers = [one for one in family if one.pid != server.pid]
+    assert len(workers) >= 3
+    assert not any(alive(one) for one in workers)
+
+
+def test_workers_that_hang_before_the_test_begins_are_an_error_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = tmp_path / "hanging.py"
+    hanging.write_text("import time\ntime.sleep(600)")
+    monkeypatch.setattr("loadgen.fleet.LOCUSTFILE", hanging)
+    monkeypatch.setattr("loadgen.follow.STARTUP_LIMIT_S", 2.0)
+    with (
+        stub_server(tmp_path) as server,
+        pytest.raises(
+            LoadTestError, match="had not begun to load after 6 s: its 2 workers hang, or never came"
+        ),
+    ):
+        load(server.url, 2, users=2)
 
 
 @pytest.mark.slow
