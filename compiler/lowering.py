@@ -31,9 +31,24 @@ def _pipeline() -> tuple[Any, Any, Any]:
 
     @tvm.transform.module_pass(opt_level=0, name="dyno_lower")
     def lowered(mod: Any, _context: Any) -> Any:
-        return keep_on_stack(lower(mod))
+        with _without_hoisting():
+            return keep_on_stack(lower(mod))
 
     return lowered, host, device
+
+
+def _without_hoisting() -> Any:
+    """TVM's hoisting takes an `if` out of the `else` of another, and drops what the other does.
+
+    LLVM moves what doesn't change out of loops anyhow, and rightly.
+    """
+    now = tvm.transform.PassContext.current()
+    return tvm.transform.PassContext(
+        opt_level=now.opt_level,
+        disabled_pass=["s_tir.HoistIfThenElse"],
+        instruments=list(now.instruments),
+        config=dict(now.config.items()),
+    )
 
 
 def keep_on_stack(mod: Any) -> Any:

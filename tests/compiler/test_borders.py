@@ -63,6 +63,13 @@ CASES = {
     "more padding than filter": square(9, padding=(4, 4, 4, 4)),
     "a line of pixels": {"data": (1, 24, 1, 45), "weight": (8, 24, 1, 3), "padding": (0, 1, 0, 1)},
     "two images": square(14, data=(2, 16, 14, 14)),
+    # One case only in the first tile, the other in the last: TVM's hoisting of branches lost the first.
+    "each tile a case": {
+        "data": (1, 1, 1, 13),
+        "weight": (16, 1, 1, 2),
+        "padding": (0, 2, 0, 0),
+        "strides": (1, 2),
+    },
     "odd channels": {"data": (1, 17, 13, 5), "weight": (3, 17, 3, 3), "padding": (1, 1, 1, 1)},
 }
 
