@@ -17,7 +17,7 @@
 
 The server runs on the last core, the generator on the others. Nothing else should run meanwhile: a busy core
 shows as lateness, of the generator and of the server, which is told beside each row; a row whose load test is
-void says so. All of it takes some 12 minutes.
+void says so. All of it takes some 9 minutes.
 """
 
 from __future__ import annotations
