@@ -11,7 +11,7 @@ import pytest
 from tvm import relax, tirx
 from tvm_ffi import structural_map
 
-from benchmarks.zoo.light import light_model
+from benchmarks.zoo.registry import onnx_file
 from compiler import compile_model, pipeline
 from compiler.frontends.dispatch import read_model
 from compiler.kernel_check import KernelCheck, UncheckedError, blame, check_kernels
@@ -133,5 +133,5 @@ def test_a_difference_that_is_no_number_is_wrong() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "squeezenet", "shufflenet", "minilm_l6"])
 def test_every_kernel_of_the_zoo_agrees_with_its_unscheduled_program(tmp_path: Path, name: str) -> None:
-    source = read_model(saved(tmp_path / "net.onnx", light_model(name)), {})
+    source = read_model(onnx_file(name, tmp_path / "zoo"), {})
     assert not [check for check in check_kernels(source, HOST, seed=0) if check.wrong]
