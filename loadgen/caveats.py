@@ -81,16 +81,24 @@ def _of_the_samples(recording: Recording, summary: Summary) -> Iterator[str]:
 
 
 def _of_the_dependence(summary: Summary) -> Iterator[str]:
-    """A percentile that is stated, but not bounded from above."""
-    for entry in summary.percentiles:
-        if entry.ms is None or entry.high_ms is not None or entry.percentile > 99.5:
-            continue
-        worth, needed = entry.effective_samples or 1, fewest_samples(entry.percentile / 100)
-        yield (
-            f"p{entry.percentile:g} has no upper bound: requests that share a queue depend on each other, "
-            f"and these {summary.samples} are worth {worth} independent ones, {needed} are needed; "
-            f"measure {max(1.1, needed / worth):.2g} times as long"
-        )
+    """Percentiles that are stated, but not bounded from above: in one sentence, the least demanding first."""
+    is_open = [
+        (f"p{entry.percentile:g}", fewest_samples(entry.percentile / 100), entry.effective_samples or 1)
+        for entry in summary.percentiles
+        if entry.ms is not None and entry.high_ms is None and entry.percentile < 99.5
+    ]
+    if not is_open:
+        return
+    names = " and ".join(name for name, _, _ in is_open)
+    needs = ", ".join(
+        f"{name} needs {needed}, so measure {max(1.1, needed / worth):.2g} times as long"
+        for name, needed, worth in is_open
+    )
+    yield (
+        f"{names} {'has' if len(is_open) == 1 else 'have'} no upper bound: requests that share a queue "
+        f"depend on each other, and these {summary.samples} are worth "
+        f"{min(worth for _, _, worth in is_open)} independent ones: {needs}"
+    )
 
 
 def _of_the_drift(spec: LoadSpec, summary: Summary) -> Iterator[str]:

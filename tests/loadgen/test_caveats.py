@@ -113,4 +113,10 @@ def test_a_percentile_that_nothing_bounds_is_told_with_how_long_it_would_take() 
     word = found[-1]
     assert word.startswith("p99 has no upper bound: requests that share a queue depend on each other")
     assert "these 4000 are worth" in word
-    assert "368 are needed; measure" in word
+    assert "p99 needs 368, so measure" in word
+
+
+def test_percentiles_without_a_bound_are_told_in_one_sentence() -> None:
+    latency_us = np.where(FINE.start_us < 2_000_000, 10_000, 1000)  # one change: worth next to nothing
+    (word,) = (word for word in words(replace(FINE, latency_us=latency_us)) if "upper bound" in word)
+    assert word.startswith("p50")

@@ -87,6 +87,12 @@ def test_a_percentile_whose_interval_straddles_the_limit_is_in_doubt(
     assert bool(found) == doubtful
 
 
+def test_a_limit_far_beyond_the_slowest_request_is_in_no_doubt_without_an_upper_bound() -> None:
+    unbounded = point(p99_ms=45, p99_interval=(40, None)).model_copy(update={"max_ms": 60.0})
+    assert list(doubts(unbounded, Limits(p99_ms=119)))
+    assert not list(doubts(unbounded, Limits(p99_ms=120)))
+
+
 def test_a_doubt_is_said_with_its_numbers() -> None:
     found = list(doubts(point(p99_ms=45, p99_interval=(40.04, None)), Limits(p99_ms=50)))
     assert found == [
