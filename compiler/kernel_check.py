@@ -8,9 +8,8 @@ made wrong code. What the graph passes and the front end did is in both, and not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from compiler.options import DEFAULT_TOLERANCE
@@ -96,15 +95,12 @@ def blame(source: Source, target: CompileTarget, *, seed: int, chooser: Chooser 
 
 
 def _until_fused(source: Source, target: CompileTarget, chooser: Chooser | None) -> Any:
-    from compiler.pipeline import STAGES
+    from compiler.pipeline import STAGES, with_options
 
     module: Any = None
     with target.tvm_target():
         for name, stage in STAGES:
-            run: Callable[..., Any] = (
-                partial(stage, chooser=chooser) if chooser and name == "legalize" else stage
-            )
-            module = run(module, source, target)
+            module = with_options(name, stage, chooser)(module, source, target)
             if name == "fuse":
                 return module
     raise AssertionError("no stage 'fuse'")

@@ -259,11 +259,14 @@ def _stages(
     for name, stage in STAGES:
         if name == "legalize" and tune is not None:
             stages.append(("tune", partial(_tune, tune=tune)))
-        stages.append((name, _with_options(name, stage, chooser, on_failure)))
+        stages.append((name, with_options(name, stage, chooser, on_failure)))
     return stages
 
 
-def _with_options(name: str, stage: Stage, chooser: Chooser | None, on_failure: OnFailure | None) -> Stage:
+def with_options(
+    name: str, stage: Stage, chooser: Chooser | None, on_failure: OnFailure | None = None
+) -> Stage:
+    """Give the stage of this name what it takes of a compile's own choices."""
     if name == "legalize" and chooser:
         return partial(stage, chooser=chooser)
     if name == "schedule" and on_failure:

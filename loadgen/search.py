@@ -17,6 +17,7 @@ from dyno.records import PERCENTILES, LoadResult, RateSearch, RateStep
 from loadgen.intervals import fewest_samples
 
 KEPT_UP = 0.95  # of what arrived in the window: fewer answers in it mean that a queue grows
+SPARE = 1.1  # times the planned window: for so long a test may wait for its samples
 MAX_STEPS = 40
 SMALLEST_SHARE = 1 / 16  # of the first guess: below it nothing is tried
 ERROR_RATE = "error_rate"

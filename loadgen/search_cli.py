@@ -15,7 +15,7 @@ from loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_nee
 from loadgen.payload import Payload
 from loadgen.payload_files import Mix
 from loadgen.run import run_load
-from loadgen.search import find_rate, parse_limits, planned_samples, samples_needed
+from loadgen.search import SPARE, find_rate, parse_limits, planned_samples, samples_needed
 
 EXIT_NONE_MEETS_LIMITS = 1
 DEFAULT_START_RPS = 10.0
@@ -49,7 +49,7 @@ def search(
         )
 
     def measure(rate_rps: float) -> LoadResult:
-        step = {"rate_rps": rate_rps, "min_samples": planned, "max_duration_s": 1.1 * longest_s}
+        step = {"rate_rps": rate_rps, "min_samples": planned, "max_duration_s": SPARE * longest_s}
         return run_load(
             spec.model_copy(update=step), payload, server_pid=server_pid, cpus=cpus, workers=workers
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dyno.errors import LoadTestError
 from dyno.records import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
 from loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
-from loadgen.search import ERROR_RATE, KEPT_UP, arrived, find_rate, planned_samples, samples_needed
+from loadgen.search import ERROR_RATE, KEPT_UP, SPARE, arrived, find_rate, planned_samples, samples_needed
 from loadgen.stop_rules import share_low
 from recommender.job_load import PROBE_S, FindRate
 
@@ -18,8 +18,6 @@ METHOD = (
 )
 PROBE_WARMUP_S = 0.5
 START_SHARE = 0.5
-# One test may go on a little longer than planned, as `dyno load --find-rate` lets it.
-SPARE = 1.1
 
 Measure = Callable[[LoadSpec], LoadResult]
 
