@@ -1,11 +1,11 @@
 # The two commands of the README are `make demo` and `make test`; everything else serves them.
-# Nothing but python3 (3.10 or newer) and make is needed: each target makes the environment that it uses.
+# Nothing but python3 (3.11 or newer) and make is needed: each target makes the environment that it uses.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-emulated lint format check clean help lock bench-setup
+.PHONY: demo test test-slow test-cases test-emulated lint format check clean help lock bench-setup
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -28,6 +28,9 @@ test: $(VENV)/.dev  ## run the tests but the slow tier
 
 test-slow: $(VENV)/.dev  ## run the slow tier: real models, whole road
 	$(BIN)/python -m pytest -m slow
+
+test-cases: $(VENV)/.dev  ## run every input that failed once, slow ones too (up to 15 minutes)
+	$(BIN)/python -m pytest tests/cases
 
 test-emulated: $(VENV)/.dev  ## check ARM code under emulation (Debian; downloads 150 MB the first time)
 	$(BIN)/python -m compiler.emulation.prepare
@@ -52,7 +55,7 @@ clean:           ## remove the environment and the runs
 	rm -rf $(VENV) runs
 
 lock:            ## renew constraints.txt (needs uv); torch is named once, its CUDA packages are left to pip
-	uv pip compile pyproject.toml --universal --python-version 3.10 --all-extras --upgrade \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --upgrade \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt
 	sed -i -E '/^(nvidia-|cuda-|triton=)/d; /^torch=/d' constraints.txt
 	echo 'torch==2.13.0' >> constraints.txt

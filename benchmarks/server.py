@@ -143,7 +143,7 @@ def _peers(
     for name, peer in PEERS.items():
         try:
             port = stack.enter_context(serving_peer(name, model, folder / name))
-        except MissingPeerError as error:  # noqa: PERF203 - each starts a server
+        except MissingPeerError as error:
             missing[name] = str(error)
         else:
             found[name] = (f"http://127.0.0.1:{port}{peer.path}", peer.body(rows))

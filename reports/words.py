@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from dyno.records import Fidelity, Limits, Row, ServerSettings
 from reports.digits import TIMES, count, plain
@@ -81,7 +81,7 @@ def moment(stamp: str) -> str:
         return stamp
     if parsed.tzinfo is None:
         return f"{parsed.day} {parsed:%B %Y, %H:%M}"
-    parsed = parsed.astimezone(timezone.utc)
+    parsed = parsed.astimezone(UTC)
     return f"{parsed.day} {parsed:%B %Y, %H:%M} UTC"
 
 

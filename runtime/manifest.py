@@ -18,7 +18,7 @@ from runtime.bucket_records import Buckets
 from runtime.segment_records import Segment
 from runtime.weight_records import ArgumentSpec, WeightsFile
 
-SCHEMA_VERSION = 4  # docs/artifact.md says what each version brought
+SCHEMA_VERSION = 5  # docs/artifact.md says what each version brought
 _OLDEST = 1  # artifacts of this version have their weights inside the library
 _SEALED = 3  # from this version on the manifest has a digest of itself
 MANIFEST_NAME = "manifest.json"

@@ -44,7 +44,7 @@ _MEANINGS = (
         r"uses operator \1, which onnxruntime does not know",
     ),
     (r'External data path does not exist: "(.+?)"', r"keeps weights in \1, which is missing: put it there"),
-    # As 1.23, the newest for Python 3.10, words it.
+    # As 1.23 words it.
     (
         r"cannot get file size: No such file or directory \[(.+?)\]",
         r"keeps weights in \1, which is missing: put it there",
