@@ -18,7 +18,6 @@ import argparse
 import json
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from dyno.console import print_table, say
 from dyno.errors import DynoError
 from dyno.files import write_text
 from dyno.host import host_facts
+from dyno.procs import python_module
 from runtime.feeds import random_feeds
 
 DEFAULT_MODELS = "mobilenet_v2,resnet18,minilm_l6"
@@ -68,8 +68,8 @@ def built_plugin(folder: Path) -> Path:
     """Compile QEMU's plugin that counts."""
     library = folder / "count.so"
     source = Path(__file__).with_name("emulate_count.c")
-    command = ["-m", "ziglang", "cc", "-target", "x86_64-linux-gnu", "-O2", "-shared", "-fPIC", str(source)]
-    subprocess.run([sys.executable, *command, "-o", str(library)], check=True)
+    options = ("-target", "x86_64-linux-gnu", "-O2", "-shared", "-fPIC", "-o", str(library))
+    subprocess.run(python_module("ziglang", "cc", *options, str(source)), check=True)
     return library
 
 

@@ -11,13 +11,13 @@ import errno
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from compiler.targets import CompileTarget
 from dyno.errors import CompileError, OutputError
+from dyno.procs import python_module
 
 # With less than this free, a linker that was killed by a signal is taken to have met a full disk.
 FULL_BYTES = 1 << 20
@@ -73,7 +73,7 @@ def lld(arguments: Sequence[str]) -> None:
     Raises:
         RuntimeError: it failed; the text is what it said.
     """
-    command = [sys.executable, "-m", "ziglang", "ld.lld", *arguments]
+    command = python_module("ziglang", "ld.lld", *arguments)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr or f"the linker ended with status {done.returncode}")

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from dyno.errors import OutputError
-from dyno.files import mapped_output_errors
+from dyno.files import folder_goal, mapped_output_errors, nearest_folder
 from runtime.bucket_records import BUCKETS_NAME
 from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME
 from runtime.segment_records import SEGMENTS_NAME
@@ -17,16 +17,15 @@ def check_output(output: Path) -> None:
     """Refuse a folder that can't be the artifact, before any work is done.
 
     Raises:
-        OutputError: it is a file, its parent can't be written, or it holds something that is no artifact.
+        OutputError: it is no folder, its parent can't be written, or it holds something that is no artifact.
     """
     if output.is_file():
         raise OutputError(f"{output} is a file; the output of a compile is a folder")
     with mapped_output_errors(output):
-        if output.is_dir():
-            _check_replaceable(output)
-        parents = output.absolute().parents
-        nearest = next(folder for folder in parents if folder.exists())
-        with tempfile.TemporaryDirectory(dir=nearest, prefix=".dyno-"):
+        goal = folder_goal(output)
+        if goal.is_dir():
+            _check_replaceable(goal)
+        with tempfile.TemporaryDirectory(dir=nearest_folder(goal), prefix=".dyno-"):
             pass
 
 

@@ -127,8 +127,8 @@ def start(
 
 
 def python_module(module: str, *args: str) -> list[str]:
-    """Command line that runs a module with this very interpreter."""
-    return [sys.executable, "-m", module, *args]
+    """Command line that runs a module with this very interpreter; none of the current folder's (-P)."""
+    return [sys.executable, "-P", "-m", module, *args]
 
 
 def end_with_parent(number: int = signal.SIGTERM) -> None:

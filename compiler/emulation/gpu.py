@@ -22,6 +22,7 @@ import numpy.typing as npt
 from compiler.emulation.run import run_guest
 from compiler.link import lld
 from dyno.errors import CompileError
+from dyno.procs import python_module
 
 Array = npt.NDArray[Any]
 NAME = "emulated: the CUDA C on this processor"
@@ -114,7 +115,7 @@ def _start(kernel: re.Match[str], body: str) -> str:
 def _library(source: Sequence[str], options: Sequence[str], library: Path, target: str) -> None:
     """Compile and link; LLD by itself, since zig would first build the parts of a C library for it."""
     made = library.with_suffix(".o")
-    command = [sys.executable, "-m", "ziglang", "cc", "-c", *_FLAGS, *source, "-o", str(made)]
+    command = python_module("ziglang", "cc", "-c", *_FLAGS, *source, "-o", str(made))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         if done.returncode:

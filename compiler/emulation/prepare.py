@@ -12,7 +12,6 @@ import hashlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -35,6 +34,7 @@ from compiler.emulation.root import (
 from dyno.clock import utc_now
 from dyno.errors import ConfigError, DynoError
 from dyno.files import staged_folder, write_text
+from dyno.procs import python_module
 
 _HOST, _GUEST = "amd64", "arm64"
 _GUEST_PACKAGES = ("libstdc++6", "libgcc-s1", "zlib1g")  # beside Python: what numpy and TVM are linked to
@@ -123,7 +123,7 @@ def _wheels(work: Path, python: str, into: Path) -> list[Package]:
     tag = "cp" + python.replace(".", "")
     _tool(
         [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
+            *python_module("pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
             *("--only-binary=:all:", *platforms, "--python-version", python, "--implementation", "cp"),
             *("--abi", tag, "--abi", "abi3", "--abi", "none", "--dest", str(work), *wanted),
         ]

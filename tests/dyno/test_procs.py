@@ -251,15 +251,9 @@ def test_a_process_that_was_not_started_by_us_is_left_alone() -> None:
     assert done.stdout == b"still here\n"
 
 
-def test_python_module_runs_with_this_interpreter() -> None:
-    assert python_module("dyno", "serve", "--port", "0") == [
-        sys.executable,
-        "-m",
-        "dyno",
-        "serve",
-        "--port",
-        "0",
-    ]
+def test_python_module_runs_with_this_interpreter_and_no_module_of_the_current_folder() -> None:
+    command = [sys.executable, "-P", "-m", "dyno", "serve", "--port", "0"]
+    assert python_module("dyno", "serve", "--port", "0") == command
 
 
 def test_a_free_port_can_be_listened_on() -> None:
