@@ -85,8 +85,11 @@ def digest_of_digests(digests: Iterable[str]) -> str:
 
 
 def segments_digest(segments: Iterable[Segment]) -> str:
-    """Give what stands for the library's digest where the model is in segments."""
-    return digest_of_digests(segment.digest for segment in segments)
+    """Give what stands for the library's digest where the model is in segments.
+
+    It is the same for the same code, whenever that was made: the digest of a segment's manifest is not.
+    """
+    return digest_of_digests(segment.content_digest or segment.digest for segment in segments)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from compiler.dump import dump_text
 from compiler.source import Source
 from compiler.targets import CompileTarget
 from compiler.tuning.interrupts import watched_interrupts
@@ -230,7 +231,7 @@ def run_stages(
             module = _run_stage(name, stage, module, source, target)
             times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
             if dump_dir and hasattr(module, "script"):
-                write_text(dump_dir / f"{number:02d}_{name}.py", module.script())
+                write_text(dump_dir / f"{number:02d}_{name}.py", dump_text(module))
     return Built(module, tuple(times), weights, kernels, peak, tuple(failures))
 
 

@@ -100,6 +100,7 @@ def _write(
             operators=len(part.places),
             flops=flops,
             digest=made.manifest_digest,
+            content_digest=made.model_digest,
             bytes=made.bytes,
         )
     model = graph.cut(part.places)

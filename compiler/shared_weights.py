@@ -164,4 +164,5 @@ def _resealed(segment: Segment, folder: Path, weights: WeightsFile | None) -> Se
         return segment
     manifest = write_manifest(folder, read_manifest(folder).model_copy(update={"weights": weights}))
     library = (folder / LIBRARY_NAME).stat().st_size
-    return segment.model_copy(update={"digest": manifest.manifest_digest, "bytes": library})
+    digests = {"digest": manifest.manifest_digest, "content_digest": manifest.model_digest}
+    return segment.model_copy(update={**digests, "bytes": library})

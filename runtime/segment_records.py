@@ -36,6 +36,11 @@ class Segment(Record):
         description="of an .onnx file, by name: what lies in the manifest's weights file, not in this one",
     )
     digest: str = Field(description="BLAKE2b-256 of the .onnx file, or the manifest_digest of the folder")
+    content_digest: str = Field(
+        default="",
+        description="of a folder, of its library and weights alone: the same whenever it was compiled; empty "
+        "for .onnx files, whose digest is that, and in artifacts of older versions",
+    )
     bytes: int = Field(description="of the .onnx file, or of the folder's files")
 
     @property

@@ -44,6 +44,8 @@ RULES: tuple[Rule, ...] = (
     Rule(blocks_apply, per_block),
 )
 
+RULE = "dyno.rule"  # function attribute: which rule ordered its loops, for who reads a dump
+
 # From the kernel's name, the rule's name and the error.
 OnFailure = Callable[[str, str, Exception], None]
 
@@ -67,7 +69,7 @@ def _schedule(func: Any, kernel: str, machine: Machine, on_failure: OnFailure | 
     for rule in RULES:
         found = _answer(rule, func, kernel, machine, on_failure)
         if found is not None:
-            return found.with_attrs(dict(func.attrs)) if func.attrs else found
+            return found.with_attrs({**(func.attrs or {}), RULE: rule.name})
     return func
 
 

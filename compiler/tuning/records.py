@@ -13,14 +13,11 @@ from pydantic import Field, ValidationError
 
 from compiler.schedules.choice import Choice, Workload, candidates
 from compiler.targets import CompileTarget
+from compiler.tuning.revision import KERNELS_REVISION
 from dyno.errors import OutputError
 from dyno.files import mapped_output_errors
 from dyno.host import host_facts
 from dyno.records import Record
-
-# Part of every key. To be raised by one when a kernel, its schedule or the list of candidates changes: times
-# that were measured before say nothing then.
-KERNELS_REVISION = 2
 
 Warn = Callable[[str], None]
 
@@ -77,7 +74,7 @@ def toolchain_key() -> dict[str, str]:
     """What of the toolchain decides how fast a kernel is."""
     return {
         "apache-tvm": host_facts().packages.get("apache-tvm", "unknown"),
-        "kernels": str(KERNELS_REVISION),
+        "kernels": KERNELS_REVISION,  # times that were measured with other kernels say nothing
     }
 
 

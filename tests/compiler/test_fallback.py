@@ -49,6 +49,13 @@ def weight_of(tmp_path: Path) -> Any:
     return onnx.numpy_helper.to_array(onnx.load(tmp_path / "model.onnx").graph.initializer[0])
 
 
+def test_a_model_in_segments_has_one_digest_whenever_it_is_compiled(tmp_path: Path) -> None:
+    first = compiled(tmp_path, det_net())
+    again = compiled(tmp_path, det_net(), replace(FALLBACK, verify=False))  # other manifests, the same code
+    assert first.segments[0].digest != again.segments[0].digest
+    assert first.model_digest == again.model_digest
+
+
 def test_without_fallback_an_operator_that_can_not_be_compiled_stops_the_compile(tmp_path: Path) -> None:
     with pytest.raises(CompileError) as caught:
         compiled(tmp_path, det_net(), Options())

@@ -27,6 +27,7 @@ from compiler.tuning.builder import Builder
 from compiler.tuning.interrupts import watched_interrupts
 from compiler.tuning.measure import CandidateFailed, Kernel, Meter
 from compiler.tuning.records import Records
+from compiler.tuning.revision import KERNELS_REVISION
 from compiler.tuning.search import Outcome, search
 from compiler.tuning.tuner import by_time, describe, kernel_uses
 from dyno.errors import ConfigError, OutputError, ParityError
@@ -116,7 +117,7 @@ def test_what_one_compile_measures_the_next_one_uses(
     assert {line["workload"]["kind"] for line in lines} == {"conv2d", "dense"}
     for line in lines:
         assert line["target"]["cpu"] == HOST.cpu
-        assert line["toolchain"]["kernels"] == str(records.KERNELS_REVISION)
+        assert line["toolchain"]["kernels"] == KERNELS_REVISION
         assert line["tried"] == line["candidates"]
         assert 0 < line["median_us"] <= line["default_us"] < 1e4
         assert line["rounds"] >= decide.FEWEST_ROUNDS
