@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from compiler.shapes import Size, is_open, parse_shapes
-from dyno.errors import ConfigError
+from compiler.shapes import Size, parse_shapes
 from dyno.records import Limits, Record
 from loadgen.mlperf import SERVER
 from recommender.job_fields import FOLDER, Count, JobPath, Seconds, Shapes
@@ -150,10 +149,6 @@ class Job(Record):
     def _fits_together(self) -> Job:
         if both := sorted(self.shape.keys() & self.compile.shapes.keys()):
             raise FieldError("compile.shapes", f"{both[0]} has a shape in `shape` already: leave it out here")
-        if self.compile.fallback and is_open(self.sizes):
-            raise FieldError(
-                "compile.fallback", "fallback takes fixed shapes: a range can't be cut into segments yet"
-            )
         limited = self.limits.p50_ms or self.limits.p95_ms or self.limits.p99_ms
         if self.load.find_rate is not None and not limited:
             raise FieldError(
@@ -189,7 +184,7 @@ def with_shapes(job: Job, given: Mapping[str, tuple[str, ...]]) -> Job:
     """Take shapes of the flag `--shape`, which go before those of the job.
 
     Raises:
-        ConfigError: a size is none, or the job can't have it.
+        ConfigError: a size is none.
     """
     parse_shapes(given)
     earlier = {name: shape for name, shape in job.compile.shapes.items() if name not in given}
@@ -197,9 +192,4 @@ def with_shapes(job: Job, given: Mapping[str, tuple[str, ...]]) -> Job:
         "shape": {**job.shape, **given},
         "compile": job.compile.model_copy(update={"shapes": earlier}),
     }
-    merged = job.model_copy(update=changed)
-    if merged.compile.fallback and is_open(merged.sizes):
-        raise ConfigError(
-            "--shape: compile.fallback takes fixed shapes: a range can't be cut into segments yet"
-        )
-    return merged
+    return job.model_copy(update=changed)

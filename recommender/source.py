@@ -63,7 +63,7 @@ def _fixed(path: Path, job: Job) -> tuple[Source, tuple[tuple[TensorSpec, ...], 
 
 
 def _open(path: Path, job: Job) -> tuple[Source, tuple[tuple[TensorSpec, ...], ...]]:
-    family = open_family(path)
+    family = open_family(path, foreign=bool(job.compile.fallback))
     taken = template(family.declared, job.sizes)
     smallest = {axis.name: axis.span.low for axis in taken.axes}
     source = family.at(taken.at([smallest[axis.name] for axis in taken.axes]))

@@ -141,10 +141,6 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
             ":3: compile.shapes: x has a shape in `shape` already",
         ),
         (
-            "shape: {x: [1..2]}\ncompile:\n  winograd: false\n  fallback: onnxruntime\n",
-            ":4: compile.fallback: fallback takes fixed shapes",
-        ),
-        (
             "load:\n  users: [1]\n  find_rate: {}\n",
             ":3: load.find_rate: users and find_rate exclude each other",
         ),

@@ -11,8 +11,9 @@ from recommender.compiled import Compiled, compile_apart, not_wholly_compiled, s
 from recommender.events import CompileEnded
 from recommender.job import Compile, Job
 from recommender.run import _told
+from recommender.source import inspect_model
 from reports.page import write_report
-from tests.compiler.models import conv_net, det_net, saved
+from tests.compiler.models import conv_net, counted, det_net, saved
 from tests.reports.sample import sample, write_run
 
 TEXT = "only 99.9% of its FLOPs are compiled; in ONNX Runtime run: Det"
@@ -69,6 +70,18 @@ def test_nothing_is_said_where_all_is_compiled_or_nothing_is_known(tmp_path: Pat
     made = compile_apart(model, tmp_path / "artifact", options, tmp_path / "log.txt")
     assert made.manifest is not None, made.failure
     assert not_wholly_compiled(made.manifest) == not_wholly_compiled(None) == ""
+
+
+def test_a_range_is_cut_into_segments_too(tmp_path: Path) -> None:
+    model = saved(tmp_path / "counted.onnx", counted())
+    job = Job.model_validate(
+        {"shape": {"x": ["1..4", 6, 6, 8]}, "compile": {"fallback": "onnxruntime"}, "load": {"shape": {}}}
+    )
+    inspect_model(model, job)
+    made = compile_apart(model, tmp_path / "artifact", job, tmp_path / "log.txt")
+    assert made.manifest is not None, made.failure
+    assert made.manifest.buckets is not None
+    assert "ConvInteger" in not_wholly_compiled(made.manifest)
 
 
 def test_too_small_a_share_is_why_there_is_no_compiled_candidate(tmp_path: Path) -> None:
