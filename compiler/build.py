@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import warnings
 from collections.abc import Callable
@@ -243,10 +244,16 @@ def _verify(
 def _write_kernels(folder: Path, built: Built, target: CompileTarget) -> GpuCodeFile:
     from compiler.cuda import compile_kernels, cuda_source
 
-    code, compiler = compile_kernels(cuda_source(built.executable, target), target)
+    source = cuda_source(built.executable, target)
+    code, compiler = compile_kernels(source, target)
     write_bytes(folder / GPU_CODE_NAME, code)
-    digest = digest_file(folder / GPU_CODE_NAME)
-    return GpuCodeFile(digest=digest, bytes=len(code), format="cubin", compiler=compiler)
+    return GpuCodeFile(
+        digest=digest_file(folder / GPU_CODE_NAME),
+        source_digest=hashlib.blake2b(source.encode(), digest_size=32).hexdigest(),
+        bytes=len(code),
+        format="cubin",
+        compiler=compiler,
+    )
 
 
 def _manifest(

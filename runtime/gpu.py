@@ -50,8 +50,24 @@ def offer_kernels(ffi: Any, folder: Path, file: GpuCodeFile) -> None:
     Raises:
         ArtifactError: the file is not the one that the manifest names.
     """
-    code = read_kernels(folder, file)
-    ffi.register_global_func("tvm_callback_cuda_compile", lambda *_: code, override=True)
+    _offered[file.source_digest] = read_kernels(folder, file)
+    ffi.register_global_func("tvm_callback_cuda_compile", _machine_code, override=True)
+
+
+# The runtime has one callback for all the libraries of a process, and calls it with the library's CUDA C: the
+# digest of that tells whose kernels are asked for. Under "" lie those of the last artifact that names none.
+_offered: dict[str, bytes] = {}
+
+
+def _machine_code(source: str, *_: object) -> bytes:
+    digest = hashlib.blake2b(source.encode(), digest_size=32).hexdigest()
+    found = _offered.get(digest, _offered.get(""))
+    if found is None:
+        raise ArtifactError(
+            f"no loaded artifact has the machine code of these GPU kernels ({digest[:16]}): "
+            f"library and manifest are of different compiles; compile the model again"
+        )
+    return found
 
 
 def read_kernels(folder: Path, file: GpuCodeFile) -> bytes:

@@ -73,6 +73,11 @@ class GpuCodeFile(Record):
 
     digest: str = Field(description="BLAKE2b-256 of kernels.bin")
     bytes: int
+    source_digest: str = Field(
+        default="",
+        description="BLAKE2b-256 of the CUDA C that the code was made of. The library holds it, and by "
+        "it TVM's runtime asks for the code. Empty in artifacts of older versions",
+    )
     format: str = Field(description="cubin (fatbin: of older versions)")
     compiler: str = Field(description="what made it, and its version")
 

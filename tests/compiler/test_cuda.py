@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -25,7 +28,7 @@ from runtime import gpu, tvm_light
 from runtime.bundle import write_bundle
 from runtime.gpu import CPU, GpuLane, check_gpu, offer_kernels
 from runtime.inspection import inspect_artifact
-from runtime.manifest import GPU_CODE_NAME, read_manifest
+from runtime.manifest import GPU_CODE_NAME, GpuCodeFile, read_manifest
 from runtime.session import Session
 from tests.compiler.models import add_net, constant, mlp, model, node, saved, tensor
 
@@ -160,6 +163,35 @@ def test_changed_gpu_code_is_refused(ampere: Path, tmp_path: Path) -> None:
     (tmp_path / GPU_CODE_NAME).write_bytes(code)
     with pytest.raises(ArtifactError, match="its digest is not the manifest's"):
         offer_kernels(tvm_light.load(), tmp_path, file)
+
+
+def test_each_library_gets_its_own_kernels_however_many_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "_offered", {})
+    asked: dict[str, Callable[[str, str], bytes]] = {}
+    ffi = SimpleNamespace(register_global_func=lambda name, func, **_: asked.update({name: func}))
+    for source in ("first", "second", ""):  # the last is of an older version, which names no source
+        folder = tmp_path / (source or "older")
+        folder.mkdir()
+        code = f"code of the {source}".encode()
+        (folder / GPU_CODE_NAME).write_bytes(code)
+        file = GpuCodeFile(
+            digest=digest_of(code),
+            source_digest=digest_of(source.encode()) if source else "",
+            bytes=len(code),
+            format="cubin",
+            compiler="a test",
+        )
+        offer_kernels(ffi, folder, file)
+    machine_code = asked["tvm_callback_cuda_compile"]
+    assert machine_code("first", "cuda") == b"code of the first"
+    assert machine_code("second", "cuda") == b"code of the second"
+    assert machine_code("unknown", "cuda") == b"code of the "
+
+
+def digest_of(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
 @needs_compiler

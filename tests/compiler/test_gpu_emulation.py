@@ -14,6 +14,7 @@ import pytest
 from benchmarks.zoo.registry import onnx_file
 from compiler import cuda
 from compiler.cuda_compilers import why_no_cuda
+from compiler.emulation import gpu
 from compiler.emulation.gpu import NAME, EmulatedGpu, build_emulation
 from compiler.models import compile_model
 from dyno.errors import ArtifactError, CompileError, ParityError
@@ -171,8 +172,8 @@ def test_a_models_kernels_are_checked_with_its_library_and_do_not_depend_on_the_
 
 @needs_compiler
 def test_a_wrong_kernel_leaves_no_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = cuda.cuda_source
-    monkeypatch.setattr(cuda, "cuda_source", lambda *given: real(*given).replace("__syncthreads();", ""))
+    real = gpu.as_cpp
+    monkeypatch.setattr(gpu, "as_cpp", lambda source: real(source.replace("__syncthreads();", "")))
     with pytest.raises(ParityError, match="differs"):
         compile_model(saved(tmp_path / "net.onnx", mlp()), tmp_path / "artifact", target="cuda-sm_86")
     assert not (tmp_path / "artifact").exists()
