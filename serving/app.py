@@ -95,9 +95,9 @@ class App:
         infer = partial(self._run_tensors, self._read_infer)
         own = version("modeldyno")
         server = {"name": "modeldyno", "version": own, "extensions": oip.EXTENSIONS}
-        model = {
+        model: dict[str, tuple[str, Handler]] = {
             "": ("GET", _fixed(_metadata(self._name, backend))),
-            "/ready": ("GET", self._ping),
+            "/ready": ("GET", partial(self._ready, {"name": self._name})),
             "/config": ("GET", _fixed(_config(self._name, backend))),
             "/infer": ("POST", self._queued(infer)),
         }
@@ -112,7 +112,7 @@ class App:
             ),
             "/v2": ("GET", _fixed(server)),
             "/v2/health/live": ("GET", _fixed({"live": True})),
-            "/v2/health/ready": ("GET", self._ping),
+            "/v2/health/ready": ("GET", partial(self._ready, {})),
             **{path + end: route for end, route in model.items()},
             **{f"{path}/versions/{oip.VERSION}{end}": route for end, route in model.items()},
         }
@@ -148,7 +148,17 @@ class App:
         return f"no such path {path!r}; there are {', '.join(paths)}"
 
     async def _ping(self, _scope: Scope, _receive: Receive) -> Answer:
-        return error_answer(503, "shutting down") if self.draining else Answer(200, b'{"status": "ready"}')
+        words = self._why_not_ready()
+        return error_answer(503, words) if words else Answer(200, b'{"status": "ready"}')
+
+    async def _ready(self, named: dict[str, str], _scope: Scope, _receive: Receive) -> Answer:
+        """Say it in the words of the Open Inference Protocol."""
+        words = self._why_not_ready()
+        error = {"error": words} if words else {}
+        return Answer(503 if words else 200, json.dumps({**named, "ready": not words, **error}).encode())
+
+    def _why_not_ready(self) -> str | None:
+        return "shutting down" if self.draining else None
 
     async def _metrics(self, _scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, self._meters.render(), CONTENT_TYPE)
