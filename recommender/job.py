@@ -120,7 +120,7 @@ class Server(Record):
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="a request that has not begun by then is answered 504; left out: none is",
+        description="a request without an answer by then is answered 504; left out: none is",
     )
     startup_timeout_s: Seconds = Field(
         default=120.0, description="seconds from process start to ready; longer is a failure"

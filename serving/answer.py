@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from time import perf_counter
@@ -26,13 +27,67 @@ class Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request for an inference, its body as it was sent."""
+class ClientLeftError(Exception):
+    """Nobody waits for this answer any more."""
 
-    headers: Headers
-    body: bytes
-    arrived_s: float  # perf_counter, when its headers were there
+
+class Request:
+    """One request for an inference, its body as it was sent; dropped when nobody waits for its answer.
+
+    The event loop has it, but for `begin` and `check_deadline`, which are for the thread that runs it.
+    """
+
+    __slots__ = ("_dropped", "_turn", "arrived_s", "begun", "body", "headers")
+
+    def __init__(self, headers: Headers, body: bytes, arrived_s: float) -> None:
+        self.headers = headers
+        self.body = body
+        self.arrived_s = arrived_s  # perf_counter, when its headers were there
+        self.begun = False
+        self._turn: asyncio.Future[Answer] | None = None
+        self._dropped = False  # not the reason: its traceback would keep the body
+
+    async def answered(self, turn: asyncio.Future[Answer]) -> Answer:
+        """Wait for the answer that `turn` will have, or until the request is dropped.
+
+        Raises:
+            Exception: what `drop` was given, or what `turn` has in place of an answer.
+        """
+        self._turn = turn
+        if self._dropped and not turn.done():
+            turn.set_exception(ClientLeftError())
+        return await turn
+
+    def begin(self) -> bytes:
+        """Begin to run it; returns its body.
+
+        Raises:
+            ClientLeftError: it was dropped; nobody hears of this.
+        """
+        body = self.body  # first: `drop` takes it away last
+        if self._dropped:
+            raise ClientLeftError
+        self.begun = True
+        return body
+
+    def drop(self, why: Exception) -> None:
+        """Answer with `why` at once; if it has not begun it never will, and its body is let go."""
+        self._dropped = True
+        self.body = b""
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_exception(why)
+
+    def leave(self) -> None:
+        """Drop it: its client has left."""
+        self.drop(ClientLeftError())
+
+    def expire(self, timeout_s: float) -> None:
+        """Drop it: its deadline has passed (504)."""
+        if self.begun:
+            words = f"no answer within its deadline of {timeout_s * 1000:g} ms: its inference still runs"
+            self.drop(RequestError(words, status=504))
+        else:
+            self.drop(self._late(timeout_s))
 
     def check_deadline(self, timeout_s: float | None) -> None:
         """Refuse a request that has waited so long that nobody wants it any more.
@@ -40,13 +95,18 @@ class Request:
         Raises:
             RequestError: it has (504).
         """
-        waited_s = perf_counter() - self.arrived_s
-        if timeout_s is not None and waited_s > timeout_s:
-            raise RequestError(
-                f"waited {waited_s * 1000:.1f} ms for its turn, longer than its deadline of "
-                f"{timeout_s * 1000:g} ms: not begun",
-                status=504,
-            )
+        if timeout_s is not None and self._waited_s() > timeout_s:
+            raise self._late(timeout_s)
+
+    def _waited_s(self) -> float:
+        return perf_counter() - self.arrived_s
+
+    def _late(self, timeout_s: float) -> RequestError:
+        return RequestError(
+            f"waited {self._waited_s() * 1000:.1f} ms for its turn, longer than its deadline of "
+            f"{timeout_s * 1000:g} ms: not begun",
+            status=504,
+        )
 
 
 class Call(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -12,11 +13,12 @@ from typing import Any
 
 from dyno.errors import RequestError
 from serving import oip, openapi
-from serving.answer import Answer, Call, Headers, Request, error_answer
+from serving.answer import Answer, Call, ClientLeftError, Headers, Request, error_answer
 from serving.backends import Backend
 from serving.batching import Batcher, BatchLimits
 from serving.board import Row
 from serving.body import TIMED_OUT, Receive, read_body, unpack
+from serving.connection import CONNECTION, Connection
 from serving.metrics import CONTENT_TYPE, Meters
 from serving.pool import WorkerPool
 from serving.protocol import read_invocation
@@ -25,12 +27,13 @@ from serving.user_code import UserCode
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler = Callable[[Scope, Receive], Awaitable[Answer | None]]
-Work = Callable[[Request], Awaitable[Answer]]
+Work = Callable[[Request], asyncio.Future[Answer]]
 Reader = Callable[[Backend, Headers, bytes], Call]
 
 MODEL_NAME = "model"
 INVOCATIONS = "/invocations"
 _MODELS = "/v2/models/"
+_CLOSE = ((b"connection", b"close"),)
 _LARGE_BODY = 1 << 16  # bytes; less than that, connections take anyhow
 _log = logging.getLogger("serving")
 
@@ -74,11 +77,16 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started_s = perf_counter()
+        connection: Connection = scope["state"][CONNECTION]
         answer = await self._answer(scope, receive)
         if answer is not None:
             await self._send(answer, send)
+        seconds = perf_counter() - started_s
+        if connection.lost or (connection.client_done and not await connection.see_off()):
+            answer = None
         if scope["method"] == "POST" and self._routes.get(scope["path"], ("",))[0] == "POST":
-            self._meters.answered(answer.status if answer else None, perf_counter() - started_s)
+            self._meters.answered(answer.status if answer else None, seconds)
+        del scope["state"][CONNECTION]  # which knows its newest request in turn
 
     def _all_routes(self) -> dict[str, tuple[str, Handler]]:
         backend = self._pool.backends[0]
@@ -87,9 +95,9 @@ class App:
         infer = partial(self._run_tensors, self._read_infer)
         own = version("modeldyno")
         server = {"name": "modeldyno", "version": own, "extensions": oip.EXTENSIONS}
-        model = {
+        model: dict[str, tuple[str, Handler]] = {
             "": ("GET", _fixed(_metadata(self._name, backend))),
-            "/ready": ("GET", self._ping),
+            "/ready": ("GET", partial(self._ready, {"name": self._name})),
             "/config": ("GET", _fixed(_config(self._name, backend))),
             "/infer": ("POST", self._queued(infer)),
         }
@@ -104,26 +112,33 @@ class App:
             ),
             "/v2": ("GET", _fixed(server)),
             "/v2/health/live": ("GET", _fixed({"live": True})),
-            "/v2/health/ready": ("GET", self._ping),
+            "/v2/health/ready": ("GET", partial(self._ready, {})),
             **{path + end: route for end, route in model.items()},
             **{f"{path}/versions/{oip.VERSION}{end}": route for end, route in model.items()},
         }
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
-        method, handler = self._routes.get(scope["path"], (None, None))
-        if handler is None:
-            return error_answer(404, self._no_such(scope["path"]))
-        if scope["method"] != method:
-            allow = (b"allow", str(method).encode())
-            return error_answer(405, f"{scope['path']} takes {method}, found {scope['method']}", allow)
         try:
-            return await handler(scope, receive)
+            return await self._handler(scope)(scope, receive)
         except RequestError as error:
-            close = ((b"connection", b"close"),) if error.status == TIMED_OUT else ()
-            return error_answer(error.status, str(error), *close)
+            return error_answer(error.status, str(error), *(_CLOSE if error.status == TIMED_OUT else ()))
+        except ClientLeftError:
+            return None
+        except asyncio.CancelledError:  # the time in which the server ends gently is over
+            return error_answer(503, "the server has ended before the answer was there", *_CLOSE)
         except Exception as error:
             _log.exception("%s %s failed", scope["method"], scope["path"])
             return error_answer(500, f"this request made the server fail: {type(error).__name__}: {error}")
+
+    def _handler(self, scope: Scope) -> Handler:
+        method, handler = self._routes.get(scope["path"], (None, None))
+        if handler is None:
+            return _always(error_answer(404, self._no_such(scope["path"])))
+        if scope["method"] != method:
+            allow = (b"allow", str(method).encode())
+            words = f"{scope['path']} takes {method}, found {scope['method']}"
+            return _always(error_answer(405, words, allow))
+        return handler
 
     def _no_such(self, path: str) -> str:
         model = path.removeprefix(_MODELS).split("/", 1)[0]
@@ -133,7 +148,17 @@ class App:
         return f"no such path {path!r}; there are {', '.join(paths)}"
 
     async def _ping(self, _scope: Scope, _receive: Receive) -> Answer:
-        return error_answer(503, "shutting down") if self.draining else Answer(200, b'{"status": "ready"}')
+        words = self._why_not_ready()
+        return error_answer(503, words) if words else Answer(200, b'{"status": "ready"}')
+
+    async def _ready(self, named: dict[str, str], _scope: Scope, _receive: Receive) -> Answer:
+        """Say it in the words of the Open Inference Protocol."""
+        words = self._why_not_ready()
+        error = {"error": words} if words else {}
+        return Answer(503 if words else 200, json.dumps({**named, "ready": not words, **error}).encode())
+
+    def _why_not_ready(self) -> str | None:
+        return "shutting down" if self.draining else None
 
     async def _metrics(self, _scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, self._meters.render(), CONTENT_TYPE)
@@ -148,33 +173,52 @@ class App:
             self._row.in_flight += 1
             self._arriving += large
             try:
-                body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
+                request = await self._arrived(headers, arrived_s, scope, receive)
             finally:
                 self._row.in_flight -= 1
                 self._arriving -= large
-            if body is None:
+            if request is None:
                 return None
-            return await self._admit(work, Request(headers, body, arrived_s))
+            return await self._admit(work, request, scope["state"][CONNECTION])
 
         return handle
 
-    async def _admit(self, work: Work, request: Request) -> Answer:
+    async def _arrived(
+        self, headers: Headers, arrived_s: float, scope: Scope, receive: Receive
+    ) -> Request | None:
+        # In a frame of its own: that of the handler is in the traceback of why a request was dropped, which
+        # would keep its body.
+        body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
+        return None if body is None else Request(headers, body, arrived_s)
+
+    async def _admit(self, work: Work, request: Request, connection: Connection) -> Answer:
         """Let a request whose body is here wait for a worker, if there is a place."""
         if self._admitted >= self._most_admitted:
             return self._full()
         self._admitted += 1
         self._row.in_flight += 1
+        timer = self._deadline(request)
+        connection.attend(request)
         try:
-            return await work(request)
+            return await request.answered(work(request))
         finally:
+            request.body = b""  # the connection keeps the request, until its next one
+            if timer is not None:
+                timer.cancel()
             self._admitted -= 1
             self._row.in_flight -= 1
+
+    def _deadline(self, request: Request) -> asyncio.TimerHandle | None:
+        if self._timeout_s is None:
+            return None
+        left_s = request.arrived_s + self._timeout_s - perf_counter()
+        return asyncio.get_running_loop().call_later(max(left_s, 0.0), request.expire, self._timeout_s)
 
     def _full(self) -> Answer:
         again = (b"retry-after", b"1")
         return error_answer(503, f"{self._max_waiting} requests wait already: try again later", again)
 
-    async def _run_tensors(self, read: Reader, request: Request) -> Answer:
+    def _run_tensors(self, read: Reader, request: Request) -> asyncio.Future[Answer]:
         """Read, run, write: all in the worker thread, so that a large body never stops the event loop."""
 
         def prepare(backend: Backend) -> Call:
@@ -189,19 +233,20 @@ class App:
             self._meters.inference(perf_counter() - started_s)
             return call.answer(outputs)
 
-        return await (self._batcher.submit(prepare) if self._batcher else self._pool.start(run))
+        return self._batcher.submit(prepare) if self._batcher else self._pool.start(run)
 
-    async def _run_code(self, request: Request) -> Answer:
+    def _run_code(self, request: Request) -> asyncio.Future[Answer]:
         def run(backend: Backend) -> Answer:
             if not isinstance(backend, UserCode):
                 raise TypeError(f"{type(backend).__name__} is no user code")
             return backend.invoke(request.headers, self._unpacked(request), self._meters.inference)
 
-        return await self._pool.start(run)
+        return self._pool.start(run)
 
     def _unpacked(self, request: Request) -> bytes:
+        body = request.begin()
         request.check_deadline(self._timeout_s)
-        return unpack(request.headers, request.body, self._max_body_bytes)
+        return unpack(request.headers, body, self._max_body_bytes)
 
     def _read_invocation(self, backend: Backend, headers: Headers, body: bytes) -> Call:
         return read_invocation(body, headers, backend.inputs, backend.outputs, self._max_body_bytes)
@@ -222,8 +267,10 @@ class App:
 
 
 def _fixed(document: dict[str, Any]) -> Handler:
-    answer = Answer(200, json.dumps(document).encode())
+    return _always(Answer(200, json.dumps(document, allow_nan=False).encode()))
 
+
+def _always(answer: Answer) -> Handler:
     async def handle(_scope: Scope, _receive: Receive) -> Answer:
         return answer
 

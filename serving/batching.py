@@ -62,23 +62,24 @@ class Batcher:
         self._free = pool.workers
         self._timer: asyncio.TimerHandle | None = None
 
-    async def submit(self, prepare: Prepare) -> Answer:
-        """Queue one request and wait for its answer.
+    def submit(self, prepare: Prepare) -> asyncio.Future[Answer]:
+        """Queue one request; whose future gets an answer or an error first is not run.
 
-        Raises:
-            RequestError: as `prepare`, the backend or the call's answer raise it.
+        It raises what `prepare`, the backend or the call's answer raise.
         """
         loop = asyncio.get_running_loop()
         one = _Waiting(prepare, loop.time(), loop.create_future())
         self._waiting.append(one)
         self._dispatch()
-        return await one.result
+        return one.result
 
     def _dispatch(self) -> None:
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._free and any(one.result.done() for one in self._waiting):  # dropped meanwhile
+            self._waiting = deque(one for one in self._waiting if not one.result.done())
         while self._waiting and self._free:
             due_s = self._waiting[0].since_s + self._limits.max_delay_s
             # Each has a row at least, so no more than this many can go together.

@@ -96,7 +96,8 @@ def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 @click.option(
     "--timeout-ms",
     type=click.FloatRange(0, min_open=True),
-    help="A request that has not begun by then is answered 504 (default: none).",
+    help="A request without an answer by then is answered 504; a worker that then hangs on is replaced "
+    "(default: none).",
 )
 @click.option(
     "--client-timeout-s",

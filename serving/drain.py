@@ -11,7 +11,8 @@ import uvicorn
 from serving.acceptor import Acceptor
 from serving.app import App
 from serving.board import Board
-from serving.connection import Connection, Watch
+from serving.connection import Connection
+from serving.watch import Watch
 
 _KEEP_ALIVE_S = (
     120  # longer than any pause of a slow open-loop load, else idle connections break under its requests
@@ -33,13 +34,15 @@ class DrainingServer(uvicorn.Server):
         self._watch: Watch | None = None
 
     def handle_signals(self) -> None:
-        """From here on SIGTERM and SIGINT end the server gently; a second SIGINT ends it at once.
+        """From here on SIGTERM, SIGINT and SIGHUP end the server gently; a second SIGINT ends it at once.
 
         Uvicorn puts its own handlers in place while it runs and, when it is done, raises the signal again:
         with these handlers that is harmless, with the default ones the process would end with a failure.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle_exit)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(signal.SIGHUP, self.handle_exit)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take connections from the one socket; side by side with other processes where there are any."""

@@ -19,7 +19,7 @@ _REFUSALS = {
     "413": "The body, or what it unpacks to, is larger than allowed.",
     "500": "The model failed.",
     "503": "Too many requests wait already, or the server ends: try again.",
-    "504": "It waited past its deadline, and was not begun.",
+    "504": "Its deadline passed before its answer was there.",
 }
 _TYPES = {"b": "boolean", "i": "integer", "u": "integer", "f": "number"}
 

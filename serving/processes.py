@@ -62,7 +62,7 @@ class Supervisor:
         self._stop = threading.Event()
 
     def stop_on_signals(self) -> None:
-        """From here on SIGTERM and SIGINT end the server gently, a second SIGINT at once."""
+        """From here on SIGTERM, SIGINT and SIGHUP end the server gently, a second SIGINT at once."""
 
         def stop(number: int, _frame: FrameType | None) -> None:
             if self._stop.is_set() and number == signal.SIGINT:
@@ -72,6 +72,8 @@ class Supervisor:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(signal.SIGHUP, stop)
 
     def start(self) -> bool:
         """Start the workers, the first one alone: a model that can't be loaded is told once. False: stopped.

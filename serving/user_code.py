@@ -29,7 +29,9 @@ from dyno.errors import DynoError, ModelError, RequestError
 from serving import user_defaults
 from serving.answer import JSON, Answer, Headers, header
 from serving.backends import find_script
+from serving.npy import shown
 from serving.protocol import media_type
+from serving.strict_json import check_constants
 
 _MODULE = "inference"
 _STEPS = ("input_fn", "predict_fn", "output_fn")
@@ -87,10 +89,15 @@ class UserCode:
             raise RuntimeError(f"the user code called sys.exit({error.code})") from error
         except Exception as error:
             raise _with_status(error) from error
-        value, kind = answer if isinstance(answer, tuple) else (answer, accept)
+        value, kind = answer if isinstance(answer, tuple) else (answer, _first_type(accept))
         if not isinstance(value, (bytes, bytearray, str)):
             raise TypeError(f"output_fn gave {type(value).__name__}: expected bytes or text")
-        return Answer(200, value.encode() if isinstance(value, str) else bytes(value), kind)
+        if not isinstance(kind, str) or not kind.isprintable():
+            raise TypeError(f"output_fn gave the content type {shown(kind)}: expected text of one line")
+        text = value.encode() if isinstance(value, str) else bytes(value)
+        if media_type(kind) == JSON or media_type(kind).endswith("+json"):
+            check_constants(text)
+        return Answer(200, text, kind)
 
     def _transform(
         self, body: bytes | str, content_type: str, accept: str, observe: Callable[[float], None]
@@ -172,6 +179,13 @@ def _described(folder: Path, what: str, act: Callable[[], Any]) -> Any:
 
 def _is_users(filename: str, folder: Path) -> bool:
     return Path(filename).resolve().is_relative_to(folder.resolve())
+
+
+def _first_type(accept: str) -> str:
+    """Return the type of an answer that does not say its own; of a list the first that is no pattern."""
+    if "," not in accept and "*" not in accept:
+        return accept
+    return next((kind for kind in map(media_type, accept.split(",")) if kind and "*" not in kind), JSON)
 
 
 def _as_sent(body: bytes, content_type: str) -> bytes | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,3 +193,47 @@ def test_the_default_input_refuses_what_it_can_not_read(body: bytes, content_typ
     with pytest.raises(RequestError) as error:
         user_defaults.input_fn(body, content_type)
     assert error.value.status == status
+
+
+NOT_JSON = {
+    "default": ("{'p': [0.5, {'q': float('nan')}]}", "", "NaN at $['p'][1]['q']"),
+    "scalar": ("np.float32('-inf')", "", "-Infinity at $,"),
+    "array": ("{'a': np.array([[1, 2], [3, np.inf]])}", "", "Infinity at $['a'][1][1]"),
+    "own text": ("[1, float('nan')]", "def output_fn(p, accept): return json.dumps(p)", "NaN at $[1]"),
+    "own type": (
+        "[float('nan')]",
+        "def output_fn(p, accept): return json.dumps(p).encode(), 'application/vnd.own+json; v=1'",
+        "NaN at $[0]",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_JSON)
+def test_numbers_that_json_can_not_say_are_refused_with_their_place(tmp_path: Path, kind: str) -> None:
+    value, output_fn, words = NOT_JSON[kind]
+    script = (
+        f"import json\nimport numpy as np\ndef model_fn(d): return 0\ndef predict_fn(x, m): return {value}\n"
+    )
+    folder = folder_of(tmp_path, script + output_fn)
+    for accept in ("", "application/json, text/plain, */*"):
+        with pytest.raises(RequestError, match=re.escape(words)) as error:
+            invoke(folder, b"1", accept=accept)
+        assert error.value.status == 406
+
+
+def test_words_that_look_like_constants_and_other_types_pass(tmp_path: Path) -> None:
+    value = "{'NaN': 'Infinity', 'large': [1e308]}"
+    folder = folder_of(tmp_path, f"def model_fn(d): return 0\ndef predict_fn(x, m): return {value}\n")
+    assert json.loads(invoke(folder, b"1").body) == {"NaN": "Infinity", "large": [1e308]}
+    nan = folder_of(
+        tmp_path / "n", "def model_fn(d): return 0\ndef predict_fn(x, m): return [float('nan')]\n"
+    )
+    assert np.isnan(from_npy(invoke(nan, b"1", accept=NPY).body)).all()
+    assert invoke(nan, b"1", accept="text/csv").body == b"nan\n"
+
+
+@pytest.mark.parametrize("kind", ["None", "'text/plain\\r\\nX-A: b'"])
+def test_a_content_type_that_is_no_line_of_text_is_the_user_codes_fault(tmp_path: Path, kind: str) -> None:
+    script = "def model_fn(d): return 0\ndef predict_fn(x, m): return 1\ndef output_fn(p, a): return '1', "
+    with pytest.raises(TypeError, match="expected text of one line"):
+        invoke(folder_of(tmp_path, f"{script}{kind}\n"), b"1")
