@@ -10,6 +10,7 @@ DynoError               exit code 2
 ├── RequestError        one request can't be served; has .status, the HTTP status
 ├── ServerError         a model server died, or never became ready
 ├── LoadTestError       the endpoint could not be measured
+│   └── UnansweredError it was asked as it should be, and answered nothing
 └── OutputError         a result could not be written (full disk, read-only folder)
 
 Anything else that escapes is a bug in this code: let it trace back.
@@ -73,6 +74,10 @@ class ServerError(DynoError):
 
 class LoadTestError(DynoError):
     """The endpoint could not be measured."""
+
+
+class UnansweredError(LoadTestError):
+    """The endpoint was asked as it should be, and no request succeeded: that says something of it."""
 
 
 class OutputError(DynoError):

@@ -86,6 +86,12 @@ class LoadSpec(Record):
         default=(), description="rules that end the test before its time, e.g. p99>50ms"
     )
     timeout_s: float = Field(default=30.0, gt=0, description="a request that takes longer is an error")
+    max_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        description="open loop: the most requests in flight, of all processes together; a test that meets it "
+        "is void. None: as many as memory and file descriptors allow, at most 10,000",
+    )
     seed: int = 0
     content_type: str = "application/x-npy"
     payload_bytes: int = Field(
@@ -197,7 +203,9 @@ class PayloadKind(Record):
 class Stop(Record):
     """What ended a load test."""
 
-    rule: str = Field(description="the stop rule; else duration, min_samples or shape")
+    rule: str = Field(
+        description="the stop rule; else duration, min_samples, max_duration, shape or interrupted"
+    )
     why: str = Field(default="", description="what was seen, in words")
     at_s: float = Field(
         description="when it was seen, from the start of the test; the window ends a little later"
@@ -261,6 +269,13 @@ class LoadResult(Record):
     min_ms: float | None
     max_ms: float | None
     percentiles: tuple[Percentile, ...]
+    held_back: int = Field(
+        default=0, description="open loop: requests that waited in the generator for one of its connections"
+    )
+    sent_percentiles: tuple[Percentile, ...] = Field(
+        default=(),
+        description="where requests waited for a connection: the percentiles from when each was really sent",
+    )
     lateness_p99_ms: float | None = Field(
         default=None, description="open loop: how late the generator itself sent, 99th percentile"
     )
@@ -277,6 +292,10 @@ class LoadResult(Record):
     payload_kinds: tuple[PayloadKind, ...] = Field(default=(), description="each kind of a mix of payloads")
     scenario: Scenario | None = Field(default=None, description="of a load that follows an MLPerf scenario")
     stop: Stop | None = Field(default=None, description="what ended the test; None for a stage of one")
+    cut_short: str = Field(
+        default="",
+        description="what ended it before its time from outside: Ctrl-C or SIGTERM; empty: nothing",
+    )
     stages: tuple[LoadResult, ...] = Field(
         default=(), description="each phase or step as a result of its own; the fields above are of the whole"
     )
@@ -290,6 +309,11 @@ class LoadResult(Record):
     invalid_reasons: tuple[str, ...] = Field(
         default=(), description="why the load was not the one asked for: the generator could not keep up"
     )
+
+    @property
+    def only_held_back(self) -> bool:
+        """Whether all that voids it is the bound on requests in flight: the server got less than asked."""
+        return self.held_back > 0 and len(self.invalid_reasons) == 1
 
     @property
     def valid(self) -> bool:
@@ -310,7 +334,11 @@ class RateStep(Record):
     rate_rps: float
     met: bool
     certain: bool = Field(description="the 95 % intervals of the limited percentiles agree")
-    reasons: tuple[str, ...] = Field(description="why it did not meet the limits")
+    reasons: tuple[str, ...] = Field(description="why it did not meet the limits, or is void")
+    void: bool = Field(
+        default=False, description="the generator spoiled it: it says neither that the rate meets nor misses"
+    )
+    confirms: bool = Field(default=False, description="it tried the rate that had been found once more")
     figures: dict[str, float | None] = Field(description="each limited number as measured")
     throughput_rps: float
     samples: int
@@ -325,4 +353,10 @@ class RateSearch(Record):
     met_rps: float | None = Field(description="highest rate that met the limits; None: none did")
     failed_rps: float | None = Field(description="lowest rate above it that did not; None: none was found")
     began: str = Field(default="", description="why it began at the rate of the first step, in words")
+    confirmed: bool = Field(
+        default=False, description="`met_rps` met the limits in a load test of its own again"
+    )
+    undecided: str = Field(
+        default="", description="why it ended before it was decided, in words; empty: it was decided"
+    )
     steps: tuple[RateStep, ...]

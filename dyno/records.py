@@ -205,6 +205,10 @@ class Row(Record):
         description="`rate_rps` is the highest found to meet the limits: the throughput is that rate, its "
         "interval goes from a rate that certainly meets them to one that certainly does not",
     )
+    undecided: str = Field(
+        default="",
+        description="why its search for the highest rate ended before it was decided; empty: it was",
+    )
     stage: str = Field(default="", description="the phase, where `users` does not say the load level")
     p50_ms: float | None
     p95_ms: float | None

@@ -15,6 +15,7 @@ from loadgen import options
 if TYPE_CHECKING:
     from dyno.records import LoadResult, LoadSpec
     from loadgen.fleet import Workers
+    from loadgen.interrupts import Interrupts
     from loadgen.payload import Payload
     from loadgen.payload_files import Mix
 
@@ -46,6 +47,7 @@ def load_command(
     arrival: Literal["poisson", "constant", "gamma"],
     burstiness: float,
     trace_path: Path | None,
+    max_in_flight: int | None,
     warmup_s: float,
     duration_s: float,
     min_samples: int,
@@ -77,7 +79,8 @@ def load_command(
     """
     staged = [text for text in (phases_text, stairs_text, shape_text) if text is not None]
     closed = len(staged) + (users is not None)
-    _one_loop(closed, opened=rate_rps is not None or trace_path is not None)
+    opened = rate_rps is not None or trace_path is not None
+    _one_loop(closed, opened=opened, bounded=max_in_flight is not None and not find_rate)
     if (phases_text or stairs_text) and (min_samples or _given("duration_s")):
         raise click.UsageError("Phases and stairs say how long they last: no --duration, no --min-samples.")
     if min_samples and max_duration_s < duration_s:
@@ -92,6 +95,7 @@ def load_command(
     from loadgen.arrivals import read_trace, trace_rate
     from loadgen.display import live_progress
     from loadgen.endpoint import endpoint_url
+    from loadgen.interrupts import CutShortError, Interrupts
     from loadgen.run import run_load
     from loadgen.shapes import parse_phases, parse_shape, parse_stairs
     from loadgen.stop_rules import parse_rules
@@ -117,6 +121,7 @@ def load_command(
         max_duration_s=max_duration_s if min_samples else None,
         stop_when=tuple(rule.text for rule in parse_rules(stop_texts)),
         timeout_s=timeout_s,
+        max_in_flight=max_in_flight,
         seed=seed,
     )
     if scenario is not None:
@@ -137,22 +142,35 @@ def load_command(
             output=output,
             as_json=as_json,
         )
-    with live_progress() as show:
-        result = run_load(
-            spec,
-            payload,
-            trace_s=trace_s,
-            server_pid=server_pid,
-            cpus=cpus,
-            workers=fleet,
-            samples_file=samples_file,
-            on_progress=show,
-        )
-    _print(result, as_json=as_json)
-    if output is not None:
-        write_record(output, result)
-        say(f"wrote {output}")
-    return EXIT_INVALID if strict and not result.valid else 0
+    with Interrupts() as interrupts:
+        try:
+            with live_progress() as show:
+                result = run_load(
+                    spec,
+                    payload,
+                    trace_s=trace_s,
+                    server_pid=server_pid,
+                    cpus=cpus,
+                    workers=fleet,
+                    samples_file=samples_file,
+                    on_progress=show,
+                    interrupts=interrupts,
+                )
+        except CutShortError as error:
+            say(str(error))
+            return _ended(interrupts)
+        if output is not None:  # first: whoever reads stdout may have gone
+            write_record(output, result)
+            say(f"wrote {output}")
+        _print(result, as_json=as_json)
+        return _ended(interrupts) or (EXIT_INVALID if strict and not result.valid else 0)
+
+
+def _ended(interrupts: Interrupts) -> int:
+    """Say what ended the command from outside, if anything did; give the exit code of that."""
+    if interrupts.by:
+        say(interrupts.last_words)
+    return interrupts.exit_code
 
 
 def _workers(local: int, remote: int, bind: str | None, *, searching: bool) -> Workers:
@@ -169,7 +187,9 @@ def _workers(local: int, remote: int, bind: str | None, *, searching: bool) -> W
     return Workers(local, remote, host, port)
 
 
-def _one_loop(closed: int, *, opened: bool) -> None:
+def _one_loop(closed: int, *, opened: bool, bounded: bool) -> None:
+    if bounded and not opened:
+        raise click.UsageError("--max-in-flight bounds an open loop: give --rate, --trace or --find-rate.")
     if closed and opened:
         raise click.UsageError(
             "--users, --phases, --stairs and --load-shape make a closed loop, --rate or --trace an open one: "

@@ -175,9 +175,7 @@ def _row(entry: Percentile, samples: int) -> tuple[str, str, str, str]:
 def _lines(result: LoadResult) -> Iterator[str]:
     if result.scenario is not None:
         yield from _scenario(result.scenario)
-    if result.stop is not None and (result.stop.why or result.stop.rule != "duration"):
-        why = f": {result.stop.why}" if result.stop.why else ""
-        yield f"ended by    {result.stop.rule}{why}, after {result.stop.at_s:.3g} s"
+    yield from _end(result)
     rate = result.throughput_rps
     yield f"throughput  {rate.value:.4g} req/s (95 %: {rate.low:.4g} to {rate.high:.4g})"
     yield f"latency     mean {_ms(result.mean_ms)}, min {_ms(result.min_ms)}, max {_ms(result.max_ms)}"
@@ -199,6 +197,15 @@ def _lines(result: LoadResult) -> Iterator[str]:
         yield f"INVALID: {reason}"
     for warning in result.warnings:
         yield f"warning: {warning}"
+
+
+def _end(result: LoadResult) -> Iterator[str]:
+    stop = result.stop
+    if result.cut_short:
+        yield f"CUT SHORT   by {result.cut_short}, {result.window_s:.3g} s after the warm-up"
+    elif stop is not None and (stop.why or stop.rule != "duration"):
+        why = f": {stop.why}" if stop.why else ""
+        yield f"ended by    {stop.rule}{why}, after {stop.at_s:.3g} s"
 
 
 def _worker(worker: WorkerUsage) -> str:

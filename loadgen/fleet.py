@@ -13,7 +13,7 @@ from dyno.procs import Child, free_port, python_module, start
 from dyno.records import LoadSpec
 from loadgen.endpoint import server_root
 from loadgen.merge import merged
-from loadgen.plan import LOCUSTFILE, MAX_POOL, PLAN_VARIABLE, SPARE_USERS, WORKER_VARIABLE, Plan
+from loadgen.plan import LOCUSTFILE, PLAN_VARIABLE, SPARE_USERS, WORKER_VARIABLE, Plan
 from loadgen.recording import Recording, load_recording
 
 MAX_WORKERS = 256
@@ -147,9 +147,9 @@ def check_shareable(spec: LoadSpec, workers: Workers) -> None:
         raise ConfigError(f"the scenario {spec.scenario} is one stream of queries: leave out --workers")
 
 
-def plan_pool(workers: Workers, most: int = MAX_POOL) -> int:
+def plan_pool(workers: Workers, most: int) -> int:
     """Connections of one process in an open loop: those of one alone, dealt out."""
-    return max(SPARE_USERS, most // workers.number) if workers.distributed else most
+    return max(1, -(-most // workers.number)) if workers.distributed else most
 
 
 def launch(

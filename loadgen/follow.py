@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from dyno.errors import LoadTestError
+from dyno.files import write_text
 from dyno.host import host_facts
 from dyno.procs import Child
 from dyno.records import LoadSpec, Stop
 from loadgen.caveats import Circumstances
 from loadgen.endpoint import host_and_port
 from loadgen.fleet import Fleet, Workers
+from loadgen.interrupts import NEVER, CutShortError, Interrupts
+from loadgen.plan import Plan
 from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
 from loadgen.stage_watch import StageWatch
 from loadgen.stop_watch import StopWatch
@@ -43,12 +47,19 @@ def startup_limit_s(workers: Workers) -> float:
 
 
 def follow(
-    fleet: Fleet, start_within_s: float, servers: tuple[int, ...], on_progress: OnProgress | None
+    fleet: Fleet,
+    start_within_s: float,
+    servers: tuple[int, ...],
+    on_progress: OnProgress | None,
+    interrupts: Interrupts = NEVER,
 ) -> Seen:
     """Return, when the test has finished, what was seen around it.
 
+    When `interrupts` asks for it, the test is told to end at once.
+
     Raises:
         LoadTestError: a process ended before its time, or all is not over long after it.
+        CutShortError: `interrupts` asked for it before the window had begun.
     """
     plan, child = fleet.plan, fleet.head
     events, sampler = EventReader(plan.progress_file), None
@@ -56,6 +67,7 @@ def follow(
     stages = StageWatch(plan.spec, lambda start_s: UsageSampler(groups, start_s))
     rules = StopWatch(plan.spec, plan.stream_file, plan.stop_file)
     end_by = time.monotonic() + start_within_s
+    start_s = math.inf
     try:
         while True:
             ended = child.returncode() is not None
@@ -77,6 +89,7 @@ def follow(
                     return Seen(around, stages, rules.stop)
             if sampler is None and (early := fleet.ended()):
                 raise LoadTestError(_died(early))
+            end_by = _cut_short(plan, start_s, interrupts.by, end_by)
             stages.look()
             rules.look(stages.so_far())
             if ended or time.monotonic() > end_by:
@@ -86,6 +99,21 @@ def follow(
         if sampler:
             sampler.stop()
         stages.stop()
+
+
+def _cut_short(plan: Plan, start_s: float, by: str, end_by: float) -> float:
+    """Have the test end if something asks for it; give until when it has to be over.
+
+    Raises:
+        CutShortError: its window has not begun.
+    """
+    if not by or plan.cut_file.exists():
+        return end_by
+    if time.monotonic() <= start_s + plan.spec.warmup_s:
+        where = "in its warm-up" if time.monotonic() > start_s else "before it began"
+        raise CutShortError(f"the load test was ended by {by} {where}: nothing was measured")
+    write_text(plan.cut_file, by)
+    return min(end_by, time.monotonic() + OVERTIME_LIMIT_S)
 
 
 def _longest_s(spec: LoadSpec) -> float:

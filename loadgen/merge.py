@@ -27,6 +27,7 @@ def merged(parts: Sequence[Recording]) -> Recording:
         failure_latency_us=_joined([part.failure_latency_us for part in parts]),
         failure_kind=_joined(numbers),
         status=_joined([part.status for part in parts]),
+        wait_us=_joined([part.wait_us for part in parts]),
         failure_lag_us=_joined([part.failure_lag_us for part in parts]),
         kinds=tuple(kind for _, kind in kinds.values()),
         arrivals=sum(part.arrivals for part in parts),

@@ -98,6 +98,12 @@ load = _together(
         "is Poisson, more are bursts.",
     ),
     click.option(
+        "--max-in-flight",
+        type=click.IntRange(1, 60_000),
+        help="Open loop: the most requests in flight; a test that meets it is void (default: what memory and "
+        "open files allow, at most 10,000).",
+    ),
+    click.option(
         "--trace",
         "trace_path",
         type=click.Path(path_type=Path),

@@ -68,6 +68,11 @@ class Mix:
         return ", ".join(dict.fromkeys(body.content_type for kind in self.kinds for body in kind.bodies))
 
 
+def first_body(payload: Payload | Mix) -> Payload:
+    """Give one body of what is sent, always the same."""
+    return payload.kinds[0].bodies[0] if isinstance(payload, Mix) else payload
+
+
 class Draw:
     """Takes bodies from a mix; the same seed takes the same ones."""
 

@@ -17,9 +17,12 @@ PLAN_VARIABLE = "DYNO_LOAD_PLAN"
 WORKER_VARIABLE = "DYNO_LOAD_WORKER"
 """Names the folder of a Locust worker, which gets its plan from the master."""
 LOCUSTFILE = Path(__file__).parent / "locustfiles" / "invocations.py"
-MAX_POOL = 512
+MAX_POOL = 10_000
+"""Requests in flight of an open loop at most, unless the user asks for more."""
 SPARE_USERS = 8
 """Open loop: users that should be asleep ahead of time; also how many there are at first."""
+CUT_LIMIT_S = 2.0
+"""How long a test that is cut short waits for the answers to what it has sent."""
 START_LEAD_S = 0.5
 """The start is announced this long before it, so that CPU readings begin with the window."""
 
@@ -67,6 +70,11 @@ class Plan(Record):
     def stop_file(self) -> Path:
         """Appears when a stop rule is met."""
         return Path(self.folder) / "stop"
+
+    @property
+    def cut_file(self) -> Path:
+        """Appears when the test is to end at once, with what it has."""
+        return Path(self.folder) / "cut"
 
     @property
     def recording_file(self) -> Path:

@@ -69,6 +69,8 @@ class Recording:
     failure_latency_us: Ints
     failure_kind: Ints
     """Index into `kinds`."""
+    wait_us: Ints = field(default_factory=_nothing)
+    """Open loop: how long each successful request waited for a connection of a full pool."""
     status: Ints = field(default_factory=_nothing)
     """HTTP status of each successful request; empty: 200."""
     failure_lag_us: Ints = field(default_factory=_nothing)
@@ -114,7 +116,7 @@ class Recorder:
         self.held_back = 0
         self.lost = 0
         self.start_us, self.latency_us, self.lag_us = array("q"), array("q"), array("q")
-        self.status = array("q")
+        self.status, self.wait_us = array("q"), array("q")
         self.failures = (array("q"), array("q"), array("q"), array("q"))
         self.payload_kind, self.failure_payload = array("q"), array("q")
         self._kinds: dict[tuple[int | None, str], tuple[int, FailureKind]] = {}
@@ -145,7 +147,14 @@ class Recorder:
         self.in_flight += self._in_window(start_ns)
 
     def succeed(
-        self, start_ns: int, end_ns: int, lag_ns: int = 0, *, status: int = 200, payload_kind: int = 0
+        self,
+        start_ns: int,
+        end_ns: int,
+        lag_ns: int = 0,
+        *,
+        status: int = 200,
+        payload_kind: int = 0,
+        wait_ns: int = 0,
     ) -> None:
         """It has been answered."""
         self.payload_kind.append(payload_kind)
@@ -156,6 +165,7 @@ class Recorder:
         self.latency_us.append(max(1, (end_ns - start_ns + NS_PER_US // 2) // NS_PER_US))
         self.lag_us.append(max(0, lag_ns) // NS_PER_US)
         self.status.append(status)
+        self.wait_us.append(wait_ns // NS_PER_US)
 
     def fail(
         self, start_ns: int, end_ns: int, failure: FailureKind, lag_ns: int = 0, *, payload_kind: int = 0
@@ -187,6 +197,7 @@ class Recorder:
             latency_us=_ints(self.latency_us),
             lag_us=_ints(self.lag_us),
             status=_ints(self.status),
+            wait_us=_ints(self.wait_us),
             failure_start_us=failure_start_us,
             failure_latency_us=failure_latency_us,
             failure_kind=failure_kind,

@@ -6,37 +6,54 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from dyno.errors import LoadTestError
+from dyno.errors import LoadTestError, UnansweredError
 from dyno.host import host_facts
 from dyno.records import LoadResult, LoadSpec, ResourceUsage, Stop
 from loadgen.caveats import Circumstances, caveats, stop_caveats
 from loadgen.fleet import Gathered
 from loadgen.follow import Seen
 from loadgen.generator import worker_usage
+from loadgen.interrupts import CutShortError
 from loadgen.kinds import payload_kinds
 from loadgen.mlperf import verdict
 from loadgen.payload_files import Mix
 from loadgen.recording import Recording
 from loadgen.summary import Summary, error_groups, summarise
-from loadgen.validity import invalid_reasons
+from loadgen.validity import NO_SOCKET, invalid_reasons
+
+NOT_ASKED = ("unsent", "refused", NO_SOCKET)
+"""Failures of requests that the endpoint never saw."""
 
 
-def whole_result(spec: LoadSpec, started_at: str, gathered: Gathered, seen: Seen, mix: Mix) -> LoadResult:
-    """Put together the result of a test and of each of its stages.
+def whole_result(
+    spec: LoadSpec, started_at: str, gathered: Gathered, seen: Seen, mix: Mix, *, cut_short: str = ""
+) -> LoadResult:
+    """Put together the result of a test and of each of its stages; `cut_short` says what ended it early.
 
     Raises:
         LoadTestError: no request of the window succeeded.
+        CutShortError: none had ended when the test was cut short.
     """
+    open_requests = gathered.whole.lost if cut_short else 0
+    if cut_short:  # they were given up on purpose
+        gathered = replace(gathered, whole=replace(gathered.whole, lost=0))
     result = _result(spec, started_at, gathered, seen.around, mix)
     if not result.samples:
-        raise LoadTestError(_no_success(spec, gathered.whole))
+        raise _no_success(spec, gathered.whole, cut_short)
     stop = seen.stop or _usual_end(spec, result.window_s)
+    if cut_short:
+        stop = Stop(rule="interrupted", why=cut_short, at_s=spec.warmup_s + result.window_s)
     return result.model_copy(
         update={
             "stop": stop,
+            "cut_short": cut_short,
             "stages": tuple(_stages(result, gathered, seen, mix)),
             "timeline": seen.watch.with_users(result.timeline),
-            "warnings": (*result.warnings, *stop_caveats(stop)),
+            "warnings": (
+                *_of_the_cut(cut_short, open_requests),
+                *result.warnings,
+                *stop_caveats(stop),
+            ),
             "scenario": verdict(spec, gathered.whole, result.window_s),
         }
     )
@@ -96,19 +113,36 @@ def _measured(summary: Summary) -> dict[str, Any]:
     return {name: value for name, value in vars(summary).items() if name in LoadResult.model_fields}
 
 
-def _no_success(spec: LoadSpec, recording: Recording) -> str:
+def _of_the_cut(cut_short: str, open_requests: int) -> Iterator[str]:
+    if cut_short:
+        yield f"{cut_short} ended the test before its time: these numbers are of what was measured until then"
+    if open_requests:
+        yield (
+            f"{open_requests} requests of the window had no end when the test was cut short: they count "
+            "nowhere, and would have been among the slowest"
+        )
+
+
+def _no_success(spec: LoadSpec, recording: Recording, cut_short: str) -> LoadTestError:
+    """Say why there is nothing to sum up; where the endpoint was asked, that says something of it."""
+    if cut_short:
+        return CutShortError(f"{cut_short} ended the load test before a request had succeeded")
     failures = error_groups(recording, recording.failure_kind >= 0)
     if failures:
         first = failures[0]
         status = f"HTTP {first.status}: " if first.status is not None else ""
-        return f"no request to {spec.url} succeeded; {first.count} failed with: {status}{first.message}"
+        text = f"no request to {spec.url} succeeded; {first.count} failed with: {status}{first.message}"
+        asked = any(kind.kind not in NOT_ASKED for kind in recording.kinds)
+        return UnansweredError(text) if asked else LoadTestError(text)
     if len(recording.latency_us):
         longest_s = recording.latency_us.max() / 1e6
-        return (
+        return LoadTestError(
             f"no request started in the window: one takes {longest_s:.1f} s, the window {spec.duration_s:g} s"
         )
     if spec.rate_rps is not None and not recording.arrivals:
-        return (
+        return LoadTestError(
             f"no arrival fell into the window: {spec.rate_rps:g} req/s for {spec.duration_s:g} s is too short"
         )
-    return f"no request to {spec.url} was answered in time; measure longer, or look whether the server hangs"
+    return UnansweredError(
+        f"no request to {spec.url} was answered in time; measure longer, or look whether the server hangs"
+    )

@@ -10,9 +10,11 @@ from pathlib import Path
 from dyno.clock import utc_now
 from dyno.errors import ConfigError, LoadTestError
 from dyno.records import LoadResult, LoadSpec
+from loadgen.descriptors import with_bound
 from loadgen.endpoint import check_listening
 from loadgen.fleet import ALONE, Workers, check_shareable, checked, gather, launch, plan_pool
 from loadgen.follow import OnProgress, follow, startup_limit_s
+from loadgen.interrupts import NEVER, Interrupts
 from loadgen.payload import Payload
 from loadgen.payload_files import Mix, single
 from loadgen.plan import MAX_POOL, Plan, write_plan
@@ -33,17 +35,20 @@ def run_load(
     workers: Workers = ALONE,
     samples_file: Path | None = None,
     on_progress: OnProgress | None = None,
+    interrupts: Interrupts = NEVER,
 ) -> LoadResult:
     """Load an endpoint as `spec` says and measure it.
 
     `trace_s` are the arrival times of a spec whose arrivals are a trace, in seconds, from 0 on.
     `cpus` pins the load generator to those cores; `workers` makes it several processes.
+    When `interrupts` asks for it, the test ends at once and its result says that it was cut short.
     `samples_file` gets every request (loadgen.samples). `server_pid` is the process whose tree is watched;
     without it the one that listens at the port is taken, if it is on this machine. What is counted where:
     see loadgen.recording.
 
     Raises:
         ConfigError: the spec asks for no loop, both, or more than can be run; or `server_pid` is gone.
+        CutShortError: `interrupts` asked for it before anything was measured.
         LoadTestError: nothing listens, no request succeeded, or Locust ended before its time.
     """
     mix = payload if isinstance(payload, Mix) else single(payload)
@@ -51,6 +56,7 @@ def run_load(
     begin_with = first_users(spec)
     check_shareable(spec, workers)
     workers = checked(workers, begin_with)
+    spec = with_bound(spec, workers, mix, MAX_POOL)
     if samples_file is not None:
         check_samples_file(samples_file)
     if (spec.arrival == "trace") != bool(trace_s):
@@ -59,15 +65,15 @@ def run_load(
     servers = named_server(server_pid) if server_pid else find_server(spec.url)
     started_at = utc_now()
     with tempfile.TemporaryDirectory(prefix="dyno-load-") as folder:
-        pool = plan_pool(workers, MAX_POOL)
+        pool = plan_pool(workers, spec.max_in_flight or MAX_POOL)
         plan = Plan(spec=spec, folder=folder, pool=pool, cpus=cpus, workers=workers.number)
         with ExitStack() as stack:
             plan_file = write_plan(plan, mix, trace_s)
             fleet = launch(plan, plan_file, workers, stack, first_users=begin_with)
-            seen = follow(fleet, startup_limit_s(workers), servers, on_progress)
+            seen = follow(fleet, startup_limit_s(workers), servers, on_progress, interrupts)
             gathered = gather(fleet)
     _check_alive(spec, servers, gathered.whole)
-    result = whole_result(spec, started_at, gathered, seen, mix)
+    result = whole_result(spec, started_at, gathered, seen, mix, cut_short=interrupts.by)
     if samples_file is not None:
         write_samples(samples_file, gathered.parts, spec, result.window_s)
     return result

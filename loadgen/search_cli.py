@@ -11,13 +11,16 @@ from dyno.console import print_table, say
 from dyno.errors import ConfigError
 from dyno.records import LoadResult, LoadSpec, RateSearch, RateStep, write_record
 from loadgen.fleet import Workers
+from loadgen.idle import Idle
+from loadgen.interrupts import Interrupts
 from loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 from loadgen.payload import Payload
-from loadgen.payload_files import Mix
+from loadgen.payload_files import Mix, first_body
 from loadgen.run import run_load
 from loadgen.search import SPARE, find_rate, parse_limits, planned_samples, samples_needed
 
 EXIT_NONE_MEETS_LIMITS = 1
+EXIT_UNDECIDED = 3
 DEFAULT_START_RPS = 10.0
 
 
@@ -34,7 +37,10 @@ def search(
     output: Path | None,
     as_json: bool,
 ) -> int:
-    """Search, tell each step, print and write the result; exit code 1 when no rate meets the limits."""
+    """Search, tell each step, write and print the result.
+
+    Exit code 1 when no rate meets the limits, 3 when that or the highest that does could not be decided.
+    """
     limits = parse_limits(limit_texts)
     needed = samples_needed(limits)
     if spec.scenario:
@@ -48,33 +54,51 @@ def search(
             f"requests/s: raise --rate to {math.ceil(least_rps)} or --max-duration"
         )
 
-    def measure(rate_rps: float) -> LoadResult:
-        step = {"rate_rps": rate_rps, "min_samples": planned, "max_duration_s": SPARE * longest_s}
-        return run_load(
-            spec.model_copy(update=step), payload, server_pid=server_pid, cpus=cpus, workers=workers
-        )
+    with Interrupts() as interrupts:
 
-    found = find_rate(
-        measure,
-        limits,
-        url=spec.url,
-        start_rps=start_rps,
-        precision=precision,
-        least_rps=least_rps,
-        on_step=_tell,
-    )
-    if as_json:
-        click.echo(found.model_dump_json(indent=2))
-    else:
-        _print(found)
-    if output is not None:
-        write_record(output, found)
-        say(f"wrote {output}")
+        def measure(rate_rps: float) -> LoadResult:
+            step = {"rate_rps": rate_rps, "min_samples": planned, "max_duration_s": SPARE * longest_s}
+            return run_load(
+                spec.model_copy(update=step),
+                payload,
+                server_pid=server_pid,
+                cpus=cpus,
+                workers=workers,
+                interrupts=interrupts,
+            )
+
+        found = find_rate(
+            measure,
+            limits,
+            url=spec.url,
+            start_rps=start_rps,
+            precision=precision,
+            idle=Idle(spec.url, first_body(payload), tell=say, stopped=lambda: bool(interrupts.by)),
+            least_rps=least_rps,
+            on_step=_tell,
+        )
+        if output is not None:  # first: whoever reads stdout may have gone
+            write_record(output, found)
+            say(f"wrote {output}")
+        if as_json:
+            click.echo(found.model_dump_json(indent=2))
+        else:
+            _print(found)
+        if interrupts.by:
+            say(interrupts.last_words)
+        return interrupts.exit_code or _exit_code(found)
+
+
+def _exit_code(found: RateSearch) -> int:
+    if found.undecided:
+        return EXIT_UNDECIDED
     return EXIT_NONE_MEETS_LIMITS if found.met_rps is None else 0
 
 
 def _tell(step: RateStep) -> None:
-    say(f"{step.rate_rps:.4g} req/s: {'met' if step.met else '; '.join(step.reasons)}")
+    what = "met" if step.met else "; ".join(step.reasons)
+    again, void = " once more" if step.confirms else "", "void: " if step.void else ""
+    say(f"{step.rate_rps:.4g} req/s{again}: {void}{what}")
 
 
 def _print(found: RateSearch) -> None:
@@ -83,7 +107,7 @@ def _print(found: RateSearch) -> None:
     rows = [
         (
             f"{step.rate_rps:.4g}",
-            "yes" if step.certain else "yes, not certain" if step.met else "no",
+            "void" if step.void else "yes" if step.certain else "yes, not certain" if step.met else "no",
             *("-" if step.figures[name] is None else f"{step.figures[name]:.4g}" for name in names),
             f"{step.throughput_rps:.4g}",
             str(step.samples),
@@ -92,9 +116,13 @@ def _print(found: RateSearch) -> None:
     ]
     print_table(columns, rows, right=("req/s", *columns[2:]))
     limits = ", ".join(f"{name} <= {value:g}" for name, value in found.limits.items())
-    if found.met_rps is None:
-        lowest = min(step.rate_rps for step in found.steps)
-        click.echo(f"no rate met the limits ({limits}); {lowest:.4g} was the lowest tried")
-        return
-    above = "no failing rate was found" if found.failed_rps is None else f"{found.failed_rps:.4g} fails"
-    click.echo(f"{found.met_rps:.4g} req/s meet {limits}; {above}")
+    if found.met_rps is not None:
+        above = "no failing rate was found" if found.failed_rps is None else f"{found.failed_rps:.4g} fails"
+        once = "" if found.confirmed else " in one load test, which none confirmed"
+        click.echo(f"{found.met_rps:.4g} req/s meet {limits}{once}; {above}")
+    elif found.failed_rps is not None:
+        click.echo(
+            f"no rate met the limits ({limits}); {found.failed_rps:.4g} was the lowest that was measured"
+        )
+    if found.undecided:
+        click.echo(f"not decided: {found.undecided}")

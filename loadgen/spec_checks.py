@@ -36,6 +36,10 @@ def checked_spec(spec: LoadSpec, mix: Mix) -> LoadSpec:
         )
     if any(not 1 <= users <= MAX_USERS for users in _users(spec, stages)):
         raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {max(_users(spec, stages))}")
+    if spec.rate_rps is None and spec.max_in_flight is not None:
+        raise ConfigError(
+            "max_in_flight bounds an open loop; of a closed one each user has one request in flight"
+        )
     if spec.rate_rps is not None and not 0 < spec.rate_rps < float("inf"):
         raise ConfigError(f"rate_rps must be above 0, got {spec.rate_rps}")
     if not spec.warmup_s + spec.longest_s <= MAX_SECONDS or not spec.timeout_s <= MAX_TIMEOUT_S:

@@ -59,6 +59,10 @@ class Summary:
     min_ms: float | None
     max_ms: float | None
     percentiles: tuple[Percentile, ...]
+    held_back: int
+    """Requests of the window that waited for a connection of a full pool."""
+    sent_percentiles: tuple[Percentile, ...]
+    """From when each was really sent, where some waited."""
     lateness: Spread | None
     """Of the sender, in an open loop."""
     loop_lag: Spread | None
@@ -113,6 +117,8 @@ def summarise(recording: Recording, spec: LoadSpec, begin_s: float = 0.0) -> Sum
         min_ms=float(latency_us.min()) / US_PER_MS if samples else None,
         max_ms=float(latency_us.max()) / US_PER_MS if samples else None,
         percentiles=percentiles(recording.start_us[inside], latency_us),
+        held_back=recording.held_back,
+        sent_percentiles=_sent_percentiles(recording, inside),
         lateness=lateness(recording, window) if spec.rate_rps else None,
         loop_lag=loop_lag(recording, window),
         histogram=encode_histogram(latency_us),
@@ -133,6 +139,14 @@ def percentiles(start_us: Ints, latency_us: Ints) -> tuple[Percentile, ...]:
 def percentile_at(start_us: Ints, latency_us: Ints, percent: float) -> Percentile:
     """Any one percentile; arguments as those of `percentiles`."""
     return next(_percentiles(start_us, latency_us, (percent,)))
+
+
+def _sent_percentiles(recording: Recording, inside: npt.NDArray[np.bool_]) -> tuple[Percentile, ...]:
+    """Those of the chosen requests from when they were sent; none where no request had to wait."""
+    if not recording.held_back or len(recording.wait_us) != len(recording.start_us):
+        return ()
+    waited_us = recording.wait_us[inside]
+    return percentiles(recording.start_us[inside] + waited_us, recording.latency_us[inside] - waited_us)
 
 
 def completions_by_slice(recording: Recording, window: tuple[int, int]) -> Ints:

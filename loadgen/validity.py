@@ -4,7 +4,7 @@ A warning taints numbers; these reasons void them. Each process of the generator
 own clock. Bounds: 99th percentile of the sender's lateness, and of the event loop's lag, at most 5 ms or a
 tenth of the median latency, whichever is more; at most 95 % of its one core busy, not counting
 the time that it kept awake for an arrival that was near; no request of the schedule
-without an end.
+without an end; none that had to wait for one of the generator's connections, or got none from this machine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from loadgen.caveats import MOST_LAG_MS, MOST_LAG_SHARE
 from loadgen.summary import Summary
 
 MOST_CORES = 0.95
+NO_SOCKET = "no_socket"
+"""How a request ends that this machine has no descriptor, port or memory for."""
 
 
 def invalid_reasons(
@@ -26,6 +28,8 @@ def invalid_reasons(
     return (
         *(_of_lateness(spec, summary, bound_ms) if len(workers) < 2 else ()),
         *_of_the_lost(lost),
+        *_of_the_bound(spec, summary),
+        *_of_the_sockets(summary),
         *(reason for worker in workers for reason in _of_one(worker, len(workers), bound_ms)),
     )
 
@@ -41,6 +45,24 @@ def _of_lateness(spec: LoadSpec, summary: Summary, bound_ms: float) -> Iterator[
 def _of_the_lost(lost: int) -> Iterator[str]:
     if lost:
         yield f"{lost} requests of the window never came to an end in the generator"
+
+
+def _of_the_bound(spec: LoadSpec, summary: Summary) -> Iterator[str]:
+    if summary.held_back:
+        bound = "" if spec.max_in_flight is None else f" ({spec.max_in_flight})"
+        yield (
+            f"the bound on requests in flight{bound} was met: {summary.held_back} requests waited in the "
+            "generator for a connection; raise --max-in-flight, or lower the rate"
+        )
+
+
+def _of_the_sockets(summary: Summary) -> Iterator[str]:
+    without = sum(one.count for one in summary.outcomes if one.outcome == NO_SOCKET)
+    if without:
+        yield (
+            f"the generator's machine had no socket for {without} requests: raise its limit of open files "
+            "(ulimit -n) or its range of local ports, or share the load among machines"
+        )
 
 
 def _of_one(worker: WorkerUsage, workers: int, bound_ms: float) -> Iterator[str]:

@@ -83,6 +83,13 @@ class Load(Record):
         allow_inf_nan=False,
         description="with arrival gamma: squared coefficient of variation of the gaps; 1 is Poisson",
     )
+    max_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        le=60_000,
+        description="open loop: the most requests in flight; a load test that meets it is void; left out: "
+        "what memory and open files allow, at most 10,000",
+    )
     trace: JobPath | None = Field(
         default=None,
         description="open loop: file of recorded arrival times (seconds, one a line), at their own rate or "
@@ -184,6 +191,10 @@ class Load(Record):
         is_open = self.trace is not None or self._given("rate_rps", "find_rate")
         if self.arrival != "poisson" and not is_open:
             raise FieldError("arrival", f"{self.arrival} arrivals need an open loop: rate_rps or find_rate")
+        if self.max_in_flight is not None and not is_open:
+            raise FieldError(
+                "max_in_flight", "max_in_flight bounds an open loop: rate_rps, trace or find_rate"
+            )
         if self._changed("burstiness") and self.arrival != "gamma":
             raise FieldError("burstiness", "burstiness belongs to `arrival: gamma`")
 
@@ -250,6 +261,7 @@ class Load(Record):
             min_samples=self.min_samples,
             max_duration_s=self.longest_s,
             timeout_s=self.timeout_s,
+            max_in_flight=self.max_in_flight,
             stop_when=self.stop_when,
         )
         specs = (common.model_copy(update=level) for level in self.levels(trace_rps))

@@ -52,12 +52,9 @@ def _search_row(trial: Trial, found: RateSearch, limits: Limits) -> Row:
     """Stand at the highest rate that met the limits. Its interval is the search's, not that of one test."""
     rate = found_rate(found, trial.points)
     if rate is None:
-        lowest = min(found.steps, key=lambda step: step.rate_rps)
-        reason = f"no rate met the limits; at {lowest.rate_rps:.4g} requests/s, the lowest that was tried: "
-        text = reason + "; ".join(lowest.reasons)
-        point = point_at(lowest.rate_rps, trial.points)
-        return _measured_row(trial, point, limits, (text,)) if point else _empty_row(trial, text)
-    point = next(point for point in trial.points if point.spec.rate_rps == rate.value)
+        return _unfound_row(trial, found, limits)
+    point = point_at(rate.value, trial.points)
+    assert point is not None  # noqa: S101 - a rate that met the limits has its load test
     answered = 1 - point.error_rate
     value, low, high = (answered * each for each in (rate.value, rate.low, rate.high))
     missed = misses(point.model_copy(update={"throughput_rps": rate}), trial, limits)
@@ -66,15 +63,35 @@ def _search_row(trial: Trial, found: RateSearch, limits: Limits) -> Row:
     return row.model_copy(
         update={
             "found_rate": True,
+            "undecided": found.undecided,
             "throughput_rps": value,
             "throughput_low_rps": low,
             "throughput_high_rps": None if high == INFINITE else high,
             "usd_per_million": usd_per_million(price, value),
             "usd_per_million_low": None if high == INFINITE else usd_per_million(price, high),
             "usd_per_million_high": usd_per_million(price, low) if low else None,
-            "warnings": (*row.warnings, *_open_ends(rate)),
+            "warnings": (*row.warnings, *_open_ends(rate), *_undecided(found)),
         }
     )
+
+
+def _unfound_row(trial: Trial, found: RateSearch, limits: Limits) -> Row:
+    """Stand at the lowest rate whose load test says something; where none does, say why."""
+    valid = [step for step in found.steps if not step.void]
+    if not valid:
+        row = _empty_row(trial, f"not decided: {found.undecided or 'no load test was valid'}")
+        return row.model_copy(update={"undecided": found.undecided})
+    lowest = min(valid, key=lambda step: step.rate_rps)
+    reason = f"no rate met the limits; at {lowest.rate_rps:.4g} requests/s, the lowest that was tried: "
+    reasons = (reason + "; ".join(lowest.reasons), *_undecided(found))
+    point = point_at(lowest.rate_rps, trial.points)
+    row = _measured_row(trial, point, limits, reasons) if point else _empty_row(trial, *reasons)
+    return row.model_copy(update={"undecided": found.undecided})
+
+
+def _undecided(found: RateSearch) -> Iterator[str]:
+    if found.undecided:
+        yield f"its search was not decided: {found.undecided}"
 
 
 def _open_ends(rate: Estimate) -> Iterator[str]:

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from dyno.errors import LoadTestError
 from dyno.records import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
 from loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
-from loadgen.search import ERROR_RATE, KEPT_UP, SPARE, arrived, find_rate, planned_samples, samples_needed
+from loadgen.search import (
+    ERROR_RATE,
+    KEPT_UP,
+    SPARE,
+    Idle,
+    arrived,
+    find_rate,
+    missed_as_sent,
+    planned_samples,
+    samples_needed,
+)
 from loadgen.stop_rules import share_low
 from recommender.job_load import PROBE_S, FindRate
 
@@ -52,8 +62,10 @@ def search_limits(limits: Limits) -> dict[str, float]:
     return found if limits.error_rate is None else {ERROR_RATE: limits.error_rate, **found}
 
 
-def search(plan: Plan, settings: ServerSettings, measure: Measure) -> RateSearch:
+def search(plan: Plan, settings: ServerSettings, measure: Measure, idle: Idle) -> RateSearch:
     """Search from where the job says, or from half of what a closed loop gets.
+
+    `idle` waits between load tests until the server is idle (loadgen.idle).
 
     Raises:
         LoadTestError: nothing is answered, or too slowly for one test to state what is limited.
@@ -74,6 +86,7 @@ def search(plan: Plan, settings: ServerSettings, measure: Measure) -> RateSearch
         url=plan.spec.url,
         start_rps=start_rps,
         precision=plan.how.precision,
+        idle=idle,
         least_rps=plan.least_rps,
         most_steps=plan.how.max_tests,
     )
@@ -128,7 +141,9 @@ def found_rate(found: RateSearch, points: Sequence[LoadResult]) -> Estimate | No
     missed = [
         step.rate_rps
         for step in found.steps
-        if step.rate_rps > found.met_rps and certainly_missed(step.rate_rps, points, found.limits)
+        if step.rate_rps > found.met_rps
+        and not step.void
+        and certainly_missed(step.rate_rps, points, found.limits)
     ]
     low = max((rate for rate in certain if rate <= found.met_rps), default=0.0)
     return Estimate(value=found.met_rps, low=low, high=min(missed, default=float("inf")), method=METHOD)
@@ -143,7 +158,8 @@ def certainly_missed(rate_rps: float, points: Sequence[LoadResult], limits: Mapp
     if point is None:
         return True
     if not point.valid:
-        return False  # the generator fell behind, not the server
+        # The generator fell behind, not the server; unless it missed with less than was asked for.
+        return point.only_held_back and missed_as_sent(point, limits)
     for entry in point.percentiles:
         limit = limits.get(f"p{entry.percentile:g}_ms")
         if limit is not None and entry.low_ms is not None and entry.low_ms > limit:
@@ -154,5 +170,6 @@ def certainly_missed(rate_rps: float, points: Sequence[LoadResult], limits: Mapp
 
 
 def point_at(rate_rps: float, points: Sequence[LoadResult]) -> LoadResult | None:
-    """Return the load test at this rate."""
-    return next((point for point in points if point.spec.rate_rps == rate_rps), None)
+    """Return the load test at this rate: of several the last valid one, which no choice was made by."""
+    found = [point for point in points if point.spec.rate_rps == rate_rps]
+    return next((point for point in reversed(found) if point.valid), found[-1] if found else None)

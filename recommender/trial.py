@@ -22,8 +22,9 @@ from dyno.records import (
     Trial,
 )
 from loadgen.arrivals import trace_rate
+from loadgen.idle import Idle
 from loadgen.payload import Payload
-from loadgen.payload_files import Mix
+from loadgen.payload_files import Mix, first_body
 from loadgen.progress import LoadProgress
 from loadgen.run import run_load
 from loadgen.shapes import closed_loop
@@ -224,7 +225,8 @@ def _search(loaded: _Loaded, how: FindRate, settings: ServerSettings, measured: 
 
     (spec,) = loaded.workload.specs(loaded.endpoint.url)
     plan = Plan(spec, search_limits(loaded.workload.limits), how, load.longest_s)
-    measured.search = search(plan, settings, test)
+    idle = Idle(spec.url, first_body(loaded.workload.payload))
+    measured.search = search(plan, settings, test, idle)
 
 
 def _not_as_set(candidate: Candidate, log: Path) -> Iterator[str]:

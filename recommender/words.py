@@ -129,10 +129,15 @@ def outcome(trial: Trial) -> str:
 def _search(found: RateSearch, points: Sequence[LoadResult]) -> str:
     rate = found_rate(found, points)
     if rate is None:
+        if found.undecided:
+            return f"not decided: {found.undecided}"
         return f"no rate met the limits, of {len(found.steps)} tried"
     above = "no end was found" if rate.high == float("inf") else f"{rate.high:.4g} certainly does not"
     below = f"{rate.low:.4g} certainly does" if rate.low else "none certainly does"
-    return f"{rate.value:.4g} requests/s meet the limits ({below}, {above}), {len(found.steps)} load tests"
+    return (
+        f"{rate.value:.4g} requests/s meet the limits ({below}, {above}), {len(found.steps)} load tests"
+        + (f"; not decided: {found.undecided}" if found.undecided else "")
+    )
 
 
 def _point(point: LoadResult) -> str:

@@ -61,19 +61,21 @@ def _search(tag: str, name: str, trial: Trial) -> Search:
 def _end(trial: Trial) -> str:
     assert trial.search is not None  # noqa: S101 - as above
     found, tried = trial.search, count(len(trial.search.steps), "load test")
+    doubt = f" Not decided: {words.log_text(found.undecided)}." if found.undecided else ""
     if found.met_rps is None:
-        return f"No rate met the limits, in {tried}."
+        return f"No rate met the limits, in {tried}.{doubt}"
     above = "no higher one was tried"
     if found.failed_rps is not None:
         above = f"{plain(found.failed_rps)} req/s, the lowest tried above it, did not"
-    return f"{plain(found.met_rps)} req/s met the limits; {above}, in {tried}."
+    again = ", and once more when tried again" if found.confirmed else ""
+    return f"{plain(found.met_rps)} req/s met the limits{again}; {above}, in {tried}.{doubt}"
 
 
 def _step(number: int, step: RateStep, names: tuple[str, ...], met_rps: float | None) -> Step:
     return Step(
         number=str(number),
         rate=plain(step.rate_rps),
-        met="yes" if step.certain else "yes, not certain" if step.met else "no",
+        met="void" if step.void else "yes" if step.certain else "yes, not certain" if step.met else "no",
         figures=tuple(_figure(name, step.figures.get(name)) for name in names),
         answered=plain(step.throughput_rps),
         samples=f"{step.samples:,}",

@@ -20,7 +20,7 @@ from loadgen.locustfiles.sender import NS_PER_S, now_ns, sleep_until
 from loadgen.locustfiles.stream import Ended, append_ended
 from loadgen.payload_files import Draw
 from loadgen.payload_store import load_mix
-from loadgen.plan import START_LEAD_S, Plan
+from loadgen.plan import CUT_LIMIT_S, START_LEAD_S, Plan
 from loadgen.progress import Closing, Finished, LoadProgress, Started, Wanted, append_event
 from loadgen.recording import US_PER_S, FailureKind, Recorder, Recording, save_recording
 
@@ -29,6 +29,7 @@ GIVE_UP_AFTER = 100
 PAUSE_AFTER_BROKEN_S = 0.05
 """Before a user goes on when no answer came at all, so that a dead server is not hammered."""
 LEAD_NS = int(START_LEAD_S * NS_PER_S)
+CUT_LIMIT_NS = int(CUT_LIMIT_S * NS_PER_S)
 
 
 class Run:
@@ -43,6 +44,7 @@ class Run:
         self._due_s = self._schedule()
         self._last_due_ns = 0
         self._started, self._given_up, self._halted = Event(), Event(), Event()
+        self._cut = False
         self.crowd: Crowd | None = None
         self._ended = Ended(self.recorder) if plan.spec.stop_when else None
         self.waiting: dict[Any, int] = {}
@@ -68,11 +70,14 @@ class Run:
         *,
         kind: int,
         lag_ns: int = 0,
+        wait_ns: int = 0,
         status: int = 200,
     ) -> None:
         """Record a request that has ended; `kind` is that of its payload."""
         if failure is None:
-            self.recorder.succeed(start_ns, ended_ns, lag_ns, status=status, payload_kind=kind)
+            self.recorder.succeed(
+                start_ns, ended_ns, lag_ns, status=status, payload_kind=kind, wait_ns=wait_ns
+            )
             return
         self.recorder.fail(start_ns, ended_ns, failure, lag_ns, payload_kind=kind)
         if self.recorder.errors >= GIVE_UP_AFTER and not self.recorder.successes:
@@ -94,6 +99,8 @@ class Run:
         self._follow_until(end_ns, self._given_up)
         last_ns = end_ns + self.timeout_ns + NS_PER_S
         while self._unfinished(end_ns) and now_ns() < last_ns and not self._given_up.is_set():
+            if self.was_cut():
+                last_ns = min(last_ns, now_ns() + CUT_LIMIT_NS)  # by the first of these looks
             gevent.sleep(0.02)
         self._save(self._recording(end_ns, environment.runner.user_count))
         self._leave(environment)
@@ -148,8 +155,13 @@ class Run:
     def _look_for_a_stop(self) -> None:
         if self._ended is not None:
             append_ended(self.plan.stream_file, self._ended.take(), int(self._elapsed_s() * US_PER_S))
-            if self.plan.stop_file.exists():
-                self._halted.set()
+        if self.was_cut() or self.plan.stop_file.exists():
+            self._halted.set()
+
+    def was_cut(self) -> bool:
+        """Whether the test is to end at once, with what it has."""
+        self._cut = self._cut or self.plan.cut_file.exists()
+        return self._cut
 
     def _close(self) -> int:
         """Wait for the samples that are asked for; announce the end of the window and return it."""
@@ -160,10 +172,10 @@ class Run:
             self.total_s = min(self.total_s + 1.0, self.spec.warmup_s + self.spec.longest_s)
             self._follow_until(min(now_ns() + NS_PER_S, last_ns - LEAD_NS), self._halted)
         # Users of an open loop hold arrivals already, which must not be left behind the end.
-        soonest_ns = max(now_ns() + LEAD_NS, self._last_due_ns + 1)
+        soonest_ns = now_ns() + LEAD_NS if self._cut else max(now_ns() + LEAD_NS, self._last_due_ns + 1)
         wanted_ns = 0 if self._halted.is_set() else self._after_start(self.total_s)
         end_ns = min(max(wanted_ns, soonest_ns, self._after_start(self.spec.warmup_s) + LEAD_NS), last_ns)
-        self.recorder.close(end_ns)
+        self.recorder.close(end_ns, self.waiting.values() if self._cut else ())
         append_event(self.plan.progress_file, Closing(time.monotonic_ns() + end_ns - now_ns()))
         return end_ns
 

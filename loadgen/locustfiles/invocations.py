@@ -14,8 +14,8 @@ Several processes: Locust's master has the plan and hands it to its workers (loa
 worker), which are told apart by DYNO_LOAD_WORKER.
 
 Open loop: a free user takes the next arrival of the shared schedule, sleeps until it is due and sends at
-once; so some users are always asleep ahead of time. When few are, the pool grows, up to 512
-connections; beyond that, arrivals wait for a free one, and the wait counts in their latency.
+once; so some users are always asleep ahead of time. When few are, the pool grows, up to the plan's bound;
+beyond that, arrivals wait for a free one, the wait counts in their latency, and the test is void.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from locust.exception import StopUser
 
 from dyno.errors import DynoError, LoadTestError
 from dyno.procs import end_with_parent
+from loadgen.descriptors import raise_file_limit
 from loadgen.endpoint import INVOCATIONS, endpoint_url
 from loadgen.locustfiles.control import Run
 from loadgen.locustfiles.master import Conductor
@@ -64,6 +65,7 @@ def _settle_in(folder: str) -> None:
     atexit.register(_clean_up, folder, os.getppid())
     end_with_parent()
     sharpen_timers()
+    raise_file_limit()
     for name in [name for name in os.environ if name.startswith("LOCUST_")]:
         del os.environ[name]
     os.chdir(folder)
@@ -164,17 +166,22 @@ class OpenLoopUser(PlannedUser):
         course = self.course
         due_ns, free_ns = course.take_arrival(), now_ns()
         payload, kind = course.draw.take()
-        held_back = free_ns > due_ns and self.environment.runner.user_count >= course.plan.pool
+        # Where others hold arrivals, connections are free: then it is the process that is late.
+        full = not course.waiting and self.environment.runner.user_count >= course.plan.pool
+        held_back = full and free_ns > due_ns
         course.recorder.arrive(due_ns, held_back=held_back)
         course.recorder.begin(due_ns)
         request = self._when_due(due_ns, payload)
         sent_ns, end_by_ns = now_ns(), due_ns + course.timeout_ns
-        lag_ns = sent_ns - (free_ns if held_back else due_ns)
+        wait_ns = free_ns - due_ns if held_back else 0
+        lag_ns = sent_ns - due_ns - wait_ns
         if sent_ns >= end_by_ns:
             course.finish(due_ns, sent_ns, UNSENT, kind=kind, lag_ns=lag_ns)
             return
         ended_ns, failure = self.send(request, end_by_ns)
-        course.finish(due_ns, ended_ns, failure, kind=kind, lag_ns=lag_ns, status=self.status)
+        course.finish(
+            due_ns, ended_ns, failure, kind=kind, lag_ns=lag_ns, wait_ns=wait_ns, status=self.status
+        )
 
     def _when_due(self, due_ns: int, payload: Payload) -> list[bytes]:
         """Sleep until then; give the request, ready to be sent."""

@@ -20,7 +20,7 @@ import numpy as np
 from dyno.files import write_bytes
 from dyno.units import US_PER_MS
 from loadgen.locustfiles import messages
-from loadgen.locustfiles.control import GIVE_UP_AFTER, LEAD_NS
+from loadgen.locustfiles.control import CUT_LIMIT_NS, GIVE_UP_AFTER, LEAD_NS
 from loadgen.locustfiles.sender import NS_PER_S
 from loadgen.locustfiles.stream import append_ended
 from loadgen.plan import Plan
@@ -64,6 +64,8 @@ class Conductor:
         self.total_s = plan.spec.warmup_s + plan.spec.duration_s
         self._start_ns = self._reported_ns = 0
         self._conducting = self._halted = self._closed = False
+        self._told = False
+        """Whether the workers know that the test was cut short."""
         handlers = {
             messages.HELLO: self._hello,
             messages.READY: self._ready,
@@ -86,11 +88,21 @@ class Conductor:
         self._follow_until(self._moment(self.total_s) - LEAD_NS)
         end_ns = self._close()
         self._follow_until(end_ns)
-        last_ns = end_ns + int((self.spec.timeout_s + 1 + LAST_WORDS_S) * NS_PER_S)
-        while time.monotonic_ns() < last_ns and self._any(lambda member: not member.done):
-            gevent.sleep(LOOK_EVERY_S)
+        self._wait_for_recordings(end_ns + int((self.spec.timeout_s + 1 + LAST_WORDS_S) * NS_PER_S))
         append_event(self.plan.progress_file, Finished())
         self.environment.runner.quit()
+
+    def _wait_for_recordings(self, last_ns: int) -> None:
+        while time.monotonic_ns() < last_ns and self._any(lambda member: not member.done):
+            if self._was_cut() and not self._told:
+                self._told = True
+                last_ns = min(last_ns, time.monotonic_ns() + CUT_LIMIT_NS + int(LAST_WORDS_S * NS_PER_S))
+                self.environment.runner.send_message(messages.CUT, {})
+            gevent.sleep(LOOK_EVERY_S)
+
+    def _was_cut(self) -> bool:
+        """Whether the test is to end at once, with what it has."""
+        return self.plan.cut_file.exists()
 
     def _all_ready(self) -> bool:
         """Wait for all workers, as long as the parent lets this process live; one that goes ends the test."""
@@ -121,16 +133,19 @@ class Conductor:
                 return
 
     def _stopped(self) -> bool:
-        """Give the parent what its rules need, and look whether one has been met before the window ends."""
-        if self._closed or not self.spec.stop_when:
+        """Give the parent what its rules need, and look whether the test is to end before its window does."""
+        if self._closed:
             return False
+        self._halted = self._was_cut()
+        if not self.spec.stop_when:
+            return self._halted
         pairs = b"".join(piece for member in self.members.values() for piece in member.ended)
         for member in self.members.values():
             member.ended.clear()
         append_ended(
             self.plan.stream_file, pairs, min((member.clock_us for member in self._living()), default=0)
         )
-        self._halted = self.plan.stop_file.exists()
+        self._halted = self._halted or self.plan.stop_file.exists()
         return self._halted
 
     def _hopeless(self) -> bool:

@@ -5,6 +5,7 @@
     master  begin   when time 0 is
     worker  state   each second: how far it is, the latencies since the last time, and what the rules need
     master  close   when the window ends
+    master  cut     what has no answer now is not waited for: the test was cut short
     worker  part    a piece of its recording; the last one says so
 
 Locust packs messages with msgpack: data, never code.
@@ -19,6 +20,7 @@ from dyno.files import write_bytes
 
 HELLO, PLAN, REFUSED, READY = "dyno-hello", "dyno-plan", "dyno-refused", "dyno-ready"
 BEGIN, STATE, CLOSE, PART = "dyno-begin", "dyno-state", "dyno-close", "dyno-part"
+CUT = "dyno-cut"
 PIECE_BYTES = 4 << 20
 MAX_FOLDER_BYTES = 1 << 30
 

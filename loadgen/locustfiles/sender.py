@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from typing import Any
 
@@ -11,8 +12,11 @@ from locust import User
 from loadgen.locustfiles.connection import Connection
 from loadgen.payload import Payload
 from loadgen.recording import FailureKind
+from loadgen.validity import NO_SOCKET
 
 NS_PER_S = 1_000_000_000
+NO_SOCKET_ERRORS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
+"""Of this machine, not of the server."""
 
 now_ns = time.perf_counter_ns
 
@@ -61,6 +65,8 @@ def broken(error: BaseException, timeout_s: float) -> FailureKind:
     """Say why no whole answer came."""
     if isinstance(error, (gevent.Timeout, TimeoutError)):
         return late(timeout_s)
+    if isinstance(error, OSError) and error.errno in NO_SOCKET_ERRORS:
+        return FailureKind(None, NO_SOCKET, f"not sent: {error.strerror or error}")
     if isinstance(error, ConnectionRefusedError):
         return FailureKind(None, "refused", "connection refused")
     return FailureKind(None, type(error).__name__, f"{type(error).__name__}: {error}")

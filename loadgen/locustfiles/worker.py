@@ -93,6 +93,14 @@ class WorkerRun(Run):
         }
         self._runner.send_message(messages.STATE, state)
 
+    def cut_short(self) -> None:
+        """Have it wait no longer than a moment for what it has sent."""
+        self._cut = True
+
+    def was_cut(self) -> bool:
+        """As the master says it."""
+        return self._cut
+
     def _save(self, recording: Recording) -> None:
         whole = recording_bytes(recording)
         for first in range(0, len(whole), messages.PIECE_BYTES):
@@ -129,6 +137,7 @@ class WorkerEnd:
             messages.REFUSED: self._refused,
             messages.BEGIN: self._begin,
             messages.CLOSE: self._close,
+            messages.CUT: self._cut,
         }
         for name, handler in handlers.items():
             environment.runner.register_message(name, handler)
@@ -165,6 +174,10 @@ class WorkerEnd:
         if msg.data["boot_id"] and msg.data["boot_id"] == messages.boot_id():
             left_ns = msg.data["start_monotonic_ns"] - time.monotonic_ns()
         self._run.begin.set(now_ns() + left_ns)
+
+    def _cut(self, msg: Any, **_: Any) -> None:  # noqa: ARG002 - Locust's signature
+        if self._run is not None:
+            self._run.cut_short()
 
     def _close(self, msg: Any, **_: Any) -> None:
         if self._run is not None:

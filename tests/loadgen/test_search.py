@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from dyno.errors import ConfigError
+from dyno.errors import ConfigError, LoadTestError, UnansweredError
 from dyno.procs import python_module
 from dyno.records import LoadResult, RateSearch, read_record
 from loadgen.cli import load_command
@@ -48,21 +51,29 @@ def test_the_gap_closes_around_the_rate_at_which_a_server_breaks() -> None:
         rates.append(rate)
         return result(rate, 10.0 if rate <= 130 else 100.0)
 
-    found = find_rate(measure, {"p99_ms": 50.0}, url="u", start_rps=25, precision=0.05)
-    # 25, 50, 100 meet it, 200 does not; then 150, 125, 137.5, 131.25.
-    assert rates == [25, 50, 100, 200, 150, 125, 137.5, 131.25]
+    found = find_rate(measure, {"p99_ms": 50.0}, url="u", start_rps=25, precision=0.05, idle=str)
+    # 25, 50, 100 meet it, 200 does not; then 150, 125, 137.5, 131.25; and 125 once more.
+    assert rates == [25, 50, 100, 200, 150, 125, 137.5, 131.25, 125]
     assert (found.met_rps, found.failed_rps) == (125, 131.25)
 
 
 def test_a_first_guess_that_is_too_high_is_halved_and_given_up_at_a_sixteenth() -> None:
-    found = find_rate(lambda rate: result(rate, 99.0), {"p99_ms": 50.0}, url="u", start_rps=64, precision=0.1)
+    found = find_rate(
+        lambda rate: result(rate, 99.0), {"p99_ms": 50.0}, url="u", start_rps=64, precision=0.1, idle=str
+    )
     assert found.met_rps is None
     assert [step.rate_rps for step in found.steps] == [64, 32, 16, 8, 4]
 
 
 def test_a_rate_that_is_too_low_to_be_judged_is_not_tried() -> None:
     found = find_rate(
-        lambda rate: result(rate, 99.0), {"p99_ms": 50.0}, url="u", start_rps=64, precision=0.1, least_rps=20
+        lambda rate: result(rate, 99.0),
+        {"p99_ms": 50.0},
+        url="u",
+        start_rps=64,
+        precision=0.1,
+        idle=str,
+        least_rps=20,
     )
     assert [step.rate_rps for step in found.steps] == [64, 32]
 
@@ -119,3 +130,131 @@ def test_the_command_finds_a_rate_on_a_real_server_and_writes_its_steps(tmp_path
     assert found.met_rps is None
     assert all("p50_ms" in " ".join(step.reasons) for step in found.steps)
     assert "no rate met the limits" in done.stdout
+
+
+def searched(measure: Callable[[float], LoadResult], **options: Any) -> RateSearch:
+    """Search from 64 req/s with a limit of 50 ms on p99."""
+    defaults = {"url": "u", "start_rps": 64, "precision": 0.3, "idle": str}
+    return find_rate(measure, {"p99_ms": 50.0}, **{**defaults, **options})
+
+
+class Spoiled:
+    """A server that meets the limits up to 130 req/s, asked by a generator that spoils chosen tests."""
+
+    def __init__(self, *void: int, from_rps: float = math.inf) -> None:
+        self.void, self.from_rps = void, from_rps
+        self.rates: list[float] = []
+
+    def __call__(self, rate: float) -> LoadResult:
+        self.rates.append(rate)
+        void = len(self.rates) in self.void or rate >= self.from_rps
+        return result(rate, 10.0 if rate <= 130 else 100.0, invalid=void)
+
+
+def test_a_void_test_is_repeated_and_is_no_miss() -> None:
+    measure = Spoiled(1, 3, 4)
+    found = searched(measure)
+    assert measure.rates == [64, 64, 128, 128, 128, 256, 192, 160, 128]
+    assert [step.void for step in found.steps] == [True, False, True, True] + 5 * [False]
+    assert (found.met_rps, found.failed_rps, found.confirmed, found.undecided) == (128, 160, True, "")
+
+
+def test_above_what_the_generator_can_send_the_rate_stays_unknown() -> None:
+    measure = Spoiled(from_rps=100)
+    found = searched(measure)
+    assert measure.rates == [64, 128, 128, 128, 64]
+    assert (found.met_rps, found.failed_rps, found.confirmed) == (64, None, True)
+    assert found.undecided == (
+        "unknown above 64 req/s: the generator is the limit; all 3 load tests at 128 req/s were void: late"
+    )
+
+
+def test_a_first_rate_that_the_generator_cannot_send_is_halved_and_never_called_missed() -> None:
+    found = searched(Spoiled(from_rps=40))
+    assert (found.met_rps, found.failed_rps, found.confirmed) == (32, None, True)
+    assert found.undecided.startswith("unknown above 32 req/s: the generator is the limit")
+    nothing = searched(Spoiled(from_rps=0))
+    assert (nothing.met_rps, nothing.failed_rps) == (None, None)
+    assert nothing.undecided.startswith("nothing is known: the generator is the limit")
+
+
+def test_a_rate_that_is_not_confirmed_is_not_reported() -> None:
+    rates: list[float] = []
+
+    def measure(rate: float) -> LoadResult:
+        rates.append(rate)
+        return result(rate, 10.0 if rate <= 130 and len(rates) < 5 else 100.0 if rate > 90 else 10.0)
+
+    found = searched(measure)
+    # 128 met once by chance; tried again it does not, and neither does 96.
+    assert rates == [64, 128, 256, 192, 160, 128, 96, 80, 80]
+    assert (found.met_rps, found.failed_rps, found.confirmed) == (80, 96, True)
+
+
+def test_a_search_whose_confirmation_is_void_is_not_decided() -> None:
+    found = searched(Spoiled(6, 7, 8))
+    assert (found.met_rps, found.confirmed) == (128, False)
+    assert "128 req/s met the limits once, the load tests to confirm it were void: late" in found.undecided
+
+
+def test_no_rate_is_tried_at_a_server_that_is_not_idle() -> None:
+    waits = iter(["", "", "the server was not idle 60 s after a load test"])
+    measure = Spoiled()
+    found = searched(measure, idle=lambda: next(waits))
+    assert measure.rates == [64, 128]
+    assert found.undecided == "the server was not idle 60 s after a load test"
+    assert (found.met_rps, found.confirmed) == (128, False)
+
+
+def test_a_test_that_could_not_be_run_is_void_and_one_without_an_answer_is_missed() -> None:
+    def broken(rate: float) -> LoadResult:
+        if rate > 64:
+            raise LoadTestError("Locust ended early")
+        return result(rate, 10.0)
+
+    def silent(rate: float) -> LoadResult:
+        if rate > 64:
+            raise UnansweredError("no request succeeded")
+        return result(rate, 10.0)
+
+    assert "3 load tests at 128 req/s were void: Locust ended early" in searched(broken).undecided
+    assert searched(silent).undecided == ""
+    with pytest.raises(LoadTestError, match="ended early"):
+        searched(broken, start_rps=128)
+
+
+def test_a_full_pool_is_a_miss_only_where_the_limit_is_missed_by_what_was_really_sent() -> None:
+    bound = result(100, 300.0, invalid=True).model_copy(update={"held_back": 7})
+    slow, fast = (
+        tuple(each.model_copy(update={"low_ms": ms}) for each in bound.percentiles) for ms in (60.0, 40.0)
+    )
+    missed = judge(100, bound.model_copy(update={"sent_percentiles": slow}), {"p99_ms": 50.0})
+    assert (missed.met, missed.void) == (False, False)
+    assert judge(100, bound.model_copy(update={"sent_percentiles": fast}), {"p99_ms": 50.0}).void
+    late_too = {"sent_percentiles": slow, "invalid_reasons": ("late", "held back")}
+    assert judge(100, bound.model_copy(update=late_too), {"p99_ms": 50.0}).void
+
+
+def test_a_search_that_is_cut_short_tells_what_was_decided() -> None:
+    def measure(rate: float) -> LoadResult:
+        return result(rate, 10.0).model_copy(update={"cut_short": "SIGTERM" if rate > 100 else ""})
+
+    found = searched(measure)
+    assert [step.rate_rps for step in found.steps] == [64]
+    assert found.undecided == "SIGTERM ended the search in its load test at 128 req/s"
+
+
+def test_a_search_whose_generator_is_the_limit_exits_3_and_says_so(tmp_path: Path) -> None:
+    output = tmp_path / "search.json"
+    options = ["--find-rate", "--limit", "p50_ms=2000", "--rate", "40", "--warmup", "0.2", "--duration", "0.5"]
+    with stub_server(tmp_path, "--service-ms", "700") as server:
+        command = python_module("dyno", "load", server.url, *options, "--max-in-flight", "5")
+        done = subprocess.run(
+            [*command, "-o", str(output)], capture_output=True, text=True, check=False, timeout=300
+        )
+    found = read_record(output, RateSearch)
+    assert done.returncode == 3, done.stderr
+    assert found.met_rps is None
+    assert all(step.void for step in found.steps)
+    assert "the bound on requests in flight (5) was met" in found.undecided
+    assert "not decided: nothing is known: the generator is the limit" in done.stdout

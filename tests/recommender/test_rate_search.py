@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dyno.errors import LoadTestError
+from dyno.errors import LoadTestError, UnansweredError
 from dyno.records import Limits, LoadResult, LoadSpec, RateSearch, RateStep, ServerSettings, Trial
 from loadgen.search import judge
 from recommender.job import FindRate
@@ -138,7 +138,7 @@ class Server:
 
 def test_a_search_begins_at_half_of_what_a_short_closed_loop_gets() -> None:
     server = Server(130.0)
-    found = search(plan(), ServerSettings(threads=1, workers=2, processes=2), server.measure)
+    found = search(plan(), ServerSettings(threads=1, workers=2, processes=2), server.measure, str)
     probe = server.asked[0]
     assert (probe.users, probe.rate_rps, probe.stop_when) == (8, None, ())
     assert [spec.rate_rps for spec in server.asked[1:4]] == [65, 130, 260]
@@ -151,17 +151,21 @@ def test_a_search_begins_at_half_of_what_a_short_closed_loop_gets() -> None:
 
 def test_a_search_ends_when_its_load_tests_are_used_up() -> None:
     server = Server(130.0)
-    found = search(plan(max_tests=3), ServerSettings(threads=1), server.measure)
-    assert [step.rate_rps for step in found.steps] == [65, 130, 260]
+    found = search(plan(max_tests=3), ServerSettings(threads=1), server.measure, str)
+    # The confirmation of the rate that was found comes on top.
+    assert [step.rate_rps for step in found.steps] == [65, 130, 260, 130]
+    assert [step.confirms for step in found.steps] == [False, False, False, True]
+    assert found.confirmed
+    assert not found.undecided
 
 
 def test_a_server_too_slow_for_one_test_is_told_with_the_field_that_helps() -> None:
     with pytest.raises(
         LoadTestError, match=r"2 users got 5 answers a second: .*load.max_duration_s \(60 s\)"
     ):
-        search(plan(), ServerSettings(threads=1), Server(5.0).measure)
+        search(plan(), ServerSettings(threads=1), Server(5.0).measure, str)
     with pytest.raises(LoadTestError, match=r"at 3 requests/s the limits need 426 requests"):
-        search(plan(start_rps=3.0), ServerSettings(threads=1), Server(500.0).measure)
+        search(plan(start_rps=3.0), ServerSettings(threads=1), Server(500.0).measure, str)
 
 
 def test_a_rate_at_which_nothing_is_answered_is_a_miss_not_the_end() -> None:
@@ -169,9 +173,9 @@ def test_a_rate_at_which_nothing_is_answered_is_a_miss_not_the_end() -> None:
 
     def measure(spec: LoadSpec) -> LoadResult:
         if spec.rate_rps is not None and spec.rate_rps > 200:
-            raise LoadTestError("no request succeeded")
+            raise UnansweredError("no request succeeded")
         return server.measure(spec)
 
-    found = search(plan(), ServerSettings(threads=1), measure)
+    found = search(plan(), ServerSettings(threads=1), measure, str)
     assert found.met_rps == 130
     assert found.steps[2].reasons == ("no request succeeded",)

@@ -1,0 +1,74 @@
+"""How many requests may be in flight: what open files and memory of the generator's machine allow."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import psutil
+
+from dyno.errors import ConfigError
+from dyno.records import LoadSpec
+from loadgen.fleet import Workers
+from loadgen.payload_files import Mix
+from loadgen.shapes import planned_stages
+
+RESERVED_FILES = 64
+"""Descriptors of a Locust process besides its connections."""
+USER_BYTES = 64 * 1024
+"""Of the generator's own memory, a user and its connection."""
+MEMORY_SHARE = 0.5
+"""Of what is available, for requests in flight."""
+
+
+def file_limit() -> int:
+    """How many files a process here may open, once it has asked for all it can get."""
+    try:
+        import resource
+    except ImportError:  # Windows has sockets apart from files
+        return 1 << 20
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return 1 << 20 if hard == resource.RLIM_INFINITY else hard
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as the system lets it."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def with_bound(spec: LoadSpec, workers: Workers, mix: Mix, most: int) -> LoadSpec:
+    """Fill in how many requests of an open loop may be in flight: `most`, or as many as this machine carries.
+
+    Raises:
+        ConfigError: this machine can't open as many connections as were asked for.
+    """
+    here = workers.local if workers.distributed else 1
+    connections = (file_limit() - RESERVED_FILES) * workers.number if here else 1 << 20
+    if spec.rate_rps is None:
+        _check(max(_users(spec)) * spec.samples_per_query, connections, "users", "users")
+        return spec
+    if spec.max_in_flight is not None:
+        _check(spec.max_in_flight, connections, "requests in flight", "--max-in-flight")
+        return spec
+    by_memory = psutil.virtual_memory().available * MEMORY_SHARE / (USER_BYTES + _largest(mix))
+    bound = max(1, min(most, connections, int(by_memory)))
+    return spec.model_copy(update={"max_in_flight": bound})
+
+
+def _check(wanted: int, connections: int, what: str, option: str) -> None:
+    if wanted > connections:
+        raise ConfigError(
+            f"{wanted} {what} need as many connections, and the processes here may open {connections}: raise "
+            f"the hard limit of open files (ulimit -Hn), take more --workers, or lower {option}"
+        )
+
+
+def _users(spec: LoadSpec) -> list[int]:
+    return [spec.users or 1, *(stage.users_to for stage in planned_stages(spec))]
+
+
+def _largest(mix: Mix) -> int:
+    return max(len(body.body) for kind in mix.kinds for body in kind.bodies)

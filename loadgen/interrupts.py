@@ -1,0 +1,70 @@
+"""Ctrl-C and SIGTERM end a load test in order: what was measured so far is kept.
+
+The first of them is taken note of; the test closes its window, and its result says that it was cut short.
+The next one ends everything at once, as a KeyboardInterrupt.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from dyno.errors import LoadTestError
+
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+LAST_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class CutShortError(LoadTestError):
+    """A load test was ended by a signal before anything could be measured."""
+
+
+class Interrupts:
+    """Inside the context the first signal is noted here; without a context nothing is ever asked to end.
+
+    Signals are the main thread's: from any other the context changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._number: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def by(self) -> str:
+        """What asked the test to end, in words; empty: nothing did."""
+        return NAMES[self._number] if self._number is not None else ""
+
+    @property
+    def last_words(self) -> str:
+        """What the command says at its end."""
+        return LAST_WORDS[self._number] if self._number is not None else ""
+
+    @property
+    def exit_code(self) -> int:
+        """That of a process that the signal ended; 0 when none came."""
+        return 128 + self._number if self._number is not None else 0
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in NAMES:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup`, or a shell's background job
+                    self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self._number is not None:
+            raise KeyboardInterrupt
+        self._number = signal.Signals(number)
+
+
+NEVER = Interrupts()
+"""Asks nothing to end."""
