@@ -13,7 +13,7 @@ import tempfile
 _CELL_BYTES = 8  # a double: written and read whole
 _ROW_BYTES = 8192  # whole pages: processes that count at the same time don't take lines from each other
 _LISTENING, _RESTARTS = range(2)
-_PID, _READY, _CONNECTIONS, _IN_FLIGHT = range(4)
+_PID, _READY, _CONNECTIONS, _IN_FLIGHT, _STUCK, _BEAT = range(6)
 FIRST_FREE = 8
 """The cells of a worker's row from here on are for whoever counts in it."""
 CELLS = _ROW_BYTES // _CELL_BYTES
@@ -27,7 +27,8 @@ class Row:
 
     def begin(self, pid: int) -> None:
         """Say that this process has the row now, and is not ready."""
-        self.cells[_READY] = self.cells[_CONNECTIONS] = self.cells[_IN_FLIGHT] = 0.0
+        for cell in (_READY, _CONNECTIONS, _IN_FLIGHT, _STUCK, _BEAT):
+            self.cells[cell] = 0.0
         self.cells[_PID] = float(pid)
 
     def end(self) -> None:
@@ -47,6 +48,24 @@ class Row:
     @ready.setter
     def ready(self, value: bool) -> None:
         self.cells[_READY] = float(value)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether none of its workers takes a request: each runs one that is past its deadline."""
+        return bool(self.cells[_STUCK])
+
+    @stuck.setter
+    def stuck(self, value: bool) -> None:
+        self.cells[_STUCK] = float(value)
+
+    @property
+    def beats(self) -> float:
+        """A number that grows while its event loop runs."""
+        return self.cells[_BEAT]
+
+    def beat(self) -> None:
+        """Say that the event loop runs."""
+        self.cells[_BEAT] += 1.0
 
     @property
     def connections(self) -> int:
