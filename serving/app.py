@@ -21,6 +21,7 @@ from serving.body import TIMED_OUT, Receive, read_body, unpack
 from serving.connection import CONNECTION, Connection
 from serving.hang import HangWatch
 from serving.metrics import CONTENT_TYPE, Meters
+from serving.notebook import Notebook
 from serving.pool import WorkerPool
 from serving.protocol import read_invocation
 from serving.user_code import UserCode
@@ -74,6 +75,7 @@ class App:
         self._max_body_bytes = max_body_bytes
         self._meters = meters
         self._batcher = Batcher(pool, batch, self._meters.joined_inference) if batch else None
+        self._notebook = Notebook(board.notes[own], pool) if len(board.rows) > 1 else None
         self.hangs = HangWatch(pool, self._batcher, board, own, timeout_s)
         self._routes = self._all_routes()
 
@@ -192,7 +194,7 @@ class App:
         # In a frame of its own: that of the handler is in the traceback of why a request was dropped, which
         # would keep its body.
         body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
-        return None if body is None else Request(headers, body, arrived_s)
+        return None if body is None else Request(scope["path"], headers, body, arrived_s)
 
     async def _admit(self, work: Work, request: Request, connection: Connection) -> Answer:
         """Let a request whose body is here wait for a worker, if there is a place."""
@@ -248,6 +250,8 @@ class App:
 
     def _unpacked(self, request: Request) -> bytes:
         body = request.begin()
+        if self._notebook is not None:
+            self._notebook.begin(request.line(), body)
         request.check_deadline(self._timeout_s)
         return unpack(request.headers, body, self._max_body_bytes)
 

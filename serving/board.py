@@ -1,7 +1,7 @@
 """What the processes of one server tell one another: a table of numbers in memory that they share.
 
-One row for the server, then one for each worker process, who alone writes it. A worker that is started again
-goes on with the row of the one before, so that what was counted stays counted.
+One row for the server, then one for each worker process, who alone writes it; then the notes of each. A
+worker that is started again goes on with the row of the one before: what was counted stays counted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+
+from serving.notes import NOTES_BYTES, Notes
 
 _CELL_BYTES = 8  # a double: written and read whole
 _ROW_BYTES = 8192  # whole pages: processes that count at the same time don't take lines from each other
@@ -90,11 +92,16 @@ class Board:
     """The table of a server of `processes` workers."""
 
     def __init__(self, descriptor: int, processes: int) -> None:
-        size = (1 + processes) * _ROW_BYTES
+        rows_end = (1 + processes) * _ROW_BYTES
+        size = rows_end + processes * NOTES_BYTES
         if os.fstat(descriptor).st_size < size:
             os.ftruncate(descriptor, size)
         # The mapping outlives the descriptor that it was made from.
-        cells = memoryview(mmap.mmap(descriptor, size)).cast("d")
+        memory = memoryview(mmap.mmap(descriptor, size))
+        self.notes = tuple(
+            Notes(memory[start : start + NOTES_BYTES]) for start in range(rows_end, size, NOTES_BYTES)
+        )
+        cells = memory[:rows_end].cast("d")
         parts = [cells[start : start + CELLS] for start in range(0, len(cells), CELLS)]
         self._server = parts[0]
         self.rows = tuple(map(Row, parts[1:]))

@@ -8,12 +8,15 @@ and is replaced by its parent (`processes`), which also ends one whose event loo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dyno.console import say
 from dyno.errors import ServerError
-from serving.batching import Batcher
-from serving.board import Board
-from serving.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from serving.batching import Batcher
+    from serving.board import Board
+    from serving.pool import WorkerPool
 
 _LEAST_S = 5.0
 _MOST_LEFT = 4
