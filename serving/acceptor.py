@@ -57,7 +57,8 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._on_readable)
 
     def _on_readable(self) -> None:
-        if any(row.ready and row.connections < self._own.connections for row in self._others):
+        fewer = any(row.ready and row.connections < self._own.connections for row in self._others)
+        if fewer or self._leaves_all():
             self._pause(_OTHERS_FIRST_S)
         else:
             self._take()
@@ -72,7 +73,12 @@ class Acceptor:
         if self._listener.fileno() < 0:
             return
         self._watch()
-        self._take()
+        if not self._leaves_all():
+            self._take()
+
+    def _leaves_all(self) -> bool:
+        """Whether nothing here would be answered in time, but elsewhere."""
+        return self._own.stuck and any(row.ready and not row.stuck for row in self._others)
 
     def _take(self) -> bool:
         try:

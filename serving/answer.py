@@ -37,15 +37,22 @@ class Request:
     The event loop has it, but for `begin` and `check_deadline`, which are for the thread that runs it.
     """
 
-    __slots__ = ("_dropped", "_turn", "arrived_s", "begun", "body", "headers")
+    __slots__ = ("_dropped", "_turn", "arrived_s", "begun", "body", "headers", "path")
 
-    def __init__(self, headers: Headers, body: bytes, arrived_s: float) -> None:
+    def __init__(self, path: str, headers: Headers, body: bytes, arrived_s: float) -> None:
+        self.path = path
         self.headers = headers
         self.body = body
         self.arrived_s = arrived_s  # perf_counter, when its headers were there
         self.begun = False
         self._turn: asyncio.Future[Answer] | None = None
         self._dropped = False  # not the reason: its traceback would keep the body
+
+    def line(self) -> bytes:
+        """Describe it for a log."""
+        text = f"POST {self.path}"
+        name = self.headers.get(b"x-request-id")
+        return text.encode() if name is None else b"%s, X-Request-Id %s" % (text.encode(), name[:200])
 
     async def answered(self, turn: asyncio.Future[Answer]) -> Answer:
         """Wait for the answer that `turn` will have, or until the request is dropped.

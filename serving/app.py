@@ -16,10 +16,12 @@ from serving import oip, openapi
 from serving.answer import Answer, Call, ClientLeftError, Headers, Request, error_answer
 from serving.backends import Backend
 from serving.batching import Batcher, BatchLimits
-from serving.board import Row
+from serving.board import Board
 from serving.body import TIMED_OUT, Receive, read_body, unpack
 from serving.connection import CONNECTION, Connection
+from serving.hang import HangWatch
 from serving.metrics import CONTENT_TYPE, Meters
+from serving.notebook import Notebook
 from serving.pool import WorkerPool
 from serving.protocol import read_invocation
 from serving.user_code import UserCode
@@ -39,21 +41,22 @@ _log = logging.getLogger("serving")
 
 
 class App:
-    """Serves the model of `pool`; `row` is where it says how much it has in flight.
+    """Serves the model of `pool`; row `own` of the board is where it says how much it has in flight.
 
     At most `max_waiting` requests wait for a worker, their bodies in memory; one more is answered 503 at
     once. A place is taken when the body is there, so slow clients keep nobody else from one; of large
     bodies no more may be on their way at a time either. A body (and what it unpacks to) is at most
-    `max_body_bytes` long, else the answer is 413. A request that has not begun `timeout_s` after it came is
-    answered 504. With `batch`, those that wait together run together. While `draining`, /ping says 503 and
-    each answer asks its client to close the connection.
+    `max_body_bytes` long, else the answer is 413. A request without an answer `timeout_s` after it came
+    is answered 504. With `batch`, those that wait together run together. While `draining`, or while no worker
+    answers, /ping says 503; when draining each answer asks its client to close the connection.
     """
 
     def __init__(
         self,
         pool: WorkerPool,
         meters: Meters,
-        row: Row,
+        board: Board,
+        own: int,
         *,
         max_body_bytes: int,
         max_waiting: int,
@@ -64,7 +67,7 @@ class App:
         self.draining = False
         self._pool = pool
         self._name = model_name
-        self._row = row
+        self._row = board.rows[own]
         self._max_waiting = max_waiting
         self._most_admitted = max_waiting + pool.workers * (batch.max_rows if batch else 1)
         self._admitted = self._arriving = 0
@@ -72,6 +75,8 @@ class App:
         self._max_body_bytes = max_body_bytes
         self._meters = meters
         self._batcher = Batcher(pool, batch, self._meters.joined_inference) if batch else None
+        self._notebook = Notebook(board.notes[own], pool) if len(board.rows) > 1 else None
+        self.hangs = HangWatch(pool, self._batcher, board, own, timeout_s)
         self._routes = self._all_routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,7 +163,7 @@ class App:
         return Answer(503 if words else 200, json.dumps({**named, "ready": not words, **error}).encode())
 
     def _why_not_ready(self) -> str | None:
-        return "shutting down" if self.draining else None
+        return "shutting down" if self.draining else self.hangs.why_none_answers()
 
     async def _metrics(self, _scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, self._meters.render(), CONTENT_TYPE)
@@ -189,7 +194,7 @@ class App:
         # In a frame of its own: that of the handler is in the traceback of why a request was dropped, which
         # would keep its body.
         body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
-        return None if body is None else Request(headers, body, arrived_s)
+        return None if body is None else Request(scope["path"], headers, body, arrived_s)
 
     async def _admit(self, work: Work, request: Request, connection: Connection) -> Answer:
         """Let a request whose body is here wait for a worker, if there is a place."""
@@ -245,6 +250,8 @@ class App:
 
     def _unpacked(self, request: Request) -> bytes:
         body = request.begin()
+        if self._notebook is not None:
+            self._notebook.begin(request.line(), body)
         request.check_deadline(self._timeout_s)
         return unpack(request.headers, body, self._max_body_bytes)
 

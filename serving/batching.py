@@ -21,7 +21,7 @@ import numpy as np
 
 from serving.answer import Answer, Call
 from serving.backends import Backend
-from serving.pool import WorkerPool, settle
+from serving.pool import HungError, WorkerPool, settle
 
 Prepare: TypeAlias = Callable[[Backend], Call]
 Result: TypeAlias = Answer | Exception
@@ -96,8 +96,14 @@ class Batcher:
     def _run(self, prepares: list[Prepare], backend: Backend) -> list[Result]:
         return run_joined(backend, prepares, self._limits, self._observe)
 
+    def add_workers(self, number: int) -> None:
+        """Go on with as many workers in place of those that hang."""
+        self._free += number
+        self._dispatch()
+
     def _finish(self, batch: list[_Waiting], found: list[Result] | None, error: Exception | None) -> None:
-        self._free += 1
+        if not isinstance(error, HungError):
+            self._free += 1
         # An error here is a bug: each of the requests must hear of it.
         results = found if found is not None else [error or RuntimeError("no results")] * len(batch)
         for one, result in zip(batch, results, strict=True):

@@ -1,7 +1,7 @@
 """What the processes of one server tell one another: a table of numbers in memory that they share.
 
-One row for the server, then one for each worker process, who alone writes it. A worker that is started again
-goes on with the row of the one before, so that what was counted stays counted.
+One row for the server, then one for each worker process, who alone writes it; then the notes of each. A
+worker that is started again goes on with the row of the one before: what was counted stays counted.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import mmap
 import os
 import tempfile
 
+from serving.notes import NOTES_BYTES, Notes
+
 _CELL_BYTES = 8  # a double: written and read whole
 _ROW_BYTES = 8192  # whole pages: processes that count at the same time don't take lines from each other
 _LISTENING, _RESTARTS = range(2)
-_PID, _READY, _CONNECTIONS, _IN_FLIGHT = range(4)
+_PID, _READY, _CONNECTIONS, _IN_FLIGHT, _STUCK, _BEAT = range(6)
 FIRST_FREE = 8
 """The cells of a worker's row from here on are for whoever counts in it."""
 CELLS = _ROW_BYTES // _CELL_BYTES
@@ -27,7 +29,8 @@ class Row:
 
     def begin(self, pid: int) -> None:
         """Say that this process has the row now, and is not ready."""
-        self.cells[_READY] = self.cells[_CONNECTIONS] = self.cells[_IN_FLIGHT] = 0.0
+        for cell in (_READY, _CONNECTIONS, _IN_FLIGHT, _STUCK, _BEAT):
+            self.cells[cell] = 0.0
         self.cells[_PID] = float(pid)
 
     def end(self) -> None:
@@ -47,6 +50,24 @@ class Row:
     @ready.setter
     def ready(self, value: bool) -> None:
         self.cells[_READY] = float(value)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether none of its workers takes a request: each runs one that is past its deadline."""
+        return bool(self.cells[_STUCK])
+
+    @stuck.setter
+    def stuck(self, value: bool) -> None:
+        self.cells[_STUCK] = float(value)
+
+    @property
+    def beats(self) -> float:
+        """A number that grows while its event loop runs."""
+        return self.cells[_BEAT]
+
+    def beat(self) -> None:
+        """Say that the event loop runs."""
+        self.cells[_BEAT] += 1.0
 
     @property
     def connections(self) -> int:
@@ -71,11 +92,16 @@ class Board:
     """The table of a server of `processes` workers."""
 
     def __init__(self, descriptor: int, processes: int) -> None:
-        size = (1 + processes) * _ROW_BYTES
+        rows_end = (1 + processes) * _ROW_BYTES
+        size = rows_end + processes * NOTES_BYTES
         if os.fstat(descriptor).st_size < size:
             os.ftruncate(descriptor, size)
         # The mapping outlives the descriptor that it was made from.
-        cells = memoryview(mmap.mmap(descriptor, size)).cast("d")
+        memory = memoryview(mmap.mmap(descriptor, size))
+        self.notes = tuple(
+            Notes(memory[start : start + NOTES_BYTES]) for start in range(rows_end, size, NOTES_BYTES)
+        )
+        cells = memory[:rows_end].cast("d")
         parts = [cells[start : start + CELLS] for start in range(0, len(cells), CELLS)]
         self._server = parts[0]
         self.rows = tuple(map(Row, parts[1:]))

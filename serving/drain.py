@@ -8,6 +8,7 @@ import socket
 
 import uvicorn
 
+from dyno.errors import ServerError
 from serving.acceptor import Acceptor
 from serving.app import App
 from serving.board import Board
@@ -32,6 +33,8 @@ class DrainingServer(uvicorn.Server):
         self._client_timeout_s = client_timeout_s
         self._acceptor: Acceptor | None = None
         self._watch: Watch | None = None
+        self.failure: ServerError | None = None
+        """Why it ended of itself."""
 
     def handle_signals(self) -> None:
         """From here on SIGTERM, SIGINT and SIGHUP end the server gently; a second SIGINT ends it at once.
@@ -73,6 +76,12 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
         if self._watch is not None:
             await self._watch.stop()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the workers, ten times a second; True: end."""
+        self._board.rows[self._own].beat()
+        self.failure = self.failure or self._app.hangs.look()
+        return await super().on_tick(counter) or self.failure is not None
 
     def _protocol(self) -> asyncio.Protocol:
         return Connection(

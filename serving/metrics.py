@@ -121,6 +121,11 @@ class _Totals(Collector):
         yield GaugeMetricFamily(
             "dyno_processes", "Worker processes that are ready.", value=sum(row.ready for row in rows)
         )
+        yield GaugeMetricFamily(
+            "dyno_processes_stuck",
+            "Worker processes in which each worker runs a request past its deadline.",
+            value=sum(row.ready and row.stuck for row in rows),
+        )
         yield CounterMetricFamily(
             "dyno_restarts", "Worker processes that were started again.", value=self._board.restarts
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
+from time import monotonic
 from typing import Generic, TypeAlias, TypeVar, cast
 
 from serving.backends import Backend
@@ -20,6 +21,23 @@ from serving.backends import Backend
 T = TypeVar("T")
 Done: TypeAlias = Callable[[T | None, Exception | None], None]
 _Job = Callable[[], None]
+
+
+class HungError(Exception):
+    """A job of a worker that was left behind, as it took too long, has ended after all."""
+
+
+class _Worker:
+    """One thread: what it is at."""
+
+    __slots__ = ("left", "loading", "since_s")
+
+    def __init__(self) -> None:
+        self.since_s: float | None = None
+        """Since when it has been running its job, by time.monotonic; None while it has none."""
+        self.loading = True
+        self.left = False
+        """Whether another has taken its place: it ends with its job, if that ever does."""
 
 
 class WorkerPool:
@@ -30,17 +48,50 @@ class WorkerPool:
 
     def __init__(self, load: Callable[[], Backend], workers: int) -> None:
         self.workers = workers
+        self.after_job: Callable[[], None] = _nothing
+        """Called in the thread after each job."""
+        self.failure: Exception | None = None
+        """Why a worker could not be replaced."""
+        self._load = load
         self._local = threading.local()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._answers: _Answers | None = None
-        for number in range(workers):
-            # Daemons: one that never ends must not keep the process from ending.
-            threading.Thread(target=self._work, name=f"inference-{number}", daemon=True).start()
+        self._crew = [_Worker() for _ in range(workers)]
+        self._left: list[_Worker] = []
+        for number, worker in enumerate(self._crew):
+            self._start_thread(self._work, number, worker)
         try:
             self.backends = self._on_each(lambda: self._keep(load()))
         except BaseException:
             self.close()
             raise
+
+    def stuck(self, limit_s: float) -> int:
+        """Count the workers that take no jobs: they run one for longer than that, or are not loaded yet."""
+        return sum(worker.loading for worker in self._crew) + len(self._hung(limit_s))
+
+    def hung(self, limit_s: float) -> int:
+        """Count the workers that have been running one job for longer."""
+        return len(self._hung(limit_s))
+
+    def replace_hung(self, limit_s: float, most: int) -> int:
+        """Give those that run one job for longer a successor, while no more than `most` are left behind.
+
+        A thread can't be ended: it stays until its job ends. Returns how many got one.
+        """
+        self._left = [worker for worker in self._left if worker.since_s is not None]
+        replaced = 0
+        for worker in self._hung(limit_s)[: max(0, most - len(self._left))]:
+            worker.left = True
+            if worker not in self._hung(limit_s):  # it came to an end just now
+                worker.left = False
+                continue
+            self._left.append(worker)
+            number = self._crew.index(worker)
+            self._crew[number] = successor = _Worker()
+            self._start_thread(self._replace, number, successor)
+            replaced += 1
+        return replaced
 
     def start(self, job: Callable[[Backend], T]) -> asyncio.Future[T]:
         """Have the first free worker run `job`; called on the event loop, which the result comes back to."""
@@ -57,6 +108,8 @@ class WorkerPool:
         def work() -> None:
             try:
                 result = job(self._local.backend)
+                if self._local.worker.left:
+                    raise HungError
             except Exception as error:
                 answers.put(partial(done, None, error))
             except BaseException as error:  # it would end the event loop, and the requests of all others
@@ -75,13 +128,37 @@ class WorkerPool:
         for _ in range(self.workers):
             self._jobs.put(None)
 
-    def _work(self) -> None:
+    def _start_thread(self, work: Callable[[_Worker], None], number: int, worker: _Worker) -> None:
+        # Daemons: one that never ends must not keep the process from ending.
+        threading.Thread(target=work, args=(worker,), name=f"inference-{number}", daemon=True).start()
+
+    def _work(self, worker: _Worker) -> None:
+        self._local.worker = worker
         while (job := self._jobs.get()) is not None:
+            worker.since_s = monotonic()
             job()
             del job  # else its request's body is kept until the next comes
+            self.after_job()
+            worker.since_s = None
+            if worker.left:
+                return
 
-    def _keep(self, backend: Backend) -> Backend:
+    def _replace(self, worker: _Worker) -> None:
+        try:
+            backend = self._keep(self._load(), worker)
+            backend.warm_up()
+        except Exception as error:
+            self.failure = error
+        else:
+            self._work(worker)
+
+    def _hung(self, limit_s: float) -> list[_Worker]:
+        began_s = monotonic() - limit_s
+        return [worker for worker in self._crew if worker.since_s is not None and worker.since_s < began_s]
+
+    def _keep(self, backend: Backend, worker: _Worker | None = None) -> Backend:
         self._local.backend = backend
+        (worker or self._local.worker).loading = False
         return backend
 
     def _on_each(self, job: Callable[[], T]) -> list[T]:
@@ -129,6 +206,10 @@ class _Answers:
             ready, self._ready = self._ready, []
         for call in ready:
             call()
+
+
+def _nothing() -> None:
+    pass
 
 
 def settle(future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:

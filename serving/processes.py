@@ -1,8 +1,10 @@
 """Several worker processes behind one listening socket: `dyno serve --processes N`.
 
 This process binds the address and runs no model. Each worker (`worker`) inherits the socket and, once all are
-warm, takes connections from it (`acceptor`). A worker that dies takes only its own requests along and is
-started again, after a pause that doubles each time; one that keeps dying ends the whole server.
+warm, takes connections from it (`acceptor`). A worker that dies takes only its own requests along, which are
+named, and is started again: at once if it had been ready and did not die often of late, else after a pause
+that grows. The server ends when no worker is left and none can be started: the model does not load. One whose
+event loop stands still for longer than a worker may hang is killed first.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
 from dyno import procs
@@ -22,15 +25,19 @@ from dyno.console import say
 from dyno.errors import ServerError
 from dyno.host import usable_cores
 from serving.board import Board, Row, shared_memory
+from serving.hang import hung_after_s
 from serving.settings import ServeSettings
 from serving.shares import Share, by_neighbours, shares
 from serving.worker import MOST_REPORT_BYTES, worker_args
 
 _LOOK_EVERY_S = 0.05
 _GRACE_S = 40.0  # longer than a worker's own drain
-_STABLE_S = 60.0  # a worker that lived so long has no fault of its own
+_RATE_WINDOW_S = 60.0
+_FREE_DEATHS = 5  # in the window, of a worker that was ready: more are followed by a pause
 _FIRST_PAUSE_S = 0.25
-_MOST_DEATHS = 5  # in a row
+_LONGEST_PAUSE_S = 8.0
+_LONGEST_PAUSE_OF_FAILED_STARTS_S = 30.0
+_MOST_FAILED_STARTS = 5  # in a row, of each worker
 
 
 @dataclass
@@ -43,10 +50,16 @@ class _Slot:
     child: procs.Child
     report: int
     """Descriptor of the pipe that the worker's error comes through."""
-    started_s: float
-    deaths: int = 0
+    deaths_s: deque[float] = field(default_factory=deque)
+    """When workers died that had been ready, within the window."""
+    failed_starts: int = 0
+    """Workers in a row that died before they were ready."""
+    was_ready: bool = False
     again_s: float | None = None
     """When the next one is to be started; None while one runs."""
+    beats: float = 0.0
+    silent_s: float = 0.0
+    """How long its event loop has been standing still."""
 
 
 class Supervisor:
@@ -83,7 +96,7 @@ class Supervisor:
         """
         for number, share in enumerate(self._shares):
             row = self._board.rows[number]
-            self._slots.append(_Slot(number, share, row, *self._new(number, share), time.monotonic()))
+            self._slots.append(_Slot(number, share, row, *self._new(number, share)))
             if number == 0 and not self._until_ready():
                 return False
         return self._until_ready()
@@ -92,7 +105,7 @@ class Supervisor:
         """Let the workers take connections, and replace those that die, until a signal.
 
         Raises:
-            ServerError: one keeps dying.
+            ServerError: none is left and none can be started.
         """
         self._board.listening = True
         while not self._stop.wait(_LOOK_EVERY_S):
@@ -146,24 +159,62 @@ class Supervisor:
                 self._start_again(slot)
         elif slot.child.returncode() is not None:
             self._bury(slot, now_s)
+        elif slot.row.ready:
+            slot.was_ready, slot.failed_starts = True, 0
+            self._listen_to(slot)
+
+    def _listen_to(self, slot: _Slot) -> None:
+        """Kill a worker whose event loop stands still, which is when code holds the interpreter's lock.
+
+        The time is counted in looks, so that one is not killed after this process stood still itself.
+        """
+        slot.silent_s = 0.0 if slot.row.beats != slot.beats else slot.silent_s + _LOOK_EVERY_S
+        slot.beats = slot.row.beats
+        timeout_ms = self._settings.timeout_ms
+        if timeout_ms is not None and slot.silent_s > hung_after_s(timeout_ms / 1000):
+            say(f"worker {slot.number} has been standing still for {slot.silent_s:.1f} s: it is killed")
+            slot.child.process.kill()
+            slot.silent_s = 0.0
 
     def _bury(self, slot: _Slot, now_s: float) -> None:
+        was_ready = slot.was_ready or slot.row.ready
         slot.child.stop()  # takes what it had started along
         slot.row.end()
-        slot.deaths = 1 if now_s - slot.started_s > _STABLE_S else slot.deaths + 1
-        words = _words(slot)
+        notes = self._board.notes[slot.number].take()
+        words = _words(slot) + "".join(f"\n  it was running {note}" for note in notes)
         os.close(slot.report)
         slot.report = os.open(os.devnull, os.O_RDONLY)
-        if slot.deaths >= _MOST_DEATHS:
-            raise ServerError(f"worker {slot.number} died {slot.deaths} times in a row, at last: {words}")
-        pause_s = 0.0 if slot.deaths == 1 else _FIRST_PAUSE_S * 2 ** (slot.deaths - 1)
+        slot.was_ready, slot.silent_s = False, 0.0
+        slot.failed_starts = 0 if was_ready else slot.failed_starts + 1
+        if was_ready:
+            slot.deaths_s.append(now_s)
+        if all(each.failed_starts >= _MOST_FAILED_STARTS for each in self._slots):
+            raise ServerError(
+                f"no worker can be started: worker {slot.number} died {slot.failed_starts} times in a row "
+                f"before it was ready, at last: {words}"
+            )
+        pause_s = self._pause_s(slot, now_s)
         slot.again_s = now_s + pause_s
         say(f"worker {slot.number} died and is started again in {pause_s:g} s: {words}")
+
+    def _pause_s(self, slot: _Slot, now_s: float) -> float:
+        """Return how long to wait before the next start: by failed starts, else by deaths of late.
+
+        A worker that can be started is not kept waiting while no other serves.
+        """
+        while slot.deaths_s and now_s - slot.deaths_s[0] > _RATE_WINDOW_S:
+            slot.deaths_s.popleft()
+        doublings = slot.failed_starts - 1 if slot.failed_starts else len(slot.deaths_s) - _FREE_DEATHS - 1
+        alone = not any(other.row.ready for other in self._slots)
+        if doublings < 0 or (alone and not slot.failed_starts):
+            return 0.0
+        longest_s = _LONGEST_PAUSE_OF_FAILED_STARTS_S if slot.failed_starts else _LONGEST_PAUSE_S
+        return min(_FIRST_PAUSE_S * 2.0 ** min(doublings, 10), longest_s)
 
     def _start_again(self, slot: _Slot) -> None:
         os.close(slot.report)
         slot.child, slot.report = self._new(slot.number, slot.share)
-        slot.started_s, slot.again_s = time.monotonic(), None
+        slot.again_s = None
         self._board.restarts += 1
 
 
@@ -171,7 +222,7 @@ def serve_processes(settings: ServeSettings, listener: socket.socket, listen: Ca
     """Serve with several processes until SIGTERM or SIGINT; `listen` is called when all are warm.
 
     Raises:
-        ServerError: a worker can't be started, or keeps dying.
+        ServerError: no worker can be started.
     """
     cores = by_neighbours(settings.cpus or usable_cores())
     parts = shares(cores, settings.processes, settings.workers, settings.threads)

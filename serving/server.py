@@ -210,7 +210,8 @@ def _run(
     app = App(
         pool,
         Meters(facts, place.board, place.number),
-        place.row,
+        place.board,
+        place.number,
         max_body_bytes=settings.max_body_mib * BYTES_PER_MIB,
         max_waiting=settings.max_waiting,
         model_name=settings.model_name,
@@ -222,6 +223,8 @@ def _run(
     if place.alone:
         _listen(settings, listener)
     server.run(sockets=[listener])
+    if server.failure is not None:
+        raise server.failure
 
 
 def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | None:

@@ -1,0 +1,30 @@
+"""What the worker threads of this process note of the requests that they run."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serving.notes import Notes
+    from serving.pool import WorkerPool
+
+
+class Notebook:
+    """Each thread's notes, which are struck out when its job ends: a job may be several requests."""
+
+    def __init__(self, notes: Notes, pool: WorkerPool) -> None:
+        self._notes = notes
+        self._own = threading.local()
+        pool.after_job = self._end
+
+    def begin(self, line: bytes, body: bytes) -> None:
+        """Note a request that this thread begins to run."""
+        number = self._notes.begin(line, body)
+        if number is not None:
+            self._own.__dict__.setdefault("numbers", []).append(number)
+
+    def _end(self) -> None:
+        numbers = self._own.__dict__.get("numbers")
+        while numbers:
+            self._notes.end(numbers.pop())
