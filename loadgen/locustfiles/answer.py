@@ -1,8 +1,8 @@
 """Where one HTTP/1.1 answer to a POST ends on the wire (RFC 9112, 6): no byte behind it decides its status.
 
 Interim answers (1xx) are passed over. A body ends by the kind of answer (204 and 304 have none), by its
-chunks, by Content-Length, or with the connection. Bytes behind the end are no part of anything: the connection
-is given up, since they could be mistaken for the next answer.
+chunks, by Content-Length, or with the connection. Bytes behind the end are no part of anything: the
+connection is given up, since they could be mistaken for the next answer.
 """
 
 from __future__ import annotations
