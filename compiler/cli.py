@@ -10,6 +10,7 @@ import click
 
 from dyno import console
 from dyno.errors import ConfigError
+from dyno.outputs import OutputFile, OutputFolder
 from dyno.shape_flag import split_shapes
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("compile")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), required=True, help="Artifact folder to write."
+    "--output", "-o", type=OutputFolder(replaced=True), required=True, help="Artifact folder to write."
 )
 @click.option(
     "--target",
@@ -48,9 +49,7 @@ if TYPE_CHECKING:
 @click.option("--no-winograd", is_flag=True, help="Convolve 3x3 filters directly too: exacter, and slower.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the inputs that parity is checked on.")
 @click.option("--no-verify", is_flag=True, help="Skip the parity check; the manifest then has none.")
-@click.option(
-    "--dump-dir", type=click.Path(path_type=Path), help="Write the module after each stage into this folder."
-)
+@click.option("--dump-dir", type=OutputFolder(), help="Write the module after each stage into this folder.")
 @click.option(
     "--tune",
     "tune_s",
@@ -61,7 +60,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--tuning-records",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     metavar="FILE",
     help="Where that is kept.  [default: modeldyno/tuning.jsonl in the user's cache folder]",
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -14,6 +17,7 @@ from dyno.errors import DynoError, unknown_name
 
 GROUP = "modeldyno.commands"
 EXIT_INTERRUPTED = 130
+EXIT_NOT_WRITTEN = 2
 PARENT_VARIABLE = "DYNO_PARENT_PID"
 
 # One line each, here, so that `dyno --help` imports no room at all; a test holds them equal to the commands.
@@ -66,8 +70,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # Keep the interpreter from flushing into the closed pipe.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not _is_broken(sys.stdout):
+                raise  # of something else, e.g. a connection
             return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -81,8 +85,8 @@ class Commands(click.Group):
 def dyno() -> None:
     """Compile models, load-test them, and find the instance type that serves them cheapest.
 
-    Exit codes: 0 done; 1 measured, and the answer is no; 2 bad input, or nothing could be measured;
-    130 interrupted.
+    Exit codes: 0 done; 1 measured, and the answer is no; 2 bad input, or nothing could be measured or
+    written; 3 measured, and not decided; 130 interrupted, 143 ended by SIGTERM.
     """
 
 
@@ -92,6 +96,7 @@ def main() -> None:
         from dyno.procs import end_with_parent
 
         end_with_parent()
+    sys.stdout = _closed() if sys.stdout is None else _Watched.of(sys.stdout)
     _end(run())
 
 
@@ -99,6 +104,8 @@ def run() -> int:
     """Run the command of `sys.argv`; an error that the user can act on is one message. Give the exit code."""
     try:
         code = dyno.main(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _told("interrupted", EXIT_INTERRUPTED)
     except click.ClickException as error:
@@ -106,12 +113,79 @@ def run() -> int:
         return error.exit_code
     except DynoError as error:
         return _told(f"error: {error}", error.exit_code)
+    except OSError as error:
+        if not _is_broken(sys.stdout):
+            raise
+        if isinstance(error, BrokenPipeError):
+            return 0
+        return _told(f"error: cannot write to stdout: {error.strerror or error}", EXIT_NOT_WRITTEN)
     return code if isinstance(code, int) else 0
 
 
 def _told(message: str, code: int) -> int:
-    click.echo(message, err=True)
+    with suppress(OSError):
+        click.echo(message, err=True)
     return code
+
+
+class _Watched(io.TextIOWrapper):
+    """Stdout that remembers that it could not be written to: nothing of that may be left in its buffers."""
+
+    failed = False
+
+    @classmethod
+    def of(cls, stream: TextIO) -> TextIO:
+        """Take the place of a stream."""
+        if not isinstance(stream, io.TextIOWrapper):
+            return stream
+        return cls(
+            stream.buffer,
+            encoding=stream.encoding,
+            errors=stream.errors,
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+
+    def write(self, text: str, /) -> int:
+        """Write as ever."""
+        with self._watched():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Flush as ever."""
+        with self._watched():
+            super().flush()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.failed = True
+            raise
+
+
+def _closed() -> TextIO:
+    """Stand for a stdout that was closed before the start: whoever writes to it hears so.
+
+    Number 1 is taken, so that no file or connection gets it, into which results would then be printed.
+    """
+    number = os.open(os.devnull, os.O_RDONLY)
+    return _Watched(io.BufferedWriter(io.FileIO(number, "w")), encoding="utf-8")
+
+
+def _is_broken(stream: TextIO | None) -> bool:
+    """Whether what was written to a stream can't leave; if so, have the interpreter not try it at its end."""
+    if stream is None:
+        return False
+    failed = getattr(stream, "failed", False)
+    try:
+        stream.flush()
+    except OSError:
+        failed = True
+    if failed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return failed
 
 
 def _end(code: int) -> NoReturn:
@@ -122,6 +196,7 @@ def _end(code: int) -> NoReturn:
     `eval` of a string and was handled since: it takes its note of that back at the next such call only.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _is_broken(sys.stderr)
     exec("")  # noqa: S102 - takes the note back
     sys.exit(code)
 

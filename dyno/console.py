@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
 
 
 def say(message: str) -> None:
-    """Tell the user what is going on (stderr, so that stdout stays clean for results)."""
-    click.echo(message, err=True)
+    """Tell the user what is going on (stderr, so that stdout stays clean for results).
+
+    Where nobody can be told (a full disk, a reader that has gone), the work goes on.
+    """
+    with suppress(OSError):
+        click.echo(message, err=True)
 
 
 def print_json(value: Any) -> None:

@@ -11,6 +11,7 @@ import click
 
 from dyno.cores import parse_cores
 from dyno.errors import ConfigError
+from dyno.outputs import OutputFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -193,13 +194,11 @@ sent = _together(
 """What is sent."""
 
 kept = _together(
-    click.option(
-        "--output", "-o", type=click.Path(path_type=Path), help="Write the LoadResult to this JSON file."
-    ),
+    click.option("--output", "-o", type=OutputFile(), help="Write the LoadResult to this JSON file."),
     click.option(
         "--samples",
         "samples_file",
-        type=click.Path(path_type=Path),
+        type=OutputFile(),
         help="Write every request to this file: .parquet (needs pyarrow), .csv or .npz.",
     ),
 )

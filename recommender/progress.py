@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -73,7 +73,8 @@ class _Bar:
     task: TaskID
 
     def line(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True)
+        with suppress(OSError):  # nobody can be told: the work goes on
+            self.console.print(text, soft_wrap=True)
 
     def update(self, text: str, completed_s: float, total_s: float) -> None:
         left_s = total_s - completed_s

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dyno.console import say
+from dyno.outputs import OutputFile
 
 
 @click.command("report", short_help="Write a run's one-file HTML report again from its records.")
@@ -14,7 +15,7 @@ from dyno.console import say
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="File to write; default RUN_DIR/report.html.",
 )
 @click.option(

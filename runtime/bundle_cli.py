@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dyno import console
+from dyno.outputs import OutputFile
 
 
 @click.command("bundle")
@@ -14,7 +15,7 @@ from dyno import console
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     required=True,
     metavar="FILE.tar.gz",
     help="The archive.",

@@ -8,6 +8,7 @@ import click
 
 from dyno import console
 from dyno.errors import ConfigError
+from dyno.outputs import OutputFolder
 from dyno.shape_flag import fixed_shapes
 
 
@@ -20,9 +21,7 @@ from dyno.shape_flag import fixed_shapes
     metavar="[NAME=]FILE.npy",
     help="One input; the name may be left out when the model has one. Without any: seeded random input.",
 )
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="Folder for the outputs, one .npy each."
-)
+@click.option("--output", "-o", type=OutputFolder(), help="Folder for the outputs, one .npy each.")
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Threads inside one inference [default: usable cores]."
 )

@@ -8,6 +8,7 @@ import click
 
 from dyno.cores import parse_cores
 from dyno.errors import ConfigError
+from dyno.outputs import OutputFile
 
 
 def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -31,7 +32,7 @@ def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 )
 @click.option(
     "--port-file",
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     help="File that gets the port number once the server listens (default: none).",
 )
 @click.option(

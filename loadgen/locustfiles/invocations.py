@@ -185,9 +185,10 @@ class OpenLoopUser(PlannedUser):
 
     def _when_due(self, due_ns: int, payload: Payload) -> list[bytes]:
         """Sleep until then; give the request, ready to be sent."""
-        self.course.waiting[self] = due_ns
+        if due_ns > now_ns():
+            self.course.waiting[self] = due_ns
         request = wait_until(due_ns, self.early_ns, lambda: self.prepare(self.course.spec.url, payload))
-        del self.course.waiting[self]
+        self.course.waiting.pop(self, None)
         room = self.course.plan.pool - self.environment.runner.user_count - self.coming
         missing = SPARE_USERS - len(self.course.waiting) - self.coming
         if missing > 0 and room > 0:

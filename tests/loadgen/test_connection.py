@@ -129,3 +129,131 @@ def test_https_works_with_a_certificate_of_its_own(tmp_path: Path) -> None:
         assert post(server, 1 << 20, 5, scheme="https") == [[200, "ok"]] * 2
     assert server.bodies == [content(1 << 20), content(5)]
     assert server.connections == 1
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+REFUSED = b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno"
+EMPTY = b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        pytest.param(OK + b"\r\ngarbage", [200, "ok"], id="bytes-behind-a-length"),
+        pytest.param(OK + REFUSED, [200, "ok"], id="a-second-answer"),
+        pytest.param(REFUSED + OK, [500, "no"], id="a-second-answer-that-is-well"),
+        pytest.param(CHUNKED + b"0\r\n\r\n", [200, "abcde"], id="bytes-behind-the-last-chunk"),
+        pytest.param(EMPTY + b"no", [204, ""], id="a-body-where-none-can-be"),
+        pytest.param(b"HTTP/1.1 304 Same\r\n\r\n" + REFUSED, [304, ""], id="no-body-and-an-answer"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"3\r\nabc\r\n0\r\n\r\n",
+            [200, "abc"],
+            id="two-lengths",
+        ),
+    ],
+)
+def test_what_stands_behind_an_answer_decides_neither_its_status_nor_the_next_one(
+    first: bytes, expected: list[object]
+) -> None:
+    with serving(first, OK) as server:
+        assert post(server, 1, 2) == [expected, [200, "ok"]]
+    assert server.connections == 2
+    assert server.bodies == [content(1), content(2)]
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, [200, "ok"], id="interim"),
+        pytest.param(
+            b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + OK,
+            [200, "ok"],
+            id="two-interim",
+        ),
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", [204, ""], id="no-content"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"3;a=b\r\nabc\r\n0\r\nX-Sum: 1\r\nY: 2\r\n\r\n",
+            [200, "abc"],
+            id="trailers",
+        ),
+        pytest.param(b"HTTP/1.1 200\r\ncontent-length:2, 2\r\n\r\nok", [200, "ok"], id="same-length-twice"),
+    ],
+)
+def test_an_answer_of_any_form_leaves_the_connection_to_the_next(
+    first: bytes, expected: list[object]
+) -> None:
+    with serving(first, OK) as server:
+        assert post(server, 1, 2) == [expected, [200, "ok"]]
+    assert server.connections == 1
+
+
+# One server process for each answer would be slow: the parser alone reads them, byte by byte and at once.
+READER = """
+import json, sys
+from loadgen.locustfiles.answer import read_answer
+
+found = []
+for text in json.load(sys.stdin):
+    data = text.encode("latin-1")
+    for size in (1, len(data) or 1):
+        parts = [data[place : place + size] for place in range(0, len(data), size)] + [b""]
+        try:
+            status, body, keeps = read_answer(iter(parts).__next__)
+            found.append([status, body.decode(), keeps])
+        except Exception as error:
+            found.append(type(error).__name__)
+print(json.dumps(found))
+"""
+BAD, CUT = "BadAnswerError", "CutAnswerError"
+WHOLE = "HTTP/1.1 200 OK\r\n"
+ANSWERS: dict[str, object] = {
+    "": CUT,
+    "HTTP/1.1 20": CUT,
+    f"{WHOLE}Content-Length: 3\r\n\r\nok": CUT,
+    f"{WHOLE}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n": CUT,
+    f"{WHOLE}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n": CUT,
+    "HTTP/1.1 100 Continue\r\n\r\n": CUT,
+    "SSH-2.0-OpenSSH\r\n\r\n": BAD,
+    "HTTP/2 200 OK\r\n\r\n": BAD,
+    "HTTP/1.1 20 OK\r\n\r\n": BAD,
+    "HTTP/1.1 101 Switching Protocols\r\n\r\n": BAD,
+    f"{WHOLE}Content-Length: 2\r\nContent-Length: 3\r\n\r\nok!": BAD,
+    f"{WHOLE}Content-Length: -2\r\n\r\nok": BAD,
+    f"{WHOLE}Content Length\r\n\r\n": BAD,
+    f"{WHOLE}Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n": BAD,
+    f"{WHOLE}Transfer-Encoding: chunked\r\n\r\n-2\r\nab\r\n0\r\n\r\n": BAD,
+    f"{WHOLE}\r\nto the end": [200, "to the end", False],
+    f"{WHOLE}Transfer-Encoding: gzip\r\n\r\nto the end": [200, "to the end", False],
+    f"{WHOLE}Connection: Keep-Alive, Close\r\nContent-Length: 0\r\n\r\n": [200, "", False],
+    "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n": [200, "", False],
+    "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n": [200, "", True],
+    f"{WHOLE}X:\r\nContent-Length: 2\r\n\r\nok": [200, "ok", True],
+}
+
+
+def test_answers_end_where_the_protocol_says_or_are_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", READER],
+        input=json.dumps(list(ANSWERS)),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    found = json.loads(done.stdout)
+    assert dict(zip(ANSWERS, found[::2], strict=True)) == ANSWERS
+    assert dict(zip(ANSWERS, found[1::2], strict=True)) == ANSWERS
+
+
+def test_a_failure_of_this_machine_is_told_apart_from_one_of_the_server() -> None:
+    code = (
+        "import errno, os; from loadgen.locustfiles.sender import broken; "
+        "print([broken(OSError(number, os.strerror(number)), 1.0).kind "
+        "for number in (errno.EMFILE, errno.EADDRNOTAVAIL, errno.EHOSTUNREACH)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "['no_socket', 'no_socket', 'OSError']\n"

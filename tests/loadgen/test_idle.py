@@ -9,6 +9,9 @@ from pathlib import Path
 from loadgen.idle import Idle
 from tests.loadgen.stub import PAYLOAD, Running, stub_server
 
+SILENT = ",".join(["ok"] * 5 + ["hang"] * 50)
+"""After the five requests before the first test nothing is answered in time."""
+
 
 def asked(server: Running) -> int:
     """Send one request; give the status of its answer."""
@@ -31,8 +34,7 @@ def test_a_queue_that_a_load_left_is_gone_before_the_server_counts_as_idle(tmp_p
 
 def test_a_server_that_does_not_come_to_rest_is_told_with_its_bound(tmp_path: Path) -> None:
     told: list[str] = []
-    # Each request after the sixth takes the server so long that it is not answered within the bound.
-    with stub_server(tmp_path, "--service-ms", "5", "--cycle", ",".join(["ok"] * 5 + ["hang"] * 50)) as server:
+    with stub_server(tmp_path, "--cycle", SILENT) as server:
         idle = Idle(server.url, PAYLOAD, tell=told.append, least_limit_s=1.0)
         assert idle() == ""
         assert "the server was not idle 1 s after a load test: a single request failed" in idle()
@@ -40,7 +42,7 @@ def test_a_server_that_does_not_come_to_rest_is_told_with_its_bound(tmp_path: Pa
 
 def test_an_interrupt_ends_the_wait_at_once(tmp_path: Path) -> None:
     stopped: list[bool] = []
-    with stub_server(tmp_path, "--service-ms", "5", "--cycle", ",".join(["ok"] * 5 + ["hang"] * 50)) as server:
+    with stub_server(tmp_path, "--cycle", SILENT) as server:
         idle = Idle(server.url, PAYLOAD, stopped=lambda: bool(stopped))
         assert idle() == ""
         stopped.append(True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dyno.records import LoadSpec, Spread, WorkerUsage
+from dyno.records import LoadSpec, Outcome, Spread, WorkerUsage
 from loadgen.recording import Recording
 from loadgen.summary import Summary, summarise
 from loadgen.validity import invalid_reasons
@@ -52,6 +52,14 @@ def test_a_schedule_that_was_kept_is_valid() -> None:
     assert invalid_reasons(OPEN, summary(20, 4.9), 0, [process()]) == ()
     # A tenth of a median of 200 ms is 20 ms.
     assert invalid_reasons(OPEN, summary(200, 19), 0, ()) == ()
+
+
+def test_requests_that_this_machine_had_no_socket_for_void_the_test() -> None:
+    without = Outcome(endpoint="/", outcome="no_socket", status=None, count=3, latency=spread(1.0))
+    found = replace(summary(20, 1), outcomes=(without,))
+    for spec in (OPEN, CLOSED):
+        (reason,) = invalid_reasons(spec, found, 0, [process()])
+        assert "had no socket for 3 requests: raise its limit of open files (ulimit -n)" in reason
 
 
 def test_late_sending_voids_an_open_loop() -> None:
