@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from compiler.facts import facts_of
 from compiler.roles import Array, Facts
 from compiler.samples import NORMAL, draw, kinds
 from compiler.source import Source
@@ -90,6 +91,9 @@ class Samples:
             feeds = self._source.feeds(self._seed)
             yield Sample(GIVEN, feeds, self._source.reference(copied(feeds)), seed=self._seed)
             return
+        if self._source.only_records:
+            yield from self._records()
+            return
         first, *others = kinds(self._source.inputs, self._facts)
         sample = self._drawn(first)
         if sample is not None:
@@ -136,6 +140,13 @@ class Samples:
             yield Sample(
                 FILE, record.feeds, expected, file=record.name, digest=record.digest, refusal=refusal
             )
+
+
+def first_feeds(source: Source, seed: int) -> Feeds:
+    """Give the inputs of the first sample that a source model is checked on."""
+    if source.feeds is not None:
+        return source.feeds(seed)
+    return draw(source.inputs, facts_of(source), NORMAL, seed)
 
 
 def answers(session: Runs, samples: Samples) -> Iterator[Answered]:

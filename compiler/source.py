@@ -41,7 +41,7 @@ class Source:
     Where the source is an ONNX model, `model` is its simplified form that parts can be cut from, and
     `simplify` does the same to a part. `feeds` gives the only inputs that parity is checked on; None draws
     several kinds, by what `facts` says of the inputs (None: what `model` says). `records` are the user's own,
-    which are checked too.
+    which are checked too, or with `only_records` alone.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Source:
     feeds: Callable[[int], dict[str, Array]] | None = None
     facts: Callable[[], Facts] | None = None
     records: tuple[UserInputs, ...] = ()
+    only_records: bool = False
 
     def release(self) -> None:
         """Give back what running the reference keeps in memory."""

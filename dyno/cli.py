@@ -20,6 +20,7 @@ PARENT_VARIABLE = "DYNO_PARENT_PID"
 SUMMARIES = {
     "compile": "Compile an ONNX or torch.export model into an artifact folder.",
     "run": "Run one inference of an artifact and save its outputs.",
+    "verify": "Compare an artifact's outputs with its source model's, again.",
     "inspect": "Show what an artifact is: signature, target, parity, digests.",
     "bundle": "Pack an artifact to run where only Python and numpy are.",
     "profile": "Show where an artifact's time goes, kernel by kernel.",
@@ -82,7 +83,7 @@ def dyno() -> None:
     """Compile models, load-test them, and find the instance type that serves them cheapest.
 
     Exit codes: 0 done; 1 measured, and the answer is no; 2 bad input, or nothing could be measured;
-    130 interrupted.
+    3 measured, and not decided; 130 interrupted.
     """
 
 
