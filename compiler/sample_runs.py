@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from compiler.facts import facts_of
 from compiler.roles import Array, Facts
-from compiler.samples import NORMAL, draw, kinds
+from compiler.samples import DRAWS, NORMAL, draw, kinds
 from compiler.source import Source
 from dyno.errors import RequestError
 from runtime.manifest import ParitySample
@@ -19,7 +19,6 @@ FILE = "file"
 GIVEN = "given"  # values that flow between parts of a model
 LEAST_KINDS = 2
 EMULATED_KINDS = 3  # each takes seconds to minutes there
-DRAWS = 4
 # A check goes on with further kinds until it has taken so long: seconds, and runs of the source model.
 BUDGET_S, BUDGET_RUNS = 1.0, 5
 

@@ -31,7 +31,8 @@ Feeds = dict[str, Array]
 NORMAL = "normal"
 _FLOATS = ("large", "equal", "negative", "zeros", "tiny")
 _SAME = {"equal": 0.75, "zeros": 0.0}
-_DARING = 2  # draws
+DRAWS = 4  # before a source model is said to refuse a kind
+_DARING = 2  # of them
 _MODEST = 100  # whole numbers that may become floats stay below
 _UNMASKED = 0.7  # share
 
