@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compiler.bucket_trial import check_between, measure
+from compiler.bucket_trial import Between, check_between, measure, worst_parity
 from compiler.build import OnTuning, compile_source
 from compiler.frontends.family import Family
+from compiler.judgement import Bounds
 from compiler.manifests import digest_of_digests, write_manifest
 from compiler.options import Options
 from compiler.outputs import check_output
@@ -24,6 +25,7 @@ from compiler.padding import check_axes, worst_sizes
 from compiler.pipeline import OnStage
 from compiler.shapes import Template
 from compiler.shared_weights import SharedWeights
+from compiler.source import UserInputs
 from compiler.targets import CompileTarget, runs_here
 from dyno.errors import DynoError
 from dyno.files import staged_folder
@@ -31,7 +33,7 @@ from dyno.host import host_facts
 from dyno.records import TensorSpec
 from runtime.bucket_records import Axis, Bucket, Buckets, bucket_folder
 from runtime.buckets import BucketedSession
-from runtime.manifest import Coverage, Manifest, Parity, ParityReport, RuleFailure, StageTime
+from runtime.manifest import Coverage, Manifest, ParityReport, RuleFailure, StageTime
 from runtime.segment_records import FallbackOperator
 from runtime.session import Session
 from runtime.weight_records import WeightsFile
@@ -51,6 +53,7 @@ class FamilyCompile:
     options: Options
     on_stage: OnStage | None = None
     on_tuning: OnTuning | None = None
+    records: tuple[UserInputs, ...] = ()
 
 
 def compile_family(job: FamilyCompile, output: Path) -> Manifest:
@@ -119,7 +122,7 @@ def _whole(parts: Parts, axes: tuple[Axis, ...], shapes: StageTime) -> Manifest:
                 _output(index, list(parts.values()), axes) for index in range(len(largest.outputs))
             ),
             "stages": _summed([shapes, *(time for part in parts.values() for time in part.stages)]),
-            "parity": _worst_parity([part.parity for part in parts.values()]),
+            "parity": worst_parity([part.parity for part in parts.values()]),
             "coverage": _least_coverage([part.coverage for part in parts.values() if part.coverage]),
             "target": widest.target,
             "kernels": (),
@@ -186,9 +189,10 @@ def _tried(job: FamilyCompile, stage: Path, manifest: Manifest, say: Callable[[s
     if manifest.parity is not None:
         say("verify between the buckets")
         began = time.perf_counter()
-        worst = check_between(job.family, session, manifest, seed=job.options.seed, target=job.target.name)
+        between = Between(job.family, session, job.options.seed, _bounds(manifest.parity, job.options))
+        found = check_between(between, job.records, target=job.target.name)
         times.append(_since("verify_between", began))
-        manifest = manifest.model_copy(update={"parity": _worst_parity([manifest.parity, worst])})
+        manifest = manifest.model_copy(update={"parity": worst_parity([manifest.parity, *found])})
     say("measure")
     began = time.perf_counter()
     p50_ms = measure(session)
@@ -196,6 +200,11 @@ def _tried(job: FamilyCompile, stage: Path, manifest: Manifest, say: Callable[[s
     timed = [bucket.model_copy(update={"p50_ms": p50_ms[bucket.sizes]}) for bucket in buckets.buckets]
     facts = {"buckets": tuple(timed), "measured_on": host_facts().cpu_model, "measured_threads": THREADS}
     return manifest.model_copy(update={"stages": tuple(times), "buckets": buckets.model_copy(update=facts)})
+
+
+def _bounds(report: ParityReport, options: Options) -> Bounds:
+    """Give the buckets' own tolerances."""
+    return Bounds(report.tolerance_max_rel, options.whole_tolerance)
 
 
 def _input(spec: TensorSpec, axes: tuple[Axis, ...]) -> TensorSpec:
@@ -221,30 +230,6 @@ def _output(index: int, parts: list[Manifest], axes: tuple[Axis, ...]) -> Tensor
     free = [at in cut or len({shape[at] for shape in others}) > 1 for at in range(len(spec.shape))]
     shape = tuple(None if open_ else size for open_, size in zip(free, spec.shape, strict=True))
     return spec.model_copy(update={"shape": shape})
-
-
-def _worst_parity(reports: Sequence[ParityReport | None]) -> ParityReport | None:
-    """Give each output's worst figures; None where one was not checked."""
-    found = [report for report in reports if report is not None]
-    if len(found) < len(reports) or not found:
-        return None
-    rows = zip(*(report.outputs for report in found), strict=True)
-    return found[0].model_copy(
-        update={
-            "outputs": tuple(map(_worst, rows)),
-            "tolerance_max_rel": max(report.tolerance_max_rel for report in found),
-        }
-    )
-
-
-def _worst(rows: Sequence[Parity]) -> Parity:
-    return Parity(
-        output=rows[0].output,
-        max_abs=max(row.max_abs for row in rows),
-        max_rel=max(row.max_rel for row in rows),
-        cosine=min(row.cosine for row in rows),
-        not_finite=max(row.not_finite for row in rows),
-    )
 
 
 def _least_coverage(found: Sequence[Coverage]) -> Coverage | None:

@@ -115,8 +115,9 @@ def _blamed(error: ParityError, source: Source, target: CompileTarget, options: 
     # The last that was tried: without tuned kernels, and without Winograd convolutions.
     calmest = replace(options, tune_s=None, reuse_tuning=False, winograd=False)
     kernels = tuner(target, calmest, report=_say_nothing, warn=_say_nothing)
-    said = blame(source, target, seed=options.seed, chooser=kernels.choose)
-    return ParityError(f"{error}. {said}", stage=error.stage, target=error.target)
+    seen = source if error.feeds is None else replace(source, feeds=lambda _seed: error.feeds or {})
+    said = blame(seen, target, seed=options.seed, chooser=kernels.choose)
+    return ParityError(f"{error}. {said}", stage=error.stage, target=error.target, feeds=error.feeds)
 
 
 def _compile_calmly(
@@ -193,7 +194,7 @@ def _compile(
             _timed(
                 "verify" if isinstance(runner, Session) else f"verify ({runner.name})",
                 lambda: reports.append(
-                    _verify(source, runner, target, options.seed, options.tolerance_of(winograd=winograd))
+                    _verify(source, runner, target, options, options.tolerance_of(winograd=winograd))
                 ),
                 on_stage,
             )
@@ -235,9 +236,16 @@ def _runner(artifact: Path, target: CompileTarget, built: Built) -> Runner | str
 
 
 def _verify(
-    source: Source, runner: Runner, target: CompileTarget, seed: int, tolerance: float
+    source: Source, runner: Runner, target: CompileTarget, options: Options, tolerance: float
 ) -> ParityReport:
-    report = check_parity(source, runner, seed=seed, tolerance=tolerance, target=target.name)
+    report = check_parity(
+        source,
+        runner,
+        seed=options.seed,
+        tolerance=tolerance,
+        whole_tolerance=options.whole_tolerance,
+        target=target.name,
+    )
     return report if isinstance(runner, Session) else report.model_copy(update={"ran_on": runner.name})
 
 

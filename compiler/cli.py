@@ -43,11 +43,19 @@ if TYPE_CHECKING:
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
-    help="Largest accepted difference from the source model, relative to each output's largest value.  "
-    "[default: 1e-4; 1e-3 where Winograd convolutions are used]",
+    help="Largest accepted difference from the source model, relative to each output's largest value; what "
+    "rounding of the inputs does to it is added.  [default: 1e-4; 1e-3 where Winograd convolutions are used]",
+)
+@click.option(
+    "--inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Your own inputs to compare the outputs on too, arrays named as the model's inputs; once for each "
+    "record.",
 )
 @click.option("--no-winograd", is_flag=True, help="Convolve 3x3 filters directly too: exacter, and slower.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the inputs that parity is checked on.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the samples that parity is checked on.")
 @click.option("--no-verify", is_flag=True, help="Skip the parity check; the manifest then has none.")
 @click.option("--dump-dir", type=OutputFolder(), help="Write the module after each stage into this folder.")
 @click.option(
@@ -84,6 +92,7 @@ def compile_command(
     target: str,
     shapes: tuple[str, ...],
     tolerance: float | None,
+    inputs: tuple[Path, ...],
     no_winograd: bool,
     seed: int,
     no_verify: bool,
@@ -98,13 +107,15 @@ def compile_command(
     """Compile an ONNX or torch.export model into an artifact folder.
 
     MODEL is an .onnx file (external data beside it is read too) or a .pt2 file of torch.export.save. The
-    outputs are checked against the source model's on seeded random input: if they differ, there is no
-    artifact. Nor is there one of a model with operators that can't be compiled, which are named, unless
+    outputs are checked against the source model's on several kinds of seeded inputs: if they differ, there is
+    no artifact. Nor is there one of a model with operators that can't be compiled, which are named, unless
     `--fallback` says where they are to run.
     """
     parsed = split_shapes(shapes)
     if tuning_records and no_tuning_records:
         raise ConfigError("--tuning-records and --no-tuning-records go against each other")
+    if inputs and no_verify:
+        raise ConfigError("--inputs is for the check that --no-verify leaves out")
     from compiler.options import Options
     from compiler.source import check_model_file
 
@@ -112,6 +123,7 @@ def compile_command(
     from compiler.models import compile_model
     from compiler.targets import resolve_target
     from dyno.host import host_facts
+    from runtime.parity_text import undecided_lines
 
     console.say(f"target: {resolve_target(target, host_facts()).name}")
     began = time.perf_counter()
@@ -120,6 +132,7 @@ def compile_command(
         output,
         target=target,
         shapes=parsed,
+        inputs=inputs,
         options=Options(
             tolerance=tolerance,
             winograd=not no_winograd,
@@ -136,6 +149,8 @@ def compile_command(
         on_tuning=lambda text: console.say(f"{time.perf_counter() - began:7.1f}s    {text}"),
     )
     if as_json:
+        for line in undecided_lines(manifest.parity):
+            console.say(line)
         click.echo(manifest.model_dump_json(indent=2))
         return
     _show(manifest, output, time.perf_counter() - began)
@@ -225,6 +240,7 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
     from dyno.units import BYTES_PER_MIB, short_duration
     from runtime.inspection import compiled_lines, road_line
     from runtime.manifest import Manifest
+    from runtime.parity_text import parity_lines
 
     assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives no other
     size = manifest.bytes / BYTES_PER_MIB
@@ -241,16 +257,8 @@ def _show(manifest: object, output: Path, seconds: float) -> None:
     if manifest.parity is None:
         click.echo(f"parity: not checked: {manifest.parity_skipped}")
         return
-    emulated = "" if manifest.parity.ran_on == "this machine" else f" ({manifest.parity.ran_on})"
-    for row in manifest.parity.outputs:
-        click.echo(
-            f"parity of {row.output} with {manifest.parity.reference}: max abs {row.max_abs:.1e}, "
-            f"max rel {row.max_rel:.1e}, cosine {row.cosine:.7f}{emulated}"
-        )
-        if row.not_finite:
-            click.echo(
-                f"  {row.not_finite:.1%} of its values are NaN or infinite in both, and compare nothing"
-            )
+    for line in parity_lines(manifest.parity):
+        click.echo(line)
 
 
 def _show_buckets(found: Buckets | None) -> None:

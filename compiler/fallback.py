@@ -24,17 +24,18 @@ from compiler.outputs import check_output
 from compiler.partition import Part, partition
 from compiler.pipeline import OnStage
 from compiler.probe import Probe, short_reason
+from compiler.sample_runs import first_feeds
 from compiler.segments import Pieces, write_segments
 from compiler.source import Array, Source
 from compiler.targets import CompileTarget
 from compiler.unsupported import culprits
 from dyno.errors import CompileError, ConfigError, ParityError
-from runtime.feeds import random_feeds
 from runtime.manifest import Manifest
 
 # A segment that fails although each of its operators compiles alone is searched by halves for the first
 # operator that it fails with; after so many searches the whole of it is set aside.
 _SEARCHES = 4
+_ATTEMPTS = 3  # each on inputs of another kind
 Places = tuple[int, ...]
 _Built = tuple[Path, Manifest]
 
@@ -68,9 +69,25 @@ def compile_with_fallback(
         except CompileError as error:
             first = error
     work.say("partition")
+    if isinstance(first, ParityError):
+        work.look_at(first.feeds)
     work.set_aside(first)
     # The least share is asked for before hours of tuning, and again of what then came out.
     check_least(source.name, coverage(graph, work.parts(), work.shapes), options, target)
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _in_segments(work, output, began)
+        except ParityError as error:
+            # Inputs of a kind that the segments were not checked on: once more, each on these.
+            if error.feeds is None or attempt == _ATTEMPTS - 1:
+                raise
+            work.look_at(error.feeds)
+    raise AssertionError("the last attempt raises or returns")
+
+
+def _in_segments(work: _Work, output: Path, began: float) -> Manifest:
+    """Compile the segments and write the artifact of all of them."""
+    source, graph, options, target = work.source, work.graph, work.options, work.target
     with tempfile.TemporaryDirectory(prefix="dyno-segments-") as folder:
         parts = work.compiled_parts(Path(folder))
         found = coverage(graph, parts, work.shapes)
@@ -83,7 +100,7 @@ def compile_with_fallback(
             target,
             options,
             partition_s=time.perf_counter() - began - work.useful_s,
-            on_stage=on_stage,
+            on_stage=work.on_stage,
         )
 
 
@@ -111,6 +128,7 @@ class _Work:
     ready: dict[Places, _Built] = field(default_factory=dict)
     useful_s: float = 0.0
     searches: int = 0
+    feeds: dict[str, Array] | None = None
 
     def __post_init__(self) -> None:
         self.whole = self.options  # they go into the manifest as the user gave them
@@ -119,6 +137,12 @@ class _Work:
         self.before = [self.graph.before(place) for place in range(len(self.graph.nodes))]
         self._values: dict[str, Array] = {}
         self._failed: dict[Places, CompileError] = {}
+
+    def look_at(self, feeds: dict[str, Array] | None) -> None:
+        """Check segments on what flows between them on these inputs; ready ones are compiled anew."""
+        self.feeds = feeds
+        self.ready.clear()
+        self._values.clear()
 
     def say(self, stage: str) -> None:
         """Tell what is done now."""
@@ -222,9 +246,9 @@ class _Work:
     def values(self, names: list[str]) -> dict[str, Array]:
         """Give tensors as the source model computes them from the inputs of the parity check."""
         if not self._values:
-            source = self.source
-            seed = self.options.seed
-            self._values = dict(source.feeds(seed) if source.feeds else random_feeds(source.inputs, seed))
+            self._values = dict(
+                self.feeds if self.feeds is not None else first_feeds(self.source, self.options.seed)
+            )
         missing = [name for name in names if name not in self._values]
         if missing:
             given = {name: self._values[name] for name in self.graph.inputs}

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from compiler.options import DEFAULT_TOLERANCE
+from compiler.sample_runs import first_feeds
 from compiler.source import Array, Source
 from compiler.targets import CompileTarget
 from compiler.tvm_words import reason
 from compiler.verify import compare
-from runtime.feeds import random_feeds
 
 if TYPE_CHECKING:
     from compiler.schedules.choice import Chooser
@@ -55,7 +55,7 @@ def check_kernels(
         UncheckedError: the model's kernels can't be run one by one.
     """
     fused = _until_fused(source, target, chooser)
-    feeds = source.feeds(seed) if source.feeds else random_feeds(source.inputs, seed)
+    feeds = first_feeds(source, seed)
     calls = list(_calls(fused["main"]))  # before anything is built: what can't be followed is told at once
     with target.tvm_target():
         found = _built(_programs(_scheduled(fused, target)), target.tvm_target())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,19 @@ from compiler.build import OnTuning, compile_source
 from compiler.options import Options
 from compiler.outputs import check_output
 from compiler.pipeline import OnStage
-from compiler.shapes import Given, Size, fixed_shapes, is_open, open_dimensions, parse_shapes, template
+from compiler.shapes import (
+    Given,
+    fixed_shapes,
+    is_open,
+    open_dimensions,
+    open_specs,
+    parse_shapes,
+    template,
+)
 from compiler.source import Shapes, Source
 from compiler.targets import resolve_target
+from compiler.user_inputs import Given as GivenInputs
+from compiler.user_inputs import read_inputs
 from dyno.errors import ConfigError
 from dyno.host import host_facts
 from runtime.manifest import Manifest
@@ -29,6 +40,7 @@ def compile_model(
     shapes: Given | None = None,
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
+    inputs: Sequence[GivenInputs] = (),
     options: Options | None = None,
     on_stage: OnStage | None = None,
     on_tuning: OnTuning | None = None,
@@ -37,7 +49,8 @@ def compile_model(
 
     `shapes` fixes input shapes that the file leaves open, by input name; a size may be a text that names
     several ("1..32", "1|4|8": see `compiler.shapes`), each of which is cut into segments for itself where
-    `options.fallback` asks for segments. `on_stage` is called with each
+    `options.fallback` asks for segments. `inputs` are records that the outputs are compared on too: .npz
+    files, or arrays by the inputs' names. `on_stage` is called with each
     stage's name as it begins; `on_tuning` with a line of text for each kernel that was measured, and with
     what is wrong with the tuning records, which is a UserWarning where it is None.
 
@@ -59,18 +72,22 @@ def compile_model(
             )
         from compiler.buckets import FamilyCompile, compile_family
 
-        family = _open(model, sizes, example_inputs, example_kwargs, foreign=foreign)
+        places = {(name, at) for name, given in sizes.items() for at in open_dimensions(given)}
+        family = open_family(model, places, example_inputs, example_kwargs, foreign=foreign)
         shaped = template(family.declared, sizes)
+        records = read_inputs(inputs, open_specs(shaped, family.dtypes))
         return compile_family(
-            FamilyCompile(family, shaped, resolved, options or Options(), on_stage, on_tuning), output
+            FamilyCompile(family, shaped, resolved, options or Options(), on_stage, on_tuning, records),
+            output,
         )
-    source = _read(model, fixed_shapes(sizes), example_inputs, example_kwargs, foreign=foreign)
+    source = read_source(model, fixed_shapes(sizes), example_inputs, example_kwargs, foreign=foreign)
+    source = replace(source, records=read_inputs(inputs, source.inputs))
     return compile_source(
         source, output, resolved, options or Options(), on_stage=on_stage, on_tuning=on_tuning
     )
 
 
-def _read(
+def read_source(
     model: Any,
     shapes: Shapes,
     args: Sequence[Any] | None,
@@ -78,6 +95,11 @@ def _read(
     *,
     foreign: bool,
 ) -> Source:
+    """Read a model file or an nn.Module at fixed shapes.
+
+    Raises:
+        ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
+    """
     if isinstance(model, str | Path):
         from compiler.frontends.dispatch import read_model
 
@@ -89,20 +111,25 @@ def _read(
     return read_module(model, args, kwargs)
 
 
-def _open(
+def open_family(
     model: Any,
-    sizes: Mapping[str, Sequence[Size]],
+    places: Set[tuple[str, int]],
     args: Sequence[Any] | None,
     kwargs: Mapping[str, Any] | None,
     *,
     foreign: bool,
 ) -> Family:
-    if isinstance(model, str | Path):
-        from compiler.frontends.dispatch import open_family
+    """Open a model file or an nn.Module whose dimensions in `places` (input, axis) are left open.
 
-        return open_family(Path(model), foreign=foreign)
+    Raises:
+        ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
+    """
+    if isinstance(model, str | Path):
+        from compiler.frontends import dispatch
+
+        return dispatch.open_family(Path(model), foreign=foreign)
     if args is None:
         raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
     from compiler.frontends.torch_module import module_family
 
-    return module_family(model, args, kwargs, lambda name, at: at in open_dimensions(sizes.get(name, ())))
+    return module_family(model, args, kwargs, lambda name, at: (name, at) in places)

@@ -14,8 +14,9 @@ _ALWAYS = ("seed", "verify", "winograd", "fallback")
 class Options:
     """Options of one compile.
 
-    tolerance: largest accepted max |a - b| / max |b| over an output, against the source model; None is
-        1e-4, or 1e-3 where Winograd convolutions are used.
+    tolerance: largest accepted max |a - b| / max |b| over an output, against the source model, beside 8 times
+        what rounding can do to it (docs/parity.md); None is 1e-4, or 1e-3 where Winograd convolutions are
+        used, and nothing for whole numbers.
     winograd: False convolves all filters directly: exacter, and slower.
     seed: of the random inputs that parity is checked on.
     verify: False skips the parity check, and the manifest says so.
@@ -40,10 +41,15 @@ class Options:
     min_compiled: float | None = None
 
     def tolerance_of(self, *, winograd: bool) -> float:
-        """Largest accepted difference of an artifact that has Winograd convolutions, or none."""
+        """Largest accepted difference of floats, of an artifact that has Winograd convolutions, or none."""
         if self.tolerance is not None:
             return self.tolerance
         return WINOGRAD_TOLERANCE if winograd else DEFAULT_TOLERANCE
+
+    @property
+    def whole_tolerance(self) -> float:
+        """Largest accepted difference of outputs of whole numbers: none, unless one was given."""
+        return self.tolerance or 0.0
 
     def as_text(self) -> dict[str, str]:
         """What goes into the manifest: every choice that can change the artifact, defaults too.

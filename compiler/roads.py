@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from compiler.source import Source
-from dyno.errors import CompileError, ModelError
+from dyno.errors import CompileError, ModelError, ParityError
 from runtime.manifest import Manifest
 
 
@@ -25,7 +26,7 @@ def by_any_road(
         say(f"the road {source.road.name} ends: {error}")
         first = error
     try:
-        other = source.otherwise(first)
+        other = replace(source.otherwise(first), records=source.records)
         say(f"trying the road {other.road.name}")
         return by_any_road(other, compile_one, say)
     except (CompileError, ModelError) as error:
@@ -34,4 +35,6 @@ def by_any_road(
 
 def _no_road(first: CompileError, last: Exception) -> CompileError:
     message = f"{first}. Nor by way of ONNX: {last}"
+    if isinstance(first, ParityError):
+        return ParityError(message, stage=first.stage, target=first.target, feeds=first.feeds)
     return type(first)(message, stage=first.stage, target=first.target, operators=first.operators)

@@ -67,7 +67,14 @@ def write_segments(
             began = time.perf_counter()
             session = Session.load(stage, threads=1)
             tolerance = options.tolerance_of(winograd=_uses_winograd(pieces))
-            report = check_parity(source, session, seed=options.seed, tolerance=tolerance, target=target.name)
+            report = check_parity(
+                source,
+                session,
+                seed=options.seed,
+                tolerance=tolerance,
+                whole_tolerance=options.whole_tolerance,
+                target=target.name,
+            )
             took = StageTime(stage="verify", seconds=round(time.perf_counter() - began, 4))
             manifest = manifest.model_copy(update={"parity": report, "stages": (*manifest.stages, took)})
             manifest = write_manifest(stage, manifest)

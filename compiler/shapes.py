@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from compiler.source import Shapes, show_shape
 from dyno.errors import ConfigError, ModelError
+from dyno.record import TensorSpec
 from runtime.bucket_records import Place
 
 GRAMMAR = (
@@ -76,6 +77,24 @@ class Template:
             for place in axis.places:
                 filled[place.tensor][place.dimension] = size
         return {name: tuple(size or 0 for size in shape) for name, shape in filled.items()}
+
+
+def open_specs(template: Template, dtypes: Mapping[str, str]) -> tuple[TensorSpec, ...]:
+    """Give the inputs with the limits of their open axes."""
+    limits = {
+        (place.tensor, place.dimension): (axis.span.low, axis.span.high)
+        for axis in template.axes
+        for place in axis.places
+    }
+    return tuple(
+        TensorSpec(
+            name=name,
+            dtype=dtypes[name],
+            shape=shape,
+            limits=tuple(limits.get((name, at)) for at in range(len(shape))),
+        )
+        for name, shape in template.shapes.items()
+    )
 
 
 def parse_size(text: str) -> Size:

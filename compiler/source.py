@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from compiler.roles import Facts
 from dyno.errors import ConfigError, ModelError
 from dyno.records import TensorSpec
 from runtime.manifest import Road
@@ -23,14 +24,24 @@ MOST_ELEMENTS = 1 << 30
 
 
 @dataclass(frozen=True)
+class UserInputs:
+    """One record of the user's own inputs, by name; `digest` is that of its file."""
+
+    name: str
+    digest: str
+    feeds: dict[str, Array]
+
+
+@dataclass(frozen=True)
 class Source:
     """A model with fixed shapes, ready to be imported.
 
     `reference` runs the source model itself on named inputs: what the artifact is checked against. Where this
     road into the compiler fails, `otherwise` gives the same model by the next one, for the error it is given.
     Where the source is an ONNX model, `model` is its simplified form that parts can be cut from, and
-    `simplify` does the same to a part. `feeds` gives the inputs that parity is checked on; None takes seeded
-    random ones.
+    `simplify` does the same to a part. `feeds` gives the only inputs that parity is checked on; None draws
+    several kinds, by what `facts` says of the inputs (None: what `model` says). `records` are the user's own,
+    which are checked too, or with `only_records` alone.
     """
 
     name: str
@@ -46,6 +57,15 @@ class Source:
     model: Any = None
     simplify: Callable[[Any], Any] | None = None
     feeds: Callable[[int], dict[str, Array]] | None = None
+    facts: Callable[[], Facts] | None = None
+    records: tuple[UserInputs, ...] = ()
+    only_records: bool = False
+
+    def release(self) -> None:
+        """Give back what running the reference keeps in memory."""
+        release = getattr(self.reference, "release", None)
+        if release is not None:
+            release()
 
 
 def digest_files(paths: Iterable[Path]) -> str:

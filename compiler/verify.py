@@ -1,57 +1,230 @@
-"""Parity: the artifact's outputs against the source model's, on the same seeded random input."""
+"""Parity: the artifact's outputs against the source model's, on several kinds of inputs."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from compiler.facts import facts_of
+from compiler.judgement import STEPS, Bounds, Judgement, judge
+from compiler.roles import Facts
+from compiler.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
+from compiler.sensitivity import RUNS, moved
 from compiler.source import Array, Source
-from dyno.errors import ParityError
-from runtime.feeds import random_feeds
-from runtime.manifest import Parity, ParityReport
+from dyno.errors import ParityError, RequestError
+from runtime.manifest import Parity, ParityReport, ParitySample
+
+_NOTHING = np.empty(0)  # what is missing differs in shape, unless it is missing in both
 
 
-class Runs(Protocol):
-    """A session, here or emulated."""
+@dataclass(frozen=True)
+class Checked:
+    """What a check found: its figures, what differs in a sentence (empty: nothing), and on which inputs."""
 
-    def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        """Give the outputs."""
-        ...
+    report: ParityReport
+    difference: str = ""
+    feeds: Feeds | None = None
 
 
-def check_parity(source: Source, session: Runs, *, seed: int, tolerance: float, target: str) -> ParityReport:
-    """Compare every output and give the figures.
+def check_parity(
+    source: Source, session: Runs, *, seed: int, tolerance: float, target: str, whole_tolerance: float = 0.0
+) -> ParityReport:
+    """Compare every output on every sample and give the figures; see `compiler.judgement` for what passes.
 
     Raises:
-        ParityError: an output is further off than `tolerance`, not finite where the source's is, or of
-            another shape or type.
+        ParityError: an output is too far off, not finite where the source's is, or of another shape or type;
+            only one of the two refuses some inputs; or one gives other outputs on a second call.
     """
-    feeds = source.feeds(seed) if source.feeds else random_feeds(source.inputs, seed)
-    expected = source.reference(feeds)
-    found = session.run(feeds)
-    pairs = _pairs(_arrays(expected), _arrays(dict(zip(expected, found.values(), strict=True))))
-    for (name, wanted), got in pairs:
-        _check_kind(source, name, (wanted, got), target)
-    report = ParityReport(
-        reference=source.reference_name,
-        seed=seed,
-        tolerance_max_rel=tolerance,
-        outputs=tuple(compare(name, wanted, got) for (name, wanted), got in pairs),
-    )
-    if not report.outputs:  # optionals that are empty
-        return report
-    worst = max(report.outputs, key=lambda output: output.max_rel)
-    # Not "worst > tolerance": a NaN compares false with everything and must fail too.
-    if not worst.max_rel <= tolerance:
+    bounds = Bounds(tolerance, whole_tolerance)
+    checked = check(source, session, seed=seed, bounds=bounds)
+    if checked.difference:
         raise ParityError(
-            f"{source.name}: output {worst.output!r} differs from {report.reference} by {worst.max_rel:.2e} "
-            f"of its largest value (tolerance {tolerance:.0e}, cosine {worst.cosine:.6f}); "
-            "the artifact is not kept. A larger tolerance can be set with --tolerance",
+            f"{source.name}: {checked.difference}; the artifact is not kept",
             stage="verify",
             target=target,
+            feeds=checked.feeds,
         )
-    return report
+    return checked.report
+
+
+def check(source: Source, session: Runs, *, seed: int, bounds: Bounds) -> Checked:
+    """Compare every output on every sample, up to the first difference.
+
+    Raises:
+        ModelError: the source model runs on none of the ordinary inputs that are drawn.
+    """
+    try:
+        return _Check(source, session, seed, bounds).run()
+    finally:
+        source.release()
+
+
+class _Check:
+    """One source model and one artifact, sample by sample."""
+
+    def __init__(self, source: Source, session: Runs, seed: int, bounds: Bounds) -> None:
+        self.source, self.session, self.seed, self.bounds = source, session, seed, bounds
+        self.facts = facts_of(source) if source.feeds is None else Facts()
+        self.rows: tuple[Parity, ...] = ()
+        self.samples: list[ParitySample] = []
+
+    def run(self) -> Checked:
+        """Check the samples that there is time for, the user's own, and that a second call gives the same."""
+        pool = Samples(self.source, self.facts, self.seed, emulated=hasattr(self.session, "run_all"))
+        first: Answered | None = None
+        for answered in answers(self.session, pool):
+            said = "" if first else self._source_again(answered.sample)
+            first = first or answered
+            if said := said or self._sample(answered):
+                return self._ended(pool, said, answered.sample.feeds)
+        if first is not None and (said := self._again(first)):
+            return self._ended(pool, said, first.sample.feeds)
+        return self._ended(pool)
+
+    def _ended(self, pool: Samples, said: str = "", feeds: Feeds | None = None) -> Checked:
+        report = ParityReport(
+            reference=self.source.reference_name,
+            seed=self.seed,
+            tolerance_max_rel=self.bounds.floats,
+            outputs=self.rows,
+            samples=tuple(self.samples),
+            not_run=tuple(pool.not_run),
+        )
+        return Checked(report, said, feeds)
+
+    def _sample(self, answered: Answered) -> str:
+        """Judge one sample's outputs; say what differs."""
+        sample, reference = answered.sample, self.source.reference_name
+        if isinstance(answered.found, RequestError) or sample.expected is None:
+            return self._refused(answered)
+        wanted, found = _arrays(sample.expected), _named(sample.expected, answered.found)
+        for name, array in wanted.items():
+            if said := _other_kind(name, array, found.get(name, _NOTHING), reference):
+                return said
+        moves = _Moves(self.source, sample, self.seed)
+        judged = [
+            self._judged(compare(name, array, found[name]), array, sample, moves)
+            for name, array in wanted.items()
+        ]
+        self.rows = self.rows or tuple(each.row for each in judged)
+        self._note(sample, judged)
+        differing = [each for each in judged if each.verdict == "differs"]
+        return (
+            _difference(max(differing, key=lambda each: each.share), sample, reference) if differing else ""
+        )
+
+    def _judged(self, row: Parity, wanted: Array, sample: Sample, moves: _Moves) -> Judgement:
+        exact = row.output in self.facts.exact
+        judged = judge(
+            row,
+            wanted,
+            sample.feeds,
+            self.bounds,
+            (lambda _units: ()) if exact else (lambda units: moves.of(row.output, units)),
+            always_move=not self.rows,
+        )
+        if judged.verdict == "differs" and sample.extreme and not np.isfinite(_numbers(wanted)).all():
+            # What overflows in the source model too is no answer to compare with.
+            told = judged.row.model_copy(update={"decided": False})
+            return replace(judged, verdict="not decided", row=told)
+        return judged
+
+    def _note(self, sample: Sample, judged: Sequence[Judgement]) -> None:
+        decided = [each for each in judged if each.verdict != "not decided"]
+        worst = max(decided, key=lambda each: each.share, default=None)
+        undecided = tuple(each.row.output for each in judged if each.verdict == "not decided")
+        self.samples.append(
+            sample.noted(
+                share=round(worst.share, 4) if worst else 0.0,
+                output=worst.row.output if worst else "",
+                undecided=undecided,
+            )
+        )
+        if sample.kind == FILE:  # what the user gave is to be decided, as the first sample is
+            self.rows = tuple(
+                row.model_copy(update={"decided": row.decided and row.output not in undecided})
+                for row in self.rows
+            )
+
+    def _refused(self, answered: Answered) -> str:
+        """Say where one of the two refuses inputs that the other takes."""
+        sample, reference = answered.sample, self.source.reference_name
+        refusal = answered.found if isinstance(answered.found, RequestError) else None
+        if sample.expected is not None:
+            return f"the artifact refuses {sample.title} ({refusal}), and {reference} answers"
+        if refusal is None:
+            return f"{reference} refuses {sample.title} ({sample.refusal}), and the artifact answers"
+        self.samples.append(sample.noted(refused=True))
+        return ""
+
+    def _source_again(self, sample: Sample) -> str:
+        """Say which output of the source model is another when it is called with the same inputs again."""
+        if sample.expected is None:
+            return ""
+        again = _arrays(self.source.reference(copied(sample.feeds)))
+        for name, before in _arrays(sample.expected).items():
+            if not compare(name, before, again.get(name, _NOTHING)).max_rel <= max(
+                self.bounds.of(before), 0.0
+            ):
+                return (
+                    f"output {name!r} of the source model is another when it is called with the same inputs "
+                    "again: it has state or draws random numbers, and no artifact can be checked against it. "
+                    "--no-verify compiles without the check"
+                )
+        return ""
+
+    def _again(self, first: Answered) -> str:
+        """Say which output of the artifact is another when it is called with the first inputs at the end."""
+        expected = first.sample.expected
+        if expected is None or isinstance(first.found, RequestError) or hasattr(self.session, "run_all"):
+            return ""
+        again = _named(expected, self.session.run(copied(first.sample.feeds)))
+        for name, before in _named(expected, first.found).items():
+            if compare(name, before, again.get(name, _NOTHING)).max_abs:
+                return (
+                    f"output {name!r} of the artifact is another when it is called with the same inputs again"
+                )
+        return ""
+
+
+class _Moves:
+    """What the source model gives on a sample moved by a few units: run once for all outputs."""
+
+    def __init__(self, source: Source, sample: Sample, seed: int) -> None:
+        self._source, self._feeds, self._seed = source, sample.feeds, seed
+        self._known: dict[int, list[dict[str, Array]]] = {}
+
+    def of(self, output: str, units: int) -> list[Array]:
+        """Give an output of three runs; none where no input is a float, or where the model refuses them."""
+        if not any(array.dtype.kind == "f" for array in self._feeds.values()):
+            return []
+        if units not in self._known:
+            self._known[units] = list(self._runs(units))
+        return [found.get(output, _NOTHING) for found in self._known[units]]
+
+    def _runs(self, units: int) -> Iterator[dict[str, Array]]:
+        for number in range(RUNS):
+            try:
+                yield _arrays(self._source.reference(copied(moved(self._feeds, self._seed + number, units))))
+            except Exception:  # whatever the model raises on what it takes otherwise: nothing to compare
+                return
+
+
+def _difference(judged: Judgement, sample: Sample, reference: str) -> str:
+    row = judged.row
+    delta = f" and {STEPS} x {row.delta:.1e}" if row.delta else ""
+    return (
+        f"output {row.output!r} differs from {reference} by {row.max_rel:.2e} of its largest value on "
+        f"{sample.title} (by {row.max_abs:.1e}; tolerance {row.tolerance:.0e}{delta}, "
+        f"cosine {row.cosine:.6f}). A larger tolerance can be set with --tolerance"
+    )
+
+
+def _numbers(array: Array) -> Array:
+    return array if array.dtype.kind in "fiub" else np.zeros(0)
 
 
 def _arrays(values: dict[str, Any]) -> dict[str, Array]:
@@ -69,21 +242,15 @@ def _arrays(values: dict[str, Any]) -> dict[str, Array]:
     return found
 
 
-def _pairs(expected: dict[str, Array], found: dict[str, Array]) -> list[tuple[tuple[str, Array], Array]]:
-    nothing = np.empty(0)  # what is missing differs in shape, unless it is missing in both
-    return [((name, wanted), found.get(name, nothing)) for name, wanted in expected.items()]
+def _named(expected: dict[str, Any], found: dict[str, Any]) -> dict[str, Array]:
+    """Give the artifact's arrays by the source model's names."""
+    return _arrays(dict(zip(expected, found.values(), strict=True)))
 
 
-def _check_kind(source: Source, name: str, pair: tuple[Array, Array], target: str) -> None:
-    """Refuse an output of another shape or type, in words: figures of a difference say nothing there."""
-    wanted, got = (f"{array.dtype.name} {list(array.shape)}" for array in pair)
-    if wanted != got:
-        raise ParityError(
-            f"{source.name}: output {name!r} is {got}, and {wanted} in {source.reference_name}; "
-            "the artifact is not kept",
-            stage="verify",
-            target=target,
-        )
+def _other_kind(name: str, wanted: Array, got: Array, reference: str) -> str:
+    """Say where an output has another shape or type: figures of a difference say nothing there."""
+    is_, was = (f"{array.dtype.name} {list(array.shape)}" for array in (got, wanted))
+    return "" if is_ == was else f"output {name!r} is {is_}, and {was} in {reference}"
 
 
 def compare(name: str, expected: Array, found: Array) -> Parity:

@@ -24,6 +24,7 @@ PARENT_VARIABLE = "DYNO_PARENT_PID"
 SUMMARIES = {
     "compile": "Compile an ONNX or torch.export model into an artifact folder.",
     "run": "Run one inference of an artifact and save its outputs.",
+    "verify": "Compare an artifact's outputs with its source model's, again.",
     "inspect": "Show what an artifact is: signature, target, parity, digests.",
     "bundle": "Pack an artifact to run where only Python and numpy are.",
     "profile": "Show where an artifact's time goes, kernel by kernel.",

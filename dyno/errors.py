@@ -20,6 +20,7 @@ A message says what was found, where, and what to do about it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class DynoError(Exception):
@@ -47,7 +48,19 @@ class CompileError(DynoError):
 
 
 class ParityError(CompileError):
-    """The compiled model's outputs differ from the source model's by more than the tolerance."""
+    """The compiled model's outputs differ from the source model's by more than is allowed on some inputs."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        stage: str,
+        target: str,
+        operators: tuple[str, ...] = (),
+        feeds: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, stage=stage, target=target, operators=operators)
+        self.feeds = feeds  # the inputs, by name; None where they are not known
 
 
 class CoverageError(CompileError):

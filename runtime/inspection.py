@@ -13,6 +13,7 @@ from runtime.artifact import check_host
 from runtime.buckets_text import bucket_rows, columns, sentences, shares_differ
 from runtime.gpu import check_gpu
 from runtime.manifest import Manifest, ParityReport, Road, read_manifest
+from runtime.parity_text import allowed_words, sample_lines
 from runtime.parts import check_files
 from runtime.segment_records import FallbackOperator
 
@@ -172,11 +173,13 @@ def _parity(manifest: Manifest) -> list[str]:
     report = manifest.parity
     if report is None:
         return [f"not checked: {manifest.parity_skipped}" if manifest.parity_skipped else "not checked"]
-    return [
+    rows = [
         f"{row.output}: max abs {row.max_abs:.1e}, max rel {row.max_rel:.1e} (allowed "
-        f"{report.tolerance_max_rel:.0e}), cosine {row.cosine:.7f} against {report.reference}{_where(report)}"
+        f"{allowed_words(row, report)}), cosine {row.cosine:.7f} against {report.reference}{_where(report)}"
+        f"{'' if row.decided else ': not decided'}"
         for row in report.outputs
     ]
+    return [*rows, *sample_lines(report)]
 
 
 def _where(report: ParityReport) -> str:

@@ -47,7 +47,11 @@ class EmulatedGpu:
     name: str = NAME
 
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        """Run one inference.
+        """Run one inference; see `run_all`."""
+        return self.run_all([feeds])[0]
+
+    def run_all(self, feeds: Sequence[dict[str, Array]]) -> list[dict[str, Array]]:
+        """Run several inferences in one process.
 
         Raises:
             CompileError: the kernels can't be made for a processor, or crashed.
@@ -60,9 +64,9 @@ class EmulatedGpu:
                 folder,
                 lambda arguments: [sys.executable, "-B", *arguments],
                 self._environment(folder),
-                [(self.artifact, feeds)],
+                [(self.artifact, each) for each in feeds],
                 target=f"sm_{self.capability}",
-            )[0]
+            )
 
     def _environment(self, folder: Path) -> dict[str, str]:
         found = dict(os.environ)

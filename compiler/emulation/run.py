@@ -98,7 +98,11 @@ class EmulatedSession:
 
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """Run one inference; see `run_emulated`."""
-        return run_emulated(self.emulator, self.cpu, [(self.artifact, feeds)])[0]
+        return self.run_all([feeds])[0]
+
+    def run_all(self, feeds: Sequence[dict[str, Array]]) -> list[dict[str, Array]]:
+        """Run several inferences in one process."""
+        return run_emulated(self.emulator, self.cpu, [(self.artifact, each) for each in feeds])
 
 
 def _lay_out(emulator: Emulator, folder: Path) -> None:

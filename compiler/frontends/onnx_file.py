@@ -288,25 +288,42 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
             node.op_type = "Add"
 
 
-def reference(path: Path, model: onnx.ModelProto) -> Callable[[dict[str, Array]], dict[str, Array]]:
+def reference(path: Path, model: onnx.ModelProto) -> Reference:
     """Give what runs a model in ONNX Runtime; `path` is what its errors name."""
+    return Reference(path, model)
 
-    def run(feeds: dict[str, Array]) -> dict[str, Array]:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
-            session = _session(path, _as_input(model, Path(folder)), options)
-        names = [output.name for output in session.get_outputs()]
+
+class Reference:
+    """Runs a model in ONNX Runtime: opened by the first run, and kept until `release`."""
+
+    def __init__(self, path: Path, model: onnx.ModelProto) -> None:
+        self._path, self._model = path, model
+        self._opened: Any = None
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """Run it once.
+
+        Raises:
+            ModelError: ONNX Runtime can't load the model, or run it on these inputs.
+        """
+        if self._opened is None:
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4
+            with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
+                self._opened = _session(self._path, _as_input(self._model, Path(folder)), options)
+        names = [output.name for output in self._opened.get_outputs()]
         try:
-            return dict(zip(names, session.run(names, feeds), strict=True))
+            return dict(zip(names, self._opened.run(names, feeds), strict=True))
         except Exception as error:  # its exceptions share no base class but this one
             text = str(error).replace("\n", " ")
             raise ModelError(
-                f"{path}: ONNX Runtime can't run the model on the inputs of the parity check: {text}. "
+                f"{self._path}: ONNX Runtime can't run the model on the inputs of the parity check: {text}. "
                 "`--seed` gives others, `--no-verify` leaves the check out"
             ) from error
 
-    return run
+    def release(self) -> None:
+        """Give the session's memory back; the next run opens another."""
+        self._opened = None
 
 
 def _external_files(path: Path) -> list[Path]:

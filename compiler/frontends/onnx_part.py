@@ -30,6 +30,8 @@ def part_source(
         import_relax=lambda: import_onnx(part, shapes, simplify_of(source)),
         reference=reference(Path(source.name), part),
         model=part,
+        facts=None,
+        records=(),
         feeds=None if values is None else lambda _seed: {spec.name: values[spec.name] for spec in inputs},
     )
 

@@ -10,10 +10,12 @@ from typing import Any
 from compiler.frontends.family import Family
 from compiler.frontends.pt2_archive import check_example_inputs, check_pt2, written_by
 from compiler.frontends.torch_roads import onnx_road, torch_road
+from compiler.frontends.torch_roles import torch_facts
+from compiler.roles import Facts
+from compiler.samples import DRAWS, NORMAL, draw
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ConfigError, ModelError
 from dyno.records import TensorSpec
-from runtime.feeds import random_feeds
 
 
 def read_pt2(path: Path, shapes: Shapes) -> Source:
@@ -129,9 +131,10 @@ def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
         for key, value in _tensor_inputs(program).items()
     )
     reference = _reference(program, program.module())
+    facts = torch_facts(program)
     outputs = tuple(
         TensorSpec(name=key, dtype=str(value.dtype), shape=value.shape)
-        for key, value in _tried(reference, inputs, name).items()
+        for key, value in _tried(reference, inputs, facts, name).items()
     )
     road, import_relax = torch_road(program)
     source = Source(
@@ -145,6 +148,7 @@ def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
         reference_name=f"torch {_torch().__version__}",
         road=road,
         otherwise=lambda error: onnx_road(program, source, error),
+        facts=lambda: facts,
     )
     return source
 
@@ -208,13 +212,17 @@ def _reference(program: Any, module: Any) -> Callable[[dict[str, Array]], dict[s
     return run
 
 
-def _tried(reference: Any, inputs: tuple[TensorSpec, ...], name: str) -> dict[str, Array]:
+def _tried(reference: Any, inputs: tuple[TensorSpec, ...], facts: Facts, name: str) -> dict[str, Array]:
     """Run the model once: its outputs are known by running it."""
-    try:
-        outputs: dict[str, Array] = reference(random_feeds(inputs, 0))
-    except Exception as error:
-        # Whatever the model's own operators raise.
-        raise ModelError(f"{name} fails in torch on random input: {_first_line(error)}") from error
+    outputs: dict[str, Array] = {}
+    for attempt in range(DRAWS):
+        try:
+            outputs = reference(draw(inputs, facts, NORMAL, 0, attempt))
+            break
+        except Exception as error:
+            # Whatever the model's own operators raise.
+            if attempt == DRAWS - 1:
+                raise ModelError(f"{name} fails in torch on random input: {_first_line(error)}") from error
     if not outputs:
         raise ModelError(f"{name} returns no tensor")
     return outputs

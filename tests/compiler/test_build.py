@@ -106,8 +106,11 @@ def test_wrong_outputs_leave_nothing_behind(
     assert names(tmp_path) == ["net.onnx"]
 
 
-def test_a_failure_leaves_the_previous_artifact_as_it_was(net: Path, tmp_path: Path) -> None:
+def test_a_failure_leaves_the_previous_artifact_as_it_was(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = compile_model(net, tmp_path / "out")
+    wrong_stage(monkeypatch)
     with pytest.raises(ParityError):
         compile_model(net, tmp_path / "out", options=Options(tolerance=0.0))
     assert read_manifest(tmp_path / "out") == before

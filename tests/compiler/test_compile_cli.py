@@ -7,10 +7,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compiler.targets import TARGETS
+from dyno.cli import run
 from runtime.manifest import read_manifest
 from tests.compiler.models import conv_net, det_net, mlp, saved
+from tests.compiler.test_build import wrong_stage
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:
@@ -69,12 +75,16 @@ def test_bad_arguments_exit_2_with_one_message_and_leave_nothing(tmp_path: Path)
     refused(tmp_path, "is a file; the output of a compile is a folder", net, "-o", net)
 
 
-def test_outputs_that_differ_exit_2_and_leave_nothing(tmp_path: Path) -> None:
+def test_outputs_that_differ_exit_2_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong_stage(monkeypatch)
     net = saved(tmp_path / "net.onnx", conv_net())
-    done = dyno("compile", net, "-o", tmp_path / "out", "--tolerance", "0")
-    assert done.returncode == 2
-    assert "the artifact is not kept" in done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.setattr(sys, "argv", ["dyno", "compile", str(net), "-o", str(tmp_path / "out")])
+    assert run() == 2
+    said = capsys.readouterr().err
+    assert "the artifact is not kept" in said
+    assert "Traceback" not in said
     assert names(tmp_path) == ["net.onnx"]
 
 

@@ -1,0 +1,18 @@
+"""What the graph of a source model says of its inputs, whichever front end read it."""
+
+from __future__ import annotations
+
+from compiler.roles import Facts
+from compiler.source import Source
+
+
+def facts_of(source: Source) -> Facts:
+    """Give what is known of a source's inputs; where its graph can't be read, that is nothing."""
+    if source.facts is not None:
+        return source.facts()
+    if source.model is None:
+        return Facts()
+    from compiler.frontends.onnx_roles import onnx_facts
+    from compiler.onnx_graph import OnnxGraph
+
+    return onnx_facts(OnnxGraph(source.model))
