@@ -281,6 +281,7 @@ def _manifest(
         kernels=built.kernels,
         peak=built.peak,
         rule_failures=built.rule_failures,
+        guards=built.guards,
         library_digest=digest_file(library),
         library_bytes=library.stat().st_size,
         weights=weights,

@@ -20,7 +20,7 @@ from dyno.errors import CompileError, ConfigError
 if TYPE_CHECKING:
     from compiler.pipeline import Stage
 
-_SHARED_STAGES = ("import", "canonicalize", "fold_batch_norm", "decompose", "fold")
+_SHARED_STAGES = ("import", "guard", "canonicalize", "fold_batch_norm", "decompose", "fold")
 _KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\([^)]*\) \{")
 _WARP, _SUMMED = 32, 2  # threads; the kind of an axis that is summed over
 
@@ -46,8 +46,10 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
     import tvm
     from tvm import relax
 
+    from compiler.passes.take import plain_take
+
     passes = [
-        relax.transform.LegalizeOps(),
+        relax.transform.LegalizeOps({"relax.take": plain_take}),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FoldConstant(),
         relax.transform.FuseOps(),

@@ -18,6 +18,7 @@ from compiler.tuning.interrupts import watched_interrupts
 from compiler.tvm_words import reason
 from dyno.errors import CompileError, DynoError
 from dyno.files import write_text
+from runtime.guard_records import Guard
 from runtime.manifest import KernelFacts, PeakKernel, RuleFailure, StageTime
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ Weights = tuple[npt.NDArray[Any], ...]
 
 def _import(_module: Any, source: Source, _target: CompileTarget) -> Any:
     return source.import_relax()
+
+
+def _guard(module: Any, _source: Source, _target: CompileTarget) -> Any:
+    from compiler.passes.guards import place_guards
+
+    return place_guards(module)
 
 
 def _canonicalize(module: Any, _source: Source, _target: CompileTarget) -> Any:
@@ -148,6 +155,7 @@ def _generate(module: Any, _source: Source, target: CompileTarget) -> Any:
 
 STAGES: tuple[tuple[str, Stage], ...] = (
     ("import", _import),
+    ("guard", _guard),
     ("canonicalize", _canonicalize),
     ("reshape_convs", _reshape_convs),
     ("fold_batch_norm", _fold_batch_norm),
@@ -181,6 +189,7 @@ class Built:
     kernels: tuple[KernelFacts, ...] = ()
     peak: PeakKernel | None = None
     rule_failures: tuple[RuleFailure, ...] = ()
+    guards: tuple[Guard, ...] = ()
 
 
 def run_stages(
@@ -208,6 +217,7 @@ def run_stages(
     peak = None
     weights: Weights | None = None
     failures: list[RuleFailure] = []
+    guards: tuple[Guard, ...] = ()
     with target.tvm_target(), watched_interrupts() as interrupts:
 
         def on_failure(kernel: str, rule: str, error: Exception) -> None:
@@ -230,9 +240,11 @@ def run_stages(
             began = time.perf_counter()
             module = _run_stage(name, stage, module, source, target)
             times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
+            if name == "guard":
+                guards = _guards(module)
             if dump_dir and hasattr(module, "script"):
                 write_text(dump_dir / f"{number:02d}_{name}.py", dump_text(module))
-    return Built(module, tuple(times), weights, kernels, peak, tuple(failures))
+    return Built(module, tuple(times), weights, kernels, peak, tuple(failures), guards)
 
 
 def _rule_failure(kernel: str, rule: str, error: Exception) -> RuleFailure:
@@ -296,6 +308,12 @@ def _plan_memory(module: Any, _source: Source, _target: CompileTarget) -> Planne
     from compiler.passes.memory import plan_memory
 
     return plan_memory(module)
+
+
+def _guards(module: Any) -> tuple[Guard, ...]:
+    from compiler.passes.guards import guards_of
+
+    return guards_of(module)
 
 
 def _settled(kernels: tuple[KernelFacts, ...], planned: Planned) -> tuple[KernelFacts, ...]:

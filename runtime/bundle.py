@@ -45,6 +45,7 @@ RUNTIME_MODULES = (
         "buckets_text",
         "feeds",
         "gpu",
+        "guard_records",
         "inference",
         "lane",
     ),

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.errors import ArtifactError
+from runtime.guard_records import WORD, check_word
 from runtime.manifest import GPU_CODE_NAME, GpuCodeFile, Manifest
 from runtime.memory import empty_aligned
 
@@ -128,15 +129,27 @@ class GpuLane:
         self._copy_out = ffi.get_global_func("runtime.TVMTensorCopyToBytes")
         self._sync = ffi.get_global_func("runtime.Device_StreamSync")
         self._device = ffi.device({CPU: "cpu", CUDA: "cuda"}[kind], 0)
+        self._guards = manifest.guards
+        self._word = np.zeros(WORD, np.int64)
 
     def run(self) -> dict[str, Array]:
-        """Run on what `inputs` hold; the results are overwritten by the next run."""
+        """Run on what `inputs` hold; the results are overwritten by the next run.
+
+        Raises:
+            RequestError: an index is out of range, or a divisor of whole numbers is 0.
+        """
         self.upload()
         self.invoke()
         found = self._results()
+        if self._guards:
+            self._copy(found.pop(), self._word)
+            check_word(self._guards, self._word)
         for (_, array), tensor in zip(self._outputs, found, strict=True):
-            self._copy_out(tensor, ctypes.c_void_p(array.ctypes.data), array.nbytes)
+            self._copy(tensor, array)
         return dict(self._outputs)
+
+    def _copy(self, tensor: Any, array: Array) -> None:
+        self._copy_out(tensor, ctypes.c_void_p(array.ctypes.data), array.nbytes)
 
     def upload(self) -> None:
         """Copy the inputs to the GPU."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dyno.record import TensorSpec
+from runtime.guard_records import check_word
 from runtime.manifest import Manifest
 from runtime.memory import empty_aligned
 
@@ -41,11 +42,20 @@ class Lane:
         made = list(self.module["setup"]()) if manifest.weights is not None else []
         self.module["save_function"]("main", _BOUND, True, *tensors, *made)
         self._main = self.module[_BOUND]
+        self._guards = manifest.guards
+        # Without buffers that are made once, `main` gives the word as the last of its results.
+        self._word = np.from_dlpack(made[-1]) if made and self._guards else None
 
     def run(self) -> dict[str, Array]:
-        """Run on what `inputs` hold; the results are read where the code wrote them, until the next run."""
+        """Run on what `inputs` hold; the results are read where the code wrote them, until the next run.
+
+        Raises:
+            RequestError: an index is out of range, or a divisor of whole numbers is 0.
+        """
         result = self._main()
         found = [result] if hasattr(result, "__dlpack__") else list(result)
+        if self._guards:
+            check_word(self._guards, np.from_dlpack(found.pop()) if self._word is None else self._word)
         return {name: np.from_dlpack(tensor) for name, tensor in zip(self._names, found, strict=True)}
 
 

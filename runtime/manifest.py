@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from dyno.errors import ArtifactError
 from dyno.record import Record, TensorSpec
 from runtime.bucket_records import Buckets
+from runtime.guard_records import Guard
 from runtime.segment_records import Segment
 from runtime.weight_records import ArgumentSpec, WeightsFile
 
@@ -243,6 +244,10 @@ class Manifest(Record):
     tuning: TuningFacts | None = Field(default=None, description="None in artifacts of older versions")
     rule_failures: tuple[RuleFailure, ...] = Field(
         default=(), description="kernels slower than they need be, by a bug of the compiler; none in most"
+    )
+    guards: tuple[Guard, ...] = Field(
+        default=(),
+        description="indices and divisors that are checked in each inference, by their numbers - 1",
     )
     segments: tuple[Segment, ...] = Field(
         default=(), description="in the order in which they run; empty where model.so is the whole model"

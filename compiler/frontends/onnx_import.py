@@ -60,8 +60,7 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
-    from tvm.relax.frontend.onnx import from_onnx
-
+    from compiler.frontends.onnx_guards import import_guarded
     from compiler.passes.clip import find_clips
 
     # An operator that fails is printed by TVM too: stdout belongs to the command.
@@ -70,7 +69,7 @@ def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
         warnings.filterwarnings("ignore", message="Renaming name", category=UserWarning)
         # Outputs may have any shape; TVM tells what onnx's checker says of that.
         warnings.filterwarnings("ignore", message="Field 'shape' of", category=UserWarning)
-        module = from_onnx(model, shape_dict={name: list(shape) for name, shape in shapes.items()})
+        module = import_guarded(model, shapes)
     return find_clips(module)
 
 

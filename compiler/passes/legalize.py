@@ -19,7 +19,7 @@ from compiler.passes.lower import light_kernels
 from compiler.passes.rewrite import OUT_FUSABLE, is_float32, shape_of
 from compiler.passes.shuffle import fold_shuffles
 from compiler.passes.tails import Tails
-from compiler.passes.take import safe_take
+from compiler.passes.take import plain_take
 from compiler.schedules import kernels, winograd
 from compiler.schedules.choice import Choice, Chooser, Workload, choose
 from compiler.schedules.machine import Machine
@@ -36,7 +36,7 @@ def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:
         **clamp_kernels(),
         **light_kernels(machine),
         "relax.concat": concat_kernel,
-        "relax.take": safe_take,
+        "relax.take": plain_take,
     }
     return relax.transform.LegalizeOps(mine, enable_warning=False)(ready)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import tvm
 from tvm import relax
 
+from compiler.passes.guards import guards_of
 from compiler.passes.in_place import write_in_place
 from compiler.passes.rewrite import op_name
 
@@ -55,6 +56,8 @@ _SIMPLE = (relax.Call, relax.Var, relax.Tuple, relax.TupleGetItem, tvm.ir.Generi
 class Planned:
     """A module whose `main` takes inputs, then `weights` in order, then what `setup()` returns.
 
+    Where there are guards, their word is the last that `setup` returns, and none of the results of `main`.
+
     `weights` is None where `main` is left as it was, with inputs alone. `renamed` gives the names that
     kernels had before they were made to write in place.
     """
@@ -80,6 +83,8 @@ def plan_memory(mod: Any) -> Planned:
     split = _Split()
     for binding in bindings:
         split.take(binding)
+    if guards_of(lowered):
+        split.set_word_apart(main.body.body)
     module = lowered.clone()
     module["main"] = split.main(main)
     module[SETUP] = split.setup()
@@ -103,6 +108,7 @@ class _Split:
         self._weight_params: list[Any] = []
         self._buffer_params: list[Any] = []
         self._handed_on: list[Any] = []
+        self._result: Any = None  # of `main`, where it is not that of the function as it was
 
     def take(self, binding: Any) -> None:
         """Put one binding into its half."""
@@ -115,12 +121,29 @@ class _Split:
         else:
             self._run.append(relax.VarBinding(binding.var, self._passed(value)))
 
+    def set_word_apart(self, result: Any) -> None:
+        """Leave the guards' word out of the results: it is read where it lies, the last of the buffers.
+
+        So an inference hands over, and the caller unpacks, no more results than without guards.
+        """
+        whole = self._run.pop()
+        if not whole.var.same_as(result) or not isinstance(whole.value, relax.Tuple):
+            raise ValueError("the results of a guarded function are no tuple that ends it")
+        *results, word = whole.value.fields
+        if word not in self._buffer_params:
+            raise ValueError("the word of the guards is in no buffer of its own")
+        place = self._buffer_params.index(word)
+        for each in (self._buffer_params, self._handed_on):
+            each.append(each.pop(place))
+        self._result = results[0] if len(results) == 1 else relax.Tuple(results)
+
     def main(self, old: Any) -> Any:
         """Make the function that runs each time."""
-        result = self._passed(old.body.body)
+        result = self._passed(old.body.body) if self._result is None else self._result
         body = relax.SeqExpr([relax.BindingBlock(self._run)], result)
         params = [*old.params, *self._weight_params, *self._buffer_params]
-        return relax.Function(params, body, old.ret_ty, is_pure=False, attrs=old.attrs)
+        return_type = old.ret_ty if self._result is None else _any_type()
+        return relax.Function(params, body, return_type, is_pure=False, attrs=old.attrs)
 
     def setup(self) -> Any:
         """Make the function that returns the buffers."""

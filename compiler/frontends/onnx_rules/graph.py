@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 Array = npt.NDArray[Any]
+WITHIN = "dyno.within "  # begins the name of a node that checks, and is followed by JSON
 
 
 @dataclass
@@ -92,6 +94,18 @@ class Writer:
     def slice(self, name: str, axis: int, begin: int, end: int) -> str:
         """Give `begin` to `end` of an axis."""
         return self.op("Slice", name, self.const([begin]), self.const([end]), self.const([axis]))
+
+    def within(self, place: int, high: int) -> str:
+        """Give an input of whole numbers, each of which must be 0 to `high`.
+
+        ONNX has no check of its own: this is a table whose rows hold their numbers. The node's name tells the
+        importer whose input it is.
+        """
+        name = self.input(place)
+        owner = {"operator": self.node.op_type, "node": self.node.name or self.node.output[0], "input": name}
+        found = self.op("Gather", self.const(np.arange(high + 1), self.dtype(name)), name)
+        self.nodes[-1].name = f"{WITHIN}{json.dumps(owner)}"
+        return found
 
     def reduce(self, kind: str, name: str, axes: Sequence[int], *, keep: bool = True) -> str:
         """Reduce over axes; ONNX moved them from an attribute to an input, each kind in another opset."""

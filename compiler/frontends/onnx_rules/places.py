@@ -78,10 +78,12 @@ def tensor_scatter(w: Writer) -> list[str] | None:
     most, rows = cache[axis], update[axis]
     along = [most if place == axis else 1 for place in range(len(cache))]
     place = w.const(np.arange(most).reshape(along))
-    if begin := w.input(2):
-        place = w.op("Sub", place, w.reshape(w.cast(begin, np.int64), (cache[0], *[1] * (len(cache) - 1))))
+    circular = w.attribute("mode", "linear") == "circular"
+    if w.input(2):
+        begin = w.cast(w.within(2, most - 1 if circular else most - rows), np.int64)
+        place = w.op("Sub", place, w.reshape(begin, (cache[0], *[1] * (len(cache) - 1))))
     zero = w.const(0)
-    if w.attribute("mode", "linear") == "circular":
+    if circular:
         place = w.op("Where", w.op("Less", place, zero), w.op("Add", place, w.const(most)), place)
     inside = w.op("And", w.op("GreaterOrEqual", place, zero), w.op("Less", place, w.const(rows)))
     row = w.op("Max", w.op("Min", place, w.const(rows - 1)), zero)

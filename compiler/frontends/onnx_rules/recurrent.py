@@ -62,6 +62,7 @@ def _layer(w: Writer, gates: int, cell: Cell, default: list[str]) -> list[str] |
     if functions is None:
         return None
     data = w.transpose(w.input(0), (1, 0, 2)) if batch_first else w.input(0)
+    lengths = w.within(4, steps) if w.input(4) else ""
     sequences, finals = [], []
     for number, one in enumerate(ways):
         direction = _direction(w, number, gates, hidden, functions[number * len(default) :])
@@ -71,7 +72,7 @@ def _layer(w: Writer, gates: int, cell: Cell, default: list[str]) -> list[str] |
         for step in range(steps) if one == "forward" else reversed(range(steps)):
             row = w.reshape(w.slice(data, 0, step, step + 1), (batch, shape[2]))
             new = cell(direction, w.op("MatMul", row, weights), state)
-            out, state = _within_length(w, step, new, state)
+            out, state = _within_length(w, step, lengths, new, state)
             outs.append(w.reshape(out, (1, 1, batch, hidden)))
         outs = outs if one == "forward" else outs[::-1]
         sequences.append(w.op("Concat", *outs, axis=0))
@@ -83,11 +84,13 @@ def _layer(w: Writer, gates: int, cell: Cell, default: list[str]) -> list[str] |
     return [whole, *last]
 
 
-def _within_length(w: Writer, step: int, new: list[str], old: list[str]) -> tuple[str, list[str]]:
+def _within_length(
+    w: Writer, step: int, lengths: str, new: list[str], old: list[str]
+) -> tuple[str, list[str]]:
     """Give the step's output and the state behind it; rows that are shorter give 0 and keep their state."""
-    if not w.input(4):
+    if not lengths:
         return new[0], new
-    runs = w.reshape(w.op("Less", w.const(step, w.dtype(w.input(4))), w.input(4)), (-1, 1))
+    runs = w.reshape(w.op("Less", w.const(step, w.dtype(w.input(4))), lengths), (-1, 1))
     state = [w.op("Where", runs, now, before) for now, before in zip(new, old, strict=True)]
     return w.op("Where", runs, new[0], w.const(0, w.dtype(w.input(0)))), state
 
