@@ -46,8 +46,10 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
     import tvm
     from tvm import relax
 
+    from compiler.passes.extremes import extreme_kernels
+
     passes = [
-        relax.transform.LegalizeOps(),
+        relax.transform.LegalizeOps(extreme_kernels(lanes=1)),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FoldConstant(),
         relax.transform.FuseOps(),
