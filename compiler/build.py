@@ -266,6 +266,7 @@ def _manifest(
         kernels=built.kernels,
         peak=built.peak,
         rule_failures=built.rule_failures,
+        non_finite=built.non_finite,
         library_digest=digest_file(library),
         library_bytes=library.stat().st_size,
         weights=weights,

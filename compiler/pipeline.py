@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from compiler.non_finite import non_finite, operators_of
 from compiler.source import Source
 from compiler.targets import CompileTarget
 from compiler.tuning.interrupts import watched_interrupts
 from compiler.tvm_words import reason
 from dyno.errors import CompileError, DynoError
 from dyno.files import write_text
-from runtime.manifest import KernelFacts, PeakKernel, RuleFailure, StageTime
+from runtime.manifest import KernelFacts, NonFinite, PeakKernel, RuleFailure, StageTime
 
 if TYPE_CHECKING:
     from compiler.passes.memory import Planned
@@ -180,6 +181,7 @@ class Built:
     kernels: tuple[KernelFacts, ...] = ()
     peak: PeakKernel | None = None
     rule_failures: tuple[RuleFailure, ...] = ()
+    non_finite: tuple[NonFinite, ...] = ()
 
 
 def run_stages(
@@ -207,6 +209,7 @@ def run_stages(
     peak = None
     weights: Weights | None = None
     failures: list[RuleFailure] = []
+    imported: frozenset[str] = frozenset()
     with target.tvm_target(), watched_interrupts() as interrupts:
 
         def on_failure(kernel: str, rule: str, error: Exception) -> None:
@@ -229,9 +232,12 @@ def run_stages(
             began = time.perf_counter()
             module = _run_stage(name, stage, module, source, target)
             times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
+            if name == "import":
+                imported = operators_of(module)
             if dump_dir and hasattr(module, "script"):
                 write_text(dump_dir / f"{number:02d}_{name}.py", module.script())
-    return Built(module, tuple(times), weights, kernels, peak, tuple(failures))
+    differing = non_finite(source.model, imported, kernels)
+    return Built(module, tuple(times), weights, kernels, peak, tuple(failures), differing)
 
 
 def _rule_failure(kernel: str, rule: str, error: Exception) -> RuleFailure:

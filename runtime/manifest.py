@@ -100,6 +100,14 @@ class RuleFailure(Record):
     message: str
 
 
+class NonFinite(Record):
+    """An operator that may differ from the source model's where an input holds NaN or infinities."""
+
+    operator: str = Field(description="in ONNX's words, e.g. ConvTranspose")
+    kernels: tuple[str, ...] = Field(description="that compute it; empty where they go by other names")
+    why: str
+
+
 class PeakKernel(Record):
     """The function of the library that does nothing but float32 multiply-adds in registers.
 
@@ -191,6 +199,11 @@ class Manifest(Record):
     tuning: TuningFacts | None = Field(default=None, description="None in artifacts of older versions")
     rule_failures: tuple[RuleFailure, ...] = Field(
         default=(), description="kernels slower than they need be, by a bug of the compiler; none in most"
+    )
+    non_finite: tuple[NonFinite, ...] = Field(
+        default=(),
+        description="what may differ from the source model on NaN and infinities, and only there; empty in "
+        "artifacts of older versions",
     )
     segments: tuple[Segment, ...] = Field(
         default=(), description="in the order in which they run; empty where model.so is the whole model"
