@@ -129,6 +129,7 @@ def _whole(parts: Parts, axes: tuple[Axis, ...], shapes: StageTime) -> Manifest:
             "segments": (),
             "peak": None,
             "rule_failures": _rule_failures(parts.values()),
+            "non_finite": tuple(dict.fromkeys(each for part in parts.values() for each in part.non_finite)),
             "library_digest": digest_of_digests(part.library_digest for part in parts.values()),
             "library_bytes": sum(map(_code_bytes, parts.values())),
             "weights": weights,

@@ -282,6 +282,7 @@ def _manifest(
         peak=built.peak,
         rule_failures=built.rule_failures,
         guards=built.guards,
+        non_finite=built.non_finite,
         library_digest=digest_file(library),
         library_bytes=library.stat().st_size,
         weights=weights,

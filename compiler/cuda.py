@@ -46,10 +46,11 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
     import tvm
     from tvm import relax
 
+    from compiler.passes.extremes import extreme_kernels
     from compiler.passes.take import plain_take
 
     passes = [
-        relax.transform.LegalizeOps({"relax.take": plain_take}),
+        relax.transform.LegalizeOps({**extreme_kernels(lanes=1), "relax.take": plain_take}),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FoldConstant(),
         relax.transform.FuseOps(),

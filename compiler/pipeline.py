@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from compiler.dump import dump_text
+from compiler.non_finite import non_finite, operators_of
 from compiler.source import Source
 from compiler.targets import CompileTarget
 from compiler.tuning.interrupts import watched_interrupts
@@ -19,7 +20,7 @@ from compiler.tvm_words import reason
 from dyno.errors import CompileError, DynoError
 from dyno.files import write_text
 from runtime.guard_records import Guard
-from runtime.manifest import KernelFacts, PeakKernel, RuleFailure, StageTime
+from runtime.manifest import KernelFacts, NonFinite, PeakKernel, RuleFailure, StageTime
 
 if TYPE_CHECKING:
     from compiler.passes.memory import Planned
@@ -190,6 +191,7 @@ class Built:
     peak: PeakKernel | None = None
     rule_failures: tuple[RuleFailure, ...] = ()
     guards: tuple[Guard, ...] = ()
+    non_finite: tuple[NonFinite, ...] = ()
 
 
 def run_stages(
@@ -218,6 +220,7 @@ def run_stages(
     weights: Weights | None = None
     failures: list[RuleFailure] = []
     guards: tuple[Guard, ...] = ()
+    imported: frozenset[str] = frozenset()
     with target.tvm_target(), watched_interrupts() as interrupts:
 
         def on_failure(kernel: str, rule: str, error: Exception) -> None:
@@ -240,11 +243,14 @@ def run_stages(
             began = time.perf_counter()
             module = _run_stage(name, stage, module, source, target)
             times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
+            if name == "import":
+                imported = operators_of(module)
             if name == "guard":
                 guards = _guards(module)
             if dump_dir and hasattr(module, "script"):
                 write_text(dump_dir / f"{number:02d}_{name}.py", dump_text(module))
-    return Built(module, tuple(times), weights, kernels, peak, tuple(failures), guards)
+    differing = non_finite(source.model, imported, kernels)
+    return Built(module, tuple(times), weights, kernels, peak, tuple(failures), guards, differing)
 
 
 def _rule_failure(kernel: str, rule: str, error: Exception) -> RuleFailure:

@@ -155,6 +155,7 @@ def _manifest(
         coverage=pieces.coverage,
         tuning=_tuning(made),
         rule_failures=tuple(failure for manifest in made for failure in manifest.rule_failures),
+        non_finite=tuple(dict.fromkeys(each for manifest in made for each in manifest.non_finite)),
         segments=tuple(segments),
         library_digest=segments_digest(segments),
         library_bytes=0,

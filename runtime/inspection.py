@@ -141,7 +141,9 @@ def compiled_lines(manifest: Manifest) -> list[str]:
         f"slow kernel: {each.kernel}: rule {each.rule} failed: {each.message}"
         for each in manifest.rule_failures
     ]
-    return [f"compiled: {_coverage(manifest)}", *told, *slow]
+    names = ", ".join(dict.fromkeys(each.operator for each in manifest.non_finite))
+    differing = [f"may differ on NaN and infinities only: {names} (manifest.json says why)"] if names else []
+    return [f"compiled: {_coverage(manifest)}", *told, *slow, *differing]
 
 
 def _segments(manifest: Manifest) -> list[str]:

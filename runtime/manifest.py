@@ -153,6 +153,14 @@ class RuleFailure(Record):
     message: str
 
 
+class NonFinite(Record):
+    """An operator that may differ from the source model's where an input holds NaN or infinities."""
+
+    operator: str = Field(description="in ONNX's words, e.g. ConvTranspose")
+    kernels: tuple[str, ...] = Field(description="that compute it; empty where they go by other names")
+    why: str
+
+
 class PeakKernel(Record):
     """The function of the library that does nothing but float32 multiply-adds in registers.
 
@@ -248,6 +256,11 @@ class Manifest(Record):
     guards: tuple[Guard, ...] = Field(
         default=(),
         description="indices and divisors that are checked in each inference, by their numbers - 1",
+    )
+    non_finite: tuple[NonFinite, ...] = Field(
+        default=(),
+        description="what may differ from the source model on NaN and infinities, and only there; empty in "
+        "artifacts of older versions",
     )
     segments: tuple[Segment, ...] = Field(
         default=(), description="in the order in which they run; empty where model.so is the whole model"

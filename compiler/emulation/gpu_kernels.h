@@ -8,6 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define CUDART_INF_F __builtin_inff()
+#define CUDART_INF __builtin_inf()
+#define CUDART_NAN_F __builtin_nanf("")
+#define CUDART_NAN __builtin_nan("")
 #define __global__
 #define __device__
 #define __forceinline__ inline

@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx
 
+from compiler.frontends.onnx_converters import known_operators, own_converters
 from compiler.frontends.onnx_rules.apply import correct, take_apart
 from compiler.source import Shapes
 
@@ -35,21 +36,37 @@ def import_onnx(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify) -> A
 
 
 def _import_apart(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify, error: Exception) -> Any:
-    """Take the operators apart, simplify, and again: a definition may stand on others that have one too."""
+    """Take apart what the front end does not know; where that does not do, all that has a definition.
+
+    What it knows stays whole while it can: it is faster, and a definition may overflow where it does not.
+    """
+    known = known_operators()
+    unknown = frozenset(node.op_type for node in model.graph.node) - known
+    for kept in (known, frozenset[str]()) if unknown else (frozenset[str](),):
+        module = _import_parts(model, shapes, simplify, kept)
+        if module is not None:
+            return module
+    missing = _missing(model)
+    if missing:
+        raise NotImplementedError(missing) from error
+    raise error  # of the model as it was given: its operators are those that its author knows
+
+
+def _import_parts(
+    model: onnx.ModelProto, shapes: Shapes, simplify: Simplify, kept: frozenset[str]
+) -> Any | None:
+    """Take apart all but `kept`, simplify, and again: a definition may stand on others that have one too."""
     taken = model
     for _ in range(APART_ROUNDS):
         before = taken.SerializeToString()
         try:
-            apart = take_apart(taken)
+            apart = take_apart(taken, kept)
             taken = simplify(_copy(model) if apart is model else apart)
             return _import(correct(taken), shapes)
         except Exception:
             if taken.SerializeToString() == before:
                 break
-    missing = _missing(model)
-    if missing:
-        raise NotImplementedError(missing) from error
-    raise error  # of the model as it was given: its operators are those that its author knows
+    return None
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -64,7 +81,7 @@ def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
     from compiler.passes.clip import find_clips
 
     # An operator that fails is printed by TVM too: stdout belongs to the command.
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), own_converters():
         # Inputs go in by their place: what TVM calls them is of no interest.
         warnings.filterwarnings("ignore", message="Renaming name", category=UserWarning)
         # Outputs may have any shape; TVM tells what onnx's checker says of that.
@@ -75,8 +92,6 @@ def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
 
 def _missing(model: onnx.ModelProto) -> str:
     """Word which operators the front end has never heard of; empty where it knows all."""
-    from tvm.relax.frontend.onnx import onnx_frontend
-
-    known = onnx_frontend._get_convert_map()
+    known = known_operators()
     found = dict.fromkeys(node.op_type for node in model.graph.node if node.op_type not in known)
     return f"{', '.join(found)}: unknown to the front end, and no rule takes it apart" if found else ""

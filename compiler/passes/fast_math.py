@@ -25,9 +25,8 @@ _LOG = (
 # ln(2) in two parts: the first has zeros enough that its product with an exponent is exact.
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
 _FARTHEST = 87.0  # exp of it is finite, and its reciprocal no denormal number
-# Exponents that stand for short products; others go through `pow`.
+# Exponents that stand for short products; 0.5 is a root, and others go through `pow`.
 _POWERS: dict[float, Callable[[Any], Any]] = {
-    0.5: topi.sqrt,
     1.0: topi.identity,
     2.0: lambda data: topi.multiply(data, data),
     3.0: lambda data: topi.multiply(topi.multiply(data, data), data),
@@ -71,6 +70,26 @@ def gelu_tanh(data: Any) -> Any:
     return te.compute(
         data.shape, lambda *axes: data[axes] * _number(0.5) * (_number(1) + curve[axes]), name="gelu_tanh"
     )
+
+
+def erf(data: Any) -> Any:
+    """Error function, element-wise; TVM's own gives 1 for what is no number."""
+    curve = topi.fast_erf(data)
+
+    def element(*axes: Any) -> Any:
+        return tirx.Select(tirx.isnan(data[axes]), data[axes], curve[axes])
+
+    return te.compute(data.shape, element, name="erf")
+
+
+def square_root(data: Any) -> Any:
+    """x to the power of 0.5, element-wise, which is infinite where x is -inf."""
+
+    def element(*axes: Any) -> Any:
+        infinite = data[axes] == _number(-math.inf)
+        return tirx.Select(infinite, _number(math.inf), tirx.sqrt(data[axes]))
+
+    return te.compute(data.shape, element, name="square_root")
 
 
 def log(data: Any) -> Any:
@@ -142,7 +161,8 @@ def _power(builder: Any, call: Any) -> Any:
     exponent = constant(call.args[1])
     if exponent is None or exponent.size != 1 or exponent.ndim > len(call.args[0].ty.shape):
         return call
-    product = _POWERS.get(float(exponent.reshape(-1)[0]))
+    power = float(exponent.reshape(-1)[0])
+    product = square_root if power == 0.5 else _POWERS.get(power)
     if product is None or str(call.ty.dtype) != "float32":
         return call
     return builder.call_te(product, call.args[0], primfunc_name_hint="power")
@@ -168,7 +188,7 @@ def _softmax(builder: Any, call: Any) -> Any:
 FAST_MATH: dict[str, Callable[[Any, Any], Any]] = {
     "relax.exp": _element_wise(topi.fast_exp),
     "relax.tanh": _element_wise(topi.fast_tanh),
-    "relax.erf": _element_wise(topi.fast_erf),
+    "relax.erf": _element_wise(erf),
     "relax.sigmoid": _element_wise(sigmoid),
     "relax.nn.silu": _element_wise(silu),
     "relax.nn.gelu": _element_wise(gelu),

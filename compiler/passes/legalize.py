@@ -11,6 +11,7 @@ from tvm import relax
 
 from compiler.passes.clip import clamp_kernels
 from compiler.passes.concat import concat_kernel, flatten_concats
+from compiler.passes.extremes import extreme_kernels
 from compiler.passes.fast_math import FAST_MATH
 from compiler.passes.fold import as_constant, constant
 from compiler.passes.layout import is_nhwc
@@ -34,6 +35,7 @@ def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:
         "relax.matmul": _first(partial(_dense, **how), _batch_matmul, machine=machine),
         **FAST_MATH,
         **clamp_kernels(),
+        **extreme_kernels(machine.lanes),
         **light_kernels(machine),
         "relax.concat": concat_kernel,
         "relax.take": plain_take,

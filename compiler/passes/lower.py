@@ -8,9 +8,11 @@ from typing import Any
 
 from tvm import relax
 
+from compiler.passes.extremes import WINDOWS, over_axes, window_max
 from compiler.passes.fast_math import log_of
 from compiler.passes.rewrite import OUT_FUSABLE, shape_of
 from compiler.schedules import pool, rows
+from compiler.schedules.extremes import EXTREMES
 from compiler.schedules.machine import Machine
 
 Legalize = Callable[[Any, Any], Any]
@@ -25,7 +27,7 @@ def light_kernels(machine: Machine) -> dict[str, Legalize]:
         "relax.nn.log_softmax": _log_softmax,
         "relax.nn.layer_norm": _layer_norm,
         "relax.nn.rms_norm": _rms_norm,
-        "relax.nn.max_pool2d": _max_pool,
+        **dict.fromkeys(WINDOWS, _max_pool),
         "relax.nn.avg_pool2d": _average_pool,
         "relax.nn.adaptive_avg_pool2d": _adaptive_average,
         **dict.fromkeys(("relax.sum", "relax.mean", "relax.max", "relax.min"), _reduce),
@@ -89,9 +91,9 @@ def _rms_norm(builder: Any, call: Any, machine: Machine) -> Any:
 
 def _reduce(builder: Any, call: Any, machine: Machine) -> Any:
     shape = shape_of(call.args[0])
-    if not _over_last(call, call.attrs.axis) or shape is None or len(shape) < 2:
-        return None
     kind = str(call.op.name).rsplit(".", 1)[1]
+    if not _over_last(call, call.attrs.axis) or shape is None or len(shape) < 2:
+        return over_axes(builder, call, kind=kind, lanes=machine.lanes) if kind in EXTREMES else None
     kernel = partial(rows.reduce_row, kind=kind, keep=bool(call.attrs.keepdims), lanes=machine.lanes)
     return _row_kernel(builder, kernel, [call.args[0]], kind)
 
@@ -125,7 +127,7 @@ def _pool_kernel(builder: Any, kernel: Any, data: Any, hint: str) -> Any:
 def _max_pool(builder: Any, call: Any, _machine: Machine) -> Any:
     window = _window(call)
     if window is None:
-        return None
+        return window_max(builder, call)
     return _pool_kernel(builder, partial(pool.max_pool, window=window), call.args[0], "max_pool2d")
 
 

@@ -22,6 +22,7 @@ from compiler.schedules.common import (
     root_blocks,
     spread,
 )
+from compiler.schedules.extremes import EXTREMES
 from compiler.schedules.generic import vector_width
 from compiler.schedules.machine import Machine
 
@@ -42,9 +43,8 @@ class PoolWindow:
 
 
 def max_pool(data: Any, *, window: PoolWindow) -> Any:
-    """Maximum of each window over NHWC data; pixels outside the image are never it."""
-    lowest = tirx.min_value(data.dtype)
-    return _walk(data, window, te.max, lowest)
+    """Maximum of each window over NHWC data; pixels outside the image, and NaN, are never it."""
+    return _walk(data, window, EXTREMES["max"].reducer, tirx.const(-math.inf, data.dtype))
 
 
 def average_pool(data: Any, *, window: PoolWindow, count_padding: bool) -> Any:

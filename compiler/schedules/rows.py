@@ -24,6 +24,7 @@ from compiler.schedules.common import (
     spread,
 )
 from compiler.schedules.exponential import power_of_e
+from compiler.schedules.extremes import EXTREMES
 from compiler.schedules.generic import vectorize_column
 from compiler.schedules.machine import Machine
 
@@ -35,32 +36,9 @@ _IN_FLIGHT = 8
 Read = Callable[..., Any]  # (*row axes, column) -> element
 
 
-# TVM asks a combiner for its number of arguments, and tirx.max doesn't say.
-def _highest(left: Any, right: Any) -> Any:
-    return tirx.max(left, right)
-
-
-def _lowest(left: Any, right: Any) -> Any:
-    return tirx.min(left, right)
-
-
-def _reducer(
-    combine: Callable[[Any, Any], Any], least: Callable[[str], Any], sign: int
-) -> Callable[..., Any]:
-    """Max or min that begins with an infinity: TVM's own begin with a finite number, which is what a row of
-    infinities (wholly masked, say) would come out as.
-    """
-
-    def begin(dtype: str) -> Any:
-        return tirx.const(sign * math.inf, dtype) if dtype.startswith("float") else least(dtype)
-
-    return te.comm_reducer(combine, begin)
-
-
 _COMBINE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "sum": (te.sum, lambda left, right: left + right),
-    "max": (_reducer(_highest, tirx.min_value, -1), _highest),
-    "min": (_reducer(_lowest, tirx.max_value, 1), _lowest),
+    **{kind: (extreme.reducer, extreme.pair) for kind, extreme in EXTREMES.items()},
 }
 
 
@@ -112,7 +90,10 @@ def rms_norm(data: Any, weight: Any, *, epsilon: float, lanes: int) -> Any:
 
 
 def reduce_row(data: Any, *, kind: str, keep: bool, lanes: int) -> Any:
-    """Sum, mean, max or min over the last axis, which stays with size 1 when `keep`."""
+    """Sum, mean, max or min over the last axis, which stays with size 1 when `keep`.
+
+    A maximum is no number where the first of the row is none (see `extremes`).
+    """
     lead = len(data.shape) - 1
     total = _reduced(data, lambda *axes: data[axes], "sum" if kind == "mean" else kind, lanes)
     size = tirx.const(int(data.shape[-1]), data.dtype)
@@ -120,6 +101,8 @@ def reduce_row(data: Any, *, kind: str, keep: bool, lanes: int) -> Any:
 
     def element(*axes: Any) -> Any:
         whole = total(axes[:lead])
+        if kind in EXTREMES:
+            return EXTREMES[kind].pair(data[(*axes[:lead], 0)], whole)
         return whole / size if kind == "mean" else whole
 
     return te.compute(shape, element, name=f"row_{kind}", attrs={ROW: [lead, int(data.shape[-1])]})

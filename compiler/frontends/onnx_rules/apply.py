@@ -65,11 +65,12 @@ MISREAD: dict[str, Callable[[Writer], bool]] = {
     "Resize": resize.misread,
     "Split": arithmetic.has_empty_part,
 }
-# Operators that the front end reads well although ONNX defines them by others.
+# Operators that the front end reads well although ONNX defines them by others: some definitions overflow
+# where the operator does not.
 KEPT = (
     *("BatchNormalization", "Bernoulli", "Clip", "Gelu", "GlobalLpPool", "HardSigmoid", "HardSwish"),
     *("LeakyRelu", "LessOrEqual", "GreaterOrEqual", "LogSoftmax", "Mish", "PRelu", "Relu", "Selu", "Softmax"),
-    *("Softplus", "Softsign", "Elu"),
+    *("Softplus", "Softsign", "Elu", "Celu", "ReduceLogSumExp", "ThresholdedRelu"),
 )
 # The earliest opset that the rules write for; older models are brought to NEWER first.
 _OLDEST, _NEWER = 13, 18
@@ -82,27 +83,34 @@ def correct(model: onnx.ModelProto) -> onnx.ModelProto:
     return _with_rules(model, {name: RULES[name] for name in MISREAD}, MISREAD)
 
 
-def take_apart(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Take apart all that can be: own rules first, then functions and ONNX's definitions.
+def take_apart(model: onnx.ModelProto, kept: frozenset[str] = frozenset()) -> onnx.ModelProto:
+    """Take apart all that can be but the operators `kept`: own rules first, then functions and definitions.
 
     The model's inputs have fixed shapes. What neither knows stays as it is.
     """
     if 1 < _opset(model) < _OLDEST:
         model = onnx.version_converter.convert_version(model, _NEWER)
-    return _inlined(_with_rules(model, RULES))
+    rules = {name: rule for name, rule in RULES.items() if name not in kept}
+    return _inlined(_with_rules(model, rules), kept)
 
 
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+def _inlined(model: onnx.ModelProto, kept: frozenset[str]) -> onnx.ModelProto:
     """Inline functions and ONNX's definitions, one kind at a time: some can't be, for want of a type."""
     kinds = dict.fromkeys((node.domain, node.op_type) for node in model.graph.node)
     for domain, kind in kinds:
-        if kind in KEPT or not _has_body(model, domain, kind):
+        if _stays(model, domain, kind, kept) or not _has_body(model, domain, kind):
             continue
         with suppress(Exception):  # an assertion of the inliner's; the operator stays as it is then
             model = inliner.inline_selected_functions(
                 _typed(model), [(domain, kind)], exclude=False, inline_schema_functions=True
             )
     return model
+
+
+def _stays(model: onnx.ModelProto, domain: str, kind: str, kept: frozenset[str]) -> bool:
+    """Whether an operator is read better as it is; a function of the model's own never is."""
+    own = any((function.domain, function.name) == (domain, kind) for function in model.functions)
+    return not own and domain in _DOMAINS and (kind in KEPT or kind in kept)
 
 
 def _has_body(model: onnx.ModelProto, domain: str, kind: str) -> bool:
