@@ -50,24 +50,6 @@ def write_bytes(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
-def check_file_output(path: Path) -> None:
-    """Refuse a file that can't be written, before the work whose result it is to hold. Writes nothing.
-
-    Raises:
-        OutputError: it is a folder, or neither it nor its folder can be written.
-    """
-    import tempfile
-
-    with mapped_output_errors(path):
-        goal = _renamed_onto(path)
-        if goal is None:
-            if not os.access(path, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            return
-        with tempfile.TemporaryFile(dir=nearest_folder(goal)):
-            pass
-
-
 def nearest_folder(path: Path) -> Path:
     """Give the folder of `path` that exists; what is missing between the two would be made in it."""
     return next(folder for folder in path.absolute().parents if folder.exists())

@@ -164,7 +164,7 @@ def test_a_search_keeps_each_of_its_load_tests_and_says_where_batches_were_not_m
     assert trial.search.began == "the job says so"
     rates = [step.rate_rps for step in trial.search.steps]
     assert rates[0] == 40
-    assert len(rates) == 2
+    assert 2 <= len(rates) <= 3  # as many as the job allows, and one that confirms what they found
     assert [point.spec.rate_rps for point in trial.points] == rates
     assert any(
         "its requests were not joined, whatever max_batch says: 'x' has the" in w for w in trial.warnings
