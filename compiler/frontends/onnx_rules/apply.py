@@ -17,7 +17,9 @@ from compiler.frontends.onnx_rules import (
     fourier,
     norms,
     places,
+    pools,
     recurrent,
+    reductions,
     resize,
 )
 from compiler.frontends.onnx_rules.graph import Facts, Rule, Writer
@@ -42,14 +44,21 @@ RULES: dict[str, Rule] = {
     "DFT": fourier.dft,
     "Dropout": arithmetic.dropout,
     "EyeLike": arithmetic.eye_like,
+    "Equal": arithmetic.equal_truth,
     "IsInf": arithmetic.is_infinite,
     "LpNormalization": arithmetic.lp_norm,
+    "LpPool": pools.lp_pool,
+    "MaxPool": pools.max_pool,
+    "OneHot": places.one_hot,
     "Pow": arithmetic.power,
     "QLinearMatMul": arithmetic.quantized_matmul,
-    **dict.fromkeys(_REDUCTIONS, arithmetic.reduce_nothing),
+    **dict.fromkeys(_REDUCTIONS, reductions.reduction),
     "Resize": resize.resize,
+    "RoiAlign": pools.roi_align,
+    "Sign": arithmetic.sign,
     "Split": arithmetic.split,
     "TensorScatter": places.tensor_scatter,
+    "TopK": arithmetic.top_k,
     "Upsample": resize.upsample,
 }
 # Those that the front end would read wrongly, without a word: taken apart at once.
@@ -57,13 +66,21 @@ MISREAD: dict[str, Callable[[Writer], bool]] = {
     "BatchNormalization": lambda w: bool(w.attribute("training_mode", 0)),
     "ConvTranspose": lambda w: w.attribute("output_shape", None) is not None,
     "Dropout": lambda w: w.wants(1),
+    "Equal": lambda w: w.dtype(w.input(0)) == np.bool_,
     "IsInf": lambda w: not (w.attribute("detect_positive", 1) and w.attribute("detect_negative", 1)),
     "LayerNormalization": lambda w: w.wants(1) or w.wants(2),
+    "LpPool": lambda w: bool(w.attribute("ceil_mode", 0)),
+    "MaxPool": pools.max_pool_misread,
+    "OneHot": lambda _: True,
     "Pow": lambda w: w.dtype(w.input(0)).kind != "f" or w.dtype(w.input(0)) != w.dtype(w.input(1)),
     "RMSNormalization": lambda w: int(w.attribute("axis", -1)) not in (-1, len(w.shape(w.input(0))) - 1),
-    **dict.fromkeys(_REDUCTIONS, lambda w: arithmetic.is_empty(w) or w.dtype(w.input(0)) == np.bool_),
+    **dict.fromkeys(_REDUCTIONS, reductions.misread),
     "Resize": resize.misread,
+    "RoiAlign": pools.roi_align_misread,
+    "Sign": lambda w: w.dtype(w.input(0)).kind == "u",
     "Split": arithmetic.has_empty_part,
+    "TopK": lambda w: w.dtype(w.input(0)) not in arithmetic.SORTED,
+    "Upsample": lambda _: True,
 }
 # Operators that the front end reads well although ONNX defines them by others: some definitions overflow
 # where the operator does not.
@@ -89,6 +106,7 @@ def take_apart(model: onnx.ModelProto, kept: frozenset[str] = frozenset()) -> on
     The model's inputs have fixed shapes. What neither knows stays as it is.
     """
     if 1 < _opset(model) < _OLDEST:
+        model = correct(model)  # first: what is misread often changed its meaning between opsets
         model = onnx.version_converter.convert_version(model, _NEWER)
     rules = {name: rule for name, rule in RULES.items() if name not in kept}
     return _inlined(_with_rules(model, rules), kept)

@@ -7,6 +7,7 @@ import numpy as np
 from compiler.frontends.onnx_rules.graph import Writer
 
 MOST_STEPS = 256  # of a product that is unrolled along an axis
+SORTED = tuple(map(np.dtype, ("float32", "float64", "int32", "int64")))  # what TVM's TopK takes
 
 
 def quantized_matmul(w: Writer) -> list[str] | None:
@@ -52,8 +53,46 @@ def power(w: Writer) -> list[str] | None:
     inner = base if base.kind == "f" and base.itemsize > 2 else np.dtype(np.float64)
     result = w.op("Pow", w.cast(w.input(0), inner), w.cast(w.input(1), inner))
     if base.kind in "iu":
-        result = w.op("Round", result)
+        result = _cut_off(w, result)
     return [w.cast(result, base)]
+
+
+def _cut_off(w: Writer, name: str) -> str:
+    """Round what is a whole number but for the last places of float64; a cast cuts off the rest."""
+    whole = w.op("Round", name)
+    off = w.op("Abs", w.op("Sub", name, whole))
+    room = w.op("Mul", w.op("Abs", whole), w.const(1e-12, np.float64))
+    return w.op("Where", w.op("Less", off, room), whole, name)
+
+
+def equal_truth(w: Writer) -> list[str] | None:
+    """Truth values are equal where just one of them is not true alone."""
+    if w.dtype(w.input(0)) != np.bool_:
+        return None
+    return [w.op("Not", w.op("Xor", w.input(0), w.input(1)))]
+
+
+def sign(w: Writer) -> list[str] | None:
+    """Numbers without a sign are 0 or above."""
+    dtype = w.dtype(w.input(0))
+    return [w.cast(w.op("Greater", w.input(0), w.const(0, dtype)), dtype)] if dtype.kind == "u" else None
+
+
+def top_k(w: Writer) -> list[str] | None:
+    """Sort short integers as longer ones.
+
+    Raises:
+        NotImplementedError: no longer type holds them.
+    """
+    dtype = w.dtype(w.input(0))
+    if dtype in SORTED:
+        return None
+    if dtype.kind not in "iu" or dtype.itemsize > 4:
+        raise NotImplementedError(f"{dtype.name} can't be sorted; cast to float32 or int64 first")
+    inner = np.int32 if dtype.itemsize < 4 else np.int64
+    inputs = [w.cast(w.input(0), inner), *w.node.input[1:]]
+    values, places = w.ops("TopK", *inputs, outputs=2, **w.attributes)
+    return [w.cast(values, dtype), places]
 
 
 def cumulative_product(w: Writer) -> list[str] | None:
@@ -117,19 +156,6 @@ def batch_norm(w: Writer) -> list[str] | None:
     return [out, *running]
 
 
-def reduce_bool(w: Writer) -> list[str] | None:
-    """Reduce truth values as small integers."""
-    if w.dtype(w.input(0)) != np.bool_ or w.node.op_type not in ("ReduceMax", "ReduceMin"):
-        return None
-    axes = w.attribute("axes") if w.opset < 18 else w.value(w.input(1)) if w.input(1) else []
-    if axes is None:
-        return None
-    data = w.cast(w.input(0), np.int32)
-    wanted = [int(axis) for axis in axes] or list(range(len(w.shape(w.input(0)))))
-    found = w.reduce(w.node.op_type, data, wanted, keep=bool(w.attribute("keepdims", 1)))
-    return [w.cast(found, np.bool_)]
-
-
 def eye_like(w: Writer) -> list[str] | None:
     """Give the diagonal as a constant: it is known when the shape is."""
     rows, columns = w.shape(w.input(0))
@@ -165,30 +191,3 @@ def dropout(w: Writer) -> list[str] | None:
         return None
     mask = w.op("Expand", w.const(True, np.bool_), w.const(list(w.shape(w.input(0)))))
     return [w.op("Identity", w.input(0)), mask]
-
-
-_OF_NOTHING = {"Max": -np.inf, "Min": np.inf, "Prod": 1, "LogSum": -np.inf, "LogSumExp": -np.inf}
-
-
-def is_empty(w: Writer) -> bool:
-    """Whether a reduction reads a tensor without elements: TVM's code would write nothing."""
-    return 0 in w.shape(w.input(0))
-
-
-def reduce_nothing(w: Writer) -> list[str] | None:
-    """Reduce truth values as integers, and a tensor without elements to what the reduction begins with."""
-    if not is_empty(w):
-        return reduce_bool(w)
-    shape, dtype = w.shape(w.input(0)), w.dtype(w.input(0))
-    axes = w.value(w.input(1)) if w.input(1) else w.attribute("axes", [])
-    if axes is None:
-        return None
-    wanted = {int(axis) % len(shape) for axis in axes} or (
-        set() if w.attribute("noop_with_empty_axes", 0) else set(range(len(shape)))
-    )
-    keep = bool(w.attribute("keepdims", 1))
-    out = [1 if at in wanted else size for at, size in enumerate(shape) if keep or at not in wanted]
-    begin = _OF_NOTHING.get(w.node.op_type.removeprefix("Reduce"), 0)
-    if dtype.kind in "iu" and not np.isfinite(begin):
-        begin = np.iinfo(dtype).min if begin < 0 else np.iinfo(dtype).max
-    return [w.op("Expand", w.const(begin, dtype), w.const(out))]

@@ -107,6 +107,12 @@ class Writer:
         self.nodes[-1].name = f"{WITHIN}{json.dumps(owner)}"
         return found
 
+    def pad(self, name: str, pads: Sequence[int]) -> str:
+        """Pad with zeros: what comes before each axis, then what comes behind."""
+        if self.opset >= 11:
+            return self.op("Pad", name, self.const(list(pads)))
+        return self.op("Pad", name, pads=list(pads))
+
     def reduce(self, kind: str, name: str, axes: Sequence[int], *, keep: bool = True) -> str:
         """Reduce over axes; ONNX moved them from an attribute to an input, each kind in another opset."""
         if self.opset >= (13 if kind == "ReduceSum" else 18):

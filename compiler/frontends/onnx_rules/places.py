@@ -1,4 +1,4 @@
-"""Operators that put columns and rows in their places: Col2Im, TensorScatter, ConvTranspose by its size."""
+"""Operators that put things in their places: Col2Im, OneHot, TensorScatter, ConvTranspose by its size."""
 
 from __future__ import annotations
 
@@ -89,3 +89,19 @@ def tensor_scatter(w: Writer) -> list[str] | None:
     row = w.op("Max", w.op("Min", place, w.const(rows - 1)), zero)
     taken = w.op("GatherElements", w.input(1), w.op("Expand", row, w.const(list(cache))), axis=axis)
     return [w.op("Where", inside, taken, w.input(0))]
+
+
+def one_hot(w: Writer) -> list[str] | None:
+    """Compare each index with all places; one from the end counts back, and one beyond has no place."""
+    depth = w.value(w.input(1))
+    if depth is None:
+        raise NotImplementedError("its depth, which is a size of the output, is not constant")
+    count, rank = int(depth.reshape(-1)[0]), len(w.shape(w.input(0)))
+    axis = int(w.attribute("axis", -1)) % (rank + 1)
+    shape = list(w.shape(w.input(0)))
+    index = w.reshape(w.cast(w.input(0), np.int64), [*shape[:axis], 1, *shape[axis:]])
+    from_end = w.op("Less", index, w.const(0))
+    index = w.op("Where", from_end, w.op("Add", index, w.const(count)), index)
+    places = w.const(np.arange(count).reshape([-1 if at == axis else 1 for at in range(rank + 1)]))
+    off, on = (w.reshape(w.slice(w.input(2), 0, at, at + 1), []) for at in (0, 1))
+    return [w.op("Where", w.op("Equal", index, places), on, off)]
