@@ -66,6 +66,7 @@ def load_command(
     workers: int,
     expect_workers: int,
     master_bind: str | None,
+    connect_s: float,
     find_rate: bool,
     limit_texts: tuple[str, ...],
     precision: float,
@@ -89,7 +90,7 @@ def load_command(
         raise click.UsageError("--limit belongs to --find-rate and to --scenario Server, which need it.")
     if find_rate and (closed or trace_path is not None or samples_file is not None):
         raise click.UsageError("--find-rate searches an open loop's rate: no --users, --trace or --samples.")
-    fleet = _workers(workers, expect_workers, master_bind, searching=find_rate)
+    fleet = _workers(workers, expect_workers, master_bind, connect_s, searching=find_rate)
     _one_payload(payload_text, needing=content_type is not None or rows, shaped=bool(shapes))
     from dyno.records import LoadSpec, write_record
     from loadgen.arrivals import read_trace, trace_rate
@@ -173,7 +174,9 @@ def _ended(interrupts: Interrupts) -> int:
     return interrupts.exit_code
 
 
-def _workers(local: int, remote: int, bind: str | None, *, searching: bool) -> Workers:
+def _workers(local: int, remote: int, bind: str | None, within_s: float, *, searching: bool) -> Workers:
+    if _given("connect_s") and not remote:
+        raise click.UsageError("--connect-timeout is for the workers of --expect-workers.")
     if bool(remote) != (bind is not None):
         raise click.UsageError("--expect-workers and --master-bind belong together.")
     if searching and remote:
@@ -184,7 +187,7 @@ def _workers(local: int, remote: int, bind: str | None, *, searching: bool) -> W
         return Workers(local)
     host, port = parse_address(bind)
     say(f"waiting for {remote} worker{'s' if remote > 1 else ''}: dyno load-worker {host}:{port}")
-    return Workers(local, remote, host, port)
+    return Workers(local, remote, host, port, within_s)
 
 
 def _one_loop(closed: int, *, opened: bool, bounded: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -49,6 +49,13 @@ def live_progress() -> Iterator[Callable[[LoadProgress], None]]:
         bar = bars.add_task("starting", total=None, numbers="")
 
         def show(state: LoadProgress) -> None:
+            with suppress(OSError):  # nobody can be told: the work goes on
+                _show(state)
+
+        def _show(state: LoadProgress) -> None:
+            if state.waiting_for:
+                bars.update(bar, description=state.waiting_for, refresh=True)
+                return
             done = min(state.elapsed_s, state.total_s)
             bars.update(bar, completed=done, total=state.total_s, description=phase(state))
             bars.update(bar, numbers=numbers(state), refresh=True)
@@ -61,7 +68,9 @@ class _PlainLines:
         self._next_s = 0.0
 
     def show(self, state: LoadProgress) -> None:
-        if state.elapsed_s >= self._next_s:
+        if state.waiting_for:
+            say(state.waiting_for)
+        elif state.elapsed_s >= self._next_s:
             self._next_s = state.elapsed_s + state.total_s / PLAIN_LINES
             say(f"{phase(state)}: {numbers(state)}")
 

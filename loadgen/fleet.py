@@ -18,6 +18,7 @@ from loadgen.recording import Recording, load_recording
 
 MAX_WORKERS = 256
 DEFAULT_PORT = 5557
+REMOTE_LIMIT_S = 600.0
 LOOPBACK = "127.0.0.1"
 
 
@@ -30,6 +31,8 @@ class Workers:
     bind: str = LOOPBACK
     port: int | None = None
     """Where the master listens; None: a free one, which is for workers here only."""
+    remote_within_s: float = REMOTE_LIMIT_S
+    """How long workers elsewhere are waited for: they are started by hand."""
 
     @property
     def number(self) -> int:
@@ -184,7 +187,10 @@ def start_worker(host: str, port: str, folder: Path, env: dict[str, str] | None 
 
 def locust(*args: str) -> list[str]:
     """Give the command line of a Locust with our locustfile."""
-    return python_module("locust", "-f", str(LOCUSTFILE), "--only-summary", "--loglevel", "WARNING", *args)
+    return python_module(
+        "loadgen.locustfiles.start",
+        *("locust", "-f", str(LOCUSTFILE), "--only-summary", "--loglevel", "WARNING", *args),
+    )
 
 
 def backend(*, open_loop: bool = True) -> dict[str, str]:

@@ -23,8 +23,6 @@ from loadgen.stop_watch import StopWatch
 from loadgen.usage import UsageSampler, WindowUsage, affinity, is_this_machine
 
 STARTUP_LIMIT_S = 60.0
-REMOTE_LIMIT_S = 600.0
-"""Workers of other machines are started by hand."""
 OVERTIME_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.2
 
@@ -43,7 +41,7 @@ class Seen:
 
 def startup_limit_s(workers: Workers) -> float:
     """Seconds until all must have begun."""
-    return REMOTE_LIMIT_S if workers.remote else STARTUP_LIMIT_S + 2 * workers.number
+    return workers.remote_within_s if workers.remote else STARTUP_LIMIT_S + 2 * workers.number
 
 
 def follow(
@@ -67,7 +65,7 @@ def follow(
     stages = StageWatch(plan.spec, lambda start_s: UsageSampler(groups, start_s))
     rules = StopWatch(plan.spec, plan.stream_file, plan.stop_file)
     end_by = time.monotonic() + start_within_s
-    start_s = math.inf
+    start_s, missing = math.inf, ""
     try:
         while True:
             ended = child.returncode() is not None
@@ -81,8 +79,9 @@ def follow(
                 elif isinstance(event, Closing) and sampler:
                     rules.close()
                     sampler.end_at(event.end_monotonic_ns / 1e9)
-                elif isinstance(event, LoadProgress) and on_progress:
-                    on_progress(event)
+                elif isinstance(event, LoadProgress):
+                    missing = event.waiting_for
+                    (on_progress or _nobody)(event)
                 elif isinstance(event, Finished) and sampler:
                     usage = sampler.stop()
                     around = _circumstances(plan.spec, usage, shared, servers, len(fleet.workers))
@@ -93,7 +92,7 @@ def follow(
             stages.look()
             rules.look(stages.so_far())
             if ended or time.monotonic() > end_by:
-                raise LoadTestError(_why(fleet, start_within_s, ended=ended, begun=sampler is not None))
+                raise LoadTestError(_why(fleet, start_within_s, ended, sampler is not None, missing))
             time.sleep(LOOK_EVERY_S)
     finally:
         if sampler:
@@ -136,7 +135,11 @@ def _died(child: Child) -> str:
     return f"Locust ended early (exit status {child.returncode()}); {_last_lines(child)}"
 
 
-def _why(fleet: Fleet, start_within_s: float, *, ended: bool, begun: bool) -> str:
+def _nobody(_: LoadProgress) -> None:
+    """Nobody listens."""
+
+
+def _why(fleet: Fleet, start_within_s: float, ended: bool, begun: bool, missing: str) -> str:
     """The leading process ended early, or some process hangs; whoever started the fleet ends it."""
     child = fleet.head
     if ended:
@@ -145,9 +148,14 @@ def _why(fleet: Fleet, start_within_s: float, *, ended: bool, begun: bool) -> st
         limit_s = _longest_s(fleet.plan.spec)
         what = f"the load test was not over {limit_s:g} s after its start: Locust (process {child.pid}) hangs"
     else:
-        who = (
-            f"its {fleet.plan.workers} workers hang, or never came" if fleet.plan.workers > 1 else "it hangs"
-        )
+        who = "it hangs"
+        if fleet.plan.workers > len(fleet.workers):
+            return (
+                f"{missing or 'no worker has come'} after {start_within_s:g} s: start the others with `dyno "
+                "load-worker`, see whether they reach this machine, or raise --connect-timeout"
+            )
+        if fleet.plan.workers > 1:
+            who = f"its {fleet.plan.workers} workers hang, or never came"
         what = f"Locust had not begun to load after {start_within_s:g} s: {who}"
     return f"{what}; all its processes were ended; {_last_lines(child)}"
 

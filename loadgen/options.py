@@ -235,6 +235,14 @@ processes = _together(
         help="With --expect-workers: where the master listens; whoever reaches it "
         "can join, so no open network.",
     ),
+    click.option(
+        "--connect-timeout",
+        "connect_s",
+        type=_Seconds(min=0, min_open=True),
+        default=600.0,
+        show_default=True,
+        help="With --expect-workers: seconds to wait for them.",
+    ),
 )
 """Which processes: the one that is watched, and those that send."""
 

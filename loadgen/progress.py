@@ -29,6 +29,13 @@ class LoadProgress:
     p99_ms: float | None
     users: int | None = None
     """Where their number changes."""
+    waiting_for: str = ""
+    """In words, before the start: then all numbers are 0."""
+
+    @staticmethod
+    def waiting(what: str) -> LoadProgress:
+        """Say that the test has not begun, and for what it waits."""
+        return LoadProgress(0.0, 0.0, True, 0, 0, 0.0, None, None, waiting_for=what)
 
     @property
     def seconds_left(self) -> float:

@@ -61,13 +61,11 @@ def _prepare_worker(folder: str) -> WorkerEnd:
 
 
 def _settle_in(folder: str) -> None:
-    """End with the parent, and hear nothing of what the user's environment says to Locust."""
+    """End with the parent, and do as one that sends should."""
     atexit.register(_clean_up, folder, os.getppid())
     end_with_parent()
     sharpen_timers()
     raise_file_limit()
-    for name in [name for name in os.environ if name.startswith("LOCUST_")]:
-        del os.environ[name]
     os.chdir(folder)
 
 

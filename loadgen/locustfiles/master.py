@@ -28,6 +28,7 @@ from loadgen.progress import Closing, Finished, LoadProgress, Started, append_ev
 from loadgen.recording import NS_PER_US
 
 LOOK_EVERY_S = 0.05
+TELL_EVERY_S = 5.0
 LAST_WORDS_S = 20.0
 """How long after its last answer a living worker may take to send its recording."""
 MAX_RECORDING_BYTES = 4 << 30
@@ -74,6 +75,16 @@ class Conductor:
         }
         for name, handler in handlers.items():
             environment.runner.register_message(name, handler)
+        gevent.spawn(self._tell_who_is_missing)
+
+    def _tell_who_is_missing(self) -> None:
+        """Say now and then, until all are there, how many are."""
+        gevent.sleep(TELL_EVERY_S)
+        while not self._start_ns:
+            ready = sum(member.ready for member in self.members.values())
+            came = f"{len(self.members)} of {self.plan.workers} workers have come, {ready} are ready"
+            append_event(self.plan.progress_file, LoadProgress.waiting(came))
+            gevent.sleep(TELL_EVERY_S)
 
     def conduct(self) -> None:
         """Run the test once all users are there; when Locust deals them out anew, nothing more happens."""

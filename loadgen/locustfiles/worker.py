@@ -25,7 +25,7 @@ from dyno.records import read_record
 from loadgen.locustfiles import messages
 from loadgen.locustfiles.control import LEAD_NS, Run
 from loadgen.locustfiles.sender import NS_PER_S, now_ns
-from loadgen.plan import Plan
+from loadgen.plan import JOINED_FILE, Plan
 from loadgen.recording import NS_PER_US, US_PER_S, Recording, recording_bytes
 
 PLAN_LIMIT_S = 30.0
@@ -155,6 +155,7 @@ class WorkerEnd:
         plan = plan.model_copy(update=mine)
         if plan.cpus and msg.data["boot_id"] == messages.boot_id():
             os.sched_setaffinity(0, plan.cpus)
+        (self._folder / JOINED_FILE).touch()
         self._run = WorkerRun(plan, self._environment.runner)
         self._come.set()
         gevent.spawn(self._run.control, self._environment)

@@ -43,7 +43,7 @@ def test_what_is_in_the_way_of_an_output_is_named(tmp_path: Path) -> None:
 
 def test_missing_rights_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr("os.access", lambda *_: False)  # a superuser may do anything
+    monkeypatch.setattr(os, "access", lambda *_: False)  # a superuser may do anything
     assert why_no_file(tmp_path / "a" / "new.json") == f"the folder {tmp_path} may not be written to"
     assert why_no_file(tmp_path / "pipe") == "it may not be written to"
     assert why_no_folder(tmp_path) == f"the folder {tmp_path} may not be written to"
