@@ -26,6 +26,7 @@ from pydantic_core import from_json  # 5 to 10 times faster than json here; pyda
 from dyno.errors import RequestError
 from dyno.records import TensorSpec
 from dyno.units import BYTES_PER_MIB
+from serving.bounds import alone, check_json, check_lists
 
 T = TypeVar("T")
 _LARGE = 2048  # bytes of digits; with less, cutting takes longer than it saves
@@ -86,16 +87,20 @@ def read_json(text: bytes, what: str, use: Callable[[Any], T]) -> T:
     When they can't all be read, `use` is called again, with lists: it must be a pure function.
 
     Raises:
-        RequestError: the text, which messages call `what`, is no valid JSON; or `use` refuses what is in it.
+        RequestError: the text, which messages call `what`, is no valid JSON, or holds more than a parser
+            takes in good time (413); or `use` refuses what is in it.
     """
-    if len(text) >= _LARGE:
-        with suppress(Exception):  # whatever it is, the other road says it better
-            return _read_cut(text, use)
-    try:
-        document = from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise RequestError(f"{what} is no valid JSON: {error}") from error
-    return use(document)
+    check_lists(text, what)
+    with alone(text):
+        if len(text) >= _LARGE:
+            with suppress(Exception):  # whatever it is, the other road says it better
+                return _read_cut(text, use)
+        check_json(text, what)
+        try:
+            document = from_json(text, allow_inf_nan=False)
+        except ValueError as error:
+            raise RequestError(f"{what} is no valid JSON: {error}") from error
+        return use(document)
 
 
 def write_json(document: Any) -> bytes:

@@ -29,11 +29,13 @@ from dyno.errors import DynoError, ModelError, RequestError
 from serving import user_defaults
 from serving.answer import JSON, Answer, Headers, header
 from serving.backends import find_script
+from serving.bounds import check_csv, check_json, depth
 from serving.npy import shown
 from serving.protocol import media_type
 from serving.strict_json import check_constants
 
 _MODULE = "inference"
+_DEEP = 300  # Python's own reader gives up near 1000, of which the script has used some
 _STEPS = ("input_fn", "predict_fn", "output_fn")
 _TEXT_TYPES = (JSON, user_defaults.CSV)
 
@@ -87,6 +89,8 @@ class UserCode:
             answer = self._transform(_as_sent(body, content_type), content_type, accept, observe)
         except SystemExit as error:  # it would end the server, with the requests of all others
             raise RuntimeError(f"the user code called sys.exit({error.code})") from error
+        except RecursionError as error:
+            raise _too_deep(body, content_type) or error from error
         except Exception as error:
             raise _with_status(error) from error
         value, kind = answer if isinstance(answer, tuple) else (answer, _first_type(accept))
@@ -189,12 +193,24 @@ def _first_type(accept: str) -> str:
 
 
 def _as_sent(body: bytes, content_type: str) -> bytes | str:
-    if media_type(content_type) not in _TEXT_TYPES:
+    kind = media_type(content_type)
+    if kind == JSON or kind.endswith("+json"):
+        check_json(body, "the body")
+    if kind == user_defaults.CSV:
+        check_csv(body, "the body")
+    if kind not in _TEXT_TYPES:
         return body
     try:
         return body.decode()
     except UnicodeDecodeError as error:
         raise RequestError(f"the body is no UTF-8 text, which {content_type} is: {error}") from error
+
+
+def _too_deep(body: bytes, content_type: str) -> RequestError | None:
+    """Say that a reader of JSON gave up on lists in lists, if that is what the body has."""
+    if media_type(content_type) != JSON or depth(body) < _DEEP:
+        return None
+    return RequestError("the body's lists or objects are nested too deep to be read")
 
 
 def _with_status(error: Exception) -> Exception:
