@@ -14,6 +14,7 @@ from dyno.errors import DynoError, ModelError
 from dyno.records import TensorSpec
 from runtime.axes import Feeds, Sizes, fill
 from runtime.feeds import random_feeds
+from runtime.kinds import Kind, draw
 
 __all__ = ["AnyShape", "Feeds", "Sizes", "seeded_feeds"]
 
@@ -27,9 +28,14 @@ class AnyShape:
     seed: int
     target: str
 
-    def feeds(self, sizes: Sequence[int]) -> Feeds:
-        """Make seeded inputs."""
-        return seeded_feeds(self.template.at(sizes), self.family.dtypes, self.seed)
+    def feeds(self, sizes: Sequence[int], kind: Kind | None = None) -> Feeds:
+        """Make seeded inputs; of a `kind` of numbers, or the usual ones."""
+        shapes = self.template.at(sizes)
+        if kind is None:
+            return seeded_feeds(shapes, self.family.dtypes, self.seed)
+        rng = np.random.default_rng(self.seed)
+        made = {name: draw(kind, rng, shapes[name], dtype) for name, dtype in self.family.dtypes.items()}
+        return _masks_begin(made)
 
     def run(self, feeds: Feeds) -> Feeds:
         """Run the source model; whatever it raises says which shapes it does not take."""
@@ -55,7 +61,10 @@ class AnyShape:
 def seeded_feeds(shapes: Shapes, dtypes: Mapping[str, str], seed: int) -> Feeds:
     """Make seeded inputs. Masks have a 1 in each row: where all is masked, a model has no defined answer."""
     specs = tuple(TensorSpec(name=name, dtype=dtype, shape=shapes[name]) for name, dtype in dtypes.items())
-    made = random_feeds(specs, seed)
+    return _masks_begin(random_feeds(specs, seed))
+
+
+def _masks_begin(made: Feeds) -> Feeds:
     for array in made.values():
         if array.dtype.kind in "iub" and array.ndim and array.size:
             array[..., 0] = 1

@@ -17,6 +17,7 @@ from pathlib import Path
 from compiler.bucket_trial import Between, check_between, measure, worst_parity
 from compiler.build import OnTuning, compile_source
 from compiler.frontends.family import Family
+from compiler.independence import Judge, independence
 from compiler.judgement import Bounds
 from compiler.manifests import digest_of_digests, write_manifest
 from compiler.options import Options
@@ -67,11 +68,14 @@ def compile_family(job: FamilyCompile, output: Path) -> Manifest:
     say = job.on_stage or _say_nothing
     say("shapes")
     began = time.perf_counter()
-    axes = check_axes(job.family, job.template, seed=job.options.seed, target=job.target.name)
+    judge = Judge(job.family, job.template)
+    axes = check_axes(job.family, job.template, seed=job.options.seed, target=job.target.name, judge=judge)
+    rows = independence(judge, job.template, axes)
     shapes = _since("shapes", began)
     with staged_folder(output) as stage:
         parts = _compile_parts(job, stage, list(itertools.product(*(axis.sizes for axis in axes))))
-        manifest = write_manifest(stage, _whole(parts, axes, shapes))
+        whole = _whole(parts, axes, shapes).model_copy(update={"rows_independent": rows})
+        manifest = write_manifest(stage, whole)
         if runs_here(job.target, host_facts()):
             manifest = write_manifest(stage, _tried(job, stage, manifest, say))
     return manifest

@@ -1,36 +1,43 @@
-"""Whether a request may be padded up to a larger shape, and run in pieces: seen on the source model itself.
+"""Whether a request may be padded up to a larger shape, and run in pieces.
 
-Before anything is compiled, the source model runs requests of sizes between the buckets twice, as they are
-and padded with zeros. Where an output differs by more than rounding, padding would give wrong answers, and
-the range is refused. Whether rows depend on one another is seen by changing all others but one.
+The model's graph may prove it, or refute it (`compiler.independence`). Before anything is compiled, the
+source model also runs requests of sizes between the buckets twice, as they are and padded with zeros; where
+the graph proves nothing, with many kinds of numbers. Where an output differs by more than rounding, padding
+would give wrong answers, and the range is refused. Whether rows depend on one another is seen by changing
+all others but one. The manifest says what is proved and what was only tried.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from compiler.any_shape import AnyShape, Sizes
 from compiler.frontends.family import Family
+from compiler.independence import Judge
 from compiler.shapes import MOST_BUCKETS, FreeAxis, Template, bucket_sizes
 from compiler.source import Array, fix_shapes
 from compiler.verify import compare
-from dyno.errors import CompileError, ConfigError
+from dyno.errors import CompileError, ConfigError, DynoError
 from runtime.bucket_records import Axis, Place
+from runtime.kinds import FEW, KINDS, MASKED, Kind
 
 # Rounding of one model at two sizes: other sums in another order. A padded row that matters does more.
 _TOLERANCES = {"float16": 3e-2, "float64": 1e-6}
 _TOLERANCE = 1e-4
 
 
-def check_axes(family: Family, template: Template, *, seed: int, target: str) -> tuple[Axis, ...]:
-    """Choose each axis's sizes, and prove on the source model that padding to them is right.
+def check_axes(
+    family: Family, template: Template, *, seed: int, target: str, judge: Judge | None = None
+) -> tuple[Axis, ...]:
+    """Choose each axis's sizes, and see by graph and source model that padding to them is right.
 
     Raises:
         CompileError: padding changes an output, or an output's shape follows a padded axis in no simple way.
         ModelError: the model does not take sizes in the range.
     """
     model = AnyShape(family, template, seed, target)
+    judge = judge or Judge(family, template)
     largest = template.at([axis.span.high for axis in template.axes])
     fix_shapes(template.shapes, largest)  # none is beyond all bounds
     outputs = _outputs(model)
@@ -38,7 +45,7 @@ def check_axes(family: Family, template: Template, *, seed: int, target: str) ->
     for index, free in enumerate(template.axes):
         places = outputs[index]
         # One axis at the most has the first dimension of every output.
-        splits = free.span.padded and _has_rows(model, free, places) and _independent(model, index)
+        splits = free.span.padded and _has_rows(model, free, places) and _splits(model, judge, index)
         axes.append(
             Axis(
                 name=free.name,
@@ -52,9 +59,50 @@ def check_axes(family: Family, template: Template, *, seed: int, target: str) ->
         )
     found = tuple(axes)
     _check_count(found)
-    for wanted, bucket in _trials(found):
-        _check_padding(model, found, wanted, bucket)
-    return found
+    return _padded_rightly(model, judge, found)
+
+
+def _padded_rightly(model: AnyShape, judge: Judge, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    """Try padding, then ask the graph; say of each axis how it is known.
+
+    Raises:
+        CompileError: padding changes an output.
+    """
+    verdicts = [
+        judge.padded(free) if _is_ever_padded(axis) else None
+        for free, axis in zip(model.template.axes, axes, strict=True)
+    ]
+    blamed = {index: found.cause for index, found in enumerate(verdicts) if found and not found.proved}
+    for wanted, bucket in _trials(axes):
+        _check_padding(model, axes, (wanted, bucket), blamed)
+    for index, found in enumerate(verdicts):
+        if found and found.refuted:
+            raise _refuted(model, axes, index, found.cause)
+    if blamed:
+        for wanted, bucket in _few_trials(axes, blamed):
+            for kind in (*KINDS[1:], MASKED, FEW):
+                _check_padding(model, axes, (wanted, bucket), blamed, kind)
+    return tuple(
+        axis
+        if found is None
+        else axis.model_copy(
+            update={"padding": "proved" if found.proved else "tried", "padding_unproved": found.cause}
+        )
+        for axis, found in zip(axes, verdicts, strict=True)
+    )
+
+
+def _is_ever_padded(axis: Axis) -> bool:
+    """Whether there is a size in its range that is not compiled itself."""
+    return axis.padded and len(axis.sizes) <= axis.sizes[-1] - axis.low
+
+
+def _few_trials(axes: tuple[Axis, ...], tried: Iterable[int]) -> Iterator[tuple[Sizes, Sizes]]:
+    """Give the first and the last trial of each axis: one for each kind of numbers has to do."""
+    trials = list(_trials(axes))
+    for index in tried:
+        own = [each for each in trials if each[0][index] != each[1][index]]
+        yield from dict.fromkeys([*own[:1], *own[-1:]])
 
 
 def _check_count(axes: tuple[Axis, ...]) -> None:
@@ -97,15 +145,28 @@ def _trials(axes: tuple[Axis, ...]) -> Iterator[tuple[Sizes, Sizes]]:
         yield worst_sizes(axes, largest), largest
 
 
-def _check_padding(model: AnyShape, axes: tuple[Axis, ...], wanted: Sizes, bucket: Sizes) -> None:
-    feeds = model.feeds(wanted)
-    alone = model.run(feeds)
-    together = model.run(model.padded(feeds, bucket))
+def _check_padding(
+    model: AnyShape,
+    axes: tuple[Axis, ...],
+    sizes: tuple[Sizes, Sizes],
+    blamed: Mapping[int, str],
+    kind: Kind | None = None,
+) -> None:
+    """Run one request as it is and padded; numbers of a `kind` that the model refuses say nothing."""
+    wanted, bucket = sizes
+    feeds = model.feeds(wanted, kind)
+    try:
+        alone = model.run(feeds)
+        together = model.run(model.padded(feeds, bucket))
+    except DynoError:
+        if kind is None:
+            raise
+        return
     for name, expected in alone.items():
         found = cut(together[name], name, axes, wanted, bucket)
         difference = compare(name, expected, found).max_rel
         if not difference <= _TOLERANCES.get(expected.dtype.name, _TOLERANCE):  # NaN is no agreement
-            raise _refusal(model, axes, (wanted, bucket), name, difference)
+            raise _refusal(model, axes, sizes, (name, difference), blamed)
 
 
 def cut(array: Array, name: str, axes: Sequence[Axis], wanted: Sizes, bucket: Sizes) -> Array:
@@ -119,25 +180,45 @@ def cut(array: Array, name: str, axes: Sequence[Axis], wanted: Sizes, bucket: Si
 
 
 def _refusal(
-    model: AnyShape, axes: tuple[Axis, ...], sizes: tuple[Sizes, Sizes], output: str, difference: float
+    model: AnyShape,
+    axes: tuple[Axis, ...],
+    sizes: tuple[Sizes, Sizes],
+    output: tuple[str, float],
+    blamed: Mapping[int, str],
 ) -> CompileError:
     wanted, bucket = sizes
     changed = [index for index in range(len(axes)) if wanted[index] != bucket[index]]
     padded = " and ".join(f"{axes[i].name} from {wanted[i]} to {bucket[i]}" for i in changed)
+    name, difference = output
     return CompileError(
-        f"{model.family.name}: padding {padded} changes output {output!r} by {difference:.1e} of its largest "
-        f"value, so a range can't be compiled here: {_cause(axes, changed)}. "
+        f"{model.family.name}: padding {padded} changes output {name!r} by {difference:.1e} of its largest "
+        f"value, so a range can't be compiled here: {_cause(axes, changed, blamed)}. "
         f"Give the exact sizes instead, which are never padded: {advice(model.template, axes, changed)}",
         stage="shapes",
         target=model.target,
     )
 
 
-def _cause(axes: tuple[Axis, ...], changed: list[int]) -> str:
+def _refuted(model: AnyShape, axes: tuple[Axis, ...], index: int, cause: str) -> CompileError:
+    return CompileError(
+        f"{model.family.name}: padding {axes[index].name} with zeros can change outputs, so a range can't be "
+        f"compiled here: {cause}, and nothing in the graph could hide the padding from it. "
+        f"Give the exact sizes instead, which are never padded: {advice(model.template, axes, [index])}",
+        stage="shapes",
+        target=model.target,
+    )
+
+
+def _cause(axes: tuple[Axis, ...], changed: list[int], blamed: Mapping[int, str]) -> str:
     rows = all(place.dimension == 0 for index in changed for place in axes[index].inputs)
+    named = "; ".join(dict.fromkeys(blamed[index] for index in changed if index in blamed))
+    operators = f" ({named})" if named else ""
     if rows:
-        return "its rows depend on one another"
-    return "it reads the padding too (attention without a mask, a mean, or the edge of a convolution, say)"
+        return f"its rows depend on one another{operators}"
+    return (
+        "it reads the padding too (attention without a mask, a mean, or the edge of a convolution, say)"
+        f"{operators}"
+    )
 
 
 def advice(template: Template, axes: Sequence[Axis], changed: Sequence[int]) -> str:
@@ -210,13 +291,27 @@ def _has_rows(model: AnyShape, axis: FreeAxis, outputs: tuple[Place, ...]) -> bo
     return {place.tensor for place in outputs} == set(names)
 
 
-def _independent(model: AnyShape, index: int) -> bool:
+def _splits(model: AnyShape, judge: Judge, index: int) -> bool:
+    """Whether rows are independent: proved, or seen with many kinds of numbers. A trial refutes both."""
+    verdict = judge.joined(model.template.axes[index])
+    if verdict.refuted:
+        return False
+    kinds: tuple[Kind | None, ...] = (None,) if verdict.proved else (None, *KINDS[1:], FEW)
+    return all(_independent(model, index, kind) for kind in kinds)
+
+
+def _independent(model: AnyShape, index: int, kind: Kind | None) -> bool:
     """Whether the first rows are the same without the rest, and one row is when all the others change."""
     axis = model.template.axes[index]
     sizes = [each.span.low for each in model.template.axes]
     sizes[index] = min(max(3, axis.span.low + 1), axis.span.high)
-    feeds = model.feeds(sizes)
-    before = model.run(feeds)
+    feeds = model.feeds(sizes, kind)
+    try:
+        before = model.run(feeds)
+    except DynoError:
+        if kind is None:
+            raise
+        return True  # it takes no such numbers
     others = AnyShape(model.family, model.template, model.seed + 1, model.target).feeds(sizes)
     names = {place.tensor for place in axis.places}
     rows = sizes[index]

@@ -119,6 +119,9 @@ class ServerSettings(Record):
     timeout_ms: float | None = Field(
         default=None, gt=0, description="a request that has not begun by then is answered 504; None: never"
     )
+    rows_independent: bool = Field(
+        default=False, description="requests are joined where nothing proves, nor refutes, independent rows"
+    )
 
     @property
     def key(self) -> str:

@@ -122,6 +122,11 @@ class Server(Record):
         allow_inf_nan=False,
         description="a request without an answer by then is answered 504; left out: none is",
     )
+    rows_independent: bool = Field(
+        default=False,
+        description="no row of a batch depends on another, whatever the model's graph leaves open: requests "
+        "are joined (max_batch) where nothing refutes that; false: only where the graph proves it",
+    )
     startup_timeout_s: Seconds = Field(
         default=120.0, description="seconds from process start to ready; longer is a failure"
     )

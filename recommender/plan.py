@@ -66,6 +66,7 @@ def _settings(job: Job) -> Iterator[tuple[int | str, ServerSettings]]:
                 batch_delay_ms=delay_ms if max_batch > 1 else 0.0,
                 max_waiting=job.server.max_waiting,
                 timeout_ms=job.server.timeout_ms,
+                rows_independent=job.server.rows_independent,
             ),
         )
 

@@ -40,7 +40,15 @@ class Axis(Record):
     padded: bool
     splits: bool = Field(
         default=False,
-        description="rows were seen not to depend on one another: a request may be run in several pieces",
+        description="rows do not depend on one another: a request may be run in several pieces",
+    )
+    padding: str = Field(
+        default="",
+        description="proved: the model's graph shows that padding changes no answer; tried: runs of the "
+        "source model showed none; empty where nothing is padded, and in artifacts of older versions",
+    )
+    padding_unproved: str = Field(
+        default="", description="where it was tried: what of the graph is not known to keep padding out"
     )
 
 

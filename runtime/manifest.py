@@ -228,6 +228,16 @@ class Coverage(Record):
         return not self.fallback
 
 
+class Independence(Record):
+    """Whether the rows of a batch depend on one another, by the source model's graph."""
+
+    verdict: str = Field(
+        default="unproved",
+        description="proved: no row depends on another; refuted: an operator mixes them; unproved: neither",
+    )
+    cause: str = Field(default="", description="the operator that decides, and why; empty where it is proved")
+
+
 class Manifest(Record):
     """`manifest.json` of an artifact folder."""
 
@@ -277,6 +287,9 @@ class Manifest(Record):
         "in the segments",
     )
     buckets: Buckets | None = Field(default=None, description="None where every shape is fixed")
+    rows_independent: Independence = Field(
+        default=Independence(), description="unproved in artifacts of older versions, and of fixed shapes"
+    )
     gpu_code: GpuCodeFile | None = Field(default=None, description="None where the target is no GPU")
     manifest_digest: str = Field(
         default="",

@@ -23,6 +23,7 @@ from serving.answer import Answer, Call
 from serving.backends import Backend
 from serving.pool import HungError, WorkerPool, settle
 
+Place: TypeAlias = tuple[str, int]  # an input and a dimension of it
 Prepare: TypeAlias = Callable[[Backend], Call]
 Result: TypeAlias = Answer | Exception
 Observe: TypeAlias = Callable[[int, float], None]
@@ -32,12 +33,20 @@ Observe: TypeAlias = Callable[[int, float], None]
 class BatchLimits:
     """At most `max_rows` in one inference; the first request waits `max_delay_s` at most for others.
 
-    `preferred` are the numbers of rows that the model is fastest at, none over `max_rows`.
+    `preferred` are the numbers of rows that the model is fastest at, none over `max_rows`. Only requests are
+    joined in which the dimensions of each group in `equal` have one size.
     """
 
     max_rows: int
     max_delay_s: float = 0.0
     preferred: tuple[int, ...] = ()
+    equal: tuple[tuple[Place, ...], ...] = ()
+
+    def fits(self, call: Call) -> bool:
+        """Whether a request has the equal sizes that a proof of independent rows goes by."""
+        shapes = {name: array.shape for name, array in call.feeds.items()}
+        sizes = ([shapes[name][at : at + 1] for name, at in group] for group in self.equal)
+        return all(len(set(each)) == 1 for each in sizes)
 
     def largest(self, rows: int) -> int | None:
         """Return the largest size to begin with at once when so many rows wait; None: there is none."""
@@ -123,7 +132,7 @@ def run_joined(
         return [made[0] if isinstance(made[0], Exception) else _run_one(backend, made[0], observe)]
     results: dict[int, Result] = {index: one for index, one in enumerate(made) if isinstance(one, Exception)}
     calls = {index: one for index, one in enumerate(made) if not isinstance(one, Exception)}
-    groups = (part for whole in _groups(calls, limits.max_rows) for part in _preferred(whole, calls, limits))
+    groups = (part for whole in _groups(calls, limits) for part in _preferred(whole, calls, limits))
     for group in groups:
         members = [calls[index] for index in group]
         results.update(zip(group, _run_group(backend, members, observe), strict=True))
@@ -179,17 +188,17 @@ def _timed(
     return outputs
 
 
-def _groups(calls: dict[int, Call], max_rows: int) -> Iterator[list[int]]:
+def _groups(calls: dict[int, Call], limits: BatchLimits) -> Iterator[list[int]]:
     """Put together what has the same sizes but for the rows, in the order of arrival."""
     open_groups: dict[tuple[object, ...], list[int]] = {}
     filled: dict[tuple[object, ...], int] = {}
     for index, call in calls.items():
-        rows = _rows(call)
+        rows = _rows(call) if limits.fits(call) else 0
         if rows == 0:
             yield [index]
             continue
         key = tuple((name, array.shape[1:]) for name, array in sorted(call.feeds.items()))
-        if key in open_groups and filled[key] + rows > max_rows:
+        if key in open_groups and filled[key] + rows > limits.max_rows:
             yield open_groups.pop(key)
             filled[key] = 0
         open_groups.setdefault(key, []).append(index)

@@ -95,6 +95,11 @@ def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     help="Rows that joined requests should make, e.g. 4,8 (default: what the artifact prefers, if it does).",
 )
 @click.option(
+    "--rows-independent",
+    is_flag=True,
+    help="Join requests where nothing proves, nor refutes, that no row of a batch depends on another.",
+)
+@click.option(
     "--timeout-ms",
     type=click.FloatRange(0, min_open=True),
     help="A request without an answer by then is answered 504; a worker that then hangs on is replaced "
@@ -123,6 +128,7 @@ def serve_command(
     max_batch: int,
     batch_delay_ms: float,
     preferred_batch: tuple[int, ...],
+    rows_independent: bool,
     timeout_ms: float | None,
     client_timeout_s: float,
 ) -> None:
@@ -153,6 +159,7 @@ def serve_command(
             max_batch=max_batch,
             batch_delay_ms=batch_delay_ms,
             preferred_batch=preferred_batch,
+            rows_independent=rows_independent,
             timeout_ms=timeout_ms,
             client_timeout_s=client_timeout_s,
         )

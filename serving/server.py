@@ -19,6 +19,7 @@ from dyno.console import say
 from dyno.errors import ConfigError, ModelError
 from dyno.files import write_text
 from dyno.host import usable_cores
+from dyno.rowflow.records import UNPROVED, Verdict
 from dyno.units import BYTES_PER_MIB
 from serving.backends import loader, model_kind
 from serving.board import Board, Row, board_alone
@@ -83,11 +84,12 @@ def serve_here(settings: ServeSettings, listener: socket.socket, place: Place) -
     place.row.begin(os.getpid())
     pin(settings.cpus)
     threads = settings.threads or max(1, len(usable_cores()) // settings.workers)
+    verdict = _verdict(settings)  # before the model takes its memory: reading the graph takes some too
     pool = _load(settings, threads)
     try:
         warm_up(settings.path, pool)
         _keep_freed_memory()
-        _run(settings, threads, pool, listener, place)
+        _run(settings, threads, pool, listener, place, verdict=verdict)
     finally:
         pool.close()
 
@@ -193,7 +195,13 @@ def _keep_freed_memory() -> None:
 
 
 def _run(
-    settings: ServeSettings, threads: int, pool: WorkerPool, listener: socket.socket, place: Place
+    settings: ServeSettings,
+    threads: int,
+    pool: WorkerPool,
+    listener: socket.socket,
+    place: Place,
+    *,
+    verdict: Verdict,
 ) -> None:
     from serving.app import App
     from serving.drain import DrainingServer
@@ -216,7 +224,7 @@ def _run(
         max_waiting=settings.max_waiting,
         model_name=settings.model_name,
         timeout_s=None if settings.timeout_ms is None else settings.timeout_ms / 1000,
-        batch=_batch_limits(settings, pool),
+        batch=_batch_limits(settings, pool, verdict),
     )
     server = DrainingServer(app, place.board, place.number, settings.client_timeout_s)
     server.handle_signals()
@@ -227,20 +235,29 @@ def _run(
         raise server.failure
 
 
-def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | None:
+def _verdict(settings: ServeSettings) -> Verdict:
+    """Say whether rows are independent, where requests are to be joined."""
+    if settings.max_batch == 1:
+        return UNPROVED
+    from serving.independence import verdict_of
+
+    return verdict_of(settings.path)
+
+
+def _batch_limits(settings: ServeSettings, pool: WorkerPool, verdict: Verdict) -> BatchLimits | None:
     """Return the limits of joining, or None, and say why where it was asked for."""
-    from serving.batch_check import why_not_joined
+    from serving.batch_check import Decision, decide
     from serving.batching import BatchLimits
 
     if settings.max_batch == 1:
         return None
-    reason = (
-        "user code sees one request at a time"
-        if model_kind(settings.path) == "code"
-        else pool.run_on_each(why_not_joined)[0]
-    )
-    if reason is not None:
-        say(f"no batching: {reason}")
+    if model_kind(settings.path) == "code":
+        found = Decision("user code sees one request at a time")
+    else:
+        given = settings.rows_independent
+        found = pool.run_on_each(lambda backend: decide(backend, verdict, given=given))[0]
+    if found.refusal:
+        say(f"no batching: {found.refusal}")
         return None
     # Backends other than an artifact know no such bound.
     rows = min(settings.max_batch, getattr(pool.backends[0], "most_rows", None) or settings.max_batch)
@@ -250,8 +267,11 @@ def _batch_limits(settings: ServeSettings, pool: WorkerPool) -> BatchLimits | No
     sizes = settings.preferred_batch or pool.backends[0].preferred_batches
     preferred = tuple(sorted(size for size in set(sizes) if size <= rows))
     words = f", best {_words(preferred)}" if preferred else ""
-    say(f"batching: up to {rows} rows{words}, a delay of {settings.batch_delay_ms:g} ms at most")
-    return BatchLimits(rows, settings.batch_delay_ms / 1000, preferred)
+    say(
+        f"batching: up to {rows} rows{words}, a delay of {settings.batch_delay_ms:g} ms at most; "
+        f"rows are independent: {found.reason}"
+    )
+    return BatchLimits(rows, settings.batch_delay_ms / 1000, preferred, found.equal)
 
 
 def _listen(settings: ServeSettings, listener: socket.socket) -> None:

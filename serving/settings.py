@@ -24,5 +24,6 @@ class ServeSettings:
     max_batch: int = 1
     batch_delay_ms: float = 0.0
     preferred_batch: tuple[int, ...] = ()
+    rows_independent: bool = False
     timeout_ms: float | None = None
     client_timeout_s: float = 60.0

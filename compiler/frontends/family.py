@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from compiler.shapes import Declared
+from compiler.shapes import Declared, Template
 from compiler.source import Array, Shapes, Source
+from dyno.rowflow.records import Graph
 
 
 @dataclass(frozen=True)
 class Family:
-    """One model at many shapes. `reference` runs the source model on inputs of any shape that it takes."""
+    """One model at many shapes. `reference` runs the source model on inputs of any shape that it takes.
+
+    `graph` gives its graph with the template's axes open; None where there is none.
+    """
 
     name: str
     declared: Declared
     dtypes: dict[str, str]
     at: Callable[[Shapes], Source]
     reference: Callable[[dict[str, Array]], dict[str, Array]]
+    graph: Callable[[Template], Graph] | None = None

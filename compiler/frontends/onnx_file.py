@@ -16,6 +16,7 @@ from onnx import helper, shape_inference
 
 from compiler.frontends.family import Family
 from compiler.frontends.onnx_import import PROTOBUF_LIMIT_BYTES, import_onnx
+from compiler.frontends.onnx_records import graph_records
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ModelError
 from dyno.records import TensorSpec
@@ -82,6 +83,7 @@ def onnx_family(path: Path, *, foreign: bool = False) -> Family:
         dtypes={value.name: _dtype(path, value, hint) for value in free},
         at=lambda shapes: read_onnx(path, shapes, foreign=foreign),
         reference=_any_shape(path),
+        graph=lambda _template: graph_records(_load(path)),
     )
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from compiler.frontends.family import Family
 from compiler.frontends.pt2_archive import check_example_inputs, check_pt2, written_by
+from compiler.frontends.torch_graph import open_sizes, program_records
 from compiler.frontends.torch_roads import onnx_road, torch_road
 from compiler.frontends.torch_roles import torch_facts
 from compiler.roles import Facts
 from compiler.samples import DRAWS, NORMAL, draw
+from compiler.shapes import Template
 from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 from dyno.errors import ConfigError, ModelError
 from dyno.records import TensorSpec
+from dyno.rowflow.records import Graph
 
 
 def read_pt2(path: Path, shapes: Shapes) -> Source:
@@ -46,6 +50,7 @@ def pt2_family(path: Path) -> Family:
         dtypes={name: _dtype(name, value) for name, value in tensors.items()},
         at=lambda shapes: _source(program, path.name, digest, shapes),
         reference=_reference(program, program.module()),
+        graph=lambda _template: program_records(program),
     )
 
 
@@ -109,7 +114,23 @@ def module_family(
         dtypes={name: _dtype(name, value) for name, value in tensors.items()},
         at=at,
         reference=_reference(example, module),
+        graph=partial(_open_graph, module, example),
     )
+
+
+def _open_graph(module: Any, example: Any, template: Template) -> Graph:
+    """Export a module again with the template's axes open."""
+    torch = _torch()
+    shapes, dims = open_sizes(template)
+    tensors = _tensor_inputs(example)
+    made = {name: torch.zeros(shapes[name], dtype=value.dtype) for name, value in tensors.items()}
+    open_ = torch.export.ShapesCollection()
+    for name, found in dims.items():
+        open_[made[name]] = found
+    args, kwargs = _arguments(example, made)
+    with torch.no_grad():
+        program = torch.export.export(module.eval(), args, kwargs, dynamic_shapes=open_)
+    return program_records(program)
 
 
 def _exported(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Any:

@@ -48,7 +48,7 @@ def onnx_road(program: Any, source: Source, error: Exception) -> Source:
 
     with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
         path = Path(folder) / f"{Path(source.name).stem}.onnx"
-        _export(program, path)
+        write_onnx(program, path)
         read = read_onnx(path, {})
     if [spec.shape for spec in read.inputs] != [spec.shape for spec in source.inputs]:
         raise ModelError(f"{source.name}: the inputs of the ONNX file that torch writes are not the model's")
@@ -73,7 +73,12 @@ def _import(program: Any) -> Any:
     return import_program(program)
 
 
-def _export(program: Any, path: Path) -> None:
+def write_onnx(program: Any, path: Path) -> None:
+    """Let torch write a program as an ONNX file.
+
+    Raises:
+        ModelError: it can't.
+    """
     import torch
 
     try:

@@ -176,6 +176,7 @@ def _serve_command(model: Path, candidate: Candidate, cpus: tuple[int, ...], por
         *("--processes", str(settings.processes), "--max-batch", str(settings.max_batch)),
         *("--batch-delay-ms", str(settings.batch_delay_ms), "--max-waiting", str(settings.max_waiting)),
         *(() if settings.timeout_ms is None else ("--timeout-ms", str(settings.timeout_ms))),
+        *(("--rows-independent",) if settings.rows_independent else ()),
         *("--cpus", ",".join(map(str, cpus))),
     )
 

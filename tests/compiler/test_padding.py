@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import onnx
 import pytest
 
 from compiler.frontends.onnx_file import onnx_family
@@ -12,11 +12,8 @@ from compiler.padding import check_axes, worst_sizes
 from compiler.shapes import parse_shapes, template
 from dyno.errors import CompileError, ConfigError, DynoError
 from runtime.bucket_records import Axis, Place
-from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor
+from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor, weights
 from tests.compiler.sequence_models import centred, encoder, scaled_by_all, smoothed, weighed
-
-if TYPE_CHECKING:
-    import onnx
 
 
 def axes(folder: Path, made: onnx.ModelProto, **shapes: str) -> tuple[Axis, ...]:
@@ -38,6 +35,12 @@ def test_a_masked_encoder_is_padded_along_its_sequence_and_split_along_its_rows(
     assert (sequence.padded, sequence.splits, sequence.sizes) == (True, False, (2, 3, 4, 6, 8))
     # The pooled output has no sequence: nothing of it is cut.
     assert sequence.outputs == (Place(tensor="hidden", dimension=1),)
+    # No graph tells that the mask hides the padding: many kinds of numbers showed no difference.
+    assert (rows.padding, rows.padding_unproved) == ("proved", "")
+    assert (sequence.padding, sequence.padding_unproved) == (
+        "tried",
+        "MatMul 's0': it multiplies sequence with sequence",
+    )
 
 
 ADVICE = r"Give the exact sizes instead, which are never padded: "
@@ -110,6 +113,88 @@ def test_outputs_that_hold_several_of_each_row_are_cut_in_proportion(tmp_path: P
     (axis,) = axes(tmp_path, made, x="1..4,6")
     assert axis.splits
     assert axis.outputs == (Place(tensor="y", dimension=0),)
+
+
+def over(*nodes: onnx.NodeProto, shape: tuple[int | str, ...] = (1, "n", 4)) -> onnx.ModelProto:
+    """A model of one input `x` and one output `y`, whose shape is found by running it."""
+    made = model(nodes, [tensor("x", shape)], [onnx.ValueInfoProto(name="y")], CONSTANTS, opset=18)
+    read = {name for each in nodes for name in each.input}
+    kept = [each for each in made.graph.initializer if each.name in read]
+    del made.graph.initializer[:]
+    made.graph.initializer.extend(kept)
+    return made
+
+
+CONSTANTS = [
+    *(constant("one", [1]), constant("two", [2]), constant("last", -1), constant("at", 1)),
+    *(constant("back", [-1]), constant("front", [-(1 << 40)]), constant("far", 9.0, "float32")),
+    *(weights("kernel", 4, 4, 3), weights("bias", 4, seed=1), weights("w", 1, 8, 4), weights("r", 1, 8, 8)),
+]
+LENGTH = (1, 4, "n")
+READ_PADDING = {
+    **{f"Reduce{kind}": over(node(f"Reduce{kind}", "x one", "y")) for kind in ("Max", "Min", "Mean", "Prod")},
+    "ReduceLogSumExp": over(node("ReduceLogSumExp", "x one", "y")),
+    **{
+        kind: over(node(kind, "x", "y", axis=1))
+        for kind in ("ArgMax", "ArgMin", "Softmax", "LogSoftmax", "Hardmax")
+    },
+    "TopK": over(node("TopK", "x one", "y places", axis=1)),
+    "Unique": over(node("Unique", "x", "y")),
+    "InstanceNormalization": over(node("InstanceNormalization", "x bias bias", "y"), shape=LENGTH),
+    "GlobalMaxPool": over(node("GlobalMaxPool", "x", "y"), shape=LENGTH),
+    "GlobalAveragePool": over(node("GlobalAveragePool", "x", "y"), shape=LENGTH),
+    "MaxPool": over(node("MaxPool", "x", "y", kernel_shape=[2], pads=[0, 1]), shape=LENGTH),
+    "AveragePool": over(node("AveragePool", "x", "y", kernel_shape=[3], pads=[1, 1]), shape=LENGTH),
+    "ReduceMax behind a convolution": over(
+        node("Conv", "x kernel bias", "c", pads=[1, 1]), node("ReduceMax", "c two", "y"), shape=LENGTH
+    ),
+    "CumSum": over(node("Add", "x far", "a"), node("CumSum", "a at", "y", reverse=1)),
+    "Slice": over(node("Slice", "x back front one back", "y")),
+    "Gather": over(node("Gather", "x last", "y", axis=1)),
+    "RNN": over(node("RNN", "x w r", "y", hidden_size=8, direction="reverse"), shape=("n", 1, 4)),
+}
+
+
+@pytest.mark.parametrize("title", READ_PADDING)
+def test_an_operator_that_reads_padding_is_named_whatever_numbers_would_show_it(
+    tmp_path: Path, title: str
+) -> None:
+    made = READ_PADDING[title]
+    shape = ",".join("4..32" if each == "n" else str(each) for each in sizes_of(made))
+    operator = title.partition(" ")[0]
+    with pytest.raises(CompileError, match=rf"{operator} '\w+': its? .*{ADVICE}--shape 'x="):
+        axes(tmp_path, made, x=shape)
+    exact = shape.replace("4..32", "4|5")
+    assert axes(tmp_path, made, x=exact)[0].padding == ""
+
+
+def sizes_of(made: onnx.ModelProto) -> list[int | str]:
+    return [dim.dim_param or dim.dim_value for dim in made.graph.input[0].type.tensor_type.shape.dim]
+
+
+@pytest.mark.parametrize(
+    ("made", "shape"),
+    [
+        (over(node("ReduceL2", "x one", "y")), "1,4..32,4"),
+        (over(node("Relu", "x", "p"), node("ReduceMax", "p one", "y")), "1,4..32,4"),
+        (over(node("CumSum", "x at", "y")), "1,4..32,4"),
+        (over(node("Conv", "x kernel bias", "y", pads=[1, 1]), shape=LENGTH), "1,4,4..32"),
+    ],
+)
+def test_what_can_not_read_padding_is_proved(tmp_path: Path, made: onnx.ModelProto, shape: str) -> None:
+    (axis,) = axes(tmp_path, made, x=shape)
+    assert (axis.padding, axis.padding_unproved) == ("proved", "")
+
+
+def test_what_no_graph_tells_is_tried_with_many_kinds_of_numbers(tmp_path: Path) -> None:
+    """The largest behind a comparison, which might be a mask; normal numbers do not show that it is none."""
+    nodes = [
+        node("Less", "x far", "m"),
+        node("Where", "m x far", "s"),
+        node("ReduceMax", "s one", "y", keepdims=0),
+    ]
+    with pytest.raises(CompileError, match=r"changes output 'y' by .*\(ReduceMax 'y': it reduces over n\)"):
+        axes(tmp_path, over(*nodes), x="1,4..32,4")
 
 
 def pooled(kernel: int) -> onnx.ModelProto:

@@ -121,6 +121,37 @@ def relu_rows(path: Path) -> Path:
     return save(path, nodes, [tensor("x", FLOAT, ["N", 4])], [tensor("y", FLOAT, ["N", 4])])
 
 
+def scaled(path: Path, *, custom: bool = False) -> Path:
+    """y = x / 255 where the largest number of all rows is above 1, else x; `custom` goes by way of Gelu."""
+    domain = "com.microsoft" if custom else ""
+    nodes = [
+        helper.make_node("Gelu" if custom else "Identity", ["x"], ["g"], domain=domain),
+        helper.make_node("ReduceMax", ["g"], ["m"], keepdims=0),
+        helper.make_node("Greater", ["m", "one"], ["large"]),
+        helper.make_node("Div", ["g", "most"], ["small"]),
+        helper.make_node("Where", ["large", "small", "g"], ["y"]),
+    ]
+    x, y = tensor("x", FLOAT, ["N", 4]), tensor("y", FLOAT, ["N", 4])
+    return save(path, nodes, [x], [y], {"one": np.array(1, np.float32), "most": np.array(255, np.float32)})
+
+
+def custom(path: Path) -> Path:
+    """y = gelu(x), any number of rows, by an operator that is not ONNX's own."""
+    nodes = [helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")]
+    return save(path, nodes, [tensor("x", FLOAT, ["N", 4])], [tensor("y", FLOAT, ["N", 4])])
+
+
+def two_lengths(path: Path) -> Path:
+    """y = a as its rows are, whatever the length of b: its reshape takes it from b."""
+    nodes = [
+        helper.make_node("Shape", ["b"], ["s"], start=1),
+        helper.make_node("Concat", ["minus", "s"], ["t"], axis=0),
+        helper.make_node("Reshape", ["a", "t"], ["y"]),
+    ]
+    a, b = tensor("a", FLOAT, ["N", "L"]), tensor("b", FLOAT, ["N", "L"])
+    return save(path, nodes, [a, b], [tensor("y", FLOAT, ["M", "L"])], {"minus": np.array([-1])})
+
+
 def over_rows(path: Path) -> Path:
     """y = softmax of x over its rows: what one row gets depends on the others."""
     nodes = [helper.make_node("Softmax", ["x"], ["y"], axis=0)]

@@ -14,10 +14,12 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from dyno.errors import RequestError
+from runtime.kinds import KINDS
 from serving.answer import Answer, Call
 from serving.backends import Backend, load_backend
-from serving.batch_check import why_not_joined
+from serving.batch_check import Decision, decide, why_not_joined
 from serving.batching import BatchLimits, Prepare, Result, run_joined
+from serving.independence import verdict_of
 from serving.protocol import NPY, InvocationCall
 from tests.serving import models
 from tests.serving.helpers import Reply, Server, from_npy, multiplications, npy, serving, wait_until
@@ -126,6 +128,58 @@ def test_models_whose_rows_stand_alone_are_told_from_the_others(tmp_path: Path) 
     assert str(made["picky"]).startswith("it fails on one or two rows of random numbers: ")
 
 
+def test_a_proof_from_the_graph_joins_a_refutation_does_not_whatever_is_given(tmp_path: Path) -> None:
+    def decided(path: Path, *, given: bool) -> Decision:
+        return decide(load_backend(path, 1), verdict_of(path), given=given)
+
+    path = tmp_path / "m.onnx"
+    assert decided(models.matmul(path), given=False).reason == "proved by its graph"
+    for given in (False, True):
+        refusal = decided(models.scaled(path), given=given).refusal
+        assert refusal == "rows depend on one another: ReduceMax 'm': it reduces over the rows"
+    unproved = decided(models.custom(path), given=False).refusal
+    assert unproved == (
+        "that rows are independent is not proved: com.microsoft.Gelu 'y': no rule says what it does with "
+        "rows. Where you know that they are, --rows-independent joins requests"
+    )
+    assert decided(path, given=True).reason.startswith("as --rows-independent says; unproved: com.microsoft")
+
+
+def test_a_trial_of_many_kinds_of_numbers_refutes_what_a_user_says(tmp_path: Path) -> None:
+    path = models.scaled(tmp_path / "m.onnx", custom=True)
+    backend = load_backend(path, 1)
+    assert verdict_of(path).word == "unproved"
+    assert why_not_joined(backend, (KINDS[1], KINDS[1])) is None  # two rows, both with a number above 1
+    assert "they depend on one another" in decide(backend, verdict_of(path), given=True).refusal
+
+
+def test_requests_against_the_sizes_that_a_proof_goes_by_run_alone(tmp_path: Path) -> None:
+    path = models.two_lengths(tmp_path / "m.onnx")
+    verdict = verdict_of(path)
+    assert (verdict.word, verdict.equal) == ("proved", ((("a", 1), ("b", 1)),))
+    fits = {"a": X[:1, :2], "b": X[:1, :2]}
+    strange = {"a": X[:1, :2], "b": X[:1]}  # two of them would make one row of four numbers
+    for feeds, expected in ((fits, [2]), (strange, [])):
+        rows: list[int] = []
+
+        def observe(count: int, _seconds: float, rows: list[int] = rows) -> None:
+            rows.append(count)
+
+        limits = BatchLimits(8, equal=verdict.equal)
+        found = run_joined(load_backend(path, 1), [prepared(**feeds)] * 2, limits, observe)
+        assert rows == expected
+        assert all(isinstance(one, Answer if expected else Exception) for one in found)
+
+
+def test_what_is_not_proved_is_joined_only_where_the_user_says_so(tmp_path: Path) -> None:
+    path = models.custom(tmp_path / "m.onnx")
+    with serving(path, tmp_path, "--max-batch", "4", "--rows-independent") as running:
+        log = running.child.log.read_text()
+    assert (
+        "batching: up to 4 rows, a delay of 0 ms at most; rows are independent: as --rows-independent" in log
+    )
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Four requests of one row each leave at once, fewer after 0.3 s."""
@@ -144,7 +198,8 @@ def test_clients_that_come_together_are_served_together(server: Server) -> None:
     after = counts(server)
     assert after["dyno_batch_rows_sum"] - before["dyno_batch_rows_sum"] == 8
     assert after["dyno_batch_rows_count"] - before["dyno_batch_rows_count"] < 8
-    assert "batching: up to 4 rows, a delay of 300 ms at most" in server.child.log.read_text()
+    words = "batching: up to 4 rows, a delay of 300 ms at most; rows are independent: proved by its graph"
+    assert words in server.child.log.read_text()
 
 
 def test_a_preferred_size_leaves_without_waiting_for_more(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Whether the rows of a served model are independent: by an artifact's manifest or an ONNX file's graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dyno.rowflow.records import UNPROVED, Verdict
+from serving.backends import model_kind
+
+
+def verdict_of(path: Path) -> Verdict:
+    """Give what is proved of a model.
+
+    Raises:
+        ArtifactError: the artifact is damaged.
+    """
+    kind = model_kind(path)
+    if kind == "onnx":
+        return _of_onnx(path)
+    if kind == "artifact":
+        from runtime.manifest import read_manifest
+
+        found = read_manifest(path).rows_independent
+        word = next((each for each in ("proved", "refuted") if each == found.verdict), "unproved")
+        return Verdict(word, found.cause or UNPROVED.cause)  # type: ignore[arg-type]
+    return UNPROVED
+
+
+def _of_onnx(path: Path) -> Verdict:
+    import onnx
+    from onnx import helper, inliner, numpy_helper
+
+    from dyno.rowflow.from_onnx import Reader
+    from dyno.rowflow.walk import judge_joined
+
+    try:
+        # Weights in other files say nothing of where rows lie.
+        model = onnx.load(path, load_external_data=False)
+        if model.functions:
+            model = inliner.inline_local_functions(model)
+        graph = Reader(helper.get_attribute_value, numpy_helper.to_array).graph(model)
+    except Exception as error:  # what is no model is said when it is loaded
+        return Verdict("unproved", f"its graph can't be read: {error}")
+    return judge_joined(graph)
