@@ -99,7 +99,7 @@ def _verdict(found: float, first: float, measured: float, step: Step, largest: f
     if found <= first:
         return "same"
     if not step.size:  # whole numbers
-        return "not decided" if measured > first else "differs"
+        return "not decided" if measured > max(first, 0.0) else "differs"
     allowed = first + STEPS * max(measured, step.size)
     if measured > max(first, STEPS * step.size):
         return "not decided" if found <= first + _SENSITIVE * measured else "differs"
@@ -110,7 +110,7 @@ def _verdict(found: float, first: float, measured: float, step: Step, largest: f
 
 def _jumps(found: float, jump: float, allowed: float, step: Step) -> bool:
     """Whether a jump of the model can be what is seen: of floats, that is not far larger."""
-    return jump > _JUMP * allowed and (not step.size or found <= STEPS * jump)
+    return jump > max(_JUMP * allowed, 0.0) and (not step.size or found <= STEPS * jump)
 
 
 def _largest(wanted: Array) -> float:

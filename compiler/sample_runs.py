@@ -19,7 +19,8 @@ FILE = "file"
 GIVEN = "given"  # values that flow between parts of a model
 LEAST_KINDS = 2
 EMULATED_KINDS = 3  # each takes seconds to minutes there
-# A check goes on with further kinds until it has taken so long: seconds, and runs of the source model.
+# A check goes on with further kinds until it has taken so long behind the first run: seconds of CPU time (other
+# load is not to decide what is checked), and runs of the source model.
 BUDGET_S, BUDGET_RUNS = 1.0, 5
 
 
@@ -85,7 +86,6 @@ class Samples:
 
     def __iter__(self) -> Iterator[Sample]:
         """Draw and run; what is left out stands in `not_run` at the end."""
-        began = time.perf_counter()
         if self._source.feeds is not None:
             feeds = self._source.feeds(self._seed)
             yield Sample(GIVEN, feeds, self._source.reference(copied(feeds)), seed=self._seed)
@@ -95,12 +95,13 @@ class Samples:
             return
         first, *others = kinds(self._source.inputs, self._facts)
         sample = self._drawn(first)
+        began = time.process_time()
         if sample is not None:
             yield sample
         yield from self._records()
         ran = 1
         for kind in others:
-            in_time = self._is_time(ran, time.perf_counter() - began)
+            in_time = self._is_time(ran, time.process_time() - began)
             sample = self._drawn(kind) if in_time else None
             if sample is None:
                 self.not_run.append(kind)
@@ -117,14 +118,14 @@ class Samples:
         """Draw until the source model takes it; None where it takes no draw of a further kind."""
         for attempt in range(DRAWS):
             feeds = draw(self._source.inputs, self._facts, kind, self._seed, attempt)
-            began = time.perf_counter()
+            began = time.process_time()
             try:
                 expected = self._source.reference(copied(feeds))
             except Exception:  # whatever ONNX Runtime, torch or the model's own code raise
                 if kind == NORMAL and attempt == DRAWS - 1:
                     raise
                 continue
-            self._run_s = time.perf_counter() - began
+            self._run_s = time.process_time() - began
             return Sample(kind, feeds, expected, seed=self._seed, redrawn=attempt)
         return None
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,10 @@ def kinds(specs: Sequence[TensorSpec], facts: Facts) -> tuple[str, ...]:
     found = [NORMAL]
     roles = [facts.role(spec.name, spec.dtype) for spec in specs]
     letters = [np.dtype(spec.dtype).kind if is_array(spec) else "" for spec in specs]
+    read = list(zip(letters, roles, strict=True))
     if any(role.kind == "image" for role in roles) or any(spec.dtype == "uint8" for spec in specs):
         found.append("image")
-    if any(letter in "iu" and letter for letter in letters):
+    if any(letter and letter in "iu" and role.kind not in ("unknown", "mask") for letter, role in read):
         found.append("ends")
     if any(role.kind == "mask" for role in roles):
         found.append("mask")
@@ -59,7 +60,9 @@ def kinds(specs: Sequence[TensorSpec], facts: Facts) -> tuple[str, ...]:
 
 
 def draw(specs: Sequence[TensorSpec], facts: Facts, kind: str, seed: int, attempt: int = 0) -> Feeds:
-    """Make one array per input. A later `attempt` is another draw; from the third on nothing is near an end.
+    """Make one array per input. A later `attempt` is another draw, and a more careful one.
+
+    The third keeps whole numbers in the lower half of what they may be, the fourth to 0 and 1.
 
     Raises:
         ConfigError: an input is no array.
@@ -67,7 +70,17 @@ def draw(specs: Sequence[TensorSpec], facts: Facts, kind: str, seed: int, attemp
     plain = random_feeds(tuple(specs), seed + attempt)
     rng = np.random.default_rng([abs(seed), *kind.encode(), attempt])
     how = _Draw(kind, kind if attempt < _DARING else NORMAL, facts.divides, rng)
-    return {spec.name: how.values(plain[spec.name], facts.role(spec.name, spec.dtype)) for spec in specs}
+    roles = {spec.name: _careful(facts.role(spec.name, spec.dtype), attempt) for spec in specs}
+    return {name: how.values(plain[name], role) for name, role in roles.items()}
+
+
+def _careful(role: Role, attempt: int) -> Role:
+    """Give a role with less room: something may be added to an index before it is used."""
+    if attempt < _DARING or role.kind not in ("index", "length", "number", "whole"):
+        return role
+    if attempt > _DARING:
+        return Role("unknown", divides=role.divides)
+    return replace(role, extents=tuple(max(size // 2, 1) for size in role.extents))
 
 
 @dataclass(frozen=True)

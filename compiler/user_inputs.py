@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def _read(given: Given, specs: Sequence[TensorSpec], number: int) -> UserInputs:
         raise ConfigError(
             f"{path} is no .npz file ({error}): numpy.savez({path.stem!r}, NAME=array) writes one"
         ) from error
-    except (ValueError, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+    except (ValueError, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     return UserInputs(name=path.name, digest=digest_files([path]), feeds=feeds)
 

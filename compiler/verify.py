@@ -17,6 +17,7 @@ from compiler.source import Array, Source
 from dyno.errors import ParityError, RequestError
 from runtime.manifest import Parity, ParityReport, ParitySample
 
+_MOST_SHARE = 1e9
 _NOTHING = np.empty(0)  # what is missing differs in shape, unless it is missing in both
 
 
@@ -112,9 +113,8 @@ class _Check:
         self.rows = self.rows or tuple(each.row for each in judged)
         self._note(sample, judged)
         differing = [each for each in judged if each.verdict == "differs"]
-        return (
-            _difference(max(differing, key=lambda each: each.share), sample, reference) if differing else ""
-        )
+        worst = max(differing, key=lambda each: each.share, default=None)
+        return _difference(worst, sample, reference) if worst else ""
 
     def _judged(self, row: Parity, wanted: Array, sample: Sample, moves: _Moves) -> Judgement:
         exact = row.output in self.facts.exact
@@ -138,7 +138,7 @@ class _Check:
         undecided = tuple(each.row.output for each in judged if each.verdict == "not decided")
         self.samples.append(
             sample.noted(
-                share=round(worst.share, 4) if worst else 0.0,
+                share=min(round(worst.share, 4), _MOST_SHARE) if worst else 0.0,
                 output=worst.row.output if worst else "",
                 undecided=undecided,
             )
@@ -166,9 +166,8 @@ class _Check:
             return ""
         again = _arrays(self.source.reference(copied(sample.feeds)))
         for name, before in _arrays(sample.expected).items():
-            if not compare(name, before, again.get(name, _NOTHING)).max_rel <= max(
-                self.bounds.of(before), 0.0
-            ):
+            changed = compare(name, before, again.get(name, _NOTHING)).max_rel
+            if not changed <= max(self.bounds.of(before), 0.0):
                 return (
                     f"output {name!r} of the source model is another when it is called with the same inputs "
                     "again: it has state or draws random numbers, and no artifact can be checked against it. "

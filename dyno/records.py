@@ -259,6 +259,12 @@ class CompileSummary(Record):
     max_abs: float
     max_rel: float
     cosine: float
+    undecided: tuple[str, ...] = Field(
+        default=(), description="outputs of which the check does not tell whether they are right"
+    )
+    samples: tuple[str, ...] = Field(
+        default=(), description="kinds of inputs that the outputs were compared on"
+    )
     operators_share: float | None = Field(default=None, description="share of the operators compiled")
     flops_share: float | None = Field(
         default=None, description="share of the FLOPs compiled; None where it is not known"

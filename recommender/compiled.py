@@ -78,6 +78,8 @@ def summary(manifest: Manifest, options: dict[str, str]) -> CompileSummary | Non
         max_abs=max(each.max_abs for each in outputs),
         max_rel=max(each.max_rel for each in outputs),
         cosine=min(each.cosine for each in outputs),
+        undecided=manifest.parity.undecided,
+        samples=tuple(dict.fromkeys(sample.kind for sample in manifest.parity.samples)),
         operators_share=found.operators_share if found else None,
         flops_share=found.flops_share if found else None,
         fallback=found.fallback if found else (),

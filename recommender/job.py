@@ -79,7 +79,8 @@ class Compile(Record):
         gt=0,
         allow_inf_nan=False,
         description="largest accepted difference from the source model, relative to each output's largest "
-        "value; left out: 1e-4, or 1e-3 where Winograd convolutions are used",
+        "value, beside what rounding of the inputs does to it; left out: 1e-4, or 1e-3 where Winograd "
+        "convolutions are used",
     )
     winograd: bool = Field(
         default=True, description="convolve 3x3 filters by Winograd; false: directly, exacter and slower"

@@ -106,7 +106,9 @@ def compile_end(event: CompileEnded) -> str:
     if event.manifest.parity is None:
         return done
     max_rel = max(each.max_rel for each in event.manifest.parity.outputs)
-    return f"{done}; largest difference from the source model's outputs: {max_rel:.1e}, relative"
+    told = f"{done}; largest difference from the source model's outputs: {max_rel:.1e}, relative"
+    undecided = ", ".join(event.manifest.parity.undecided)
+    return f"{told}; the check does not decide whether {undecided} is right" if undecided else told
 
 
 def loading(event: TrialLoaded) -> str:

@@ -158,7 +158,7 @@ def _prices(run: Run) -> tuple[Price, ...]:
 
 OPTIONS = {
     "winograd": "Winograd convolutions",
-    "tolerance": "accepted difference",
+    "tolerance": "accepted difference, beside rounding",
     "tune_s": "seconds to tune in",
     "tuning_records": "earlier tuning used",
     "fallback": "fallback",
@@ -191,6 +191,8 @@ def _compiled(run: Run) -> tuple[tuple[str, str], ...]:
         ("largest absolute difference", f"{summary.max_abs:.3g}"),
         ("largest relative difference", f"{summary.max_rel:.3g} (of the largest expected value)"),
         ("cosine similarity", f"{summary.cosine:.7f}"),
+        *((("compared on inputs of the kinds", ", ".join(summary.samples)),) if summary.samples else ()),
+        *((("not decided by the check", ", ".join(summary.undecided)),) if summary.undecided else ()),
     )
 
 

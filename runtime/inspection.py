@@ -81,6 +81,7 @@ def lines(found: Inspection) -> list[str]:
         *(("segment", text) for text in _segments(manifest)),
         *(("not compiled", text) for text in _not_compiled(manifest)),
         *(("parity", text) for text in _parity(manifest)),
+        *(("samples", text) for text in (sample_lines(manifest.parity) if manifest.parity else ())),
         ("stages", _stages(manifest)),
         ("size", _size(manifest)),
         ("digests", found.damage or "all files are whole"),
@@ -175,13 +176,12 @@ def _parity(manifest: Manifest) -> list[str]:
     report = manifest.parity
     if report is None:
         return [f"not checked: {manifest.parity_skipped}" if manifest.parity_skipped else "not checked"]
-    rows = [
+    return [
         f"{row.output}: max abs {row.max_abs:.1e}, max rel {row.max_rel:.1e} (allowed "
         f"{allowed_words(row, report)}), cosine {row.cosine:.7f} against {report.reference}{_where(report)}"
         f"{'' if row.decided else ': not decided'}"
         for row in report.outputs
     ]
-    return [*rows, *sample_lines(report)]
 
 
 def _where(report: ParityReport) -> str:

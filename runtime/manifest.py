@@ -82,7 +82,8 @@ class ParitySample(Record):
     redrawn: int = Field(default=0, description="draws before it that the source model refused")
     shapes: str = Field(default="", description="of a request between the buckets, or of a bucket")
     share: float = Field(
-        default=0.0, description="largest difference of an output, as a share of what it may differ by"
+        default=0.0,
+        description="largest difference of an output, as a share of what it may differ by; at most 1e9",
     )
     output: str = Field(default="", description="the output of which that is")
     undecided: tuple[str, ...] = Field(default=(), description="outputs that this sample does not decide")

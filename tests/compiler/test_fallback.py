@@ -257,3 +257,31 @@ def test_fallback_is_for_onnx_models(tmp_path: Path) -> None:
         compile_model(
             torch.nn.Linear(2, 2), tmp_path / "out", example_inputs=(torch.zeros(1, 2),), options=FALLBACK
         )
+
+
+def test_an_operator_that_is_wrong_on_one_kind_of_inputs_alone_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from compiler import pipeline
+    from compiler.passes.rewrite import rewrite
+
+    def capped(_builder: Any, _var: Any, value: Any) -> Any:
+        """Cap what Abs gives at 100: a fault that normal inputs do not show."""
+        from tvm import relax
+
+        if not isinstance(value, relax.Call) or getattr(value.op, "name", "") != "relax.abs":
+            return value
+        return relax.op.minimum(value, relax.const(100.0, "float32"))
+
+    stages = list(pipeline.STAGES)
+    stages.insert(1, ("spoil", lambda module, *_: rewrite(module, capped)))
+    monkeypatch.setattr(pipeline, "STAGES", tuple(stages))
+    nodes = [node("MatMul", "x w", "h"), node("Abs", "h", "a"), node("MatMul", "a w2", "y")]
+    made = model(
+        nodes, [tensor("x", [4, 8])], [tensor("y", [4, 5])], [weights("w", 8, 8), weights("w2", 8, 5)]
+    )
+    manifest = compiled(tmp_path, made)
+    assert manifest.coverage is not None
+    assert manifest.coverage.fallback == ("Abs",)
+    assert manifest.parity is not None
+    assert "large" in [sample.kind for sample in manifest.parity.samples]

@@ -108,5 +108,7 @@ def test_bools_are_both() -> None:
 def test_later_draws_keep_away_from_the_ends_and_differ() -> None:
     role = Role("index", (100,), from_end=True)
     assert (drawn(spec("int64", 30), role, "ends", attempt=2) >= 0).all()
+    assert drawn(spec("int64", 300), role, "normal", attempt=2).max() < 50
+    assert set(drawn(spec("int64", 300), role, "ends", attempt=3)) == {0, 1}
     first, second = (drawn(spec("int64", 30), role, "ends", attempt=attempt) for attempt in (0, 1))
     assert not np.array_equal(first, second)

@@ -45,9 +45,8 @@ def test_without_winograd_the_bound_is_tight(big_image: Path, tmp_path: Path) ->
 def test_where_winograd_is_too_far_off_the_direct_way_is_taken(
     big_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        judgement, "STEPS", 0
-    )  # both are within a few roundings: the tolerance alone is to decide
+    # Both are within a few roundings: the tolerance alone is to decide.
+    monkeypatch.setattr(judgement, "STEPS", 0)
     exact = compile_model(big_image, tmp_path / "direct", options=Options(winograd=False))
     loose = compile_model(big_image, tmp_path / "winograd")
     assert exact.parity is not None

@@ -432,9 +432,8 @@ def test_records_that_cannot_be_written_are_told_before_measuring(tmp_path: Path
 def test_tuned_kernels_that_break_parity_are_left_out_with_a_warning(
     tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        judgement, "STEPS", 0
-    )  # both are within a few roundings: the tolerance alone is to decide
+    # Both are within a few roundings: the tolerance alone is to decide.
+    monkeypatch.setattr(judgement, "STEPS", 0)
     small = replace(CONV, image=(5, 5), out=(5, 5))
     default, *others = candidates(small, HOST.machine)
     inexact = next(choice for choice in others if choice.winograd is not None and choice.winograd.side == 4)

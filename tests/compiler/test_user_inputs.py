@@ -81,6 +81,12 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.npz").write_bytes(whole[:-30])
     with pytest.raises(ConfigError, match=r"cut\.npz"):
         read_inputs([tmp_path / "cut.npz"], SPECS)
+    np.savez_compressed(tmp_path / "spoiled.npz", x=X)
+    spoiled = bytearray((tmp_path / "spoiled.npz").read_bytes())
+    spoiled[60:80] = bytes(20)
+    (tmp_path / "spoiled.npz").write_bytes(spoiled)
+    with pytest.raises(ConfigError, match=r"spoiled\.npz"):
+        read_inputs([tmp_path / "spoiled.npz"], SPECS)
 
 
 def test_no_more_is_unpacked_than_the_header_says(tmp_path: Path) -> None:
