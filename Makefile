@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-cases test-emulated lint format check clean help lock bench-setup
+.PHONY: demo test test-slow test-cases test-emulated fuzz lint format check clean help lock bench-setup
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -35,6 +35,9 @@ test-cases: $(VENV)/.dev  ## run every input that failed once, slow ones too (up
 test-emulated: $(VENV)/.dev  ## check ARM code under emulation (Debian; downloads 150 MB the first time)
 	$(BIN)/python -m compiler.emulation.prepare
 	$(BIN)/python -m pytest -m emulated
+
+fuzz: $(VENV)/.dev  ## compile 500 random models and compare their answers (40 minutes)
+	$(BIN)/python -m benchmarks.fuzz --seeds 0..500 --resume --json runs/fuzz.json
 
 lint: $(VENV)/.dev  ## format, lint, strict types, import layers
 	$(BIN)/ruff format --check .
