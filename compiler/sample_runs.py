@@ -19,8 +19,8 @@ FILE = "file"
 GIVEN = "given"  # values that flow between parts of a model
 LEAST_KINDS = 2
 EMULATED_KINDS = 3  # each takes seconds to minutes there
-# A check goes on with further kinds until it has taken so long behind the first run: seconds of CPU time, which
-# other load does not change, and runs of the source model.
+# A check goes on with further kinds until it has taken so long behind the first run: seconds of CPU time,
+# which other load does not change, and runs of the source model.
 BUDGET_S, BUDGET_RUNS = 1.0, 5
 
 
