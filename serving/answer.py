@@ -37,10 +37,11 @@ class Request:
     The event loop has it, but for `begin` and `check_deadline`, which are for the thread that runs it.
     """
 
-    __slots__ = ("_dropped", "_turn", "arrived_s", "begun", "body", "headers", "path")
+    __slots__ = ("_dropped", "_turn", "arrived_s", "begun", "body", "connection", "headers", "path")
 
-    def __init__(self, path: str, headers: Headers, body: bytes, arrived_s: float) -> None:
+    def __init__(self, path: str, connection: int, headers: Headers, body: bytes, arrived_s: float) -> None:
         self.path = path
+        self.connection = connection  # its number, where it is lent
         self.headers = headers
         self.body = body
         self.arrived_s = arrived_s  # perf_counter, when its headers were there

@@ -85,6 +85,7 @@ class App:
         connection: Connection = scope["state"][CONNECTION]
         answer = await self._answer(scope, receive)
         if answer is not None:
+            connection.answer_begins()
             await self._send(answer, send)
         seconds = perf_counter() - started_s
         if connection.lost or (connection.client_done and not await connection.see_off()):
@@ -194,7 +195,9 @@ class App:
         # In a frame of its own: that of the handler is in the traceback of why a request was dropped, which
         # would keep its body.
         body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
-        return None if body is None else Request(scope["path"], headers, body, arrived_s)
+        if body is None:
+            return None
+        return Request(scope["path"], scope["state"][CONNECTION].number, headers, body, arrived_s)
 
     async def _admit(self, work: Work, request: Request, connection: Connection) -> Answer:
         """Let a request whose body is here wait for a worker, if there is a place."""
@@ -251,7 +254,7 @@ class App:
     def _unpacked(self, request: Request) -> bytes:
         body = request.begin()
         if self._notebook is not None:
-            self._notebook.begin(request.line(), body)
+            self._notebook.begin(request.line(), body, request.connection)
         request.check_deadline(self._timeout_s)
         return unpack(request.headers, body, self._max_body_bytes)
 

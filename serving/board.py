@@ -10,6 +10,7 @@ import mmap
 import os
 import tempfile
 
+from serving.keeper import MOST_LENT
 from serving.notes import NOTES_BYTES, Notes
 
 _CELL_BYTES = 8  # a double: written and read whole
@@ -17,7 +18,7 @@ _ROW_BYTES = 8192  # whole pages: processes that count at the same time don't ta
 _LISTENING, _RESTARTS = range(2)
 _PID, _READY, _CONNECTIONS, _IN_FLIGHT, _STUCK, _BEAT = range(6)
 FIRST_FREE = 8
-"""The cells of a worker's row from here on are for whoever counts in it."""
+"""The cells of a worker's row from here on are for whoever counts in it: first one for each HTTP status."""
 CELLS = _ROW_BYTES // _CELL_BYTES
 
 
@@ -41,6 +42,10 @@ class Row:
     def pid(self) -> int:
         """The process that has the row; 0 for none."""
         return int(self.cells[_PID])
+
+    def count_answer(self, status: int) -> None:
+        """Count an answer with this status."""
+        self.cells[FIRST_FREE + status] += 1.0
 
     @property
     def ready(self) -> bool:
@@ -93,14 +98,17 @@ class Board:
 
     def __init__(self, descriptor: int, processes: int) -> None:
         rows_end = (1 + processes) * _ROW_BYTES
-        size = rows_end + processes * NOTES_BYTES
+        notes_end = rows_end + processes * NOTES_BYTES
+        size = notes_end + processes * MOST_LENT
         if os.fstat(descriptor).st_size < size:
             os.ftruncate(descriptor, size)
         # The mapping outlives the descriptor that it was made from.
         memory = memoryview(mmap.mmap(descriptor, size))
         self.notes = tuple(
-            Notes(memory[start : start + NOTES_BYTES]) for start in range(rows_end, size, NOTES_BYTES)
+            Notes(memory[start : start + NOTES_BYTES]) for start in range(rows_end, notes_end, NOTES_BYTES)
         )
+        self.lent = tuple(memory[start : start + MOST_LENT] for start in range(notes_end, size, MOST_LENT))
+        """For each process what `keeper` says of its connections."""
         cells = memory[:rows_end].cast("d")
         parts = [cells[start : start + CELLS] for start in range(0, len(cells), CELLS)]
         self._server = parts[0]

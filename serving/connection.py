@@ -21,7 +21,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.answer import Request
-from serving.heads import MOST_HEAD_BYTES, MOST_HEADERS, TOO_LONG, last_answer, too_long, without_offer
+from serving.heads import MOST_HEAD_BYTES, MOST_HEADERS, PROBE, TOO_LONG, last_answer, too_long, without_offer
+from serving.keeper import NOT_LENT, Lender, Lent
 from serving.sockets import Held, has_ended, has_reset, unsent
 
 IS_LATE = "dyno.late"
@@ -31,15 +32,18 @@ CONNECTION = "dyno.connection"
 _GATHER_BYTES = 1 << 20
 _LINGER_S = 5.0
 _PROBE_AFTER_S = 0.05  # a fast model has answered by then
-_PROBE = b"HTTP/1.1 "  # what every answer begins with
 _SEEN_OFF_AFTER_S = (0.0, 0.002, 0.01, 0.05, 0.2, 0.7)
 
 
 class Connection(HttpToolsProtocol):
     """One client."""
 
-    def __init__(self, *, ended: Callable[[], None] | None = None, **uvicorns: Any) -> None:
+    def __init__(
+        self, *, ended: Callable[[], None] | None = None, lender: Lender | None = None, **uvicorns: Any
+    ) -> None:
         super().__init__(**uvicorns)
+        self._lender = lender
+        self._lent: Lent | None = None
         self.app_state = {**self.app_state, CONNECTION: self}
         self.client_done = False
         """Whether it has closed its sending side, and still waits for an answer, or has left."""
@@ -60,6 +64,16 @@ class Connection(HttpToolsProtocol):
         self._paused_since_s: float | None = None
         self._lingers_since_s: float | None = None
         self._probed = False
+
+    @property
+    def number(self) -> int:
+        """Its number at the parent of this process, if it is lent to that."""
+        return NOT_LENT if self._lent is None else self._lent.number
+
+    def answer_begins(self) -> None:
+        """Say that the parent may not answer any more."""
+        if self._lent is not None:
+            self._lent.answered()
 
     def attend(self, request: Request) -> None:
         """Tell `request` when its client leaves."""
@@ -84,6 +98,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
+        if self._lender is not None:
+            self._lent = self._lender.lend(transport.get_extra_info("socket").fileno())
         self._idle_since_s = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -94,6 +110,9 @@ class Connection(HttpToolsProtocol):
             self._abandon(self._running)
         if self._request is not None:
             self._request.leave()
+        if self._lent is not None:
+            self._lent.end(self.transport.get_extra_info("socket").fileno())
+            self._lent = None
         super().connection_lost(exc)
         if self._ended is not None:
             self._ended()
@@ -143,6 +162,8 @@ class Connection(HttpToolsProtocol):
             return
         self._receiving_since_s = None
         super().on_message_complete()
+        if self._lent is not None and self.cycle is self._running:
+            self._lent.asked()
 
     def on_body(self, body: bytes) -> None:
         """Gather a body before who waits for it is woken; uvicorn wakes and pauses for each 64 KiB."""
@@ -189,6 +210,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running, self._request = cycle, None
+        if self._lent is not None and not cycle.more_body:
+            self._lent.asked()
         if self.client_done:
             cycle.transport = Held(self.transport, self.loop, sum(_SEEN_OFF_AFTER_S))
         super()._start_asgi_task(cycle, app)
@@ -300,4 +323,6 @@ class Connection(HttpToolsProtocol):
             return
         if waiting and isinstance(self._running.transport, Held):
             self._probed = True
-            self._running.transport.begin(_PROBE)
+            if self._lent is not None:
+                self._lent.probed()
+            self._running.transport.begin(PROBE)

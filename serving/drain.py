@@ -13,6 +13,7 @@ from serving.acceptor import Acceptor
 from serving.app import App
 from serving.board import Board
 from serving.connection import Connection
+from serving.keeper import SUPPORTED, Lender
 from serving.watch import Watch
 
 _KEEP_ALIVE_S = (
@@ -24,13 +25,16 @@ _GRACE_S = 30
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves `app` until SIGTERM or SIGINT, as process `own` of the board's."""
+    """Serves `app` until SIGTERM or SIGINT, as process `own` of the board's; `channel` leads to a parent."""
 
-    def __init__(self, app: App, board: Board, own: int, client_timeout_s: float) -> None:
+    def __init__(
+        self, app: App, board: Board, own: int, client_timeout_s: float, channel: socket.socket | None
+    ) -> None:
         super().__init__(_config(app))
         self._app = app
         self._board, self._own = board, own
         self._client_timeout_s = client_timeout_s
+        self._lender = None if channel is None or not SUPPORTED else Lender(channel, board.lent[own])
         self._acceptor: Acceptor | None = None
         self._watch: Watch | None = None
         self.failure: ServerError | None = None
@@ -89,6 +93,7 @@ class DrainingServer(uvicorn.Server):
             server_state=self.server_state,
             app_state=self.lifespan.state,
             ended=self._acceptor.gone if self._acceptor else None,
+            lender=self._lender,
         )
 
 

@@ -9,8 +9,16 @@ from serving.answer import error_json
 MOST_HEAD_BYTES = 1 << 16
 """Of a request's line and headers; of its trailers too."""
 MOST_HEADERS = 256
+PROBE = b"HTTP/1.1 "
+"""What every answer begins with."""
 TOO_LONG = f"the headers are longer than {MOST_HEAD_BYTES} bytes"
-_REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+_REASONS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+}
 _OFFER = (b"upgrade", b"http2-settings")
 
 Lines = Sequence[tuple[bytes, bytes]]

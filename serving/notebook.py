@@ -18,9 +18,9 @@ class Notebook:
         self._own = threading.local()
         pool.after_job = self._end
 
-    def begin(self, line: bytes, body: bytes) -> None:
+    def begin(self, line: bytes, body: bytes, connection: int) -> None:
         """Note a request that this thread begins to run."""
-        number = self._notes.begin(line, body)
+        number = self._notes.begin(line, body, connection)
         if number is not None:
             self._own.__dict__.setdefault("numbers", []).append(number)
 

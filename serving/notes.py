@@ -10,9 +10,8 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
-_HEAD = struct.Struct(
-    "=BHQI"
-)  # whether it is one, bytes of the line, of the body, and of the body that is kept
+# Whether it is one, its connection, bytes of the line, of the body, and of the body that is kept.
+_HEAD = struct.Struct("=BHHQI")
 _LINE_BYTES = 1008
 _KEPT_BYTES = 1 << 16
 _NOTE_BYTES = 1024 + _KEPT_BYTES
@@ -28,6 +27,8 @@ class Note:
     line: str
     size: int
     kept: bytes
+    connection: int
+    """Its number, where it is lent."""
 
     def __str__(self) -> str:
         part = "" if self.size == len(self.kept) else f" of the first {len(self.kept)}"
@@ -41,7 +42,7 @@ class Notes:
         self._places = [memory[start : start + _NOTE_BYTES] for start in range(0, NOTES_BYTES, _NOTE_BYTES)]
         self._free = list(range(_NOTES))  # taking and giving back are whole, whichever thread does it
 
-    def begin(self, line: bytes, body: bytes) -> int | None:
+    def begin(self, line: bytes, body: bytes, connection: int) -> int | None:
         """Note a request, described in one line; returns what `end` wants."""
         try:
             number = self._free.pop()
@@ -52,7 +53,7 @@ class Notes:
         start = _HEAD.size
         place[start : start + len(line)] = line
         place[1024 : 1024 + len(kept)] = kept
-        _HEAD.pack_into(place, 0, 1, len(line), len(body), len(kept))
+        _HEAD.pack_into(place, 0, 1, connection, len(line), len(body), len(kept))
         return number
 
     def end(self, number: int) -> None:
@@ -64,9 +65,9 @@ class Notes:
         """Return what a process left behind, and strike it out."""
         found = []
         for place in self._places:
-            is_one, line, size, kept = _HEAD.unpack_from(place)
+            is_one, connection, line, size, kept = _HEAD.unpack_from(place)
             place[0] = 0
             if is_one:
                 text = bytes(place[_HEAD.size : _HEAD.size + line]).decode("latin-1")
-                found.append(Note(text, size, bytes(place[1024 : 1024 + kept])))
+                found.append(Note(text, size, bytes(place[1024 : 1024 + kept]), connection))
         return found

@@ -10,6 +10,7 @@ event loop stands still for longer than a worker may hang is killed first.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -26,6 +27,7 @@ from dyno.errors import ServerError
 from dyno.host import usable_cores
 from serving.board import Board, Row, shared_memory
 from serving.hang import hung_after_s
+from serving.keeper import Borrower, Keeper
 from serving.settings import ServeSettings
 from serving.shares import Share, by_neighbours, shares
 from serving.worker import MOST_REPORT_BYTES, worker_args
@@ -50,6 +52,8 @@ class _Slot:
     child: procs.Child
     report: int
     """Descriptor of the pipe that the worker's error comes through."""
+    borrower: Borrower
+    """Its connections, as far as they are lent."""
     deaths_s: deque[float] = field(default_factory=deque)
     """When workers died that had been ready, within the window."""
     failed_starts: int = 0
@@ -60,6 +64,8 @@ class _Slot:
     beats: float = 0.0
     silent_s: float = 0.0
     """How long its event loop has been standing still."""
+    stood_still: bool = False
+    """Whether it was killed for that."""
 
 
 class Supervisor:
@@ -71,6 +77,7 @@ class Supervisor:
         self._shares = parts
         self._memory = shared_memory()
         self._board = Board(self._memory, len(parts))
+        self._keeper = Keeper(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._slots: list[_Slot] = []
         self._stop = threading.Event()
 
@@ -128,19 +135,22 @@ class Supervisor:
                 and slot in living
             ):
                 say(f"worker {slot.number} did not end well: {_words(slot)}")
+            self._keeper.bury(slot.borrower, None)
             os.close(slot.report)
         os.close(self._memory)
 
-    def _new(self, number: int, share: Share) -> tuple[procs.Child, int]:
+    def _new(self, number: int, share: Share) -> tuple[procs.Child, int, Borrower]:
         report, its_end = os.pipe()
         os.set_blocking(report, False)
         settings = replace(self._settings, processes=1, cpus=share.cores, threads=share.threads)
-        descriptors = (self._listener.fileno(), self._memory, its_end)
+        borrower, channel = self._keeper.borrow(self._board.lent[number])
+        descriptors = (self._listener.fileno(), self._memory, its_end, channel.fileno())
         args = worker_args(settings, descriptors, len(self._shares), number)
         try:
             # Its output is this process's own: what user code prints, and tracebacks, stay in one place.
-            return procs.start(args, log=None, pass_fds=descriptors), report
+            return procs.start(args, log=None, pass_fds=descriptors), report, borrower
         finally:
+            channel.close()
             os.close(its_end)
 
     def _until_ready(self) -> bool:
@@ -171,10 +181,14 @@ class Supervisor:
         slot.silent_s = 0.0 if slot.row.beats != slot.beats else slot.silent_s + _LOOK_EVERY_S
         slot.beats = slot.row.beats
         timeout_ms = self._settings.timeout_ms
-        if timeout_ms is not None and slot.silent_s > hung_after_s(timeout_ms / 1000):
+        if (
+            timeout_ms is not None
+            and not slot.stood_still
+            and slot.silent_s > hung_after_s(timeout_ms / 1000)
+        ):
             say(f"worker {slot.number} has been standing still for {slot.silent_s:.1f} s: it is killed")
             slot.child.process.kill()
-            slot.silent_s = 0.0
+            slot.stood_still = True
 
     def _bury(self, slot: _Slot, now_s: float) -> None:
         was_ready = slot.was_ready or slot.row.ready
@@ -182,9 +196,15 @@ class Supervisor:
         slot.row.end()
         notes = self._board.notes[slot.number].take()
         words = _words(slot) + "".join(f"\n  it was running {note}" for note in notes)
+        # Who kills it from outside has reasons that are not the requests': their clients see a broken
+        # connection, and may send them again.
+        killed = slot.child.returncode() == -signal.SIGKILL and not slot.stood_still
+        running = None if killed else {note.connection for note in notes}
+        for status in self._keeper.bury(slot.borrower, running):
+            slot.row.count_answer(status)
         os.close(slot.report)
         slot.report = os.open(os.devnull, os.O_RDONLY)
-        slot.was_ready, slot.silent_s = False, 0.0
+        slot.was_ready, slot.stood_still, slot.silent_s = False, False, 0.0
         slot.failed_starts = 0 if was_ready else slot.failed_starts + 1
         if was_ready:
             slot.deaths_s.append(now_s)
@@ -213,7 +233,7 @@ class Supervisor:
 
     def _start_again(self, slot: _Slot) -> None:
         os.close(slot.report)
-        slot.child, slot.report = self._new(slot.number, slot.share)
+        slot.child, slot.report, slot.borrower = self._new(slot.number, slot.share)
         slot.again_s = None
         self._board.restarts += 1
 

@@ -40,6 +40,8 @@ class Place:
 
     board: Board
     number: int = 0
+    channel: socket.socket | None = None
+    """Where its parent takes connections that this process lends; None without a parent."""
 
     @property
     def row(self) -> Row:
@@ -226,7 +228,7 @@ def _run(
         timeout_s=None if settings.timeout_ms is None else settings.timeout_ms / 1000,
         batch=_batch_limits(settings, pool, verdict),
     )
-    server = DrainingServer(app, place.board, place.number, settings.client_timeout_s)
+    server = DrainingServer(app, place.board, place.number, settings.client_timeout_s, place.channel)
     server.handle_signals()
     if place.alone:
         _listen(settings, listener)

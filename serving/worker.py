@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dyno import procs
 from dyno.errors import DynoError
+from serving.board import Board
 from serving.settings import ServeSettings
 
 MOST_REPORT_BYTES = 60_000
@@ -22,7 +23,10 @@ _LAST_S = 10
 def worker_args(
     settings: ServeSettings, descriptors: Sequence[int], processes: int, number: int
 ) -> list[str]:
-    """Write the command line of worker `number`; it inherits socket, board and the pipe for its error."""
+    """Write the command line of worker `number`.
+
+    It inherits the socket, the board, the pipe for its error, and the channel for connections.
+    """
     numbers = map(str, (*descriptors, processes, number))
     return procs.python_module("serving.worker", *numbers, json.dumps(asdict(settings), default=str))
 
@@ -31,9 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     """Serve; give the exit code. An error that a user can act on goes through the pipe, to be said once."""
     procs.end_with_parent()
     *numbers, settings = arguments
-    listener, board, report, processes, number = map(int, numbers)
+    listener, board, report, channel, processes, number = map(int, numbers)
     try:
-        _serve(_settings(settings), listener, board, processes, number)
+        _serve(_settings(settings), listener, channel, Board(board, processes), number)
     except DynoError as error:
         # The parent reads it when this process has ended: more than the pipe holds would wait for ever.
         os.write(report, str(error).encode()[:MOST_REPORT_BYTES])
@@ -41,13 +45,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _serve(settings: ServeSettings, listener: int, board: int, processes: int, number: int) -> None:
-    from serving.board import Board
+def _serve(settings: ServeSettings, listener: int, channel: int, board: Board, number: int) -> None:
     from serving.server import Place, serve_here
 
-    place = Place(Board(board, processes), number)
-    place.row.begin(os.getpid())
-    with socket.socket(fileno=listener) as inherited:
+    with socket.socket(fileno=listener) as inherited, socket.socket(fileno=channel) as to_parent:
+        place = Place(board, number, to_parent)
+        place.row.begin(os.getpid())
         serve_here(settings, inherited, place)
 
 

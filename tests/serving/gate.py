@@ -20,10 +20,10 @@ def input_fn(body, content_type):
 def predict_fn(data, model):
     with (FOLDER / "run.txt").open("a") as log:
         log.write(data["name"] + "\\n")
-    if "exit" in data:
-        os._exit(data["exit"])
     while "gate" in data and not (FOLDER / data["gate"]).exists():
         time.sleep(0.005)
+    if "exit" in data:
+        os._exit(data["exit"])
     return {"name": data["name"]}
 """
 

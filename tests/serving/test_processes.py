@@ -7,6 +7,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
@@ -20,7 +21,7 @@ from dyno import procs
 from loadgen.usage import find_server, process_tree
 from serving.shares import Share, by_neighbours, shares
 from tests.serving import models
-from tests.serving.gate import Gate, body, connect, post, received
+from tests.serving.gate import Gate, body, connect, post, received, statuses
 from tests.serving.helpers import JSON, NPY, Server, ask, multiplications, npy, serving, start, wait_until
 from tests.serving.test_app import counts
 from tests.serving.test_server import Client, cut
@@ -191,6 +192,7 @@ def test_a_worker_that_holds_the_interpreters_lock_is_killed_and_replaced(tmp_pa
         with connect(server.port) as stuck:
             stuck.sendall(post(b"64"))
             wait_until(lambda: "standing still for 5." in server.child.log.read_text(), 60)
+            assert statuses(received(stuck)) == [502]
         wait_until(lambda: counts(server)["dyno_processes"] == 2, 60)
         assert server.infer("3", JSON).body == b"false"
 
@@ -260,3 +262,55 @@ def test_requests_that_ended_before_a_worker_died_are_not_blamed(pair: Server) -
     wait_until(lambda: counts(pair)["dyno_restarts_total"] == both["dyno_restarts_total"] + 1, 60)
     wait_until(lambda: counts(pair)["dyno_processes"] == 2, 60)
     assert "it was running" not in pair.child.log.read_text()
+
+
+def ready_connection(server: Server, stack: ExitStack) -> socket.socket:
+    client = stack.enter_context(connect(server.port))
+    client.sendall(post(body("ready")))
+    found = b""
+    while not found.endswith(b"}"):
+        found += client.recv(1000)
+    return client
+
+
+def die(server: Server, gate: Gate, name: str) -> None:
+    """End both workers: one request of each ends it, others wait, or are not whole, or are none."""
+    with ExitStack() as stack:
+        runs, waits = ([ready_connection(server, stack) for _ in range(8)] for _ in range(2))
+        for index, client in enumerate(runs):
+            client.sendall(post(body(f"{name}-{index}", name, exit=4)))
+        wait_until(lambda: sum(each.startswith(name) for each in gate.run()) == 2, 30)
+        for client in waits[:4]:
+            client.sendall(post(body("waits")) * 2)
+        for client in waits[4:6]:
+            client.sendall(post(body("half"))[:-1])
+        wait_until(lambda: counts(server)["dyno_requests_in_flight"] == 14, 30)
+        gate.open(name)
+        answers = [received(client) for client in (*runs, *waits)]
+    found = [statuses(answer) for answer in answers]
+    assert sorted(found[:8]) == [[502]] * 2 + [[503]] * 6
+    assert found[8:] == [[503]] * 4 + [[]] * 4
+    assert b"the server's log names it" in b"".join(answers)
+    wait_until(lambda: counts(server)["dyno_processes"] == 2, 60)
+
+
+def test_requests_of_a_worker_that_dies_of_them_are_answered_by_its_parent(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    with serving(tmp_path, tmp_path, "--processes", "2") as server:
+        die(server, gate, "once")
+        die(server, gate, "again")
+        after = counts(server)
+    assert (after["dyno_requests_total/502"], after["dyno_requests_total/503"]) == (4, 20)
+
+
+def test_the_parent_keeps_no_connection_that_has_ended(pair: Server) -> None:
+    parent = psutil.Process(pair.child.pid)
+    descriptors = parent.num_fds()
+    for lines in (("Connection: close",), ()):
+        for _ in range(100):
+            with connect(pair.port) as client:
+                client.sendall(b"\r\n".join((b"GET /ping HTTP/1.1", *map(str.encode, lines), b"", b"")))
+                if lines:
+                    assert statuses(received(client)) == [200]
+    wait_until(lambda: parent.num_fds() <= descriptors, 30)
+    wait_until(lambda: sum(map(connections, workers(pair))) == 0, 30)
