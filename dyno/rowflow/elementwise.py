@@ -17,12 +17,12 @@ KEEP_ZERO_AND_SIGN = frozenset(
         *("Mish", "Swish", "Cast", "CastLike", "Dropout"),
     )
 )
-KEEP_ZERO = frozenset(("Neg", "Sin", "Tan", "Atanh", "Shrink"))
+KEEP_ZERO = frozenset(("Neg", "Sin", "Tan", "Atanh"))
 ZERO_TO_ZERO_NEVER_BELOW = frozenset(("Abs", "Sqrt", "Relu"))
 NEVER_BELOW = frozenset(
     (*("Sigmoid", "HardSigmoid", "Softplus", "Exp", "Cosh", "Acos", "Acosh"), "Not", "IsNaN", "IsInf")
 )
-OTHER_UNARY = frozenset(("Cos", "Log", "Reciprocal", "BitwiseNot", "Clip"))
+OTHER_UNARY = frozenset(("Cos", "Log", "Reciprocal", "BitwiseNot", "Clip", "Shrink"))
 UNARY = KEEP_ZERO_AND_SIGN | KEEP_ZERO | ZERO_TO_ZERO_NEVER_BELOW | NEVER_BELOW | OTHER_UNARY
 _SUMS = frozenset(("Add", "Sum", "Mean"))
 _TESTS = frozenset(

@@ -112,8 +112,6 @@ def gather(call: Call) -> list[Value]:
     made = (*shape[:axis], *picked, *shape[axis + 1 :])
     rows, by = data.rows, indices.rows
     if rows and by:
-        if rows.same and rows.at == axis:
-            return [whole(by.mapped().moved(axis + by.at), made)]
         raise CrossedError("it picks in all rows for each row", certain=call.mode is Mode.JOIN)
     if by:
         if data.state is not FREE:
@@ -129,11 +127,11 @@ def gather(call: Call) -> list[Value]:
 
 
 def _picked(call: Call, rows: Rows, indices: Value) -> State:
-    if rows.same:
-        return FREE
     numbers = [each.known if isinstance(each, Size) else None for each in indices.numbers or (None,)]
     if any(each is None for each in numbers):
         raise UnclearError("it picks rows that are known only when it runs")
+    if rows.same and set(numbers) <= {0, -1}:
+        return FREE
     simple = rows.outer == rows.inner == ONE and rows.count == ROWS
     if call.mode is Mode.PAD and simple and all(0 <= (each or 0) < call.low for each in numbers):
         return FREE

@@ -177,9 +177,9 @@ def split(call: Call) -> list[Value]:
     axis = call.axis("axis", 0, len(shape))
     given = call.integers(1, "split")
     if given is None:
-        each = shape[axis].over(size(outputs))
-        parts = [each] * outputs
-        exact = shape[axis].exactly_over(size(outputs)) is not None
+        each = shape[axis].exactly_over(size(outputs))
+        parts = [each] * outputs if each else _uneven(shape[axis], outputs, call.node.outputs[0])
+        exact = each is not None
     else:
         parts, exact = [size(number) for number in given], False
     made = [(*shape[:axis], part, *shape[axis + 1 :]) for part in parts]
@@ -188,6 +188,14 @@ def split(call: Call) -> list[Value]:
     if exact and state.outer == size(outputs):
         return [whole(replace(state, outer=ONE), part) for part in made]
     raise call.crossed(state, "it parts the rows")
+
+
+def _uneven(length: Size, outputs: int, name: str) -> list[Size]:
+    """Parts that differ: all as large as the first, but the last."""
+    if length.known is None:
+        return [opaque(f"part {at} of {name}", length) for at in range(outputs)]
+    each = -(-length.known // outputs)
+    return [size(each)] * (outputs - 1) + [size(length.known - each * (outputs - 1))]
 
 
 def expand(call: Call) -> list[Value]:

@@ -91,6 +91,8 @@ def recurrent(call: Call) -> list[Value]:
     simple = state.outer == state.inner == ONE
     if state.at == time and call.mode is Mode.PAD and simple and _forward(call) and count == 1:
         return [Value(every, state.mapped())]  # no step sees one behind it
+    if call.mode is Mode.PAD and call.has(4):
+        raise UnclearError("how far it walks through the rows is told by its lengths")
     raise call.crossed(state, "it walks through the rows")
 
 
@@ -123,7 +125,7 @@ def attention(call: Call) -> list[Value]:
     if not rows:
         return [Value(made, FREE)] * len(call.node.outputs)
     if any(value.rows is None or value.rows.place != (0, *rows[0].place[1:]) for value in values) or rest:
-        if any(value.rows and value.rows.at != 0 for value in values) and not rest:
+        if call.mode is Mode.JOIN and any(value.rows and value.rows.at != 0 for value in values) and not rest:
             raise call.crossed(rows[0], "it attends to the rows")
         raise UnclearError("it reads what is not the rows' own")
     if mask and mask[0].rows and (mask[0].rows.at != 0 or len(call_shape(mask[0])) != 4):
@@ -143,6 +145,8 @@ def reverse_sequence(call: Call) -> list[Value]:
         if lengths.state is not FREE:
             raise UnclearError("its lengths follow from the rows")
         return [Value(shape, x.state)]
+    if x.rows.at == time and call.mode is Mode.PAD:
+        raise UnclearError("how much of the rows it turns round is told by its lengths")
     if x.rows.at == time:
         raise call.crossed(x.rows, "it turns the rows round")
     if x.rows.at == batch and (not lengths.rows or lengths.rows.place != (0, *x.rows.place[1:])):

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dyno.rowflow import layout
+from dyno.rowflow.elementwise import aligned, call_shape
 from dyno.rowflow.records import Mode
-from dyno.rowflow.sizes import ONE, size
-from dyno.rowflow.values import Call, CrossedError, Lost, Rows, UnclearError, Value
+from dyno.rowflow.sizes import ONE, Size, broadcast, size
+from dyno.rowflow.values import FREE, Call, CrossedError, Lost, Rows, UnclearError, Value
 
 _MOVES = {
     "Unsqueeze": layout.unsqueeze,
@@ -19,6 +20,7 @@ _MOVES = {
     "Transpose": layout.transpose,
     "Expand": layout.expand,
 }
+_SAME = ("Identity", "Cast")
 _WHOLE = (6, 7)  # int32 and int64, of ONNX's numbers for types
 
 
@@ -34,22 +36,89 @@ def numbered(call: Call) -> Value | None:
 
 def _numbered(call: Call) -> Value | None:
     operator = call.node.operator
-    if operator == "GatherND":
-        return _own_rows(call)
-    if operator == "Concat":
-        return _indices(call)
+    special = {
+        "GatherND": _own_rows,
+        "Concat": _indices,
+        "Mul": _scaled,
+        "Add": _filled,
+        "Gather": _own_places,
+    }
+    if operator in special:
+        return special[operator](call)
     first = call.value()
     numbering = _numbering(first)
     rest = [value for value in call.values[1:] if value is not None]
     if numbering is None or any(isinstance(value.state, Lost | Rows) for value in rest):
         return None
-    if operator == "Identity" or (operator == "Cast" and call.attribute("to", 0) in _WHOLE):
-        return first
+    if operator in _SAME:
+        return first if _stays_whole(call) else None
     if operator not in _MOVES or not isinstance(first.state, Lost) or first.state.in_front:
         return None
     given = (replace(first, state=numbering), *call.values[1:])
     (made,) = _MOVES[operator](replace(call, values=given))
     return replace(made, state=replace(first.state, numbering=made.rows)) if made.rows else None
+
+
+def _stays_whole(call: Call) -> bool:
+    return call.node.operator != "Cast" or call.attribute("to", 0) in _WHOLE
+
+
+def bounded(call: Call, made: list[Value]) -> list[Value]:
+    """Keep what is known of whole numbers: those of a Range, of an ArgMax, and where they are moved to."""
+    bound: Size | None = None
+    operator = call.node.operator
+    if operator in ("ArgMax", "ArgMin"):
+        shape = call.shape()
+        bound = shape[call.axis("axis", 0, len(shape))]
+    elif operator == "Range" and made[0].shape and call.value(0).numbers == (size(0),):
+        limit, step = call.value(1).numbers, call.value(2).numbers
+        bound = limit[0] if step == (ONE,) and limit and isinstance(limit[0], Size) else None
+    elif operator in _MOVES or (operator in _SAME and _stays_whole(call)):
+        bound = call.value().bound
+    return [replace(value, bound=bound) for value in made] if bound is not None else made
+
+
+def _scaled(call: Call) -> Value | None:
+    """Numbers of rows times how many places each has."""
+    one, two = call.value(0), call.value(1)
+    first, by = (one, two) if _numbering(one) else (two, one)
+    state, times = first.state, by.numbers[0] if by.numbers and len(by.numbers) == 1 else None
+    fits = by.shape is not None and first.shape is not None and len(by.shape) <= len(first.shape)
+    if not isinstance(state, Lost) or state.numbering is None or by.state is not FREE or not fits:
+        return None
+    if state.in_front or state.times != ONE or state.filled or not isinstance(times, Size):
+        return None
+    return replace(first, state=replace(state, times=times))
+
+
+def _filled(call: Call) -> Value | None:
+    """A place within each row added to where the row begins."""
+    one, two = call.value(0), call.value(1)
+    first, place = (one, two) if _numbering(one) else (two, one)
+    state, numbering = first.state, _numbering(first)
+    if not isinstance(state, Lost) or numbering is None or place.bound is None or state.filled:
+        return None
+    if state.in_front or place.bound != state.times or (place.state is not FREE and place.rows is None):
+        return None
+    rank = max(len(call_shape(one)), len(call_shape(two)))
+    moved = replace(first, state=numbering)
+    rows = aligned(call, [moved, place], rank)
+    shape = broadcast([call_shape(first), call_shape(place)])
+    if not isinstance(rows, Rows):
+        return None
+    return Value(shape, replace(state, numbering=rows, filled=True))
+
+
+def _own_places(call: Call) -> Value | None:
+    """Gather in rows that lie one behind another, each by places of its own."""
+    data, indices = call.value(0), call.value(1)
+    state, rows = indices.state, data.rows
+    if not isinstance(state, Lost) or state.numbering is None or not state.filled or rows is None:
+        return None
+    shape = call.shape(0)
+    if call.axis("axis", 0, len(shape)) or rows.at or rows.outer != ONE or rows.inner != state.times:
+        return None
+    return Value((*call.shape(1), *shape[1:]), state.numbering)
 
 
 def _numbering(value: Value) -> Rows | None:
@@ -62,6 +131,8 @@ def _indices(call: Call) -> Value | None:
     first, shape = values[0], call.shape()
     numbering = _numbering(first)
     if numbering is None or not isinstance(first.state, Lost) or first.state.in_front:
+        return None
+    if first.state.times != ONE or first.state.filled:
         return None
     last = len(shape) - 1
     if call.axis("axis", 1, len(shape)) != last or shape[last] != ONE or numbering.at == last:
@@ -80,7 +151,9 @@ def _own_rows(call: Call) -> Value | None:
     depth = picked[-1].known
     if numbering is None or data.rows is None or depth is None or call.attribute("batch_dims", 0):
         return None
-    if not isinstance(indices.state, Lost) or not (indices.state.in_front or depth == 1):
+    if not isinstance(indices.state, Lost) or indices.state.times != ONE or indices.state.filled:
+        return None
+    if not (indices.state.in_front or depth == 1):
         return None
     simple = data.rows.at == 0 and data.rows.outer == data.rows.inner == ONE
     if not simple or numbering.at == len(picked) - 1:

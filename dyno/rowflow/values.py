@@ -61,6 +61,8 @@ class Lost:
     certain: bool
     numbering: Rows | None = None  # it holds the numbers of the rows themselves, in their own places
     in_front: bool = False  # of the last dimension only the first does; the rest follows from each row
+    times: Size = ONE  # it holds so many times those numbers
+    filled: bool = False  # and to each something from 0 to `times` is added
 
 
 State = Plain | Rows | Lost
@@ -76,6 +78,7 @@ class Value:
     numbers: tuple[Number, ...] | None = None
     kind: str = "f"
     finite: bool = False  # a constant without NaN and infinities
+    bound: Size | None = None  # whole numbers from 0 on, all below it
 
     @property
     def rows(self) -> Rows | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dyno.rowflow.folding import fold
-from dyno.rowflow.numbering import numbered
+from dyno.rowflow.numbering import bounded, numbered
 from dyno.rowflow.records import Constant, Graph, Mode, Node, Place, Verdict
 from dyno.rowflow.sizes import ONE, ROWS, Size, size, symbol
 from dyno.rowflow.tables import MIXES, RANDOM, RULES, TABLE_RULES, TAKES_COUNTS, Rule
@@ -25,6 +25,7 @@ from dyno.rowflow.values import (
 Places = Mapping[str, int]  # which dimension of an input the rows are
 Sizes = Mapping[str, tuple[int | str | None, ...]]  # shapes of inputs
 _STANDARD = ("", "ai.onnx")
+_OLDEST = 7  # before it, Add and its kin said by attributes how they broadcast
 _BODIES = ("If", "Loop", "Scan")
 _UNKNOWN = Value(None, Lost("", certain=False))
 
@@ -48,6 +49,8 @@ def judge_joined(graph: Graph, sizes: Sizes | None = None) -> Verdict:
         shape = (sizes or {}).get(given.name, given.shape)
         if not shape or isinstance(shape[0], int):
             return Verdict("unproved", f"input {given.name!r} has no open first dimension")
+    if graph.opset < _OLDEST:
+        return Verdict("unproved", f"opset {graph.opset} broadcasts in another way")
     question = Question(dict.fromkeys((each.name for each in graph.inputs), 0), sizes=sizes)
     found = verdict(walked(graph, question), graph.outputs, first_only=True)
     return replace(found, equal=_equal(graph, question.places))
@@ -65,6 +68,8 @@ def _equal(graph: Graph, places: Places) -> tuple[tuple[Place, ...], ...]:
 
 def judge_padded(graph: Graph, question: Question) -> Verdict:
     """Say whether zeros behind the rows change nothing of what outputs hold for the rows."""
+    if graph.opset < _OLDEST:
+        return Verdict("unproved", f"opset {graph.opset} broadcasts in another way")
     return verdict(walked(graph, replace(question, mode=Mode.PAD)), graph.outputs, first_only=False)
 
 
@@ -144,7 +149,7 @@ def _give(node: Node, values: Mapping[str, Value], around: tuple[int, Question])
         made = None if lost.certain else numbered(call)
         return [made] if made else [replace(value, state=lost, numbers=None) for value in shapes]
     if all(value.state is FREE for value in given) and _is_standard(node):
-        return shapes
+        return bounded(call, shapes)
     return _ruled(call, rule, given, shapes)
 
 
@@ -155,7 +160,7 @@ def _is_standard(node: Node) -> bool:
 def _ruled(call: Call, rule: Rule | None, given: list[Value], shapes: list[Value]) -> list[Value]:
     node = call.node
     try:
-        return _checked(_applied(call, rule, given, shapes))
+        return bounded(call, _checked(_applied(call, rule, given, shapes)))
     except CrossedError as error:
         state = Lost(_cause(node, str(error)), certain=error.certain)
     except UnclearError as error:

@@ -26,6 +26,8 @@ class Window:
     def along(self, length: Size, name: str, *, ceil: bool) -> Size:
         """Give how many windows there are."""
         if self.end is None:
+            if length.known is not None:
+                return size(-(-length.known // self.step))
             return length if self.step == 1 else opaque(f"-((-({length}))//{self.step})", length)
         room = length + size(self.begin + self.end - self.extent)
         if self.step == 1:
@@ -54,8 +56,21 @@ def conv_transpose(call: Call) -> list[Value]:
         if state.at > 0:
             raise call.crossed(state, "its windows reach over the rows")
         state = state.mapped()
-    made = (opaque(f"size {at} of {call.node.outputs[0]}") for at in range(2, len(shape)))
+    made = (_spread(call, at, each) for at, each in enumerate(shape[2:]))
     return [Value((shape[0], channels, *made), state)]
+
+
+def _spread(call: Call, at: int, length: Size) -> Size:
+    """Give what ConvTranspose makes of a length, where its attributes say so."""
+    kernel = call.shape(1)[2 + at].known
+    rank = len(call.shape()) - 2
+    auto = _text(call.attribute("auto_pad", "NOTSET"))
+    if kernel is None or auto != "NOTSET" or "output_shape" in call.node.attributes:
+        return opaque(f"size {at} of {call.node.outputs[0]}", length)
+    step, wide = call.attribute("strides", [1] * rank)[at], call.attribute("dilations", [1] * rank)[at]
+    pads, more = call.attribute("pads", [0] * 2 * rank), call.attribute("output_padding", [0] * rank)
+    ends = more[at] - pads[at] - pads[rank + at] + (kernel - 1) * wide + 1 - step
+    return length * size(int(step)) + size(int(ends))
 
 
 def pool(call: Call) -> list[Value]:

@@ -39,6 +39,7 @@ VALUES: dict[str, Any] = {
     "n0": np.array(0),
     "n1": np.array(1),
     "n2": np.array(2),
+    "n3": np.array(3),
     "end": np.array([1 << 40]),
     "minus1": np.array([-1]),
     "s_12": np.array([-1, 12]),
@@ -244,6 +245,23 @@ JOINED = [
         node("Concat", "u best", "at", axis=-1),
         node("GatherND", "x at", "y"),
     ),
+    *[
+        chain(
+            becomes,
+            0,
+            f"rows one behind another, {places} places each",
+            node("Shape", "x", "s"),
+            node("Gather", "s n0", "n"),
+            node("Range", "n0 n n1", "r"),
+            node("Mul", f"r {places}", "begins"),
+            node("ReduceMax", "x i2", "m", keepdims=0),
+            node("ArgMax", "m", "best", axis=1, keepdims=0),
+            node("Add", "best begins", "at"),
+            node("Flatten", "x", "flat", axis=2),
+            node("Gather", "flat at", "y"),
+        )
+        for becomes, places in (("rows", "n3"), ("unclear", "n2"))
+    ],
     chain(
         "rows",
         0,
