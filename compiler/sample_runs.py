@@ -19,9 +19,9 @@ FILE = "file"
 GIVEN = "given"  # values that flow between parts of a model
 LEAST_KINDS = 2
 EMULATED_KINDS = 3  # each takes seconds to minutes there
-# A check goes on with further kinds until it has taken so long behind the first run: seconds of CPU time,
-# which other load does not change, and runs of the source model.
-BUDGET_S, BUDGET_RUNS = 1.0, 5
+# Behind the first run, further kinds are checked for so many seconds of CPU time, or runs of the source.
+# CPU time, since other load is not to decide what is checked.
+BUDGET_S, BUDGET_RUNS = 1.5, 5
 
 
 class Runs(Protocol):

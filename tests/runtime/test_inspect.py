@@ -12,7 +12,7 @@ import pytest
 
 from dyno.host import host_facts
 from runtime.inspection import inspect_artifact, lines
-from runtime.manifest import LIBRARY_NAME
+from runtime.manifest import LIBRARY_NAME, Manifest
 from runtime.weight_records import WEIGHTS_NAME
 from tests.runtime.test_artifact import OTHER, edited
 
@@ -35,10 +35,30 @@ def test_a_whole_artifact_is_told_in_labelled_lines(artifact: Path) -> None:
     assert told["output"] == "y: float32, 2 x 3"
     assert told["compiled"] == "100.0% of the operators, 100.0% of the FLOPs"
     assert "against onnxruntime" in told["parity"]
+    assert "(allowed 1e-04 + 8 x " in told["parity"]
+    assert told["samples"].startswith("checked on normal ")
     assert "apache-tvm 0.27" in told["toolchain"]
     assert "=" in told["options"]
     assert told["digests"] == "all files are whole"
     assert told["runs here"] == "yes"
+
+
+def test_a_check_of_an_older_version_is_told_by_its_tolerance(artifact: Path) -> None:
+    found = inspect_artifact(artifact, host_facts())
+    text = found.manifest.model_dump(mode="json")
+    parity = text["parity"]
+    for name in ("samples", "not_run"):
+        del parity[name]
+    for row in parity["outputs"]:
+        for name in ("tolerance", "delta", "decided"):
+            del row[name]
+    older = Manifest.model_validate_json(json.dumps({**text, "schema_version": 4}))
+    (told,) = (
+        line for line in lines(found.model_copy(update={"manifest": older})) if line.startswith("parity")
+    )
+    assert "(allowed 1e-04), cosine" in told
+    assert older.parity is not None
+    assert older.parity.undecided == ()
 
 
 def test_json_has_the_whole_manifest(artifact: Path) -> None:
