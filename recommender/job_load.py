@@ -42,8 +42,8 @@ class FindRate(Record):
         default=16,
         ge=2,
         le=40,
-        description="load tests for one candidate at most, void ones too; then the gap stays wide. The one that "
-        "confirms the rate that was found may come on top",
+        description="load tests for one candidate at most, void ones too; then the gap stays wide. The one "
+        "that confirms the rate that was found may come on top",
     )
 
 
