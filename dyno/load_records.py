@@ -295,7 +295,7 @@ class LoadResult(Record):
     stop: Stop | None = Field(default=None, description="what ended the test; None for a stage of one")
     cut_short: str = Field(
         default="",
-        description="what ended it before its time from outside: Ctrl-C or SIGTERM; empty: nothing",
+        description="what ended it before its time from outside: Ctrl-C, SIGTERM or SIGHUP; empty: nothing",
     )
     stages: tuple[LoadResult, ...] = Field(
         default=(), description="each phase or step as a result of its own; the fields above are of the whole"

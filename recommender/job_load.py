@@ -320,11 +320,11 @@ class Load(Record):
     def most_seconds(self) -> float:
         """Seconds of load of one candidate at the most: the longest windows, and answers that come last.
 
-        Of a search also the longest waits for a server that works off what a load test left.
+        In open loops also the longest waits for a server that works off what a load test left.
         """
         if staged := self.staged:
             return self.warmup_s + planned_s(staged) + self.timeout_s
         longest_s = self.longest_s if self.min_samples or self.find_rate else self.window_s
         test_s = self.warmup_s + longest_s + self.timeout_s
-        wait_s = wait_limit_s(test_s) if self.find_rate is not None else 0.0
+        wait_s = wait_limit_s(test_s) if self._given("rate_rps", "find_rate") else 0.0
         return self.most_tests * (test_s + wait_s)
