@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -294,7 +295,7 @@ class LoadResult(Record):
     stop: Stop | None = Field(default=None, description="what ended the test; None for a stage of one")
     cut_short: str = Field(
         default="",
-        description="what ended it before its time from outside: Ctrl-C or SIGTERM; empty: nothing",
+        description="what ended it before its time from outside: Ctrl-C, SIGTERM or SIGHUP; empty: nothing",
     )
     stages: tuple[LoadResult, ...] = Field(
         default=(), description="each phase or step as a result of its own; the fields above are of the whole"
@@ -326,6 +327,15 @@ class LoadResult(Record):
             if entry.percentile == percentile:
                 return entry.ms
         raise KeyError(percentile)
+
+
+def standing(points: Iterable[LoadResult]) -> LoadResult | None:
+    """Of several load tests at one level give that which stands: the last valid one, else the last.
+
+    A search repeats void tests, and tries the rate it found once more: no choice was made by the last.
+    """
+    found = list(points)
+    return next((point for point in reversed(found) if point.valid), found[-1] if found else None)
 
 
 class RateStep(Record):

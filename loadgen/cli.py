@@ -90,6 +90,13 @@ def load_command(
         raise click.UsageError("--limit belongs to --find-rate and to --scenario Server, which need it.")
     if find_rate and (closed or trace_path is not None or samples_file is not None):
         raise click.UsageError("--find-rate searches an open loop's rate: no --users, --trace or --samples.")
+    _of_no_effect(
+        opened=opened or find_rate or scenario == "Server",
+        traced=trace_path is not None,
+        gamma=arrival == "gamma",
+        searching=find_rate,
+        sampled=min_samples > 0,
+    )
     fleet = _workers(workers, expect_workers, master_bind, connect_s, searching=find_rate)
     _one_payload(payload_text, needing=content_type is not None or rows, shaped=bool(shapes))
     from dyno.records import LoadSpec, write_record
@@ -200,6 +207,27 @@ def _one_loop(closed: int, *, opened: bool, bounded: bool) -> None:
         )
     if closed > 1:
         raise click.UsageError("--users, --phases, --stairs and --load-shape exclude each other.")
+
+
+def _of_no_effect(*, opened: bool, traced: bool, gamma: bool, searching: bool, sampled: bool) -> None:
+    """Refuse what was asked for and would change nothing: whoever gave it believes otherwise."""
+    rules = {
+        "arrival": (opened and not traced, "--arrival is for an open loop whose times no --trace says."),
+        "burstiness": (gamma, "--burstiness is for --arrival gamma."),
+        "precision": (searching, "--precision is for --find-rate."),
+        "max_duration_s": (sampled or searching, "--max-duration is for --min-samples and --find-rate."),
+        "min_samples": (
+            not searching,
+            "--find-rate takes the samples that its limits need: no --min-samples.",
+        ),
+        "strict": (
+            not searching,
+            "--find-rate repeats void tests, and exits 3 where they stay so: no --strict.",
+        ),
+    }
+    for name, (has_effect, why) in rules.items():
+        if _given(name) and not has_effect:
+            raise click.UsageError(why)
 
 
 def _one_payload(text: str | None, *, needing: bool, shaped: bool) -> None:

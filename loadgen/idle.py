@@ -37,6 +37,11 @@ IN_FLIGHT = "dyno_requests_in_flight"
 Tell = Callable[[str], None]
 
 
+def wait_limit_s(loaded_s: float, least_s: float = LEAST_LIMIT_S) -> float:
+    """How long a server is waited for behind `loaded_s` seconds of load."""
+    return max(least_s, LIMIT_SHARE * loaded_s)
+
+
 def _nobody(_: str) -> None:
     """Nobody listens."""
 
@@ -88,7 +93,7 @@ class Idle:
     def _wait(self, loaded_s: float) -> str:
         if self._usual_s is None:
             return ""
-        limit_s = max(self._least_limit_s, LIMIT_SHARE * loaded_s)
+        limit_s = wait_limit_s(loaded_s, self._least_limit_s)
         began_s = told_s = time.monotonic()
         in_a_row, last = 0, "no answer"
         while (waited_s := time.monotonic() - began_s) < limit_s and not self._stopped():

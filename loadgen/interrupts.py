@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a load test in order: what was measured so far is kept.
+"""Ctrl-C, SIGTERM and SIGHUP (the terminal is gone) end a load test in order: what was measured is kept.
 
 The first of them is taken note of; the test closes its window, and its result says that it was cut short.
 The next one ends everything at once, as a KeyboardInterrupt.
@@ -13,8 +13,8 @@ from typing import Any
 
 from dyno.errors import LoadTestError
 
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
-LAST_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+LAST_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "terminated"}
 
 
 class CutShortError(LoadTestError):

@@ -236,14 +236,15 @@ def judge(rate_rps: float, result: LoadResult, limits: Mapping[str, float]) -> R
     """Hold one load test against the limits; a void one is void, whatever its numbers are.
 
     Unless all that voids it is the bound on requests in flight: then the server got less than was asked for,
-    and missed a limit for certain if it did so for what was really sent.
+    and missed a limit for certain if it did so for what was really sent. A test with too few samples for a
+    limited percentile says nothing either, where it misses no other limit.
     """
     if not result.valid and not (result.only_held_back and missed_as_sent(result, limits)):
         figures = {name: _figure(result, name)[0] for name in limits}
         step = _without_figures(rate_rps, "; ".join(result.invalid_reasons), limits, void=True)
         rate = result.throughput_rps.value
         return step.model_copy(update={"figures": figures, "throughput_rps": rate, "samples": result.samples})
-    reasons = list(result.invalid_reasons)
+    reasons, unstated = list(result.invalid_reasons), []
     if result.scenario is not None:
         reasons += result.scenario.reasons
     figures = {}
@@ -257,14 +258,15 @@ def judge(rate_rps: float, result: LoadResult, limits: Mapping[str, float]) -> R
         figures[name] = value
         certain = certain and high is not None and high <= limit
         if value is None:
-            reasons.append(f"{name} can't be stated from {result.samples} samples")
+            unstated.append(f"{name} can't be stated from {result.samples} samples")
         elif value > limit:
             reasons.append(f"{name} is {value:.4g}, limit {limit:g}")
     return RateStep(
         rate_rps=rate_rps,
-        met=not reasons,
-        certain=certain and not reasons,
-        reasons=tuple(reasons),
+        met=not reasons and not unstated,
+        certain=certain and not reasons and not unstated,
+        reasons=(*reasons, *unstated),
+        void=bool(unstated) and not reasons,  # it says nothing of the limit
         figures=figures,
         throughput_rps=result.throughput_rps.value,
         samples=result.samples,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recommender.job import Job
 
 EXIT_NONE_MEETS_LIMITS = 1
+EXIT_UNDECIDED = 3
 EXIT_INTERRUPTED = 130
 FIELDS = {
     "load.shape: ": "load.shape",
@@ -77,7 +78,7 @@ def recommend_command(
     The job file says what is compared, how each is loaded or searched for its highest rate, what it must
     meet, and how the model is compiled: docs/job.md has every field.
 
-    Exit code 1: no candidate meets the limits.
+    Exit code 1: no candidate meets the limits. 3: none was found to, and not every search was decided.
     """
     from recommender.progress import shown_progress
     from recommender.run import plan_run, recommend
@@ -97,7 +98,10 @@ def recommend_command(
         print_summary(found, run_dir)
     if not any(row.samples for row in (*found.ranking, *found.rejected)):
         raise ServerError(f"nothing could be measured: every candidate failed; the reasons are in {run_dir}")
-    return 0 if found.ranking else EXIT_NONE_MEETS_LIMITS
+    if found.ranking:
+        return 0
+    undecided = any(row.undecided for row in found.rejected)
+    return EXIT_UNDECIDED if undecided else EXIT_NONE_MEETS_LIMITS
 
 
 def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from dyno.errors import ConfigError
 from dyno.records import LoadSpec, Phase, Record, Stairs
+from loadgen.idle import wait_limit_s
 from loadgen.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
 from loadgen.shapes import planned_s
 from loadgen.stop_rules import check_rules
@@ -38,7 +39,11 @@ class FindRate(Record):
         description="how near the lowest failing rate is to the highest met, as a share of it",
     )
     max_tests: int = Field(
-        default=16, ge=2, le=40, description="load tests for one candidate at most; then the gap stays wide"
+        default=16,
+        ge=2,
+        le=40,
+        description="load tests for one candidate at most, void ones too; then the gap stays wide. The one "
+        "that confirms the rate that was found may come on top",
     )
 
 
@@ -300,7 +305,10 @@ class Load(Record):
     @property
     def most_tests(self) -> int:
         """How many load tests one candidate gets at the most."""
-        return self.find_rate.max_tests + 1 if self.find_rate is not None else len(self.levels())
+        closed_loop_and_confirmation = 2
+        if self.find_rate is not None:
+            return self.find_rate.max_tests + closed_loop_and_confirmation
+        return len(self.levels())
 
     def seconds(self) -> float:
         """Seconds of load of one candidate at least (of a search about), warm-up included."""
@@ -310,8 +318,13 @@ class Load(Record):
         return probe_s + self.tests * (self.warmup_s + self.window_s)
 
     def most_seconds(self) -> float:
-        """Seconds of load of one candidate at the most: the longest windows, and answers that come last."""
+        """Seconds of load of one candidate at the most: the longest windows, and answers that come last.
+
+        In open loops also the longest waits for a server that works off what a load test left.
+        """
         if staged := self.staged:
             return self.warmup_s + planned_s(staged) + self.timeout_s
         longest_s = self.longest_s if self.min_samples or self.find_rate else self.window_s
-        return self.most_tests * (self.warmup_s + longest_s + self.timeout_s)
+        test_s = self.warmup_s + longest_s + self.timeout_s
+        wait_s = wait_limit_s(test_s) if self._given("rate_rps", "find_rate") else 0.0
+        return self.most_tests * (test_s + wait_s)

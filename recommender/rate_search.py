@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dyno.errors import LoadTestError
+from dyno.load_records import standing
 from dyno.records import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
 from loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 from loadgen.search import (
@@ -170,6 +171,5 @@ def certainly_missed(rate_rps: float, points: Sequence[LoadResult], limits: Mapp
 
 
 def point_at(rate_rps: float, points: Sequence[LoadResult]) -> LoadResult | None:
-    """Return the load test at this rate: of several the last valid one, which no choice was made by."""
-    found = [point for point in points if point.spec.rate_rps == rate_rps]
-    return next((point for point in reversed(found) if point.valid), found[-1] if found else None)
+    """Return the load test at this rate; of several the one that stands."""
+    return standing(point for point in points if point.spec.rate_rps == rate_rps)

@@ -160,6 +160,14 @@ class _Loaded:
     workload: Workload
     on_load: OnLoad | None
 
+    def idle(self) -> Idle:
+        """What waits between load tests until the server has worked off what one left; not for a dead one."""
+        return Idle(
+            self.workload.specs(self.endpoint.url)[0].url,
+            first_body(self.workload.payload),
+            stopped=lambda: self.endpoint.death() is not None,
+        )
+
     def test(self, spec: LoadSpec) -> LoadResult:
         """Run one load test. A dead server ends it at once, and is the reason whatever else went wrong.
 
@@ -199,10 +207,14 @@ def _measure(loaded: _Loaded, settings: ServerSettings, measured: _Measured) -> 
 
 
 def _levels(loaded: _Loaded, measured: _Measured) -> None:
-    """Run every level. One that a living server can't meet at all costs only its own point."""
+    """Run every level, each at an idle server. One that it can't meet at all costs only its own point."""
     failures = []
+    idle = loaded.idle()
     for spec in loaded.workload.specs(loaded.endpoint.url):
         try:
+            if why := idle():
+                _check_alive(loaded.endpoint, spec)
+                raise LoadTestError(why)
             outcome = loaded.test(spec)
         except LoadTestError as error:
             failures.append(f"not measured with {level_name(spec)}: {error}")
@@ -225,8 +237,7 @@ def _search(loaded: _Loaded, how: FindRate, settings: ServerSettings, measured: 
 
     (spec,) = loaded.workload.specs(loaded.endpoint.url)
     plan = Plan(spec, search_limits(loaded.workload.limits), how, load.longest_s)
-    idle = Idle(spec.url, first_body(loaded.workload.payload))
-    measured.search = search(plan, settings, test, idle)
+    measured.search = search(plan, settings, test, loaded.idle())
 
 
 def _not_as_set(candidate: Candidate, log: Path) -> Iterator[str]:

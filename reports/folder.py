@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dyno.errors import ConfigError
+from dyno.load_records import standing
 from dyno.records import LoadResult, LoadSpec, R, Recommendation, Row, Trial, read_record
 
 RECOMMENDATION_NAME = "recommendation.json"
@@ -37,10 +38,7 @@ class Run:
 
     def level(self, row: Row) -> LoadResult | None:
         """Return the load test that the row was taken from, if its record is there."""
-        for point in self.points(row):
-            if level_of(point.spec) == level_of(row):
-                return point
-        return None
+        return standing(point for point in self.points(row) if level_of(point.spec) == level_of(row))
 
 
 def level_of(found: LoadSpec | Row) -> tuple[int | None, float | None, str]:

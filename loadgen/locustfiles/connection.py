@@ -78,6 +78,8 @@ class Connection:
             return self._answer(wire)
         except Exception:
             raise error from None
+        finally:
+            self.close()  # half a request is in it
 
 
 class Wire:

@@ -106,6 +106,13 @@ def test_connection_refused_is_one_line_and_exit_code_2() -> None:
         ("--scenario", "Server", "--rate", "5"),
         ("--scenario", "SingleStream", "--limit", "p99_ms=5"),
         ("--scenario", "Poisson"),
+        ("--users", "2", "--arrival", "constant"),
+        ("--rate", "5", "--burstiness", "2"),
+        ("--rate", "5", "--precision", "0.1"),
+        ("--rate", "5", "--max-duration", "60"),
+        ("--find-rate", "--limit", "p99_ms=5", "--min-samples", "9"),
+        ("--find-rate", "--limit", "p99_ms=5", "--strict"),
+        ("--max-in-flight", "5"),
     ],
 )
 def test_wrong_flags_are_usage_errors(args: tuple[str, ...]) -> None:

@@ -104,6 +104,8 @@ def test_a_step_fails_for_each_reason_of_its_own() -> None:
     assert not judge(10, result(10, 48.0), limits).certain  # its interval ends at 52.8
     assert "p99_ms is 60, limit 50" in judge(10, result(10, 60.0), limits).reasons
     assert "can't be stated" in judge(10, result(10, None), limits).reasons[0]
+    assert judge(10, result(10, None), limits).void
+    assert not judge(10, result(10, None, answered=0.9), limits).void
     assert "9 of 10 requests/s" in judge(10, result(10, 40.0, answered=0.9), limits).reasons[0]
     assert judge(10, result(10, 40.0, invalid=True), limits).reasons == ("late",)
 
@@ -128,7 +130,8 @@ def test_the_command_finds_a_rate_on_a_real_server_and_writes_its_steps(tmp_path
     found = read_record(output, RateSearch)
     assert done.returncode == 1, done.stderr  # 400 ms are above 200 ms at any rate
     assert found.met_rps is None
-    assert all("p50_ms" in " ".join(step.reasons) for step in found.steps)
+    assert all("p50_ms" in " ".join(step.reasons) for step in found.steps if not step.void)
+    assert any("p50_ms" in " ".join(step.reasons) for step in found.steps)
     assert "no rate met the limits" in done.stdout
 
 

@@ -14,7 +14,6 @@ from dyno.procs import free_port, python_module, start
 from dyno.records import LoadResult, read_record
 from tests.loadgen.stub import stub_server
 
-CONFIGURATION = "users = 50\nspawn-rate = 50\nrun-time = 1s\nheadless = false\nonly-summary = false\n"
 JUMP = """
 import time
 began, wall = time.monotonic(), time.time
@@ -40,21 +39,6 @@ def load(
         )
 
 
-def test_locusts_own_configuration_changes_no_load_test(tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / ".locust.conf").write_text(CONFIGURATION)
-    (tmp_path / "locust.conf").write_text(CONFIGURATION)
-    (tmp_path / "pyproject.toml").write_text('[tool.locust]\nusers = 50\nrun-time = "1s"\n')
-    env = {"HOME": str(tmp_path / "home"), "LOCUST_USERS": "50", "LOCUST_RUN_TIME": "1s"}
-    args = ("--warmup", "0", "--duration", "3", "-o", "result.json")
-    done = load(tmp_path, *args, env=env, server=("--service-ms", "50"))
-    assert done.returncode == 0, done.stderr
-    found = read_record(tmp_path / "result.json", LoadResult)
-    assert found.window_s == 3
-    assert found.samples <= 60  # of one user: 50 would get fifty times as many
-    assert found.timeline[2].requests > 0
-
-
 def test_a_wall_clock_that_is_set_forward_ends_no_worker(tmp_path: Path) -> None:
     (tmp_path / "jump").mkdir()
     (tmp_path / "jump" / "sitecustomize.py").write_text(JUMP)
@@ -65,22 +49,6 @@ def test_a_wall_clock_that_is_set_forward_ends_no_worker(tmp_path: Path) -> None
     assert len(found.workers) == 2
     assert not any("ended or hung" in reason for reason in found.invalid_reasons)
     assert found.timeline[-1].requests > 0
-
-
-def test_a_worker_that_no_load_test_takes_gives_up_and_says_what_to_look_for(tmp_path: Path) -> None:
-    address = f"127.0.0.1:{free_port()}"
-    command = python_module("dyno", "load-worker", address, "--connect-timeout", "2", "--workers", "2")
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    )
-    assert done.returncode == 2
-    assert f"no load test at {address} took 2 of 2 workers within 2 s: see whether `dyno load" in done.stderr
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dyno.load_records import standing
 from dyno.records import (
     CompiledShape,
     LoadResult,
@@ -48,6 +49,16 @@ def step(rate: float, *reasons: str, certain: bool = True) -> RateStep:
         throughput_rps=rate,
         samples=900,
     )
+
+
+def test_of_several_load_tests_at_a_rate_the_last_valid_one_stands() -> None:
+    first, void, last = at(100), at(100), at(100)
+    first, last = (one.model_copy(update={"samples": number}) for one, number in ((first, 1), (last, 3)))
+    void = void.model_copy(update={"invalid_reasons": ("late",)})
+    assert standing([first, last, void]) is last
+    assert standing([void, first]) is first
+    assert standing([void]) is void
+    assert standing([]) is None
 
 
 def searched(backend: Backend, met_rps: float) -> tuple[Trial, Row]:
