@@ -178,26 +178,17 @@ class App:
                 return self._full()
             self._row.in_flight += 1
             self._arriving += large
+            connection: Connection = scope["state"][CONNECTION]
+            request = Request(scope["path"], connection.number, headers, arrived_s)
             try:
-                request = await self._arrived(headers, arrived_s, scope, receive)
+                # In no variable: this frame is in the traceback of why a request was dropped, which lives on.
+                request.body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
             finally:
                 self._row.in_flight -= 1
                 self._arriving -= large
-            if request is None:
-                return None
-            return await self._admit(work, request, scope["state"][CONNECTION])
+            return None if request.body is None else await self._admit(work, request, connection)
 
         return handle
-
-    async def _arrived(
-        self, headers: Headers, arrived_s: float, scope: Scope, receive: Receive
-    ) -> Request | None:
-        # In a frame of its own: that of the handler is in the traceback of why a request was dropped, which
-        # would keep its body.
-        body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
-        if body is None:
-            return None
-        return Request(scope["path"], scope["state"][CONNECTION].number, headers, body, arrived_s)
 
     async def _admit(self, work: Work, request: Request, connection: Connection) -> Answer:
         """Let a request whose body is here wait for a worker, if there is a place."""
@@ -208,9 +199,9 @@ class App:
         timer = self._deadline(request)
         connection.attend(request)
         try:
-            return await request.answered(work(request))
+            return await request.wait_for(work(request))
         finally:
-            request.body = b""  # the connection keeps the request, until its next one
+            connection.attend(None)
             if timer is not None:
                 timer.cancel()
             self._admitted -= 1
