@@ -20,8 +20,18 @@ from typing import Any, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.answer import Request
-from serving.heads import MOST_HEAD_BYTES, MOST_HEADERS, PROBE, TOO_LONG, last_answer, too_long, without_offer
+from serving.answer import Answer, Request
+from serving.heads import (
+    CLOSE,
+    MOST_HEAD_BYTES,
+    MOST_HEADERS,
+    PROBE,
+    TOO_LONG,
+    answer_head,
+    last_answer,
+    too_long,
+    without_offer,
+)
 from serving.keeper import NOT_LENT, Lender, Lent
 from serving.sockets import Held, has_ended, has_reset, unsent
 
@@ -31,6 +41,7 @@ CONNECTION = "dyno.connection"
 """In a request's state: the connection that it came over."""
 _GATHER_BYTES = 1 << 20
 _LINGER_S = 5.0
+_SMALL_BYTES = 1 << 14  # copying it costs less than a second write
 _PROBE_AFTER_S = 0.05  # a fast model has answered by then
 _SEEN_OFF_AFTER_S = (0.0, 0.002, 0.01, 0.05, 0.2, 0.7)
 
@@ -69,10 +80,29 @@ class Connection(HttpToolsProtocol):
         self._lingers_since_s: float | None = None
         self._probed = False
 
-    def answer_begins(self) -> None:
-        """Say that the parent may not answer any more."""
+    async def answer(self, cycle: Any, answer: Answer, *, close: bool) -> None:
+        """Write an answer whole: uvicorn's way takes it in two parts, and looks for faults in each header."""
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if cycle.disconnected:
+            return
         if self._lent is not None:
             self._lent.answered()
+        close = close or not cycle.keep_alive or CLOSE in answer.headers
+        cycle.keep_alive = not close
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        head = answer_head(answer, close=close)
+        body = b"" if cycle.scope["method"] == "HEAD" else answer.body
+        if len(body) <= _SMALL_BYTES:
+            cycle.transport.write(head + body)
+        else:
+            cycle.transport.write(head)
+            cycle.transport.write(body)
+        cycle.message_event.set()
+        if close:
+            cycle.transport.close()
+        cycle.on_response()
 
     def attend(self, request: Request | None) -> None:
         """Tell `request` when its client leaves; None: nobody any more."""
