@@ -39,11 +39,11 @@ class Request:
 
     __slots__ = ("_dropped", "_turn", "arrived_s", "begun", "body", "connection", "headers", "path")
 
-    def __init__(self, path: str, connection: int, headers: Headers, body: bytes, arrived_s: float) -> None:
+    def __init__(self, path: str, connection: int, headers: Headers, arrived_s: float) -> None:
         self.path = path
         self.connection = connection  # its number, where it is lent
         self.headers = headers
-        self.body = body
+        self.body: bytes | None = None  # None: it is not here
         self.arrived_s = arrived_s  # perf_counter, when its headers were there
         self.begun = False
         self._turn: asyncio.Future[Answer] | None = None
@@ -55,16 +55,12 @@ class Request:
         name = self.headers.get(b"x-request-id")
         return text.encode() if name is None else b"%s, X-Request-Id %s" % (text.encode(), name[:200])
 
-    async def answered(self, turn: asyncio.Future[Answer]) -> Answer:
-        """Wait for the answer that `turn` will have, or until the request is dropped.
-
-        Raises:
-            Exception: what `drop` was given, or what `turn` has in place of an answer.
-        """
+    def wait_for(self, turn: asyncio.Future[Answer]) -> asyncio.Future[Answer]:
+        """Return `turn`, which fails with what `drop` is given if that comes first."""
         self._turn = turn
         if self._dropped and not turn.done():
             turn.set_exception(ClientLeftError())
-        return await turn
+        return turn
 
     def begin(self) -> bytes:
         """Begin to run it; returns its body.
@@ -73,7 +69,7 @@ class Request:
             ClientLeftError: it was dropped; nobody hears of this.
         """
         body = self.body  # first: `drop` takes it away last
-        if self._dropped:
+        if self._dropped or body is None:
             raise ClientLeftError
         self.begun = True
         return body
@@ -81,7 +77,7 @@ class Request:
     def drop(self, why: Exception) -> None:
         """Answer with `why` at once; if it has not begun it never will, and its body is let go."""
         self._dropped = True
-        self.body = b""
+        self.body = None
         if self._turn is not None and not self._turn.done():
             self._turn.set_exception(why)
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from importlib.metadata import version
 from time import perf_counter
+from types import MethodType
 from typing import Any
 
 from dyno.errors import RequestError
@@ -20,6 +21,7 @@ from serving.board import Board
 from serving.body import TIMED_OUT, Receive, read_body, unpack
 from serving.connection import CONNECTION, Connection
 from serving.hang import HangWatch
+from serving.heads import CLOSE
 from serving.metrics import CONTENT_TYPE, Meters
 from serving.notebook import Notebook
 from serving.pool import WorkerPool
@@ -27,7 +29,6 @@ from serving.protocol import read_invocation
 from serving.user_code import UserCode
 
 Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler = Callable[[Scope, Receive], Awaitable[Answer | None]]
 Work = Callable[[Request], asyncio.Future[Answer]]
 Reader = Callable[[Backend, Headers, bytes], Call]
@@ -35,7 +36,6 @@ Reader = Callable[[Backend, Headers, bytes], Call]
 MODEL_NAME = "model"
 INVOCATIONS = "/invocations"
 _MODELS = "/v2/models/"
-_CLOSE = ((b"connection", b"close"),)
 _LARGE_BODY = 1 << 16  # bytes; less than that, connections take anyhow
 _log = logging.getLogger("serving")
 
@@ -79,14 +79,13 @@ class App:
         self.hangs = HangWatch(pool, self._batcher, board, own, timeout_s)
         self._routes = self._all_routes()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+    async def __call__(self, scope: Scope, receive: Receive, send: MethodType) -> None:
+        """Answer one request; `send` is the method of its cycle, which knows where to."""
         started_s = perf_counter()
         connection: Connection = scope["state"][CONNECTION]
         answer = await self._answer(scope, receive)
         if answer is not None:
-            connection.answer_begins()
-            await self._send(answer, send)
+            await connection.answer(send.__self__, answer, close=self.draining)
         seconds = perf_counter() - started_s
         if connection.lost or (connection.client_done and not await connection.see_off()):
             answer = None
@@ -127,11 +126,11 @@ class App:
         try:
             return await self._handler(scope)(scope, receive)
         except RequestError as error:
-            return error_answer(error.status, str(error), *(_CLOSE if error.status == TIMED_OUT else ()))
+            return error_answer(error.status, str(error), *((CLOSE,) if error.status == TIMED_OUT else ()))
         except ClientLeftError:
             return None
         except asyncio.CancelledError:  # the time in which the server ends gently is over
-            return error_answer(503, "the server has ended before the answer was there", *_CLOSE)
+            return error_answer(503, "the server has ended before the answer was there", CLOSE)
         except Exception as error:
             _log.exception("%s %s failed", scope["method"], scope["path"])
             return error_answer(500, f"this request made the server fail: {type(error).__name__}: {error}")
@@ -178,26 +177,17 @@ class App:
                 return self._full()
             self._row.in_flight += 1
             self._arriving += large
+            connection: Connection = scope["state"][CONNECTION]
+            request = Request(scope["path"], connection.number, headers, arrived_s)
             try:
-                request = await self._arrived(headers, arrived_s, scope, receive)
+                # In no variable: this frame is in the traceback of why a request was dropped, which lives on.
+                request.body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
             finally:
                 self._row.in_flight -= 1
                 self._arriving -= large
-            if request is None:
-                return None
-            return await self._admit(work, request, scope["state"][CONNECTION])
+            return None if request.body is None else await self._admit(work, request, connection)
 
         return handle
-
-    async def _arrived(
-        self, headers: Headers, arrived_s: float, scope: Scope, receive: Receive
-    ) -> Request | None:
-        # In a frame of its own: that of the handler is in the traceback of why a request was dropped, which
-        # would keep its body.
-        body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
-        if body is None:
-            return None
-        return Request(scope["path"], scope["state"][CONNECTION].number, headers, body, arrived_s)
 
     async def _admit(self, work: Work, request: Request, connection: Connection) -> Answer:
         """Let a request whose body is here wait for a worker, if there is a place."""
@@ -208,9 +198,9 @@ class App:
         timer = self._deadline(request)
         connection.attend(request)
         try:
-            return await request.answered(work(request))
+            return await request.wait_for(work(request))
         finally:
-            request.body = b""  # the connection keeps the request, until its next one
+            connection.attend(None)
             if timer is not None:
                 timer.cancel()
             self._admitted -= 1
@@ -263,17 +253,6 @@ class App:
 
     def _read_infer(self, backend: Backend, headers: Headers, body: bytes) -> Call:
         return oip.read_infer(body, headers, backend.inputs, backend.outputs, self._name)
-
-    async def _send(self, answer: Answer, send: Send) -> None:
-        headers = [
-            (b"content-type", answer.content_type.encode()),
-            (b"content-length", str(len(answer.body)).encode()),
-            *answer.headers,
-        ]
-        if self.draining:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
 
 
 def _fixed(document: dict[str, Any]) -> Handler:

@@ -20,8 +20,18 @@ from typing import Any, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.answer import Request
-from serving.heads import MOST_HEAD_BYTES, MOST_HEADERS, PROBE, TOO_LONG, last_answer, too_long, without_offer
+from serving.answer import Answer, Request
+from serving.heads import (
+    CLOSE,
+    MOST_HEAD_BYTES,
+    MOST_HEADERS,
+    PROBE,
+    TOO_LONG,
+    answer_head,
+    last_answer,
+    too_long,
+    without_offer,
+)
 from serving.keeper import NOT_LENT, Lender, Lent
 from serving.sockets import Held, has_ended, has_reset, unsent
 
@@ -31,6 +41,7 @@ CONNECTION = "dyno.connection"
 """In a request's state: the connection that it came over."""
 _GATHER_BYTES = 1 << 20
 _LINGER_S = 5.0
+_SMALL_BYTES = 1 << 14  # copying it costs less than a second write
 _PROBE_AFTER_S = 0.05  # a fast model has answered by then
 _SEEN_OFF_AFTER_S = (0.0, 0.002, 0.01, 0.05, 0.2, 0.7)
 
@@ -42,6 +53,8 @@ class Connection(HttpToolsProtocol):
         self, *, ended: Callable[[], None] | None = None, lender: Lender | None = None, **uvicorns: Any
     ) -> None:
         super().__init__(**uvicorns)
+        self.number = NOT_LENT
+        """Its number at the parent of this process, if it is lent to that."""
         self._lender = lender
         self._lent: Lent | None = None
         self.app_state = {**self.app_state, CONNECTION: self}
@@ -56,6 +69,8 @@ class Connection(HttpToolsProtocol):
         """What is said when all that came before is answered."""
         self._deaf = False
         self._refusal = (400, "this is no valid HTTP request")
+        self._offered = False
+        """Whether this request, of which the head is read, offers another protocol."""
         self._unspent_bytes = 0
         """What came since the last end of a head or part of a body."""
         self._idle_since_s: float | None = None
@@ -65,20 +80,34 @@ class Connection(HttpToolsProtocol):
         self._lingers_since_s: float | None = None
         self._probed = False
 
-    @property
-    def number(self) -> int:
-        """Its number at the parent of this process, if it is lent to that."""
-        return NOT_LENT if self._lent is None else self._lent.number
-
-    def answer_begins(self) -> None:
-        """Say that the parent may not answer any more."""
+    async def answer(self, cycle: Any, answer: Answer, *, close: bool) -> None:
+        """Write an answer whole: uvicorn's way takes it in two parts, and looks for faults in each header."""
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if cycle.disconnected:
+            return
         if self._lent is not None:
             self._lent.answered()
+        close = close or not cycle.keep_alive or CLOSE in answer.headers
+        cycle.keep_alive = not close
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        head = answer_head(answer, close=close)
+        body = b"" if cycle.scope["method"] == "HEAD" else answer.body
+        if len(body) <= _SMALL_BYTES:
+            cycle.transport.write(head + body)
+        else:
+            cycle.transport.write(head)
+            cycle.transport.write(body)
+        cycle.message_event.set()
+        if close:
+            cycle.transport.close()
+        cycle.on_response()
 
-    def attend(self, request: Request) -> None:
-        """Tell `request` when its client leaves."""
+    def attend(self, request: Request | None) -> None:
+        """Tell `request` when its client leaves; None: nobody any more."""
         self._request = request
-        if self.lost:
+        if self.lost and request is not None:
             request.leave()
 
     async def see_off(self) -> bool:
@@ -100,6 +129,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         if self._lender is not None:
             self._lent = self._lender.lend(transport.get_extra_info("socket").fileno())
+            self.number = NOT_LENT if self._lent is None else self._lent.number
         self._idle_since_s = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -134,12 +164,13 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._unspent_bytes += len(data)
         try:
-            self._feed(data)
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as offer:
+            self._feed_rest(data, offer.args[0])
         except HttpParserError:
             self._refuse(*self._refusal)
-        else:
-            if self._unspent_bytes > MOST_HEAD_BYTES:
-                self._refuse(431, TOO_LONG)
+        if self._unspent_bytes > MOST_HEAD_BYTES and not self._deaf:
+            self._refuse(431, TOO_LONG)
 
     def on_message_begin(self) -> None:
         """Start the clock with a request's first byte."""
@@ -152,16 +183,20 @@ class Connection(HttpToolsProtocol):
         if self._unspent_bytes > MOST_HEAD_BYTES or len(self.headers) > MOST_HEADERS:
             self._check_head()
         self._unspent_bytes = 0
-        if not self._offers_upgrade():
+        self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if not self._offered:
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Stop the clock with the last."""
         self._unspent_bytes = 0
-        if self._offers_upgrade():
+        if self._offered:
             return
         self._receiving_since_s = None
-        super().on_message_complete()
+        if self.cycle.response_complete:
+            return
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
         if self._lent is not None and self.cycle is self._running:
             self._lent.asked()
 
@@ -249,26 +284,26 @@ class Connection(HttpToolsProtocol):
             self._abandon(self._running)
         self.transport.abort()
 
-    def _feed(self, data: bytes) -> None:
-        rest = data if isinstance(data, bytes) else bytes(data)
-        view = memoryview(rest)
+    def _feed_rest(self, data: bytes, start: int) -> None:
+        """Go on behind a head with an offer, which the parser gets once more."""
+        rest = memoryview(bytes(data))[start:]
         while True:
+            if not self._offered:  # CONNECT, refused by now: what follows is not for us
+                self._deaf = True
+                return
+            head = self._head_without_offer()
+            # A new parser: with "close" beside the offer that one takes no more.
+            self.parser = HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             try:
-                self.parser.feed_data(view)
+                self.parser.feed_data(head)
+                self.parser.feed_data(rest)
                 return
             except HttpParserUpgrade as offer:
-                if not self._offers_upgrade():  # CONNECT, refused by now: what follows is not for us
-                    self._deaf = True
-                    return
-                view = view[offer.args[0] :]
-                head = self._head_without_offer()
-                # A new one: with "close" beside the offer this one takes no more.
-                self.parser = HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-                self.parser.feed_data(head)
-
-    def _offers_upgrade(self) -> bool:
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+                rest = rest[offer.args[0] :]
+            except HttpParserError:
+                self._refuse(*self._refusal)
+                return
 
     def _head_without_offer(self) -> bytes:
         version = self.parser.get_http_version().encode()

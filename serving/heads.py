@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
-from serving.answer import error_json
+from serving.answer import Answer, error_answer
 
 MOST_HEAD_BYTES = 1 << 16
 """Of a request's line and headers; of its trailers too."""
@@ -12,13 +13,8 @@ MOST_HEADERS = 256
 PROBE = b"HTTP/1.1 "
 """What every answer begins with."""
 TOO_LONG = f"the headers are longer than {MOST_HEAD_BYTES} bytes"
-_REASONS = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    431: b"Request Header Fields Too Large",
-    502: b"Bad Gateway",
-    503: b"Service Unavailable",
-}
+CLOSE = (b"connection", b"close")
+_STATUS_LINES = {each.value: b"HTTP/1.1 %d %s\r\n" % (each, each.phrase.encode()) for each in HTTPStatus}
 _OFFER = (b"upgrade", b"http2-settings")
 
 Lines = Sequence[tuple[bytes, bytes]]
@@ -46,10 +42,20 @@ def without_offer(method: bytes, url: bytes, version: bytes, headers: Lines) -> 
     return b"\r\n".join((*lines, b"", b""))
 
 
+def answer_head(answer: Answer, *, close: bool) -> bytes:
+    """Write what goes before the body of an answer; `close`: the connection ends with it."""
+    status = _STATUS_LINES.get(answer.status) or b"HTTP/1.1 %d \r\n" % answer.status
+    more = b"".join([b"%s: %s\r\n" % line for line in answer.headers if line != CLOSE])
+    return b"%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n" % (
+        status,
+        answer.content_type.encode(),
+        len(answer.body),
+        more,
+        b"connection: close\r\n" if close else b"",
+    )
+
+
 def last_answer(status: int, message: str) -> bytes:
     """Write an error after which the connection is closed."""
-    body = error_json(message)
-    return (
-        b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\nconnection: close\r\n"
-        b"content-length: %d\r\n\r\n%s" % (status, _REASONS[status], len(body), body)
-    )
+    answer = error_answer(status, message)
+    return answer_head(answer, close=True) + answer.body

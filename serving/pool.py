@@ -48,7 +48,7 @@ class WorkerPool:
 
     def __init__(self, load: Callable[[], Backend], workers: int) -> None:
         self.workers = workers
-        self.after_job: Callable[[], None] = _nothing
+        self.after_job: Callable[[], None] | None = None
         """Called in the thread after each job."""
         self.failure: Exception | None = None
         """Why a worker could not be replaced."""
@@ -138,7 +138,8 @@ class WorkerPool:
             worker.since_s = monotonic()
             job()
             del job  # else its request's body is kept until the next comes
-            self.after_job()
+            if self.after_job is not None:
+                self.after_job()
             worker.since_s = None
             if worker.left:
                 return
@@ -206,10 +207,6 @@ class _Answers:
             ready, self._ready = self._ready, []
         for call in ready:
             call()
-
-
-def _nothing() -> None:
-    pass
 
 
 def settle(future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:
