@@ -23,6 +23,10 @@ def sentences(found: Buckets) -> list[str]:
         named = f"{axis.name} ({places})" if places != axis.name else axis.name
         compiled = f"compiled for {', '.join(map(str, axis.sizes))}" if axis.padded else "never padded"
         texts.append(f"{named}: {sizes_text(axis)}; {compiled}")
+        if axis.padding == "tried":
+            texts.append(
+                f"{axis.name}: that padding changes no answer was tried, not proved: {axis.padding_unproved}"
+            )
         if axis.splits:
             basis = (
                 "was measured to be cheaper" if found.measured_on else "more than a third would be padding"

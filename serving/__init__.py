@@ -8,7 +8,8 @@ oip        the same for the Open Inference Protocol of KServe and Triton
 openapi    what it answers to, at /openapi.json
 answer     what these share: one call, one answer
 pool       worker threads, each with its own backend
-batching   requests that wait together, run together (`batch_check`: for which models)
+batching   requests that wait together, run together (`batch_check`: for which models, by what
+           `independence` finds proved)
 app        the ASGI application; metrics: what it counts
 server     bind, load, warm up, listen, drain (settings: how)
 connection one client: how long it may take

@@ -38,7 +38,7 @@ def _of_onnx(path: Path) -> Verdict:
         model = onnx.load(path, load_external_data=False)
         if model.functions:
             model = inliner.inline_local_functions(model)
-        graph = Reader(helper.get_attribute_value, numpy_helper.to_array).graph(model)
+        return judge_joined(Reader(helper.get_attribute_value, numpy_helper.to_array).graph(model))
     except Exception as error:  # what is no model is said when it is loaded
-        return Verdict("unproved", f"its graph can't be read: {error}")
-    return judge_joined(graph)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Verdict("unproved", f"its graph can't be read: {reason}")

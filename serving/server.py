@@ -23,6 +23,7 @@ from dyno.rowflow.records import UNPROVED, Verdict
 from dyno.units import BYTES_PER_MIB
 from serving.backends import loader, model_kind
 from serving.board import Board, Row, board_alone
+from serving.independence import verdict_of
 from serving.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def serve_here(settings: ServeSettings, listener: socket.socket, place: Place) -
     place.row.begin(os.getpid())
     pin(settings.cpus)
     threads = settings.threads or max(1, len(usable_cores()) // settings.workers)
-    verdict = _verdict(settings)  # before the model takes its memory: reading the graph takes some too
+    # Before the model takes its memory: reading its graph takes some too.
+    verdict = verdict_of(settings.path) if settings.max_batch > 1 else UNPROVED
     pool = _load(settings, threads)
     try:
         warm_up(settings.path, pool)
@@ -235,15 +237,6 @@ def _run(
     server.run(sockets=[listener])
     if server.failure is not None:
         raise server.failure
-
-
-def _verdict(settings: ServeSettings) -> Verdict:
-    """Say whether rows are independent, where requests are to be joined."""
-    if settings.max_batch == 1:
-        return UNPROVED
-    from serving.independence import verdict_of
-
-    return verdict_of(settings.path)
 
 
 def _batch_limits(settings: ServeSettings, pool: WorkerPool, verdict: Verdict) -> BatchLimits | None:

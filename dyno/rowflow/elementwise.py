@@ -9,20 +9,19 @@ from dyno.rowflow.records import Mode
 from dyno.rowflow.sizes import ONE, Shape, Size, broadcast
 from dyno.rowflow.values import COUNTED, FREE, Call, CrossedError, Rows, State, UnclearError, Value, whole
 
-# By what they make of 0 and of numbers above it: what a padded zero becomes, and whether a sign is kept.
+# By what they make of 0 and of numbers above it: what a padded zero becomes, and whether a sign is kept. No
+# square root: of a number below 0 it is NaN, which is not above 0 either.
 KEEP_ZERO_AND_SIGN = frozenset(
     (
-        *("Identity", "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Tanh", "Asin", "Asinh", "Atan"),
+        *("Identity", "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Tanh", "Asinh", "Atan"),
         *("Sinh", "Erf", "Sign", "Softsign", "HardSwish", "Floor", "Ceil", "Round", "ThresholdedRelu"),
         *("Mish", "Swish", "Cast", "CastLike", "Dropout"),
     )
 )
-KEEP_ZERO = frozenset(("Neg", "Sin", "Tan", "Atanh"))
-ZERO_TO_ZERO_NEVER_BELOW = frozenset(("Abs", "Sqrt", "Relu"))
-NEVER_BELOW = frozenset(
-    (*("Sigmoid", "HardSigmoid", "Softplus", "Exp", "Cosh", "Acos", "Acosh"), "Not", "IsNaN", "IsInf")
-)
-OTHER_UNARY = frozenset(("Cos", "Log", "Reciprocal", "BitwiseNot", "Clip", "Shrink"))
+KEEP_ZERO = frozenset(("Neg", "Sin", "Tan", "Asin", "Atanh", "Sqrt"))
+ZERO_TO_ZERO_NEVER_BELOW = frozenset(("Abs", "Relu"))
+NEVER_BELOW = frozenset(("Sigmoid", "HardSigmoid", "Softplus", "Exp", "Cosh", "Not", "IsNaN", "IsInf"))
+OTHER_UNARY = frozenset(("Cos", "Acos", "Acosh", "Log", "Reciprocal", "BitwiseNot", "Clip", "Shrink"))
 UNARY = KEEP_ZERO_AND_SIGN | KEEP_ZERO | ZERO_TO_ZERO_NEVER_BELOW | NEVER_BELOW | OTHER_UNARY
 _SUMS = frozenset(("Add", "Sum", "Mean"))
 _TESTS = frozenset(

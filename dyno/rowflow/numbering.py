@@ -65,17 +65,24 @@ def _stays_whole(call: Call) -> bool:
 
 def bounded(call: Call, made: list[Value]) -> list[Value]:
     """Keep what is known of whole numbers: those of a Range, of an ArgMax, and where they are moved to."""
-    bound: Size | None = None
-    operator = call.node.operator
-    if operator in ("ArgMax", "ArgMin"):
-        shape = call.shape()
-        bound = shape[call.axis("axis", 0, len(shape))]
-    elif operator == "Range" and made[0].shape and call.value(0).numbers == (size(0),):
-        limit, step = call.value(1).numbers, call.value(2).numbers
-        bound = limit[0] if step == (ONE,) and limit and isinstance(limit[0], Size) else None
-    elif operator in _MOVES or (operator in _SAME and _stays_whole(call)):
-        bound = call.value().bound
+    bound = _bound(call, made)
     return [replace(value, bound=bound) for value in made] if bound is not None else made
+
+
+def _bound(call: Call, made: list[Value]) -> Size | None:
+    operator, read = call.node.operator, [value for value in call.values if value is not None]
+    first = read[0] if read else None
+    if first is None or first.shape is None or len(read) < len(call.values):
+        return None
+    if operator in ("ArgMax", "ArgMin"):
+        axis = call.axis("axis", 0, len(first.shape))
+        return first.shape[axis] if 0 <= axis < len(first.shape) else None
+    if operator == "Range" and len(read) == 3 and first.numbers == (size(0),) and made[0].shape:
+        limit, step = read[1].numbers, read[2].numbers
+        return limit[0] if step == (ONE,) and limit and isinstance(limit[0], Size) else None
+    if operator in _MOVES or (operator in _SAME and _stays_whole(call)):
+        return first.bound
+    return None
 
 
 def _scaled(call: Call) -> Value | None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TypeAlias
 
 Product = tuple[str, ...]
+_LONGEST = 400
+_MOST_TERMS, _MOST_FACTORS = 64, 24  # of a product that is written out
 Shape: TypeAlias = "tuple[Size, ...]"
 
 
@@ -32,6 +35,10 @@ class Size:
         """Whether it follows from the number of rows."""
         return any(symbol.startswith("*") for product, _ in self.terms for symbol in product)
 
+    @property
+    def _degree(self) -> int:
+        return max((len(product) for product, _ in self.terms), default=0)
+
     def __add__(self, other: Size) -> Size:
         return _sum((*self.terms, *other.terms))
 
@@ -39,6 +46,8 @@ class Size:
         return _sum((*self.terms, *((product, -count) for product, count in other.terms)))
 
     def __mul__(self, other: Size) -> Size:
+        if len(self.terms) * len(other.terms) > _MOST_TERMS or self._degree + other._degree > _MOST_FACTORS:
+            return opaque(" times ".join(sorted((f"({self})", f"({other})"))), self, other)
         return _sum((tuple(sorted((*one, *two))), a * b) for one, a in self.terms for two, b in other.terms)
 
     def exactly_over(self, other: Size) -> Size | None:
@@ -118,8 +127,10 @@ def symbol(name: str) -> Size:
 
 
 def opaque(name: str, *sources: Size) -> Size:
-    """Give a size of which nothing is known but what it follows from."""
+    """Give a size of which nothing is known but what it follows from; equal names are equal sizes."""
     bare = name.replace("*", "·")
+    if len(bare) > _LONGEST:  # a name holds those that it is made of, which would double with each step
+        bare = blake2b(bare.encode(), digest_size=16).hexdigest()
     return symbol(f"*{bare}" if any(each.counts_rows for each in sources) else bare)
 
 

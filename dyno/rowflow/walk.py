@@ -241,9 +241,10 @@ def _with_bodies(node: Node, values: Mapping[str, Value], around: tuple[int, Que
     count = len(node.outputs)
     if isinstance(condition.state, Lost) and node.operator == "If":
         return [Value(None, condition.state)] * count
-    if node.operator != "If" or condition.state is not FREE or len(node.bodies) != 2:
+    names = ["then_branch", "else_branch"]
+    if node.operator != "If" or condition.state is not FREE or sorted(node.bodies) != sorted(names):
         return [Value(None, Lost(_cause(node, "what it does is not followed"), certain=False))] * count
-    branches = [node.bodies[name] for name in ("then_branch", "else_branch")]
+    branches = [node.bodies[name] for name in names]
     number = condition.numbers[0] if condition.numbers else None
     if isinstance(number, Size) and number.known is not None:
         branches = branches[:1] if number.known else branches[1:]

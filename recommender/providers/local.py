@@ -104,7 +104,7 @@ class LocalProvider:
             stack.callback(port_file.unlink, missing_ok=True)
             port_file.unlink(missing_ok=True)
             began = time.monotonic()
-            args = _serve_command(order.model, order.candidate, server_cpus, port_file)
+            args = serve_command(order.model, order.candidate, server_cpus, port_file)
             child = stack.enter_context(start(args, log=order.log))
             if group is not None and not _moved(child, group):
                 group = None
@@ -166,7 +166,8 @@ def _moved(child: Child, group: MemoryCgroup) -> bool:
     return True
 
 
-def _serve_command(model: Path, candidate: Candidate, cpus: tuple[int, ...], port_file: Path) -> list[str]:
+def serve_command(model: Path, candidate: Candidate, cpus: tuple[int, ...], port_file: Path) -> list[str]:
+    """Give the command that serves a candidate."""
     settings = candidate.settings
     return python_module(
         "dyno",

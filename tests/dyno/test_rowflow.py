@@ -43,6 +43,10 @@ VALUES: dict[str, Any] = {
     "end": np.array([1 << 40]),
     "minus1": np.array([-1]),
     "s_12": np.array([-1, 12]),
+    "s_4": np.array([-1, 4]),
+    "s_6": np.array([-1, 6]),
+    "s_10": np.array([-1, 10]),
+    "n0s": np.array([0]),
     "s_2": np.array([-1, 2]),
     "s12_": np.array([12, -1]),
     "s0_": np.array([0, -1]),
@@ -75,7 +79,8 @@ class Case:
         values = [numpy_helper.from_array(np.asarray(VALUES[name]), name) for name in sorted(read)]
         inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
         graph = helper.make_graph(self.nodes, "g", inputs, [onnx.ValueInfoProto(name="y")], values)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+        opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid("ai.onnx.ml", 3)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
 def case(becomes: str, at: int, operator: str, inputs: str = "x", **attributes: Any) -> Case:
@@ -91,6 +96,23 @@ def chain(becomes: str, at: int, title: str, *nodes: onnx.NodeProto, opset: int 
 
 
 IDS = (node("Sign", "x", "a"), node("Abs", "a", "b"), node("Cast", "b", "ids", to=TensorProto.INT64))
+FLAT = node("Flatten", "x", "f")
+SAME: dict[str, Any] = {"kernel_shape": [2], "strides": [3], "auto_pad": "SAME_UPPER"}
+TABLES: list[tuple[str, str, dict[str, Any]]] = [
+    ("Scaler", "y", {"offset": [1.0] * 12, "scale": [2.0] * 12}),
+    ("Normalizer", "y", {"norm": "L2"}),
+    ("LinearRegressor", "y", {"coefficients": [0.5] * 12}),
+    (
+        "LinearClassifier",
+        "t y",
+        {
+            "coefficients": [0.5, -0.5] * 12,
+            "intercepts": [0.0, 0.0],
+            "classlabels_ints": [0, 1],
+            "post_transform": "SOFTMAX",
+        },
+    ),
+]
 REDUCTIONS = ("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "LogSumExp", "SumSquare", "LogSum")
 JOINED = [
     *[case("rows", 0, each) for each in ("Relu", "Tanh", "Erf", "Sign", "IsNaN", "Identity", "Softsign")],
@@ -215,6 +237,48 @@ JOINED = [
     case("unclear", 0, "NonZero"),
     case("mixed", 0, "Unique"),
     case("unclear", 0, "RandomNormalLike"),
+    *[
+        chain(
+            "rows",
+            0,
+            operator,
+            node("Flatten", "x", "f"),
+            node(operator, "f", outputs, domain="ai.onnx.ml", **more),
+        )
+        for operator, outputs, more in TABLES
+    ],
+    case("mixed", 0, "GRU", "x rw3 rr3", hidden_size=5),
+    case("rows", 1, "GRU", "x rw3 rr3", hidden_size=5, outputs="t y"),
+    chain(
+        "rows",
+        0,
+        "GridSample",
+        node("Unsqueeze", "x i1", "u"),
+        node("Slice", "x n0s i2 i2", "g0"),
+        node("Unsqueeze", "g0 i1", "g"),
+        node("GridSample", "u g", "y"),
+    ),
+    chain(
+        "rows",
+        0,
+        "ConvTranspose then a constant",
+        node("ConvTranspose", "x kt", "c"),
+        node("Reshape", "c s_10", "y"),
+    ),
+    chain(
+        "unclear",
+        0,
+        "a constant of another size",
+        node("ConvTranspose", "x kt", "c"),
+        node("Reshape", "c s_4", "y"),
+    ),
+    chain(
+        "rows",
+        0,
+        "SAME",
+        node("MaxPool", "x", "c", kernel_shape=[2], strides=[3], auto_pad="SAME_UPPER"),
+        node("Reshape", "c s_6", "y"),
+    ),
     chain(
         "mixed",
         0,
@@ -364,6 +428,7 @@ PADDED = [
         node("DequantizeLinear", "q s z", "y"),
     ),
 ]
+VALUES["rw3"], VALUES["rr3"] = np.tile(VALUES["rw"], (1, 3, 1)), np.tile(VALUES["rr"], (1, 3, 1))
 VALUES["low"] = np.array([-(1 << 40)])
 
 

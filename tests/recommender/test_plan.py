@@ -8,6 +8,7 @@ from dyno.errors import ConfigError
 from dyno.host import host_facts
 from recommender.job import Job
 from recommender.plan import estimate_s, instance_types, most_s, plan_trials
+from recommender.providers.local import serve_command
 
 HOST = host_facts().model_copy(update={"architecture": "x86_64", "usable_cores": 2})
 
@@ -39,6 +40,13 @@ def test_workers_share_the_vcpus_of_the_instance() -> None:
     space = job(instance_types=["c7a.xlarge"], workers=[1, 2, 3, 8])
     settings = [each.candidate.settings for each in plan_trials(space, ("onnxruntime",), HOST)]
     assert sorted((each.workers, each.threads) for each in settings) == [(1, 4), (2, 2), (3, 1), (8, 1)]
+
+
+def test_what_the_job_says_of_its_rows_reaches_the_server(tmp_path: Path) -> None:
+    for said in (False, True):
+        found = Job.model_validate({"server": {"rows_independent": said}})
+        candidate = plan_trials(found, ("onnxruntime",), HOST)[0].candidate
+        assert ("--rows-independent" in serve_command(tmp_path, candidate, (0,), tmp_path)) is said
 
 
 def test_processes_and_batches_are_axes_and_a_delay_tells_apart_only_what_batches() -> None:

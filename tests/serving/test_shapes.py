@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 
 from compiler import compile_model
+from compiler.manifests import write_manifest
 from compiler.options import Options
 from dyno import procs
 from dyno.errors import ConfigError
 from loadgen.signature import fetch_signature, payload_from_server
+from runtime.manifest import Independence, read_manifest
 from runtime.session import Session
 from serving.backends import ArtifactBackend
-from serving.batch_check import why_not_joined
+from serving.batch_check import decide, why_not_joined
+from serving.independence import verdict_of
 from tests.bucketed import numbers, source
 from tests.compiler.models import counted, saved
 from tests.serving import models
@@ -82,7 +85,17 @@ def test_the_signature_tells_the_range_and_payloads_take_its_smallest_size_or_a_
 
 
 def test_requests_are_joined_up_to_the_limit_and_best_in_the_buckets_sizes(server: Server) -> None:
-    assert "batching: up to 16 rows, best 2,4, a delay" in server.child.log.read_text()
+    log = server.child.log.read_text()
+    assert "batching: up to 16 rows, best 2,4, a delay" in log
+    assert "rows are independent: proved by its graph\n" in log
+
+
+def test_an_artifact_that_says_nothing_of_its_rows_counts_as_unproved(artifact: Path, tmp_path: Path) -> None:
+    assert verdict_of(artifact).proved
+    copy = shutil.copytree(artifact, tmp_path / "copy")
+    write_manifest(copy, read_manifest(copy).model_copy(update={"rows_independent": Independence()}))
+    found = decide(ArtifactBackend(Session.load(copy, 1)), verdict_of(copy), given=False)
+    assert "that rows are independent is not proved: nobody looked at its graph" in found.refusal
 
 
 def test_each_bucket_is_warm_before_the_server_listens(server: Server) -> None:
