@@ -17,8 +17,9 @@ class Role:
     """What one input is.
 
     plain: a float or bool of which nothing is known. unknown: whole numbers that go where nothing is known.
-    index: of an element, below `extents`. length: 0 to `extents`. number: whole numbers that become floats.
-    whole: whole numbers that stay so. mask: what is left out of a softmax. image: of 1, 3 or 4 channels.
+    index: of an element, below `extents`. length: 0 to `extents`. number: whole numbers that are computed
+    with. whole: those that are only compared, selected or divided. mask: what is left out of a softmax.
+    image: of 1, 3 or 4 channels.
 
     `extents` holds one size, or one for each place of the last axis. `from_end` says that negative indices
     count from the end. `unique` is the axis along which no index may come twice (None: any may), -1 where the

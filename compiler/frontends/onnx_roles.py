@@ -26,32 +26,38 @@ _ARITHMETIC = frozenset(
 )
 _COMPARES = frozenset(("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"))
 _LOGIC = frozenset(("Not", "And", "Or", "Xor"))
-# Whole numbers in, whole numbers or a decision out: any value will do.
-_WHOLE = frozenset(
+# Whole numbers in, one of them or a decision out: any value will do. Others overflow, each in its own way.
+_SELECTS = frozenset(
     (
-        *("ArgMax", "ArgMin", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceProd", "TopK", "Sign", "Relu"),
-        *("BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "CumSum", "IsInf", "IsNaN"),
+        *(
+            "ArgMax",
+            "ArgMin",
+            "ReduceMax",
+            "ReduceMin",
+            "TopK",
+            "Sign",
+            "Relu",
+            "Min",
+            "Max",
+            "Clip",
+            "Div",
+            "Mod",
+        ),
+        *("BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot"),
     )
 )
+_SUMS = frozenset(("ReduceSum", "CumSum"))
 # Operators that round nothing: they select, compare, move, or turn whole numbers into others.
 _EXACT = frozenset(
     (
         *(*_MOVES, *_COMPARES, *_LOGIC, "Concat", "Min", "Max", "Clip", "Relu", "Abs", "Neg", "Sign"),
         *("ArgMax", "ArgMin", "ReduceMax", "ReduceMin", "TopK", "MaxPool", "GlobalMaxPool", "Compress"),
-        *(
-            "NonZero",
-            "OneHot",
-            "Shape",
-            "Size",
-            "Constant",
-            "ConstantOfShape",
-            "ScatterElements",
-            "ScatterND",
-        ),
-        *("IsInf", "IsNaN"),
+        *("NonZero", "OneHot", "Shape", "Size", "Constant", "ConstantOfShape", "IsInf", "IsNaN"),
+        *("ScatterElements", "ScatterND"),
     )
 )
 _WALKED = frozenset((*_ARITHMETIC, *_COMPARES, *_LOGIC, "Cast"))
+_PASSES = ("Concat", "Where", "BatchNormalization")
 _SOFTMAX = ("Softmax", "LogSoftmax")
 _CHANNELS = (1, 3, 4)
 
@@ -156,17 +162,18 @@ class _Walk:
                 node = self.graph.nodes[place]
                 if node.op_type in wanted and slot == 0:
                     return True
-                if node.op_type in through or node.op_type in (*_MOVES, "Concat", "BatchNormalization"):
+                moves = slot in _MOVES.get(node.op_type, ()) or node.op_type in _PASSES
+                if moves or node.op_type in through:
                     ahead += [out for out in node.output if out and out not in seen]
                     seen.update(node.output)
         return False
 
     def _whole(self, name: str) -> Role:
-        if self._reaches(name, _SOFTMAX):
-            return Role("mask")
         found: Role | None = None
         for place, slot in self._reads_unchanged(name):
             found = narrower(found, self._read(place, slot))
+        if (found is None or found.kind != "index") and self._reaches(name, _SOFTMAX):
+            return Role("mask")
         return found or Role("whole")
 
     def _read(self, place: int, slot: int) -> Role:
@@ -180,8 +187,8 @@ class _Walk:
             return Role("length", extents=(size,))
         if node.op_type in _ARITHMETIC:
             divides = node.op_type in ("Div", "Mod") and slot == 1
-            return narrower(self._derived(node), Role("whole", divides=divides))
-        return Role("number" if node.op_type == "Cast" else _plain_use(node))
+            return narrower(self._derived(node), Role(_plain_use(node), divides=divides))
+        return Role(_plain_use(node))
 
     def _derived(self, node: onnx.NodeProto) -> Role:
         """Give the role of whole numbers that are computed with: what is made of them may be an index."""
@@ -190,17 +197,14 @@ class _Walk:
         while ahead:
             for place, slot in self._reads_unchanged(ahead.pop()):
                 reader = self.graph.nodes[place]
-                if reader.op_type in _ARITHMETIC or reader.op_type in _COMPARES:
+                if reader.op_type in _ARITHMETIC:
                     ahead += [out for out in reader.output if out not in seen]
                     seen.update(reader.output)
-                    continue
                 index = None if slot < 0 else _index(self.graph, reader, slot)
                 if index is not None:
                     found = narrower(found, Role("index", extents=(min(index.extents),)))
-                elif reader.op_type == "Cast":
-                    found = narrower(found, Role("number"))
-                elif reader.op_type not in (*_WHOLE, "Where", "Not", "And", "Or"):
-                    found = narrower(found, Role("unknown"))
+                elif slot >= 0:
+                    found = narrower(found, Role(_plain_use(reader)))
         return found or Role("whole")
 
 
@@ -316,7 +320,11 @@ def _index(graph: OnnxGraph, node: onnx.NodeProto, slot: int) -> Role | None:
 
 
 def _plain_use(node: onnx.NodeProto) -> Kind:
-    return "whole" if node.op_type in (*_WHOLE, *_COMPARES) else "unknown"
+    """Give the role of whole numbers by what reads them and is no lookup."""
+    if node.op_type in _SELECTS or node.op_type in _COMPARES:
+        return "whole"
+    summed = node.op_type in _ARITHMETIC or node.op_type in _SUMS or node.op_type in ("Cast", "Where")
+    return "number" if summed else "unknown"
 
 
 def _reduces(node: onnx.NodeProto) -> bool:
@@ -344,6 +352,7 @@ def _exact(graph: OnnxGraph) -> frozenset[str]:
     rounded: set[str] = set()
     for place, node in enumerate(graph.nodes):
         whole = all(_kind(graph, name) in ("i", "u", "b") for name in (*node.input, *node.output) if name)
-        if rounded.intersection(graph.reads[place]) or not (node.op_type in _EXACT or whole):
+        exact = whole or (node.op_type in _EXACT and not _reduces(node))
+        if rounded.intersection(graph.reads[place]) or not exact:
             rounded.update(node.output)
     return frozenset(name for name in graph.outputs if name not in rounded)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from compiler.roles import Array, Facts, Role, narrower
+from compiler.roles import Array, Facts, Kind, Role, narrower
 
 # Operators that give values of their first input as they are, or of any in a list of inputs.
 _MOVES = frozenset(
@@ -27,9 +27,14 @@ _ARITHMETIC = frozenset(
     )
 )
 _COMPARES = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "logical_not", "logical_and", "bitwise_not"))
-_WHOLE = frozenset(
-    ("argmax", "argmin", "amax", "amin", "max", "min", "sum", "cumsum", "sign", "sort", "topk")
+# Whole numbers in, one of them or a decision out: any value will do. Others overflow, each in its own way.
+_SELECTS = frozenset(
+    (
+        *("argmax", "argmin", "amax", "amin", "max", "min", "sign", "sort", "topk", "minimum", "maximum"),
+        *("clamp", "div", "floor_divide", "remainder", "fmod"),
+    )
 )
+_SUMS = frozenset(("sum", "cumsum"))
 _DIVIDES = frozenset(("div", "floor_divide", "remainder", "fmod"))
 _SOFTMAX = frozenset(("softmax", "_softmax", "log_softmax", "_log_softmax"))
 _CHANNELS = (1, 3, 4)
@@ -151,11 +156,11 @@ def _reaches(
 
 
 def _whole_role(node: Any) -> Role:
-    if _reaches(node, _SOFTMAX):
-        return Role("mask")
     found: Role | None = None
     for reader, given in _readers(node):
         found = narrower(found, _read(reader, given))
+    if (found is None or found.kind != "index") and _reaches(node, _SOFTMAX):
+        return Role("mask")
     return found or Role("whole")
 
 
@@ -164,12 +169,19 @@ def _read(reader: Any, given: Any) -> Role:
     name = _name(reader)
     if (index := _index(reader, given)) is not None:
         return index
-    if name in _ARITHMETIC and _kind(reader) == "i":
-        divides = name in _DIVIDES and len(reader.args) > 1 and reader.args[1] is given
-        return narrower(_derived(reader), Role("whole", divides=divides))
-    if name in _CASTS or name in _ARITHMETIC:
-        return Role("number", divides=name in _DIVIDES and reader.args[1:2] == (given,))
-    return Role("whole" if name in _COMPARES or name in _WHOLE else "unknown")
+    if name not in _ARITHMETIC:
+        return Role(_plain_use(name))
+    if _kind(reader) != "i":
+        return Role("number")
+    divides = name in _DIVIDES and len(reader.args) > 1 and reader.args[1] is given
+    return narrower(_derived(reader), Role(_plain_use(name), divides=divides))
+
+
+def _plain_use(name: str) -> Kind:
+    """Give the role of whole numbers by what reads them and is no lookup."""
+    if name in _SELECTS or name in _COMPARES:
+        return "whole"
+    return "number" if name in _ARITHMETIC or name in _SUMS or name in _CASTS else "unknown"
 
 
 def _derived(node: Any) -> Role:
@@ -183,13 +195,11 @@ def _derived(node: Any) -> Role:
                 continue
             if (index := _index(reader, given)) is not None:
                 found = narrower(found, Role("index", (min(index.extents),)))
-            elif name in _ARITHMETIC or name in _COMPARES:
+                continue
+            if name in _ARITHMETIC:
                 seen.add(reader)
                 ahead.append(reader)
-            elif name in _CASTS:
-                found = narrower(found, Role("number"))
-            elif name not in _WHOLE:
-                found = narrower(found, Role("unknown"))
+            found = narrower(found, Role(_plain_use(name)))
     return found or Role("whole")
 
 

@@ -81,7 +81,9 @@ TABLE = weights("table", 11, 4)
             [TABLE, constant("one", 1)],
             Role("index", (11,)),
         ),
-        ([node("Abs", "ids", "y")], [ids(3)], [], Role("whole")),
+        ([node("ReduceMax", "ids", "y")], [ids(3)], [], Role("whole")),
+        ([node("ReduceSum", "ids", "y")], [ids(3)], [], Role("number")),
+        ([node("Neg", "ids", "m"), node("ReduceMax", "m", "y")], [ids(3)], [], Role("number")),
         ([node("Cast", "ids", "y", to=TensorProto.FLOAT)], [ids(3)], [], Role("number")),
         (
             [
@@ -94,6 +96,12 @@ TABLE = weights("table", 11, 4)
             [ids(2, 5), tensor("x", [2, 5])],
             [constant("one", 1, "float32"), constant("much", -1e4, "float32")],
             Role("mask"),
+        ),
+        (
+            [node("Gather", "table ids", "e"), node("Softmax", "e", "y")],
+            [ids(3)],
+            [TABLE],
+            Role("index", (11,), from_end=True),
         ),
         ([node("NonZero", "ids", "y")], [ids(3)], [], Role("unknown")),
     ],
@@ -125,6 +133,9 @@ def test_an_image_has_channels_and_a_convolution() -> None:
 
 def test_outputs_that_nothing_rounds_are_exact() -> None:
     assert facts([node("ArgMax", "x", "y", axis=1)], [tensor("x", [2, 4])]).exact == {"y"}
+    added = [node("ScatterElements", "x i u", "y", reduction="add")]
+    inputs = [tensor("x", [2, 4]), tensor("i", [2, 4], INT64), tensor("u", [2, 4])]
+    assert facts(added, inputs).exact == frozenset()
     nodes = [node("Exp", "x", "e"), node("ArgMax", "e", "y", axis=1)]
     assert facts(nodes, [tensor("x", [2, 4])]).exact == frozenset()
 
