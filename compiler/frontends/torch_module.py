@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from compiler.frontends.family import Family
 from compiler.frontends.pt2_archive import check_example_inputs, check_pt2, written_by
 from compiler.frontends.torch_roads import onnx_road, torch_road
@@ -210,11 +212,18 @@ def _reference(program: Any, module: Any) -> Callable[[dict[str, Array]], dict[s
 
 def _tried(reference: Any, inputs: tuple[TensorSpec, ...], name: str) -> dict[str, Array]:
     """Run the model once: its outputs are known by running it."""
+    feeds = random_feeds(inputs, 0)
     try:
-        outputs: dict[str, Array] = reference(random_feeds(inputs, 0))
+        outputs: dict[str, Array] = reference(feeds)
     except Exception as error:
-        # Whatever the model's own operators raise.
-        raise ModelError(f"{name} fails in torch on random input: {_first_line(error)}") from error
+        # Whatever the model's own operators raise: of a divisor that was drawn as 0, say.
+        again = {
+            key: value if value.dtype.kind == "f" else np.ones_like(value) for key, value in feeds.items()
+        }
+        try:
+            outputs = reference(again)
+        except Exception:
+            raise ModelError(f"{name} fails in torch on random input: {_first_line(error)}") from error
     if not outputs:
         raise ModelError(f"{name} returns no tensor")
     return outputs
