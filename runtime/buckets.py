@@ -82,7 +82,11 @@ class BucketedSession(Session):
             count = rows or 0
             piece = self.axes.rows(feeds, begin, begin + count)
             wanted = _replaced(sizes, split, count)
-            for name, array in self._run_one(piece, wanted, bucket).items():
+            try:
+                found = self._run_one(piece, wanted, bucket)
+            except RequestError as error:
+                raise RequestError(f"in the rows from {begin} on: {error}", status=error.status) from error
+            for name, array in found.items():
                 results.setdefault(name, []).append(array)
             begin += count
         return {name: np.concatenate(arrays) for name, arrays in results.items()}

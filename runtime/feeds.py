@@ -32,6 +32,14 @@ def zeros(specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
     return {spec.name: np.zeros(spec.smallest, spec.dtype) for spec in specs}
 
 
+def ones(specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
+    """Make inputs whose whole numbers are 1, as a divisor may be, and floats 0; free sizes are smallest."""
+    return {
+        name: array if array.dtype.kind == "f" else np.ones_like(array)
+        for name, array in zeros(specs).items()
+    }
+
+
 def at_shapes(specs: tuple[TensorSpec, ...], shapes: Shapes) -> tuple[TensorSpec, ...]:
     """Give the inputs with the shapes that `shapes` states; the others as they are.
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from dyno.errors import RequestError
 from dyno.record import Record
 
@@ -32,10 +34,13 @@ class Guard(Record):
     shape: tuple[int, ...]
     low: tuple[int, ...] = ()
     high: tuple[int, ...] = ()
+    message: str = Field(default="", description="what an assertion of the source model says")
 
     def refusal(self, element: int, value: int) -> str:
         """Say what is wrong with an element, by its number in C order."""
         place = _place(element, self.shape)
+        if self.message:
+            return f"{self.operator} {self.node!r}: {self.message}"
         where = f"{self.operator} {self.node!r}: its input {self.input!r}"
         at = f" at {list(place)}" if place else ""
         if not self.low:

@@ -16,7 +16,7 @@ from dyno.host import processor, usable_cores
 from dyno.record import TensorSpec
 from runtime import tvm_light
 from runtime.artifact import open_artifact
-from runtime.feeds import zeros
+from runtime.feeds import ones, zeros
 from runtime.gpu import GpuLane, check_gpu, offer_kernels
 from runtime.lane import Lane
 from runtime.manifest import LIBRARY_NAME, Manifest
@@ -88,7 +88,8 @@ class Session:
         """Run one inference on named arrays; the result's arrays are the caller's own.
 
         Raises:
-            RequestError: an input is missing, unknown, or of another shape or dtype.
+            RequestError: an input is missing, unknown, or of another shape or dtype, or what it holds is
+                refused: an index out of range, a divisor of 0.
         """
         with self.lane() as lane:
             for spec in self.inputs:
@@ -100,11 +101,23 @@ class Session:
     def warm_up(self) -> int:
         """Run one inference on zeros in each compiled shape; give how many that were.
 
+        Where the model refuses zeros, on ones. What only its guards refuse has run all the same.
+
         Raises:
-            RequestError: the model refuses zeros.
+            RequestError: the model refuses both.
         """
-        self.run(zeros(self.inputs))
+        try:
+            self.run(zeros(self.inputs))
+        except RequestError:
+            self._run_ones()
         return 1
+
+    def _run_ones(self) -> None:
+        try:
+            self.run(ones(self.inputs))
+        except RequestError:
+            if not self.manifest.guards:
+                raise
 
     @contextmanager
     def lane(self) -> Iterator[Lane | GpuLane]:

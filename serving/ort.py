@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
 from dyno.errors import ModelError, RequestError
 from dyno.records import TensorSpec
-from runtime.feeds import zeros
+from runtime.feeds import ones, zeros
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,17 +71,20 @@ class OrtBackend:
         """Run one inference.
 
         Raises:
-            RequestError: the values don't fit the model, e.g. a token id past the vocabulary.
+            RequestError: the values don't fit the model: a token id past the vocabulary, a divisor of 0.
         """
         try:
             values = self._session.run(self._names, feeds)
-        except InvalidArgument as error:
+        except (InvalidArgument, Fail) as error:  # which of both is a matter of the operator
             raise RequestError(f"the model refuses this input: {_plain(str(error))}") from error
         return dict(zip(self._names, values, strict=True))
 
     def warm_up(self) -> int:
-        """Run one inference; free sizes are 1."""
-        self.run(zeros(self.inputs))
+        """Run one inference, on zeros, or on ones where these are refused; free sizes are 1."""
+        try:
+            self.run(zeros(self.inputs))
+        except RequestError:
+            self.run(ones(self.inputs))
         return 1
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from compiler.frontends.torch_definitions import own_definitions
+from compiler.frontends.torch_guards import marked_definitions
 
 Definition = Callable[..., Any]
 # Each round can bring in operators that have a definition of their own.
@@ -26,7 +27,7 @@ def decomposed(program: Any, known: Collection[str]) -> tuple[Any, tuple[str, ..
 
     used: set[str] = set()
     table = torch.export.default_decompositions()
-    for operator, definition in own_definitions().items():
+    for operator, definition in {**own_definitions(), **marked_definitions()}.items():
         table[operator] = _noted(operator, definition, used)
     taken = program.run_decompositions(dict(table.items()))
     for _ in range(_ROUNDS):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from compiler.frontends.torch_puts import index_put
+
 
 def import_program(program: Any) -> Any:
     """Import a program that was decomposed.
@@ -36,12 +38,22 @@ def known_operators() -> frozenset[str]:
 
 
 def _converters() -> dict[str, Callable[[Any, Any], Any]]:
-    """Operators that Relax has and TVM's front end does not read, or not for all types, by its names."""
+    """Operators that Relax has and TVM's front end does not read, or not for all types, by its names.
+
+    With those that go by numbers of a request.
+    """
+    from compiler.frontends.torch_guards import guarded_converters
+
+    return guarded_converters(_own())
+
+
+def _own() -> dict[str, Callable[[Any, Any], Any]]:
     return {
         "amax.default": _extreme("max"),
         "amin.default": _extreme("min"),
         "div.Scalar_mode": _rounded_division,
         "div.Tensor_mode": _rounded_division,
+        "index_put.default": index_put,
         "scatter_add.default": _scatter_add,
         "scatter_reduce.two": _scatter_reduce,
     }
@@ -65,6 +77,8 @@ def _rounded_division(node: Any, importer: Any) -> Any:
     from tvm import relax
 
     a, b = importer.retrieve_args(node)[:2]
+    if isinstance(a, int | float):
+        a = relax.const(a, b.ty.dtype.dtype)
     kind = a.ty.dtype.dtype
     if isinstance(b, float) and not kind.startswith("float"):
         kind = "float32"

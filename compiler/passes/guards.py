@@ -22,7 +22,7 @@ from compiler.passes.fold import as_constant, constant
 from compiler.passes.guard_kernel import guard_kernel
 from compiler.passes.guarded_ops import divides_whole_numbers, index_inputs
 from compiler.passes.ranges import Ranges
-from compiler.passes.rewrite import clean, is_leaf, op_name, shape_of, substitute
+from compiler.passes.rewrite import clean, is_leaf, is_straight_line, op_name, shape_of, substitute
 from runtime.guard_records import Guard
 
 ATTRIBUTE = "dyno.guards"
@@ -43,6 +43,7 @@ class Mark:
     low: tuple[int, ...] = ()
     high: tuple[int, ...] = ()
     size: tuple[int, ...] = ()
+    message: str = ""  # what is said instead of the number and the bounds
     when: tuple[bool, ...] = ()  # what the conditions of the branches that it stands in must be
 
     @property
@@ -121,10 +122,12 @@ class _Placing:
 
     def module(self) -> Any:
         main = self._mod["main"]
-        straight = all(isinstance(block, relax.DataflowBlock) for block in main.body.blocks)
+        blocks = main.body.blocks
+        # What asserts is no dataflow, and its assertions are marks.
+        straight = is_straight_line(main) or all(isinstance(block, relax.DataflowBlock) for block in blocks)
         attrs = dict(main.attrs) if main.attrs else {}
         builder = self._builder
-        with builder.function("main", main.params, attrs=attrs, pure=bool(main.is_pure)):
+        with builder.function("main", main.params, attrs=attrs, pure=straight or bool(main.is_pure)):
             if straight:
                 with builder.dataflow():
                     result = builder.emit_output(self._result(self._rebuild(main.body)))
@@ -241,6 +244,7 @@ class _Placing:
                 shape=shape or (),
                 low=what.low,
                 high=what.high,
+                message=what.message,
             )
         )
         before = [] if self._word is None else [self._word]
@@ -263,8 +267,7 @@ class _Placing:
     def _indexing(self, value: Any) -> Any:
         """Guard the indices of an operator that no front end marked."""
         for each in index_inputs(value):
-            inside = self._sizes.get(each.index)
-            if inside is not None and (inside == each.sizes or max(inside) <= min(each.sizes)):
+            if self._is_inside(each.index, each.sizes):
                 continue
             name = op_name(value).removeprefix("relax.")
             what = index_mark(Mark(name, name, _hint(each.index)), each.sizes, from_end=True)
@@ -272,6 +275,22 @@ class _Placing:
             if not safe.same_as(each.index):
                 value = each.put(value, safe)
         return value
+
+    def _is_inside(self, index: Any, sizes: tuple[int, ...]) -> bool:
+        """Whether indices were guarded for axes of these sizes, as a whole or each column of them."""
+        inside = self._sizes.get(index)
+        if inside is not None:
+            return inside == sizes or max(inside) <= min(sizes)
+        whole = self._ranges.value(index)
+        columns = self._ranges.value(whole.args[0]) if op_name(whole) == "relax.concat" else None
+        if not isinstance(columns, relax.Tuple) or len(columns.fields) != len(sizes):
+            return False
+        shapes = [shape_of(column) or (0,) for column in columns.fields]
+        ranges = [self._ranges.of(column) for column in columns.fields]
+        return int(whole.attrs.axis) in (-1, len(shapes[0]) - 1) and all(
+            shape[-1] == 1 and known is not None and known[0] >= 0 and known[1] < size
+            for shape, known, size in zip(shapes, ranges, sizes, strict=True)
+        )
 
     def _divided(self, call: Any) -> Any:
         """Divide by what is not 0; the least number by -1 gives itself, where a processor would trap."""
