@@ -14,6 +14,10 @@ from onnx import helper, numpy_helper
 Array = npt.NDArray[Any]
 
 
+class Refused(NotImplementedError):  # noqa: N818 - it says what a rule did
+    """A rule knows the operator and says what of it is not supported, and the way out."""
+
+
 @dataclass
 class Facts:
     """What is known of a graph's values: element types, fixed shapes, and constants."""
