@@ -37,7 +37,7 @@ class OnnxGraph:
         self.inputs = [value.name for value in graph.input if value.name not in self.weights]
         self.outputs = [value.name for value in graph.output]
         self.nodes = [*map(self._named_constant, self._constant_outputs()), *graph.node]
-        self.reads = [tuple(dict.fromkeys(_reads(node))) for node in self.nodes]
+        self.reads = [tuple(dict.fromkeys(reads(node))) for node in self.nodes]
         self.maker = {name: place for place, node in enumerate(self.nodes) for name in node.output if name}
         self.opsets = {entry.domain: entry.version for entry in model.opset_import}
 
@@ -165,7 +165,7 @@ class OnnxGraph:
             yield kind if count == 1 else f"{kind} x{count}"
 
 
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
+def reads(node: onnx.NodeProto) -> Iterator[str]:
     """Give the tensors that a node reads, those that its bodies take from around it too."""
     yield from (name for name in node.input if name)
     for attribute in node.attribute:
@@ -173,12 +173,13 @@ def _reads(node: onnx.NodeProto) -> Iterator[str]:
             *([attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else []),
             *attribute.graphs,
         ):
-            yield from _from_around(body)
+            yield from from_around(body)
 
 
-def _from_around(body: onnx.GraphProto) -> Iterator[str]:
+def from_around(body: onnx.GraphProto) -> Iterator[str]:
+    """Give the tensors that a body takes from the graph around it."""
     own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
     for node in body.node:
-        yield from (name for name in _reads(node) if name not in own)
+        yield from (name for name in reads(node) if name not in own)
         own.update(node.output)
     yield from (value.name for value in body.output if value.name not in own)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compiler.frontends.onnx_import import PROTOBUF_LIMIT_BYTES
+from compiler.frontends.onnx_weights import is_large, size_bytes
 from compiler.manifests import common_facts, segments_digest, why_unverified, write_manifest
 from compiler.onnx_flops import Shape
 from compiler.onnx_graph import OnnxGraph
@@ -111,10 +111,10 @@ def _write(
             bytes=made.bytes,
         )
     model = graph.cut(part.places)
-    if model.ByteSize() >= PROTOBUF_LIMIT_BYTES:
+    if is_large(model):
         raise CompileError(
             f"{source.name}: the weights of the operators that can't be compiled are "
-            f"{model.ByteSize() / (1 << 30):.1f} GiB, and the file of a segment holds less than 2 GiB; "
+            f"{size_bytes(model) / (1 << 30):.1f} GiB, and the file of a segment holds less than 2 GiB; "
             "serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime",
             stage="partition",
             target=target.name,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,17 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import helper, shape_inference
+from onnx import helper
 
 from compiler.frontends.family import Family
-from compiler.frontends.onnx_import import PROTOBUF_LIMIT_BYTES, import_onnx
+from compiler.frontends.onnx_branches import without_impossible_branches
+from compiler.frontends.onnx_checks import check_nothing_is_empty, check_operators, check_outputs
+from compiler.frontends.onnx_import import import_onnx
 from compiler.frontends.onnx_records import graph_records
-from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
+from compiler.frontends.onnx_sizes import check_sizes
+from compiler.frontends.onnx_types import with_types
+from compiler.frontends.onnx_weights import CANT_LOAD, Loaded, load, open_session
+from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes, show_shape
 from dyno.errors import ModelError
 from dyno.records import TensorSpec
 from runtime.manifest import Road
@@ -37,27 +41,35 @@ def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
         ConfigError: `shapes` does not fit the model's inputs.
     """
     check_model_file(path)
-    model = _load(path)
-    _check_operators(path, model)
-    _check_outputs(path, model)
+    loaded = _load(path)
+    model, mapped = loaded.model, loaded.mapped
+    check_operators(path, model)
+    check_outputs(path, model)
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [value for value in model.graph.input if value.name not in weights]
     tensors = [value for value in free if not foreign or _is_tensor(value)]
+    check_nothing_is_empty(path, tensors, shapes)
     fixed = fix_shapes({value.name: _declared(path, value) for value in tensors}, shapes)
     for value in tensors:
         _set_shape(value, fixed[value.name])
-    simple = _simplify(path, model)
+    model = without_impossible_branches(model)
+    check_sizes(path, model)
+    try:
+        simple = _simplify(path, model, mapped)
+    except ModelError as error:
+        raise _misfit(path, fixed, error) from error
+    check_sizes(path, simple)
     again = partial(_simplify, path)
     dtype = _any_dtype if foreign else partial(_dtype, path)
     inputs = tuple(TensorSpec(name=v.name, dtype=dtype(v), shape=fixed.get(v.name, ())) for v in free)
     return Source(
         name=path.name,
         frontend="onnx",
-        digest=digest_files([path, *_external_files(path)]),
+        digest=digest_files([path, *loaded.files]),
         inputs=inputs,
         outputs=tuple(_output_spec(value, dtype) for value in simple.graph.output),
         import_relax=lambda: import_onnx(simple, fixed, again),
-        reference=reference(path, model),
+        reference=reference(path, model, mapped),
         reference_name=REFERENCE,
         model=simple,
         simplify=again,
@@ -71,9 +83,10 @@ def onnx_family(path: Path, *, foreign: bool = False) -> Family:
     Raises:
         ModelError: missing, empty, truncated, no ONNX, or an input without a rank or of an unsupported type.
     """
-    model = _load(path)
-    _check_operators(path, model)
-    _check_outputs(path, model)
+    loaded = _load(path)
+    model = loaded.model
+    check_operators(path, model)
+    check_outputs(path, model)
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [value for value in model.graph.input if value.name not in weights]
     hint = _HINT_FIXED if foreign else _HINT
@@ -82,8 +95,8 @@ def onnx_family(path: Path, *, foreign: bool = False) -> Family:
         declared={value.name: _named_sizes(path, value, hint) for value in free},
         dtypes={value.name: _dtype(path, value, hint) for value in free},
         at=lambda shapes: read_onnx(path, shapes, foreign=foreign),
-        reference=_any_shape(path),
-        graph=lambda _template: graph_records(_load(path)),
+        reference=_any_shape(path, loaded),
+        graph=lambda _template: graph_records(model),
     )
 
 
@@ -93,7 +106,7 @@ def _named_sizes(path: Path, value: onnx.ValueInfoProto, hint: str) -> tuple[int
     return tuple(name if size is None else size for size, name in zip(sizes, names, strict=True))
 
 
-def _any_shape(path: Path) -> Callable[[dict[str, Array]], dict[str, Array]]:
+def _any_shape(path: Path, loaded: Loaded) -> Callable[[dict[str, Array]], dict[str, Array]]:
     """Run the file as it is, which takes all the shapes that it declares; opened when first used."""
     opened: list[Any] = []
 
@@ -101,79 +114,18 @@ def _any_shape(path: Path) -> Callable[[dict[str, Array]], dict[str, Array]]:
         if not opened:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 4
-            opened.append(_session(path, str(path), options))
+            opened.append(open_session(path, loaded.model, options, loaded.mapped))
         names = [output.name for output in opened[0].get_outputs()]
         return dict(zip(names, opened[0].run(names, feeds), strict=True))
 
     return run
 
 
-def _load(path: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(path)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: its external data is missing: {error}") from error
-    except Exception as error:
-        # protobuf raises DecodeError, onnx.checker.ValidationError for bad external data; neither says
-        # "ONNX".
-        raise ModelError(
-            f"{path} is no readable ONNX file (truncated, or another format): {error}"
-        ) from error
-    if not model.graph.node:
+def _load(path: Path) -> Loaded:
+    loaded = load(path)
+    if not loaded.model.graph.node:
         raise ModelError(f"{path} is no ONNX model: it has no operators")
-    return model
-
-
-def _check_operators(path: Path, model: onnx.ModelProto) -> None:
-    newest = onnx.defs.onnx_opset_version()
-    local = {(function.domain, function.name) for function in model.functions}
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    version = opsets.get("", opsets.get("ai.onnx", newest))
-    if version > newest:
-        raise ModelError(
-            f"{path} uses ONNX opset {version}; the onnx package here knows up to {newest}: "
-            "update the onnx package, or export with an older opset"
-        )
-    unknown: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        if why := _why_unknown(node, local):
-            unknown.setdefault(why, []).append(node)
-    if unknown:
-        named = "; ".join(_named_unknown(why, nodes, opsets) for why, nodes in unknown.items())
-        raise ModelError(
-            f"{path} uses {named}. ONNX Runtime does not know them either: export the model with standard "
-            "operators in their place, or with the operator as a function of the model"
-        )
-
-
-def _why_unknown(node: onnx.NodeProto, local: set[tuple[str, str]]) -> str:
-    """Say what of a node nobody knows; empty where it is known. `local` are the model's own functions."""
-    if (node.domain, node.op_type) in local:
-        return ""
-    if node.domain in ("", "ai.onnx"):
-        if onnx.defs.has(node.op_type):
-            return ""
-        names = {schema.name for schema in onnx.defs.get_all_schemas()}
-        close = get_close_matches(node.op_type, names, n=1)
-        meant = f" (it has {close[0]!r})" if close else ""
-        return f"operator {node.op_type!r}, which ONNX does not have{meant}"
-    if node.domain in ("com.microsoft", "ai.onnx.ml"):
-        return ""
-    return f"operator {node.op_type!r} of the unknown domain {node.domain!r}"
-
-
-def _named_unknown(why: str, nodes: list[onnx.NodeProto], opsets: dict[str, int]) -> str:
-    first, more = nodes[0], f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
-    opset = opsets.get(first.domain, "none given")
-    where = f"node {first.name or first.output[0]!r}{more}, domain {first.domain or 'ai.onnx'}"
-    return f"{why}: {where}, opset {opset}"
-
-
-def _check_outputs(path: Path, model: onnx.ModelProto) -> None:
-    names = [value.name for value in model.graph.output]
-    for name in names:
-        if names.count(name) > 1:
-            raise ModelError(f"{path}: output {name!r} is listed {names.count(name)} times; list it once")
+    return loaded
 
 
 def _declared(path: Path, value: onnx.ValueInfoProto, hint: str = _HINT) -> tuple[int | None, ...]:
@@ -184,6 +136,24 @@ def _declared(path: Path, value: onnx.ValueInfoProto, hint: str = _HINT) -> tupl
         raise ModelError(f"{path}: input {value.name!r} has no rank; export the model with a shape for it")
     return tuple(
         dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim
+    )
+
+
+def _misfit(path: Path, fixed: Shapes, error: ModelError) -> ModelError:
+    """Say that the shapes are to blame, where ONNX Runtime loads the file without them."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        loaded = load(path)
+        open_session(path, loaded.model, options, loaded.mapped)
+    except ModelError:
+        return error
+    shown = ", ".join(f"{name} {show_shape(shape)}" for name, shape in fixed.items())
+    why = str(error).removeprefix(f"{path}: {CANT_LOAD}: ")
+    return ModelError(
+        f"{path} can be loaded as it is, but not with its inputs fixed to {shown}: {why}. Give shapes that "
+        "all of it takes (`--shape`), or serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime"
     )
 
 
@@ -238,7 +208,9 @@ def _output_spec(value: onnx.ValueInfoProto, dtype_of: Callable[[Any], str]) -> 
     return TensorSpec(name=value.name, dtype=dtype_of(value), shape=shape)
 
 
-def _simplify(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
+def _simplify(
+    path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None
+) -> onnx.ModelProto:
     """Fold constants and shapes with the inputs now fixed; what comes out holds standard operators only."""
     del model.graph.value_info[:]
     for value in model.graph.output:
@@ -257,30 +229,10 @@ def _simplify(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
         )
-        _session(path, _as_input(model, Path(folder)), options)
+        open_session(path, model, options, mapped)
         simple = onnx.load(target)
     _sum_to_add(simple)
-    return (
-        shape_inference.infer_shapes(simple, data_prop=True)
-        if simple.ByteSize() < PROTOBUF_LIMIT_BYTES
-        else simple
-    )
-
-
-def _as_input(model: onnx.ModelProto, folder: Path) -> bytes | str:
-    if model.ByteSize() < PROTOBUF_LIMIT_BYTES:
-        return model.SerializeToString()
-    onnx.save(model, folder / "fixed.onnx", save_as_external_data=True, location="fixed.data")
-    return str(folder / "fixed.onnx")
-
-
-def _session(path: Path, model: bytes | str, options: Any) -> Any:
-    """Make a session; ONNX Runtime's errors become ours here and nowhere else."""
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        text = str(error).replace("\n", " ")
-        raise ModelError(f"{path}: ONNX Runtime can't load the model: {text}") from error
+    return with_types(simple)
 
 
 def _sum_to_add(model: onnx.ModelProto) -> None:
@@ -290,16 +242,16 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
             node.op_type = "Add"
 
 
-def reference(path: Path, model: onnx.ModelProto) -> Reference:
+def reference(path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> Reference:
     """Give what runs a model in ONNX Runtime; `path` is what its errors name."""
-    return Reference(path, model)
+    return Reference(path, model, mapped)
 
 
 class Reference:
     """Runs a model in ONNX Runtime: opened by the first run, and kept until `release`."""
 
-    def __init__(self, path: Path, model: onnx.ModelProto) -> None:
-        self._path, self._model = path, model
+    def __init__(self, path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> None:
+        self._path, self._model, self._mapped = path, model, mapped
         self._opened: Any = None
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
@@ -311,8 +263,7 @@ class Reference:
         if self._opened is None:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 4
-            with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
-                self._opened = _session(self._path, _as_input(self._model, Path(folder)), options)
+            self._opened = open_session(self._path, self._model, options, self._mapped)
         names = [output.name for output in self._opened.get_outputs()]
         try:
             return dict(zip(names, self._opened.run(names, feeds), strict=True))
@@ -326,16 +277,3 @@ class Reference:
     def release(self) -> None:
         """Give the session's memory back; the next run opens another."""
         self._opened = None
-
-
-def _external_files(path: Path) -> list[Path]:
-    """Name the files that the model's weights lie in, sorted; the loaded model no longer knows them."""
-    bare = onnx.load(path, load_external_data=False)
-    names = {
-        entry.value
-        for tensor in bare.graph.initializer
-        if tensor.data_location == onnx.TensorProto.EXTERNAL
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return [path.parent / name for name in sorted(names)]

@@ -12,9 +12,10 @@ import onnx
 
 from compiler.frontends.onnx_converters import known_operators, own_converters
 from compiler.frontends.onnx_rules.apply import correct, take_apart
+from compiler.frontends.onnx_rules.graph import Refused
+from compiler.frontends.onnx_weights import is_large
 from compiler.source import Shapes
 
-PROTOBUF_LIMIT_BYTES = 1 << 31
 APART_ROUNDS = 3
 Simplify = Callable[[onnx.ModelProto], onnx.ModelProto]
 
@@ -27,8 +28,8 @@ def import_onnx(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify) -> A
     Raises:
         NotImplementedError: an operator has no way; names it, its node, domain and opset.
     """
-    if model.ByteSize() >= PROTOBUF_LIMIT_BYTES:  # what can't be one message can't be looked through by onnx
-        return _import(model, shapes)
+    if is_large(model):  # what can't be one message can't be taken apart by onnx
+        return _import(correct(model), shapes)
     try:
         return _import(correct(model), shapes)
     except Exception as error:
@@ -63,6 +64,8 @@ def _import_parts(
             apart = take_apart(taken, kept)
             taken = simplify(_copy(model) if apart is model else apart)
             return _import(correct(taken), shapes)
+        except Refused:
+            raise
         except Exception:
             if taken.SerializeToString() == before:
                 break
@@ -93,5 +96,11 @@ def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
 def _missing(model: onnx.ModelProto) -> str:
     """Word which operators the front end has never heard of; empty where it knows all."""
     known = known_operators()
-    found = dict.fromkeys(node.op_type for node in model.graph.node if node.op_type not in known)
-    return f"{', '.join(found)}: unknown to the front end, and no rule takes it apart" if found else ""
+    nodes = [node for node in model.graph.node if node.op_type not in known]
+    if not nodes:
+        return ""
+    found = dict.fromkeys(node.op_type for node in nodes)
+    text = f"{', '.join(found)}: unknown to the front end, and no rule takes it apart"
+    if any(node.domain == "com.microsoft" for node in nodes):
+        text += "; one of ONNX Runtime's own: compile the file as it was before it was optimised"
+    return text

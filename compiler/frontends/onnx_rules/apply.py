@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -23,6 +22,7 @@ from compiler.frontends.onnx_rules import (
     resize,
 )
 from compiler.frontends.onnx_rules.graph import Facts, Rule, Writer
+from compiler.frontends.onnx_weights import without_weights
 
 _REDUCTIONS = (
     *("ReduceMax", "ReduceMin", "ReduceSum", "ReduceMean", "ReduceProd", "ReduceLogSumExp", "ReduceLogSum"),
@@ -92,7 +92,6 @@ KEPT = (
 # The earliest opset that the rules write for; older models are brought to NEWER first.
 _OLDEST, _NEWER = 13, 18
 _DOMAINS = ("", "ai.onnx")
-_SHORT = 1024  # numbers: what may be axes, sizes or a shape, and computed with while shapes are inferred
 
 
 def correct(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -195,7 +194,7 @@ def _written(
 
 def _facts(model: onnx.ModelProto) -> Facts:
     facts = Facts()
-    graph = shape_inference.infer_shapes(_without_weights(model), data_prop=True).graph
+    graph = shape_inference.infer_shapes(without_weights(model), data_prop=True).graph
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
         if tensor.elem_type:
@@ -209,28 +208,6 @@ def _facts(model: onnx.ModelProto) -> Facts:
     for name, constant in facts.constants.items():
         facts.dtypes[name], facts.shapes[name] = _dtype(constant.data_type), tuple(constant.dims)
     return facts
-
-
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give the graph with its weights as inputs: shapes depend on short lists alone, which stay.
-
-    Shape inference copies what it is given several times, and weights can be gigabytes.
-    """
-    light = onnx.ModelProto(ir_version=model.ir_version)
-    light.opset_import.extend(model.opset_import)
-    light.functions.extend(model.functions)
-    light.graph.name = model.graph.name
-    for field in ("node", "input", "output", "value_info"):
-        getattr(light.graph, field).extend(getattr(model.graph, field))
-    named = {value.name for value in model.graph.input}
-    for tensor in model.graph.initializer:
-        if math.prod(tensor.dims) <= _SHORT:
-            light.graph.initializer.append(tensor)
-        elif tensor.name not in named:
-            light.graph.input.append(
-                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-            )
-    return light
 
 
 def _dtype(elem_type: int) -> Any:

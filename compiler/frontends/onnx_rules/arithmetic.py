@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Writer
+from compiler.frontends.onnx_rules.graph import Refused, Writer
 
 MOST_STEPS = 256  # of a product that is unrolled along an axis
 SORTED = tuple(map(np.dtype, ("float32", "float64", "int32", "int64")))  # what TVM's TopK takes
@@ -82,13 +82,13 @@ def top_k(w: Writer) -> list[str] | None:
     """Sort short integers as longer ones.
 
     Raises:
-        NotImplementedError: no longer type holds them.
+        Refused: no longer type holds them.
     """
     dtype = w.dtype(w.input(0))
     if dtype in SORTED:
         return None
     if dtype.kind not in "iu" or dtype.itemsize > 4:
-        raise NotImplementedError(f"{dtype.name} can't be sorted; cast to float32 or int64 first")
+        raise Refused(f"{dtype.name} can't be sorted; cast to float32 or int64 first")
     inner = np.int32 if dtype.itemsize < 4 else np.int64
     inputs = [w.cast(w.input(0), inner), *w.node.input[1:]]
     values, places = w.ops("TopK", *inputs, outputs=2, **w.attributes)
@@ -98,8 +98,10 @@ def top_k(w: Writer) -> list[str] | None:
 def cumulative_product(w: Writer) -> list[str] | None:
     """Multiply slice by slice along the axis."""
     shape, at = w.shape(w.input(0)), w.value(w.input(1))
-    if at is None or shape[int(at.reshape(-1)[0])] > MOST_STEPS:
+    if at is None:
         return None
+    if (steps := shape[int(at.reshape(-1)[0])]) > MOST_STEPS:
+        raise Refused(f"{steps} steps along its axis; the most that is unrolled is {MOST_STEPS}")
     axis = int(at.reshape(-1)[0]) % len(shape)
     one = [1 if number == axis else size for number, size in enumerate(shape)]
     so_far = w.op("Expand", w.const(1, w.dtype(w.input(0))), w.const(one))

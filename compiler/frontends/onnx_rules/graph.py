@@ -16,6 +16,10 @@ Array = npt.NDArray[Any]
 WITHIN = "dyno.within "  # begins the name of a node that checks, and is followed by JSON
 
 
+class Refused(NotImplementedError):  # noqa: N818 - it says what a rule did
+    """A rule knows the operator and says what of it is not supported, and the way out."""
+
+
 @dataclass
 class Facts:
     """What is known of a graph's values: element types, fixed shapes, and constants."""

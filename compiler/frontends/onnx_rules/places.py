@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Writer
+from compiler.frontends.onnx_rules.graph import Refused, Writer
 
 
 def col2im(w: Writer) -> list[str] | None:
@@ -95,7 +95,7 @@ def one_hot(w: Writer) -> list[str] | None:
     """Compare each index with all places; one from the end counts back, and one beyond has no place."""
     depth = w.value(w.input(1))
     if depth is None:
-        raise NotImplementedError("its depth, which is a size of the output, is not constant")
+        raise Refused("its depth, which is a size of the output, is not constant")
     count, rank = int(depth.reshape(-1)[0]), len(w.shape(w.input(0)))
     axis = int(w.attribute("axis", -1)) % (rank + 1)
     shape = list(w.shape(w.input(0)))

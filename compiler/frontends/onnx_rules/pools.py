@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.frontends.onnx_rules.graph import Writer
+from compiler.frontends.onnx_rules.graph import Refused, Writer
 
 
 def max_pool_misread(w: Writer) -> bool:
@@ -16,10 +16,10 @@ def max_pool(w: Writer) -> list[str] | None:
     """Write the padding of SAME_UPPER and SAME_LOWER down, as ONNX Runtime counts it: without dilations.
 
     Raises:
-        NotImplementedError: the places of the largest values are asked for.
+        Refused: the places of the largest values are asked for.
     """
     if w.wants(1):
-        raise NotImplementedError("its second output, the places of the largest values, is not supported")
+        raise Refused("its second output, the places of the largest values, is not supported")
     auto = w.attribute("auto_pad", "NOTSET")
     if not auto.startswith("SAME"):
         return None
@@ -67,10 +67,10 @@ def roi_align(w: Writer) -> list[str] | None:
     """Move the regions beforehand: half a pixel of the scaled image, where the front end takes one unscaled.
 
     Raises:
-        NotImplementedError: mode max, which ONNX Runtime takes over parts of interpolations.
+        Refused: mode max, which ONNX Runtime takes over parts of interpolations.
     """
     if w.attribute("mode", "avg") == "max":
-        raise NotImplementedError("mode 'max' is not supported")
+        raise Refused("mode 'max' is not supported")
     if not roi_align_misread(w):
         return None
     regions, scale = w.input(1), float(w.attribute("spatial_scale", 1.0))

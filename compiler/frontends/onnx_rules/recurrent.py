@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from compiler.frontends.onnx_rules.graph import Writer
+from compiler.frontends.onnx_rules.graph import Refused, Writer
 
 MOST_STEPS = 256  # unrolled code grows with each
 _PLAIN = ("Relu", "Tanh", "Sigmoid", "Softsign", "Softplus")
@@ -53,14 +53,11 @@ def _layer(w: Writer, gates: int, cell: Cell, default: list[str]) -> list[str] |
     shape, hidden = w.shape(w.input(0)), w.shape(w.input(2))[2]
     batch_first = bool(w.attribute("layout", 0))
     steps, batch = (shape[1], shape[0]) if batch_first else (shape[0], shape[1])
-    if steps > MOST_STEPS or w.attribute("clip") or w.attribute("input_forget", 0):
-        return None
+    _check(w, steps)
     way = w.attribute("direction", "forward")
     ways = ["forward", "reverse"] if way == "bidirectional" else [way]
     names = [name.decode() for name in w.attribute("activations", [])] or default * len(ways)
     functions = _activations(w, names)
-    if functions is None:
-        return None
     data = w.transpose(w.input(0), (1, 0, 2)) if batch_first else w.input(0)
     lengths = w.within(4, steps) if w.input(4) else ""
     sequences, finals = [], []
@@ -84,6 +81,17 @@ def _layer(w: Writer, gates: int, cell: Cell, default: list[str]) -> list[str] |
     return [whole, *last]
 
 
+def _check(w: Writer, steps: int) -> None:
+    if steps > MOST_STEPS:
+        raise Refused(
+            f"{steps} steps; the most that is unrolled is {MOST_STEPS}: compile it for shorter sequences "
+            "(`--shape`)"
+        )
+    for name in ("clip", "input_forget"):
+        if w.attribute(name, 0):
+            raise Refused(f"its attribute {name} is not supported")
+
+
 def _within_length(
     w: Writer, step: int, lengths: str, new: list[str], old: list[str]
 ) -> tuple[str, list[str]]:
@@ -95,12 +103,12 @@ def _within_length(
     return w.op("Where", runs, new[0], w.const(0, w.dtype(w.input(0)))), state
 
 
-def _activations(w: Writer, names: list[str]) -> list[Callable[[str], str]] | None:
+def _activations(w: Writer, names: list[str]) -> list[Callable[[str], str]]:
     values = {kind: list(w.attribute(f"activation_{kind}", [])) for kind in ("alpha", "beta")}
     found: list[Callable[[str], str]] = []
     for name in names:
         if name not in _PLAIN and name not in _PARAMETERS:
-            return None
+            raise Refused(f"its activation {name} is not supported")
         kinds = [kind for kind in _PARAMETERS.get(name, ()) if values[kind]]
         settings = {kind: values[kind].pop(0) for kind in kinds}
         found.append(lambda x, name=name, settings=settings: w.op(name, x, **settings))  # type: ignore[misc]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Writer
+from compiler.frontends.onnx_rules.graph import Refused, Writer
 
 _OF_NOTHING = {"Max": -np.inf, "Min": np.inf, "Prod": 1, "LogSum": -np.inf, "LogSumExp": -np.inf}
 _CHANGE_EACH = ("LogSum", "SumSquare", "L1", "L2")  # an element too, where nothing is reduced
@@ -26,7 +26,7 @@ def reduction(w: Writer) -> list[str] | None:
     """Write what of the above the node is.
 
     Raises:
-        NotImplementedError: a sum of exponentials of whole numbers.
+        Refused: a sum of exponentials of whole numbers.
     """
     kind, dtype, axes = _kind(w), w.dtype(w.input(0)), _axes(w)
     if axes is None:
@@ -96,7 +96,7 @@ def _of_whole_numbers(w: Writer, kind: str, axes: list[int]) -> list[str] | None
     """Reduce in the type itself, and cut off what is behind the point."""
     name, dtype = w.input(0), w.dtype(w.input(0))
     if kind == "LogSumExp":
-        raise NotImplementedError(f"{dtype.name} is not supported; cast to float32 first")
+        raise Refused(f"{dtype.name} is not supported; cast to float32 first")
     if kind not in ("Mean", "LogSum"):
         return None
     if not axes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Array, Writer
+from compiler.frontends.onnx_rules.graph import Array, Refused, Writer
 
 # What the front end reads as ONNX means it, where the sizes are a whole multiple or share.
 _READ_WELL = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
@@ -62,7 +62,7 @@ def resize(w: Writer) -> list[str] | None:
     """Write Resize.
 
     Raises:
-        NotImplementedError: numbers between whole ones, which ONNX Runtime rounds by its own order of sums.
+        Refused: numbers between whole ones, which ONNX Runtime rounds by its own order of sums.
     """
     axes = _axes(w)
     if axes is None:
@@ -110,7 +110,7 @@ def _refuse_borders(rounding: str, places: list[Array]) -> None:
     border = 0.5 if rounding.startswith("round") else 0.0
     for at in places:
         if (np.abs(at - border - np.round(at - border)) < 1e-5).any():
-            raise NotImplementedError(
+            raise Refused(
                 "mode 'nearest' with 'half_pixel_symmetric' has places just between two here; "
                 "export with 'half_pixel'"
             )
@@ -133,9 +133,7 @@ def _between_whole_numbers(w: Writer, axes: list[Axis], places: list[Array]) -> 
     plain = w.attribute("mode") == "linear" and not w.attribute("antialias", 0)
     if not plain or any(axis.number < rank - 2 for axis in axes):
         kind = "cubic" if w.attribute("mode") == "cubic" else "linear"
-        raise NotImplementedError(
-            f"{kind} interpolation of {dtype.name} is not supported; cast to float32 first"
-        )
+        raise Refused(f"{kind} interpolation of {dtype.name} is not supported; cast to float32 first")
     neighbours = {axis.number: _neighbours(at, axis.size) for axis, at in zip(axes, places, strict=True)}
     one = np.ones(1, np.float32)
     found: list[str] = []
