@@ -61,7 +61,7 @@ MISREAD: dict[str, Callable[[Writer], bool]] = {
     "LayerNormalization": lambda w: w.wants(1) or w.wants(2),
     "Pow": lambda w: w.dtype(w.input(0)).kind != "f" or w.dtype(w.input(0)) != w.dtype(w.input(1)),
     "RMSNormalization": lambda w: int(w.attribute("axis", -1)) not in (-1, len(w.shape(w.input(0))) - 1),
-    **dict.fromkeys(_REDUCTIONS, lambda w: arithmetic.is_empty(w) or w.dtype(w.input(0)) == np.bool_),
+    **dict.fromkeys(_REDUCTIONS, arithmetic.reduction_is_misread),
     "Resize": resize.misread,
     "Split": arithmetic.has_empty_part,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from compiler.frontends.onnx_rules.graph import Writer
@@ -167,6 +169,8 @@ def dropout(w: Writer) -> list[str] | None:
     return [w.op("Identity", w.input(0)), mask]
 
 
+# What a reduction of one element is, with how many times the element goes in.
+_OF_ONE = {"L1": ("Abs", 1), "L2": ("Abs", 1), "SumSquare": ("Mul", 2), "LogSum": ("Log", 1)}
 _OF_NOTHING = {"Max": -np.inf, "Min": np.inf, "Prod": 1, "LogSum": -np.inf, "LogSumExp": -np.inf}
 
 
@@ -175,10 +179,46 @@ def is_empty(w: Writer) -> bool:
     return 0 in w.shape(w.input(0))
 
 
+def reduction_is_misread(w: Writer) -> bool:
+    """Whether TVM would read a reduction wrongly: of nothing, of truth values, over no axis, a whole mean."""
+    return is_empty(w) or w.dtype(w.input(0)) == np.bool_ or _over_no_axis(w) or _is_whole_mean(w)
+
+
+def _over_no_axis(w: Writer) -> bool:
+    kind = w.node.op_type.removeprefix("Reduce")
+    axes = w.value(w.input(1)) if w.input(1) else w.attribute("axes", ())
+    nowhere = axes is not None and len(axes) == 0 and bool(w.attribute("noop_with_empty_axes", 0))
+    return nowhere and kind in _OF_ONE
+
+
+def _is_whole_mean(w: Writer) -> bool:
+    return w.node.op_type == "ReduceMean" and w.dtype(w.input(0)).kind in "iu"
+
+
+def _whole_mean(w: Writer) -> list[str] | None:
+    """Divide the sum of whole numbers by their count, towards zero."""
+    shape = w.shape(w.input(0))
+    axes = w.value(w.input(1)) if w.input(1) else w.attribute("axes", [])
+    if axes is None:
+        return None
+    if len(axes) == 0 and w.attribute("noop_with_empty_axes", 0):
+        return [w.op("Identity", w.input(0))]
+    wanted = [int(axis) for axis in axes] or list(range(len(shape)))
+    total = w.reduce("ReduceSum", w.input(0), wanted, keep=bool(w.attribute("keepdims", 1)))
+    size = math.prod(shape[axis] for axis in wanted)
+    return [w.op("Div", total, w.const(size, w.dtype(w.input(0))))]
+
+
 def reduce_nothing(w: Writer) -> list[str] | None:
-    """Reduce truth values as integers, and a tensor without elements to what the reduction begins with."""
+    """Reduce truth values as integers, and a tensor without elements to what the reduction begins with.
+
+    Over no axis at all, the function of one element is left; a mean of whole numbers is one too.
+    """
     if not is_empty(w):
-        return reduce_bool(w)
+        if _over_no_axis(w):
+            kind, twice = _OF_ONE[w.node.op_type.removeprefix("Reduce")]
+            return [w.op(kind, *[w.input(0)] * twice)]
+        return _whole_mean(w) if _is_whole_mean(w) else reduce_bool(w)
     shape, dtype = w.shape(w.input(0)), w.dtype(w.input(0))
     axes = w.value(w.input(1)) if w.input(1) else w.attribute("axes", [])
     if axes is None:
