@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from compiler.frontends import onnx_identities as identities
+
 Converter = Callable[[Any, Any, dict[str, Any], Any], Any]
 
 
@@ -272,10 +274,34 @@ def _top_k(theirs: Converter) -> Converter:
     return convert
 
 
+def _quantize(theirs: Converter) -> Converter:
+    """QuantizeLinear of what is no number is the least of the type."""
+
+    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+        from tvm import relax
+
+        data, dtype = inputs[0], str(inputs[0].ty.dtype)
+        if not dtype.startswith("float"):
+            return theirs(builder, inputs, attributes, params)
+        least = relax.const(np.finfo(dtype).min, dtype)
+        none = builder.normalize(relax.op.isnan(data))
+        inputs[0] = builder.normalize(relax.op.where(none, least, data))
+        return theirs(builder, inputs, attributes, params)
+
+    return convert
+
+
 _CONVERTERS: dict[str, Callable[[Converter], Converter]] = {
     "ArgMax": _place("max"),
     "ArgMin": _place("min"),
     "Cast": _cast,
+    "Div": identities.of_one_tensor(identities.quotient),
+    "Equal": identities.of_one_tensor(identities.is_number),
+    "GreaterOrEqual": identities.of_one_tensor(identities.is_number),
+    "LessOrEqual": identities.of_one_tensor(identities.is_number),
+    "Mul": identities.times_zero,
+    "QuantizeLinear": _quantize,
+    "Sub": identities.of_one_tensor(identities.difference),
     "Celu": _celu,
     "Clip": _clip,
     "GlobalMaxPool": _max_pool,

@@ -24,6 +24,11 @@ _LOG = (
 )
 # ln(2) in two parts: the first has zeros enough that its product with an exponent is exact.
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+# (exp(r) - 1 - r) / r² for |r| <= ln(2) / 2, highest power first (Cephes expf).
+_EXP = (
+    *(1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1),
+    5.0000001201e-1,
+)
 _FARTHEST = 87.0  # exp of it is finite, and its reciprocal no denormal number
 # Exponents that stand for short products; 0.5 is a root, and others go through `pow`.
 _POWERS: dict[float, Callable[[Any], Any]] = {
@@ -70,6 +75,61 @@ def gelu_tanh(data: Any) -> Any:
     return te.compute(
         data.shape, lambda *axes: data[axes] * _number(0.5) * (_number(1) + curve[axes]), name="gelu_tanh"
     )
+
+
+def exponential(data: Any) -> Any:
+    """Exp, element-wise: over all of float32's range, denormal numbers too; TVM's own ends at exp(88.02)."""
+    return te.compute(data.shape, lambda *axes: _exp_of(data[axes]), name="exp")
+
+
+def _exp_of(value: Any) -> Any:
+    """exp(x) = 2^n * exp(r), |r| <= ln(2) / 2; 2^n in two factors, since 2^128 is no float32 number."""
+    # The number first: what is no number stays none. exp(-104) is 0, and exp(89) infinite.
+    limited = tirx.min(_number(89), tirx.max(_number(-104), value))
+    power = tirx.floor(limited * _number(1 / math.log(2)) + _number(0.5))
+    rest = limited - power * _number(_LN2_HIGH) - power * _number(_LN2_LOW)
+    curve = _number(_EXP[0])
+    for coefficient in _EXP[1:]:
+        curve = curve * rest + _number(coefficient)
+    curve = curve * rest * rest + rest + _number(1)
+    whole = tirx.Cast("int32", power)
+    half = whole >> 1
+    return curve * _power_of_two(half) * _power_of_two(whole - half)
+
+
+def _power_of_two(exponent: Any) -> Any:
+    return tirx.reinterpret("float32", (exponent + 127) << 23)
+
+
+def sinh(data: Any) -> Any:
+    """Hyperbolic sine, element-wise: TVM has none that runs in vectors."""
+
+    def element(*axes: Any) -> Any:
+        value, square = data[axes], data[axes] * data[axes]
+        # The series of small numbers, of which the exponentials would leave no digit.
+        series = _number(1 / 362880)
+        for factor in (1 / 5040, 1 / 120, 1 / 6, 1.0):
+            series = series * square + _number(factor)
+        half, twin = _halves(value)
+        return tirx.Select(tirx.abs(value) < _number(1), value * series, half - twin)
+
+    return te.compute(data.shape, element, name="sinh")
+
+
+def cosh(data: Any) -> Any:
+    """Hyperbolic cosine, element-wise: TVM has none that runs in vectors."""
+
+    def element(*axes: Any) -> Any:
+        half, twin = _halves(data[axes])
+        return half + twin
+
+    return te.compute(data.shape, element, name="cosh")
+
+
+def _halves(value: Any) -> tuple[Any, Any]:
+    """exp(x) / 2 and exp(-x) / 2, which are finite where the first of them is."""
+    ln2 = _number(math.log(2))
+    return _exp_of(value - ln2), _exp_of(-value - ln2)
 
 
 def erf(data: Any) -> Any:
@@ -186,7 +246,9 @@ def _softmax(builder: Any, call: Any) -> Any:
 
 
 FAST_MATH: dict[str, Callable[[Any, Any], Any]] = {
-    "relax.exp": _element_wise(topi.fast_exp),
+    "relax.exp": _element_wise(exponential),
+    "relax.sinh": _element_wise(sinh),
+    "relax.cosh": _element_wise(cosh),
     "relax.tanh": _element_wise(topi.fast_tanh),
     "relax.erf": _element_wise(erf),
     "relax.sigmoid": _element_wise(sigmoid),

@@ -145,6 +145,32 @@ def test_a_row_that_is_masked_whole_is_no_number_after_softmax(tmp_path: Path) -
     assert Both(tmp_path, made).differing({"x": data}) == []
 
 
+def test_what_is_not_finite_has_no_identities(tmp_path: Path) -> None:
+    names = ("Sub", "Div", "Equal", "GreaterOrEqual", "LessOrEqual", "Less")
+    nodes = [node(kind, "x x", kind) for kind in names]
+    nodes += [node("Mul", "x zero", "by_zero"), node("Mul", "zero x", "zero_by")]
+    kept = [constant("zero", 0.0, "float32")]
+    both = Both(tmp_path, model(nodes, [tensor("x", SHAPE)], asked(nodes), kept, opset=18))
+    for seed in range(2):
+        assert both.differing({"x": scattered(SPECIAL, 0.4, seed)}) == []
+
+
+def test_quantized_nan_is_the_least(tmp_path: Path) -> None:
+    nodes = [node("QuantizeLinear", f"x scale {kind}", f"to_{kind}") for kind in ("int8", "uint8")]
+    kept = [constant(kind, 3, kind) for kind in ("int8", "uint8")] + [constant("scale", 0.1, "float32")]
+    both = Both(tmp_path, model(nodes, [tensor("x", SHAPE)], asked(nodes), kept, opset=18))
+    assert both.differing({"x": scattered(SPECIAL, 0.4, 0)}) == []
+
+
+def test_exp_ends_where_the_type_does(tmp_path: Path) -> None:
+    nodes = [node("Exp", "x", "e"), node("Log", "e", "back"), node("Sinh", "x", "s"), node("Cosh", "x", "c")]
+    both = Both(tmp_path, model(nodes, [tensor("x", [160])], asked(nodes), opset=18))
+    for low, high in ((-87, 88.7), (88.8, 1e30), (-1e30, -104.5)):
+        data = np.linspace(low, high, 160, dtype=np.float32)
+        assert both.differing({"x": data}, rtol=1e-4) == []
+    assert both.differing({"x": scattered(SPECIAL, 1.0, 0, (160,))}) == []
+
+
 def test_what_fits_no_whole_number_becomes_the_least(tmp_path: Path) -> None:
     nodes = [node("Cast", "x", f"to{to}", to=to) for to in (6, 7)]
     outputs = [tensor("to6", [8], 6), tensor("to7", [8], 7)]

@@ -28,6 +28,8 @@ POINTS = 1 << 18
 erf = np.vectorize(math.erf, otypes=[np.float64])
 OPERATORS: dict[str, Callable[[Any], Any]] = {
     "exp": relax.op.exp,
+    "sinh": relax.op.sinh,
+    "cosh": relax.op.cosh,
     "tanh": relax.op.tanh,
     "erf": relax.op.erf,
     "sigmoid": relax.op.sigmoid,
@@ -40,6 +42,8 @@ OPERATORS: dict[str, Callable[[Any], Any]] = {
 }
 REFERENCES: dict[str, Callable[[Array], Array]] = {
     "exp": np.exp,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
     "tanh": np.tanh,
     "erf": erf,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
@@ -67,6 +71,12 @@ def errors(name: str, low: float, high: float) -> tuple[Array, Array]:
 @pytest.mark.parametrize(
     ("name", "low", "high", "bound"),
     [
+        *(
+            ("exp", 88, 88.7, 4e-7),
+            ("sinh", -89, 89, 8e-6),
+            ("sinh", -1.5, 1.5, 4e-7),
+            ("cosh", -89, 89, 8e-6),
+        ),
         *(("exp", -87, 88, 4e-7), ("tanh", -20, 20, 5e-7), ("erf", -6, 6, 5e-7), ("sigmoid", -87, 87, 4e-7)),
         *(("log", 0.5, 2, 2e-7), ("log", 2, 3e38, 2e-7), ("log", 1e-45, 0.5, 2e-7)),
         *(("softplus", -80, 80, 4e-7), ("mish", -70, 70, 8e-7)),
