@@ -57,15 +57,28 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(["main"]),
     ]
-    return tvm.transform.Sequential(passes)(module)
+    from compiler.lowering import with_short_kernels
+
+    with with_short_kernels():
+        return tvm.transform.Sequential(passes)(module)
 
 
 def _schedule(module: Any, _source: Source, _target: CompileTarget) -> Any:
     from tvm.s_tir import dlight
 
+    from compiler.schedules.apply import each_program
+    from compiler.schedules.formulas import Formulas
+    from compiler.schedules.registers import hold_in_registers
+    from compiler.schedules.share import share_stages, with_own_names
+
     rules = [rule() for rule in (dlight.gpu.Matmul, dlight.gpu.GEMV)]
     shared = [_LongSums(rule()) for rule in (dlight.gpu.Reduction, dlight.gpu.GeneralReduction)]
-    return dlight.ApplyDefaultSchedule(*rules, *shared, dlight.gpu.Fallback())(module)
+    formulas = Formulas()
+    module = each_program(module, lambda _name, func: share_stages(func, formulas))
+    module = dlight.ApplyDefaultSchedule(*rules, *shared, dlight.gpu.Fallback())(module)
+    return each_program(
+        module, lambda _name, func: with_own_names(hold_in_registers(func, formulas)), scheduled=True
+    )
 
 
 class _LongSums:

@@ -17,6 +17,7 @@ from compiler.schedules.loops import loop_with
 
 PIPELINE = "dyno"  # the name that relax.build knows it by
 STACK_BYTES = 16 << 10  # of one buffer; threads have stacks of megabytes
+MOST_FUSED = 32  # operators of one kernel
 _KEEP = "disable_lower_builtin"  # what TVM calls it
 
 
@@ -37,17 +38,30 @@ def _pipeline() -> tuple[Any, Any, Any]:
     return lowered, host, device
 
 
+def with_short_kernels() -> Any:
+    """A context in which FuseOps makes one kernel of MOST_FUSED operators at most.
+
+    LLVM's time for a kernel grows faster than its length, above all where a tile writes it out dozens of
+    times; of so many operators, one more trip through memory is a small part.
+    """
+    return _context({"relax.FuseOps.max_depth": MOST_FUSED})
+
+
 def _without_hoisting() -> Any:
     """TVM's hoisting takes an `if` out of the `else` of another, and drops what the other does.
 
     LLVM moves what doesn't change out of loops anyhow, and rightly.
     """
+    return _context({}, disabled_pass=["s_tir.HoistIfThenElse"])
+
+
+def _context(config: dict[str, Any], **changes: Any) -> Any:
     now = tvm.transform.PassContext.current()
     return tvm.transform.PassContext(
         opt_level=now.opt_level,
-        disabled_pass=["s_tir.HoistIfThenElse"],
         instruments=list(now.instruments),
-        config=dict(now.config.items()),
+        config={**dict(now.config.items()), **config},
+        **changes,
     )
 
 

@@ -132,8 +132,11 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
     import tvm
     from tvm import relax
 
+    from compiler.lowering import with_short_kernels
+
     passes = [relax.transform.AnnotateTIROpPattern(), relax.transform.FuseOps(), relax.transform.FuseTIR()]
-    return tvm.transform.Sequential([*passes, relax.transform.DeadCodeElimination(["main"])])(module)
+    with with_short_kernels():
+        return tvm.transform.Sequential([*passes, relax.transform.DeadCodeElimination(["main"])])(module)
 
 
 def _schedule(
@@ -242,6 +245,8 @@ def run_stages(
                 kernels = _settled(kernels, planned)
             began = time.perf_counter()
             module = _run_stage(name, stage, module, source, target)
+            if name == "schedule":
+                _run_stage(name, _refuse_large, module, source, target)
             times.append(StageTime(stage=name, seconds=round(time.perf_counter() - began, 4)))
             if name == "import":
                 imported = operators_of(module)
@@ -302,6 +307,12 @@ def _kernel_facts(module: Any, _source: Source, _target: CompileTarget) -> tuple
     from compiler.kernel_facts import kernel_facts
 
     return kernel_facts(module)
+
+
+def _refuse_large(module: Any, source: Source, target: CompileTarget) -> None:
+    from compiler.kernel_size import refuse_large
+
+    refuse_large(module, source, target)
 
 
 def _with_peak(module: Any, _source: Source, target: CompileTarget) -> tuple[Any, PeakKernel | None]:

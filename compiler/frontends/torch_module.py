@@ -13,6 +13,7 @@ from compiler.frontends.pt2_archive import check_example_inputs, check_pt2, writ
 from compiler.frontends.torch_graph import open_sizes, program_records
 from compiler.frontends.torch_roads import onnx_road, torch_road
 from compiler.frontends.torch_roles import torch_facts
+from compiler.frontends.torch_state import left_alone, refuse_state, refuse_two_answers
 from compiler.roles import Facts
 from compiler.samples import DRAWS, NORMAL, draw
 from compiler.shapes import Template
@@ -60,7 +61,7 @@ def _load(path: Path) -> Any:
     torch = _torch()
     check_example_inputs(path, torch.load)
     try:
-        return torch.export.load(path)
+        program = torch.export.load(path)
     except Exception as error:
         # torch raises many kinds here (zip, JSON, KeyError, RuntimeError); none of them says what the file
         # is.
@@ -72,6 +73,8 @@ def _load(path: Path) -> Any:
             f"{path} is no readable torch.export program (.pt2): {_first_line(error).rstrip(' .')}"
             f"{way_out if other and other != here else ''}"
         ) from error
+    refuse_state(program, path.name)
+    return program
 
 
 def read_module(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Source:
@@ -81,7 +84,14 @@ def read_module(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | No
         ModelError: torch can't export the module.
     """
     program = _exported(module, args, kwargs)
-    return _source(program, type(module).__name__, _digest_state(program), {})
+    name = type(module).__name__
+    source = _source(program, name, _digest_state(program), {})
+    feeds = random_feeds(source.inputs, 0)
+    # What the module keeps in Python is a constant of the program: only the module itself shows it.
+    run = _reference(program, module)
+    with left_alone(module):
+        refuse_two_answers(lambda: run(feeds), name)
+    return source
 
 
 def module_family(
@@ -113,7 +123,7 @@ def module_family(
         },
         dtypes={name: _dtype(name, value) for name, value in tensors.items()},
         at=at,
-        reference=_reference(example, module),
+        reference=_undisturbed(_reference(example, module), module),
         graph=partial(_open_graph, module, example),
     )
 
@@ -136,13 +146,15 @@ def _open_graph(module: Any, example: Any, template: Template) -> Graph:
 def _exported(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Any:
     torch = _torch()
     try:
-        with torch.no_grad():
-            return torch.export.export(module.eval(), tuple(args), dict(kwargs or {}))
+        with left_alone(module), torch.no_grad():
+            program = torch.export.export(module, tuple(args), dict(kwargs or {}))
     except Exception as error:
         # torch.export has no error base of its own.
         raise ModelError(
             f"torch.export can't export {type(module).__name__}: {_first_line(error)}"
         ) from error
+    refuse_state(program, type(module).__name__)
+    return program
 
 
 def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
@@ -225,7 +237,9 @@ def _reference(program: Any, module: Any) -> Callable[[dict[str, Array]], dict[s
     torch = _torch()
 
     def run(feeds: dict[str, Array]) -> dict[str, Array]:
-        args, kwargs = _arguments(program, {name: torch.from_numpy(array) for name, array in feeds.items()})
+        # Copies: a model may change its inputs.
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in feeds.items()}
+        args, kwargs = _arguments(program, tensors)
         with torch.no_grad():
             result = module(*args, **kwargs)
         return {name: tensor.detach().numpy() for name, tensor in named_outputs(result)}
@@ -233,13 +247,28 @@ def _reference(program: Any, module: Any) -> Callable[[dict[str, Array]], dict[s
     return run
 
 
+def _undisturbed(
+    run: Callable[[dict[str, Array]], dict[str, Array]], module: Any
+) -> Callable[[dict[str, Array]], dict[str, Array]]:
+    """Give what runs a module as one that leaves it as it was."""
+
+    def apart(feeds: dict[str, Array]) -> dict[str, Array]:
+        with left_alone(module):
+            return run(feeds)
+
+    return apart
+
+
 def _tried(reference: Any, inputs: tuple[TensorSpec, ...], facts: Facts, name: str) -> dict[str, Array]:
-    """Run the model once: its outputs are known by running it."""
+    """Run the model on one sample, twice: its outputs are known by running it, and it must keep no state."""
     outputs: dict[str, Array] = {}
     for attempt in range(DRAWS):
+        feeds = draw(inputs, facts, NORMAL, 0, attempt)
         try:
-            outputs = reference(draw(inputs, facts, NORMAL, 0, attempt))
+            outputs = refuse_two_answers(partial(reference, feeds), name)
             break
+        except ModelError:
+            raise
         except Exception as error:
             # Whatever the model's own operators raise.
             if attempt == DRAWS - 1:

@@ -14,11 +14,14 @@ from tvm import tirx
 
 from compiler.schedules.bands import winograd_applies, winograd_bands
 from compiler.schedules.common import SCHEDULED, is_schedulable
+from compiler.schedules.formulas import Formulas
 from compiler.schedules.generic import blocks_apply, per_block
 from compiler.schedules.grouped_rule import grouped_walk, walk_applies
 from compiler.schedules.machine import Machine
 from compiler.schedules.pool import pool_applies, pool_window
+from compiler.schedules.registers import hold_in_registers
 from compiler.schedules.rows import row_program, rows_apply
+from compiler.schedules.share import share_stages, with_own_names
 from compiler.schedules.tile import register_tile, tile_applies
 
 
@@ -56,21 +59,32 @@ def schedule_all(mod: Any, machine: Machine, on_failure: OnFailure | None = None
     Where a rule fails that should have applied, its error is raised; with `on_failure`, that is called
     instead, and the next rule is asked.
     """
-    scheduled = {}
-    for name, func in mod.functions_items():
-        if isinstance(func, tirx.PrimFunc) and SCHEDULED not in (func.attrs or {}) and is_schedulable(func):
-            scheduled[name] = _schedule(func, name.name_hint, machine, on_failure)
-    for name, func in scheduled.items():
+    return each_program(mod, lambda name, func: _schedule(func, name, machine, on_failure))
+
+
+def each_program(mod: Any, change: Callable[[str, Any], Any], *, scheduled: bool = False) -> Any:
+    """Change every tensor program that rules can schedule; with `scheduled`, every one that they did."""
+    changed = {
+        name: change(name.name_hint, func)
+        for name, func in mod.functions_items()
+        if isinstance(func, tirx.PrimFunc)
+        and (SCHEDULED in (func.attrs or {})) == scheduled
+        and is_schedulable(func)
+    }
+    for name, func in changed.items():
         mod[name] = func
     return mod
 
 
 def _schedule(func: Any, kernel: str, machine: Machine, on_failure: OnFailure | None) -> Any:
+    formulas = Formulas()
+    func = share_stages(func, formulas)
     for rule in RULES:
         found = _answer(rule, func, kernel, machine, on_failure)
         if found is not None:
+            found = with_own_names(hold_in_registers(found, formulas))
             return found.with_attrs({**(func.attrs or {}), RULE: rule.name})
-    return func
+    return with_own_names(hold_in_registers(func, formulas))
 
 
 def _answer(rule: Rule, func: Any, kernel: str, machine: Machine, on_failure: OnFailure | None) -> Any:

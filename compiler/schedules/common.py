@@ -6,6 +6,8 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
+from compiler.schedules.share import copies_nothing
+
 # Below this many inner steps a loop is not worth waking a thread for (a launch costs several microseconds).
 PARALLEL_STEPS = 16_384
 SCHEDULED = "tirx.is_scheduled"  # function attribute: its loops are as they are to stay
@@ -80,8 +82,11 @@ def _is_one(size: Any) -> bool:
 
 
 def inline_where_possible(sch: Any, block: Any) -> bool:
-    """Compute the block where it is read; False, and nothing is changed, when it can't be."""
-    if can_inline(sch, block):
+    """Compute the block where it is read; False, and nothing is changed, when it can't be.
+
+    What would be computed more than once stays: such copies multiply along a chain.
+    """
+    if can_inline(sch, block) and copies_nothing(sch, block):
         sch.compute_inline(block)
         return True
     return False
