@@ -27,19 +27,14 @@ IN_A_ROW = 3
 SPARE_SHARE, SPARE_S = 1.5, 0.005
 """An answer may take so many times the usual one, and so much more."""
 LEAST_LIMIT_S = 60.0
-LIMIT_SHARE = 4.0
-"""A search doubles its rate: what comes at twice a server's capacity takes twice as long to be worked off."""
+LIMIT_SHARE = 10.0
+"""A first rate of ten times what a server can do leaves nine times as much work as the load test was long."""
 PAUSE_S = 0.2
 PROBE_LIMIT_S = 30.0
 TELL_EVERY_S = 5.0
 IN_FLIGHT = "dyno_requests_in_flight"
 
 Tell = Callable[[str], None]
-
-
-def wait_limit_s(loaded_s: float, least_s: float = LEAST_LIMIT_S) -> float:
-    """How long a server is waited for behind `loaded_s` seconds of load."""
-    return max(least_s, LIMIT_SHARE * loaded_s)
 
 
 def _nobody(_: str) -> None:
@@ -93,7 +88,7 @@ class Idle:
     def _wait(self, loaded_s: float) -> str:
         if self._usual_s is None:
             return ""
-        limit_s = wait_limit_s(loaded_s, self._least_limit_s)
+        limit_s = max(self._least_limit_s, LIMIT_SHARE * loaded_s)
         began_s = told_s = time.monotonic()
         in_a_row, last = 0, "no answer"
         while (waited_s := time.monotonic() - began_s) < limit_s and not self._stopped():
