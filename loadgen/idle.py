@@ -27,19 +27,17 @@ IN_A_ROW = 3
 SPARE_SHARE, SPARE_S = 1.5, 0.005
 """An answer may take so many times the usual one, and so much more."""
 LEAST_LIMIT_S = 60.0
-LIMIT_SHARE = 4.0
-"""A search doubles its rate: what comes at twice a server's capacity takes twice as long to be worked off."""
+LIMIT_SHARE = 10.0
+"""A first rate of ten times what a server can do leaves nine times as much work as the load test was long."""
 PAUSE_S = 0.2
+REFUSED_LIMIT_S = 10.0
+"""A server that nothing connects to for so long has gone, unless it is started anew."""
 PROBE_LIMIT_S = 30.0
 TELL_EVERY_S = 5.0
 IN_FLIGHT = "dyno_requests_in_flight"
+REFUSED = -1
 
 Tell = Callable[[str], None]
-
-
-def wait_limit_s(loaded_s: float, least_s: float = LEAST_LIMIT_S) -> float:
-    """How long a server is waited for behind `loaded_s` seconds of load."""
-    return max(least_s, LIMIT_SHARE * loaded_s)
 
 
 def _nobody(_: str) -> None:
@@ -66,6 +64,7 @@ class Idle:
         self._least_limit_s = least_limit_s
         self._usual_s: float | None = None
         self._most_s, self._most_in_flight = 0.0, 0.0
+        self._refused_since_s: float | None = None
         self._left_s: float | None = None
         """When the last call returned."""
 
@@ -93,7 +92,7 @@ class Idle:
     def _wait(self, loaded_s: float) -> str:
         if self._usual_s is None:
             return ""
-        limit_s = wait_limit_s(loaded_s, self._least_limit_s)
+        limit_s = max(self._least_limit_s, LIMIT_SHARE * loaded_s)
         began_s = told_s = time.monotonic()
         in_a_row, last = 0, "no answer"
         while (waited_s := time.monotonic() - began_s) < limit_s and not self._stopped():
@@ -105,6 +104,8 @@ class Idle:
                 if in_flight <= self._most_in_flight:
                     return ""
                 last = f"it has {in_flight:g} requests in flight"
+            if self._refused_since_s and time.monotonic() - self._refused_since_s > REFUSED_LIMIT_S:
+                return f"nothing listens at {self._url} any more: the server ended"
             if taken_s is None or in_a_row >= IN_A_ROW:
                 time.sleep(PAUSE_S)
             if time.monotonic() - told_s > TELL_EVERY_S:
@@ -134,6 +135,7 @@ class Idle:
         while thread.is_alive() and not self._stopped():
             thread.join(PAUSE_S)
         status, seconds = answered[0] if answered else (0, 0.0)
+        self._refused_since_s = (self._refused_since_s or began_s) if status == REFUSED else None
         return seconds if 200 <= status < 300 else None
 
     def _in_flight(self) -> float | None:
@@ -150,7 +152,7 @@ class Idle:
 
 
 def _ask(url: str, method: str, limit_s: float, payload: Payload | None = None) -> tuple[int, bytes]:
-    """Give status and body; 0 where no answer came."""
+    """Give status and body; 0 where no answer came, REFUSED where nothing listens."""
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
@@ -159,6 +161,8 @@ def _ask(url: str, method: str, limit_s: float, payload: Payload | None = None) 
             connection.request(method, target, None if payload is None else payload.body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
+    except ConnectionRefusedError:
+        return REFUSED, b""
     except (OSError, http.client.HTTPException):
         return 0, b""
 

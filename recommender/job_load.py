@@ -9,7 +9,6 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from dyno.errors import ConfigError
 from dyno.records import LoadSpec, Phase, Record, Stairs
-from loadgen.idle import wait_limit_s
 from loadgen.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
 from loadgen.shapes import planned_s
 from loadgen.stop_rules import check_rules
@@ -320,11 +319,9 @@ class Load(Record):
     def most_seconds(self) -> float:
         """Seconds of load of one candidate at the most: the longest windows, and answers that come last.
 
-        In open loops also the longest waits for a server that works off what a load test left.
+        What a server needs to work off an overload is not in it.
         """
         if staged := self.staged:
             return self.warmup_s + planned_s(staged) + self.timeout_s
         longest_s = self.longest_s if self.min_samples or self.find_rate else self.window_s
-        test_s = self.warmup_s + longest_s + self.timeout_s
-        wait_s = wait_limit_s(test_s) if self._given("rate_rps", "find_rate") else 0.0
-        return self.most_tests * (test_s + wait_s)
+        return self.most_tests * (self.warmup_s + longest_s + self.timeout_s)

@@ -43,9 +43,11 @@ def plan(event: RunPlanned) -> Iterator[str]:
     yield from event.notes
     if event.to_measure:
         about = "about" if event.load.find_rate is not None else "at least"
+        is_open = event.load.find_rate is not None or event.load.rate_rps is not None
+        waits = ", nor waiting for a server that a load test overloaded" if is_open else ""
         yield (
             f"this takes {about} {short_duration(event.seconds)}, at most "
-            f"{short_duration(event.most_seconds)}, compilation not counted"
+            f"{short_duration(event.most_seconds)}, compilation not counted{waits}"
         )
 
 

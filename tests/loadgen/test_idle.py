@@ -6,7 +6,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from loadgen.idle import Idle
+from loadgen.idle import LEAST_LIMIT_S, REFUSED_LIMIT_S, Idle
 from tests.loadgen.stub import PAYLOAD, Running, stub_server
 
 SILENT = ",".join(["ok"] * 5 + ["hang"] * 50)
@@ -38,6 +38,14 @@ def test_a_server_that_does_not_come_to_rest_is_told_with_its_bound(tmp_path: Pa
         idle = Idle(server.url, PAYLOAD, tell=told.append, least_limit_s=1.0)
         assert idle() == ""
         assert "the server was not idle 1 s after a load test: a single request failed" in idle()
+
+
+def test_a_server_that_has_ended_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    with stub_server(tmp_path, "--service-ms", "5") as server:
+        idle = Idle(server.url, PAYLOAD)
+        assert idle() == ""
+    assert REFUSED_LIMIT_S < LEAST_LIMIT_S
+    assert idle() == f"nothing listens at {server.url} any more: the server ended"
 
 
 def test_an_interrupt_ends_the_wait_at_once(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from recommender.job import Load
 from recommender.providers import Endpoint, Launch
 from recommender.providers.local import LocalProvider
 from recommender.trial import Workload, run_trial
+from tests.loadgen.stub import stub_server
 from tests.recommender.tiny import SIZE, instance, planned, processes_naming, write_model
 
 INPUT = TensorSpec(name="x", dtype="float32", shape=(1, SIZE))
@@ -93,6 +94,48 @@ def test_each_step_of_stairs_is_a_load_level_and_a_rule_that_ended_them_is_noted
     assert users == list(range(1, len(users) + 1))
     assert 1 <= len(users) < 9
     assert any("ended by requests>=5: " in note for note in trial.notes)
+
+
+@dataclass
+class Stubbed(Remembering):
+    """Gives an endpoint that is not of this package."""
+
+    url: str = ""
+    pid: int = 0
+
+    @contextmanager
+    def launch(self, order: Launch) -> Iterator[Endpoint]:  # noqa: ARG002 - a provider's signature
+        yield StubEndpoint(self.url, self.pid)
+
+
+@dataclass(frozen=True)
+class StubEndpoint:
+    url: str
+    server_pid: int | None
+    generator_cpus: tuple[int, ...] | None = None
+    startup_s: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def death(self) -> str | None:
+        return None
+
+
+def test_no_level_meets_the_queue_that_the_one_before_it_left(tmp_path: Path) -> None:
+    # 40 ms each, one at a time: 150 requests a second leave a queue of many seconds, 5 a second find none.
+    rates = {"rate_rps": [150, 5], "arrival": "constant", "min_samples": 0}
+    load = Load.model_validate({**rates, "warmup_s": 0.2, "duration_s": 1.5, "timeout_s": 1})
+    with stub_server(tmp_path, "--service-ms", "40", "--one-at-a-time") as server:
+        trial = run_trial(
+            planned(instance()),
+            tmp_path / "m.onnx",
+            Workload(load, payload_for((INPUT,), seed=0), seed=0, startup_timeout_s=60),
+            provider=Stubbed(url=server.url, pid=server.pid),
+            log=tmp_path / "log",
+        )
+    assert trial.failure is None
+    after = trial.points[-1]
+    assert after.spec.rate_rps == 5
+    assert after.errors == 0
 
 
 def test_a_server_that_dies_while_loaded_makes_a_failed_trial_that_says_so(tmp_path: Path) -> None:
