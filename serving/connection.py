@@ -41,6 +41,7 @@ CONNECTION = "dyno.connection"
 """In a request's state: the connection that it came over."""
 _GATHER_BYTES = 1 << 20
 _LINGER_S = 5.0
+_LOOK_EVERY_S = 0.05
 _SMALL_BYTES = 1 << 14  # copying it costs less than a second write
 _PROBE_AFTER_S = 0.05  # a fast model has answered by then
 _SEEN_OFF_AFTER_S = (0.0, 0.002, 0.01, 0.05, 0.2, 0.7)
@@ -114,15 +115,20 @@ class Connection(HttpToolsProtocol):
         """Close when a client that is done has its last answer; whether it took it."""
         if self._is_answering():  # its next request
             return True
-        for pause_s in _SEEN_OFF_AFTER_S:
+        pauses_s = iter(_SEEN_OFF_AFTER_S)
+        while True:
+            waiting = self.transport.get_write_buffer_size()  # a slow reader's: `check` minds the time
+            pause_s = _LOOK_EVERY_S if waiting else next(pauses_s, None)
+            if pause_s is None:
+                break
             await asyncio.sleep(pause_s)
             if self.lost or has_reset(self.transport):
-                break
+                self.transport.abort()
+                return False
             if not unsent(self.transport):
-                self.transport.close()
-                return True
-        self.transport.abort()
-        return False
+                break
+        self.transport.close()
+        return True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
@@ -154,7 +160,8 @@ class Connection(HttpToolsProtocol):
             self.pipeline.popleft()
         if self._deaf or not self._is_answering() or self._running.more_body:
             return False
-        self._note_done()
+        self.client_done = True
+        self._hold()
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -244,16 +251,15 @@ class Connection(HttpToolsProtocol):
             self._end_request()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._running, self._request = cycle, None
+        self._running, self._request, self._probed = cycle, None, False
         if self._lent is not None and not cycle.more_body:
             self._lent.asked()
         if self.client_done:
-            cycle.transport = Held(self.transport, self.loop, sum(_SEEN_OFF_AFTER_S))
+            self._hold()
         super()._start_asgi_task(cycle, app)
 
-    def _note_done(self) -> None:
-        if not self.client_done:
-            self.client_done = True
+    def _hold(self) -> None:
+        if not isinstance(self._running.transport, Held):
             self._running.transport = Held(self.transport, self.loop, sum(_SEEN_OFF_AFTER_S))
             self.loop.call_later(_PROBE_AFTER_S, self._probe)
 
@@ -263,8 +269,8 @@ class Connection(HttpToolsProtocol):
             return has_reset(self.transport)
         if not self.flow.read_paused or not self._is_answering() or self._running.more_body:
             return False
-        if has_ended(self.transport):
-            self._note_done()
+        if has_ended(self.transport):  # which is not all: there may be requests that are not read yet
+            self._hold()
         return has_reset(self.transport)
 
     def _is_answering(self) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from serving.heads import MOST_HEAD_BYTES, MOST_HEADERS
+from tests.serving import models
 from tests.serving.gate import Gate, body, connect, post, received, statuses
 from tests.serving.helpers import JSON, Server, serving, wait_until
 from tests.serving.test_app import counts
@@ -136,6 +138,49 @@ def test_requests_in_the_pipeline_of_a_closed_sending_side_are_answered_but_for_
         found.index(b'{"name":"%s"}' % name) for name in (b"a", b"b", b"c")
     )
     wait_until(lambda: counts(server)["dyno_requests_total/200"] == before + 3, 10)
+
+
+def test_large_answers_and_requests_in_several_reads_reach_a_closed_sending_side(tmp_path: Path) -> None:
+    """More than the system's buffers take either way; the client reads slowly, a piece at a time."""
+    size = 2**22
+    with serving(models.relu_rows(tmp_path / "m.onnx"), tmp_path) as server, connect(server.port) as client:
+        lines = ("POST /invocations HTTP/1.1", "Content-Type: application/octet-stream")
+        head = "\r\n".join((*lines, f"Content-Length: {size}", "", "")).encode()
+        sender = threading.Thread(target=client.sendall, args=((head + bytes(size)) * 4,))
+        sender.start()
+        found = bytearray(client.recv(1000))
+        sender.join(0.3)  # its first answers fill the buffers: nobody reads them
+        while len(found) < 4 * size and (part := client.recv(2**16)):
+            found += part
+            if not sender.is_alive():
+                with suppress(OSError):
+                    client.shutdown(socket.SHUT_WR)
+        found += received(client)
+    assert statuses(bytes(found)) == [200] * 4
+    assert len(found) > 4 * size
+    assert "Traceback" not in server.child.log.read_text()
+
+
+def test_clients_that_leave_with_requests_in_the_pipeline_leave_nothing_behind(server: Server) -> None:
+    before = counts(server)
+    for number in range(40):
+        with connect(server.port) as client:
+            client.sendall(post(body("piped")) * 30)
+            if number % 2:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
+    wait_in_flight(server, 0)
+    after = counts(server)
+    assert after["dyno_requests_total/200"] + after.get("dyno_requests_total/gone", 0) > (
+        before["dyno_requests_total/200"] + before.get("dyno_requests_total/gone", 0)
+    )
+    assert server.infer(body("next"), JSON).status == 200
+
+
+def test_a_tunnel_is_refused(server: Server) -> None:
+    with connect(server.port) as client:
+        client.sendall(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\nwhatever follows")
+        found = client.recv(1000)
+    assert statuses(found)[0] in (400, 404, 405)
 
 
 def test_requests_of_clients_that_left_are_not_run_and_not_counted_as_answered(
