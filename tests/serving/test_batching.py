@@ -171,6 +171,10 @@ def test_requests_against_the_sizes_that_a_proof_goes_by_run_alone(tmp_path: Pat
         assert all(isinstance(one, Answer if expected else Exception) for one in found)
 
 
+def test_shapes_that_lie_in_a_file_beside_the_model_are_read_for_the_proof(tmp_path: Path) -> None:
+    assert verdict_of(models.two_lengths(tmp_path / "m.onnx", external=True)).proved
+
+
 def test_what_is_not_proved_is_joined_only_where_the_user_says_so(tmp_path: Path) -> None:
     path = models.custom(tmp_path / "m.onnx")
     with serving(path, tmp_path, "--max-batch", "4", "--rows-independent") as running:
