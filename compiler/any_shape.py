@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 
@@ -28,14 +29,14 @@ class AnyShape:
     seed: int
     target: str
 
-    def feeds(self, sizes: Sequence[int], kind: Kind | None = None) -> Feeds:
-        """Make seeded inputs; of a `kind` of numbers, or the usual ones."""
+    def feeds(self, sizes: Sequence[int], kinds: Sequence[Kind] = ()) -> Feeds:
+        """Make seeded inputs: each of the next of `kinds` of numbers, in turn; the usual ones without any."""
         shapes = self.template.at(sizes)
-        if kind is None:
+        if not kinds:
             return seeded_feeds(shapes, self.family.dtypes, self.seed)
         rng = np.random.default_rng(self.seed)
-        made = {name: draw(kind, rng, shapes[name], dtype) for name, dtype in self.family.dtypes.items()}
-        return _masks_begin(made)
+        dtypes = zip(self.family.dtypes.items(), cycle(kinds), strict=False)
+        return _masks_begin({name: draw(kind, rng, shapes[name], dtype) for (name, dtype), kind in dtypes})
 
     def run(self, feeds: Feeds) -> Feeds:
         """Run the source model; whatever it raises says which shapes it does not take."""

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from compiler.any_shape import AnyShape
 from compiler.bucket_trial import Between, check_between, measure, worst_parity
 from compiler.build import OnTuning, compile_source
 from compiler.frontends.family import Family
-from compiler.independence import Judge, independence
+from compiler.independence import Judge
 from compiler.judgement import Bounds
 from compiler.manifests import digest_of_digests, write_manifest
 from compiler.options import Options
@@ -27,6 +28,7 @@ from compiler.pipeline import OnStage
 from compiler.shapes import Template
 from compiler.shared_weights import SharedWeights
 from compiler.source import UserInputs
+from compiler.splitting import independence
 from compiler.targets import CompileTarget, runs_here
 from dyno.errors import DynoError
 from dyno.files import staged_folder
@@ -70,7 +72,8 @@ def compile_family(job: FamilyCompile, output: Path) -> Manifest:
     began = time.perf_counter()
     judge = Judge(job.family, job.template)
     axes = check_axes(job.family, job.template, seed=job.options.seed, target=job.target.name, judge=judge)
-    rows = independence(judge, job.template, axes)
+    model = AnyShape(job.family, job.template, job.options.seed, job.target.name)
+    rows = independence(model, judge, axes)
     shapes = _since("shapes", began)
     with staged_folder(output) as stage:
         parts = _compile_parts(job, stage, list(itertools.product(*(axis.sizes for axis in axes))))

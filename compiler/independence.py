@@ -9,8 +9,6 @@ from compiler.frontends.family import Family
 from compiler.shapes import FreeAxis, Template
 from dyno.rowflow.records import UNPROVED, Graph, Verdict
 from dyno.rowflow.walk import Question, judge_joined, judge_padded
-from runtime.bucket_records import Axis
-from runtime.manifest import Independence
 
 Sizes = dict[str, tuple[int | str | None, ...]]
 
@@ -65,15 +63,3 @@ def _graph(family: Family, template: Template) -> tuple[Graph | None, str]:
     if {given.name for given in graph.inputs} != set(template.shapes):
         return None, "its graph with open sizes has inputs of other names"
     return graph, ""
-
-
-def independence(judge: Judge, template: Template, axes: tuple[Axis, ...]) -> Independence:
-    """Give the verdict on the rows of a batch. What a trial of the source model refuted is not proved."""
-    for free, axis in zip(template.axes, axes, strict=True):
-        if any(place.dimension for place in free.places):
-            continue
-        found = judge.joined(free)
-        if found.proved and axis.padded and not axis.splits:
-            return Independence(verdict="refuted", cause="runs of the source model: rows differ alone")
-        return Independence(verdict=found.word, cause=found.cause)
-    return Independence(cause="no axis is the first dimension of every input")

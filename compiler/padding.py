@@ -20,11 +20,10 @@ from compiler.independence import Judge
 from compiler.padding_words import no_simple_way, refusal, refuted
 from compiler.shapes import MOST_BUCKETS, FreeAxis, Template, bucket_sizes
 from compiler.source import Array, fix_shapes
-from compiler.splitting import TOLERANCE, TOLERANCES, has_rows, kinds_of, splits_rows
+from compiler.splitting import TOLERANCE, TOLERANCES, Kinds, has_rows, kinds_of, splits_rows
 from compiler.verify import compare
 from dyno.errors import ConfigError, DynoError
 from runtime.bucket_records import Axis, Place
-from runtime.kinds import Kind
 
 
 def check_axes(
@@ -80,8 +79,8 @@ def _padded_rightly(model: AnyShape, judge: Judge, axes: tuple[Axis, ...]) -> tu
             raise refuted(model, axes, index, found.cause)
     if blamed:
         for wanted, bucket in _few_trials(axes, blamed):
-            for kind in kinds_of(model):
-                _check_padding(model, axes, (wanted, bucket), blamed, kind)
+            for kinds in kinds_of(model):
+                _check_padding(model, axes, (wanted, bucket), blamed, kinds)
     return tuple(
         axis
         if found is None
@@ -150,23 +149,23 @@ def _check_padding(
     axes: tuple[Axis, ...],
     sizes: tuple[Sizes, Sizes],
     blamed: Mapping[int, str],
-    kind: Kind | None = None,
+    kinds: Kinds = (),
 ) -> None:
-    """Run one request as it is and padded; numbers of a `kind` that the model refuses say nothing."""
+    """Run one request as it is and padded; numbers of `kinds` that the model refuses say nothing."""
     wanted, bucket = sizes
-    feeds = model.feeds(wanted, kind)
+    feeds = model.feeds(wanted, kinds)
     try:
         alone = model.run(feeds)
         together = model.run(model.padded(feeds, bucket))
     except DynoError:
-        if kind is None:
+        if not kinds:
             raise
         return
     for name, expected in alone.items():
         found = cut(together[name], name, axes, wanted, bucket)
         difference = compare(name, expected, found).max_rel
         if not difference <= TOLERANCES.get(expected.dtype.name, TOLERANCE):  # NaN is no agreement
-            if kind is not None and _is_rounding(model, feeds, name, difference):
+            if kinds and _is_rounding(model, feeds, name, difference):
                 continue
             raise refusal(model, axes, sizes, (name, difference), blamed)
 

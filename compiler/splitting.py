@@ -6,24 +6,46 @@ rows but one are changed, can refute it too, with many kinds of numbers where no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from compiler.any_shape import AnyShape
 from compiler.independence import Judge
 from compiler.shapes import FreeAxis
 from compiler.source import Array
 from compiler.verify import compare
 from dyno.errors import DynoError
-from runtime.bucket_records import Place
-from runtime.kinds import FEW, KINDS, MASKED, Kind
+from runtime.bucket_records import Axis, Place
+from runtime.kinds import FEW, KINDS, MASKED, SIGNS, Kind
+from runtime.manifest import Independence
 
 # Rounding of one model at two sizes: other sums in another order. A row that matters does more.
 TOLERANCES = {"float16": 3e-2, "float64": 1e-6}
 TOLERANCE = 1e-4
 
 
-def kinds_of(model: AnyShape) -> tuple[Kind, ...]:
-    """Kinds of numbers to try; without float inputs most would be the same."""
-    floats = any(dtype.startswith("float") for dtype in model.family.dtypes.values())
-    return (*KINDS[1:], MASKED, FEW) if floats else (KINDS[1], FEW)
+Kinds = tuple[Kind, ...]
+
+
+def kinds_of(model: AnyShape) -> tuple[Kinds, ...]:
+    """Kinds of numbers to try: one for all inputs, or for each in turn. Without floats most are the same."""
+    floats = sum(dtype.startswith("float") for dtype in model.family.dtypes.values())
+    one = (*KINDS[1:], MASKED, FEW) if floats else (KINDS[1], FEW)
+    return (*((each,) for each in one), *(SIGNS if floats > 1 else ()))
+
+
+def independence(model: AnyShape, judge: Judge, axes: Sequence[Axis]) -> Independence:
+    """Give the verdict on the rows of a batch. What runs of the source model refute is not proved.
+
+    They see what a graph with open sizes can't: a torch module that does something else for a single row.
+    """
+    for index, (free, axis) in enumerate(zip(model.template.axes, axes, strict=True)):
+        if any(place.dimension for place in free.places):
+            continue
+        found = judge.joined(free)
+        if found.proved and not (axis.splits if axis.padded else _independent(model, index, ())):
+            return Independence(verdict="refuted", cause="runs of the source model: rows differ alone")
+        return Independence(verdict=found.word, cause=found.cause)
+    return Independence(cause="no axis is the first dimension of every input")
 
 
 def has_rows(model: AnyShape, axis: FreeAxis, outputs: tuple[Place, ...]) -> bool:
@@ -39,20 +61,20 @@ def splits_rows(model: AnyShape, judge: Judge, index: int) -> bool:
     verdict = judge.joined(model.template.axes[index])
     if verdict.refuted:
         return False
-    kinds: tuple[Kind | None, ...] = (None,) if verdict.proved else (None, *kinds_of(model))
-    return all(_independent(model, index, kind) for kind in kinds)
+    every = ((),) if verdict.proved else ((), *kinds_of(model))
+    return all(_independent(model, index, kinds) for kinds in every)
 
 
-def _independent(model: AnyShape, index: int, kind: Kind | None) -> bool:
+def _independent(model: AnyShape, index: int, kinds: Kinds) -> bool:
     """Whether the first rows are the same without the rest, and one row is when all the others change."""
     axis = model.template.axes[index]
     sizes = [each.span.low for each in model.template.axes]
     sizes[index] = min(max(3, axis.span.low + 1), axis.span.high)
-    feeds = model.feeds(sizes, kind)
+    feeds = model.feeds(sizes, kinds)
     try:
         before = model.run(feeds)
     except DynoError:
-        if kind is None:
+        if not kinds:
             raise
         return True  # it takes no such numbers
     others = AnyShape(model.family, model.template, model.seed + 1, model.target).feeds(sizes)

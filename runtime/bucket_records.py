@@ -40,7 +40,8 @@ class Axis(Record):
     padded: bool
     splits: bool = Field(
         default=False,
-        description="rows do not depend on one another: a request may be run in several pieces",
+        description="rows do not depend on one another, by proof or trial (`rows_independent` says which): a "
+        "request may be run in several pieces",
     )
     padding: str = Field(
         default="",

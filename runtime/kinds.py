@@ -79,6 +79,9 @@ _REAL: Mapping[str, Make] = {
     "ties": lambda rng, shape: rng.integers(-2, 1, shape).astype(np.float64),
 }
 KINDS = tuple(Kind(name, real, _ids) for name, real in _REAL.items())
+_NEGATIVE, _POSITIVE = (Kind(name, _REAL[name], _ids) for name in ("negative", "positive"))
+# One kind for each input, in turn: products of two inputs have either sign only so.
+SIGNS = ((_NEGATIVE, _POSITIVE), (_POSITIVE, _NEGATIVE))
 WHOLE_KINDS = (
     Kind("few whole numbers", _normal, _few),
     Kind("near the least whole number", _normal, _near_low),

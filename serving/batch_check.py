@@ -43,10 +43,10 @@ def decide(backend: Backend, verdict: Verdict, *, given: bool) -> Decision:
     if refusal := _fixed(backend):
         return Decision(refusal)
     if verdict.refuted:
-        return Decision(f"rows depend on one another: {verdict.cause}")
+        return Decision(f"that rows are independent is refuted by its graph: {verdict.cause}")
     if not verdict.proved and not given:
         return Decision(
-            f"that rows are independent is not proved: {verdict.cause}. "
+            f"that rows are independent is unproved: {verdict.cause}. "
             "Where you know that they are, --rows-independent joins requests"
         )
     refusal = why_not_joined(backend, _FIRST if verdict.proved else (*KINDS, *WHOLE_KINDS))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-from dyno.rowflow.records import UNPROVED, Verdict
+from dyno.rowflow.records import MOST_NUMBERS, UNPROVED, Verdict
 from serving.backends import model_kind
 
 
@@ -29,13 +30,18 @@ def verdict_of(path: Path) -> Verdict:
 def _of_onnx(path: Path) -> Verdict:
     import onnx
     from onnx import helper, inliner, numpy_helper
+    from onnx.external_data_helper import load_external_data_for_tensor
 
     from dyno.rowflow.from_onnx import Reader
     from dyno.rowflow.walk import judge_joined
 
     try:
-        # Weights in other files say nothing of where rows lie.
+        # Weights in other files say nothing of where rows lie, but shapes and indices do.
         model = onnx.load(path, load_external_data=False)
+        for tensor in model.graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL and math.prod(tensor.dims) <= MOST_NUMBERS:
+                load_external_data_for_tensor(tensor, str(path.parent))
+                tensor.data_location = onnx.TensorProto.DEFAULT
         if model.functions:
             model = inliner.inline_local_functions(model)
         return judge_joined(Reader(helper.get_attribute_value, numpy_helper.to_array).graph(model))

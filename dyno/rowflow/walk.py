@@ -86,7 +86,9 @@ def verdict(values: Mapping[str, Value], outputs: Iterable[str], *, first_only: 
         elif isinstance(state, Rows):
             if state.outer != ONE or (first_only and (state.at != 0 or state.inner != ONE)):
                 unclear.append(f"output {name!r} does not hold the rows one behind another in front")
-        elif first_only or state is COUNTED:
+        elif state is COUNTED:
+            unclear.append(f"{name!r}: it follows from the number of rows")
+        elif first_only:
             unclear.append(f"output {name!r} does not follow from each row")
     return Verdict("unproved", unclear[0]) if unclear else Verdict("proved")
 

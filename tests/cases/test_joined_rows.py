@@ -25,4 +25,4 @@ def test_a_model_that_scales_by_the_largest_of_all_rows_serves_each_request_alon
 
         assert all(clients.map(ask, range(120)))
         log = server.child.log.read_text()
-    assert "no batching: rows depend on one another: ReduceMax 'm': it reduces over the rows" in log
+    assert "no batching: that rows are independent is refuted by its graph: ReduceMax 'm': it reduces" in log

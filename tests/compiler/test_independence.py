@@ -8,10 +8,12 @@ from typing import Any
 import onnx
 import pytest
 
+from compiler.any_shape import AnyShape
 from compiler.frontends.onnx_records import graph_records
-from compiler.independence import Judge, independence
+from compiler.independence import Judge
 from compiler.padding import check_axes
 from compiler.shapes import open_dimensions, parse_shapes, template
+from compiler.splitting import independence
 from dyno.rowflow.walk import judge_joined
 from runtime.manifest import Independence
 from tests.compiler.models import conv_net, mlp
@@ -176,6 +178,13 @@ class Branching(nn.Module):  # type: ignore[name-defined]
         return x * 2 if x.shape[0] > 2 else x + 1
 
 
+class Alone(nn.Module):  # type: ignore[name-defined]
+    """Doubles a row that is alone, which no graph with open sizes shows."""
+
+    def forward(self, x: Any) -> Any:
+        return x * 2 if x.shape[0] == 1 else x + 1
+
+
 class Centred(nn.Module):  # type: ignore[name-defined]
     """Takes the mean of all rows away."""
 
@@ -186,22 +195,25 @@ class Centred(nn.Module):  # type: ignore[name-defined]
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("module", "word", "why"),
+    ("module", "span", "word", "why"),
     [
-        (nn.Linear(4, 3), "proved", ""),
-        (Centred(), "refuted", "it reduces over the rows"),
-        (Branching(), "unproved", "its graph with open sizes can't be had"),
+        (nn.Linear(4, 3), "1..3", "proved", ""),
+        (Centred(), "1..3@1|2|3", "refuted", "it reduces over the rows"),
+        (Branching(), "1..3@1|2|3", "unproved", "its graph with open sizes can't be had"),
+        (Alone(), "1|2", "refuted", "runs of the source model: rows differ alone"),
     ],
 )
-def test_a_torch_module_is_judged_by_its_graph_with_open_sizes(module: Any, word: str, why: str) -> None:
+def test_a_torch_module_is_judged_by_its_graph_with_open_sizes(
+    module: Any, span: str, word: str, why: str
+) -> None:
     from compiler.frontends.torch_module import module_family
 
-    sizes = parse_shapes({next(iter(signature(module))): ("1..3@1|2|3", 4)})
+    sizes = parse_shapes({next(iter(signature(module))): (span, 4)})
     example = [torch.zeros(1, 4)]
     family = module_family(module, example, None, lambda name, at: at in open_dimensions(sizes.get(name, ())))
     shaped = template(family.declared, sizes)
-    judge = Judge(family, shaped)
-    found = independence(judge, shaped, check_axes(family, shaped, seed=0, target="host", judge=judge))
+    judge, model = Judge(family, shaped), AnyShape(family, shaped, 0, "host")
+    found = independence(model, judge, check_axes(family, shaped, seed=0, target="host", judge=judge))
     assert found.verdict == word
     assert why in found.cause
 

@@ -197,6 +197,14 @@ def test_what_no_graph_tells_is_tried_with_many_kinds_of_numbers(tmp_path: Path)
         axes(tmp_path, over(*nodes), x="1,4..32,4")
 
 
+def test_products_of_two_inputs_are_tried_with_either_sign(tmp_path: Path) -> None:
+    """Of two inputs one may be a mask: no graph tells. Of numbers of one sign all products are above zero."""
+    nodes = [node("Mul", "a b", "p"), node("ReduceMax", "p", "y", axes=[1])]
+    inputs = [tensor("a", [1, "n"]), tensor("b", [1, "n"])]
+    with pytest.raises(CompileError, match=r"changes output 'y'.*\(ReduceMax 'y': it reduces over n\)"):
+        axes(tmp_path, model(nodes, inputs, [tensor("y", [1, 1])]), a="1,9..16@16")
+
+
 def pooled(kernel: int) -> onnx.ModelProto:
     nodes = [node("MaxPool", "x", "y", kernel_shape=[kernel], strides=[2])]
     return model(nodes, [tensor("x", [1, 2, "length"])], [tensor("y", [1, 2, None])])

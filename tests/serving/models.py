@@ -141,7 +141,7 @@ def custom(path: Path) -> Path:
     return save(path, nodes, [tensor("x", FLOAT, ["N", 4])], [tensor("y", FLOAT, ["N", 4])])
 
 
-def two_lengths(path: Path) -> Path:
+def two_lengths(path: Path, *, external: bool = False) -> Path:
     """y = a as its rows are, whatever the length of b: its reshape takes it from b."""
     nodes = [
         helper.make_node("Shape", ["b"], ["s"], start=1),
@@ -149,7 +149,8 @@ def two_lengths(path: Path) -> Path:
         helper.make_node("Reshape", ["a", "t"], ["y"]),
     ]
     a, b = tensor("a", FLOAT, ["N", "L"]), tensor("b", FLOAT, ["N", "L"])
-    return save(path, nodes, [a, b], [tensor("y", FLOAT, ["M", "L"])], {"minus": np.array([-1])})
+    y = tensor("y", FLOAT, ["M", "L"])
+    return save(path, nodes, [a, b], [y], {"minus": np.array([-1])}, external=external)
 
 
 def over_rows(path: Path) -> Path:

@@ -136,10 +136,13 @@ def test_a_proof_from_the_graph_joins_a_refutation_does_not_whatever_is_given(tm
     assert decided(models.matmul(path), given=False).reason == "proved by its graph"
     for given in (False, True):
         refusal = decided(models.scaled(path), given=given).refusal
-        assert refusal == "rows depend on one another: ReduceMax 'm': it reduces over the rows"
+        assert (
+            refusal
+            == "that rows are independent is refuted by its graph: ReduceMax 'm': it reduces over the rows"
+        )
     unproved = decided(models.custom(path), given=False).refusal
     assert unproved == (
-        "that rows are independent is not proved: com.microsoft.Gelu 'y': no rule says what it does with "
+        "that rows are independent is unproved: com.microsoft.Gelu 'y': no rule says what it does with "
         "rows. Where you know that they are, --rows-independent joins requests"
     )
     assert decided(path, given=True).reason.startswith("as --rows-independent says; unproved: com.microsoft")
@@ -169,6 +172,10 @@ def test_requests_against_the_sizes_that_a_proof_goes_by_run_alone(tmp_path: Pat
         found = run_joined(load_backend(path, 1), [prepared(**feeds)] * 2, limits, observe)
         assert rows == expected
         assert all(isinstance(one, Answer if expected else Exception) for one in found)
+
+
+def test_shapes_that_lie_in_a_file_beside_the_model_are_read_for_the_proof(tmp_path: Path) -> None:
+    assert verdict_of(models.two_lengths(tmp_path / "m.onnx", external=True)).proved
 
 
 def test_what_is_not_proved_is_joined_only_where_the_user_says_so(tmp_path: Path) -> None:
