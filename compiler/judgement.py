@@ -16,21 +16,21 @@ Not decided is a difference above the tolerance
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from compiler.roles import Array
-from compiler.sensitivity import Step, change, step_of
+from compiler.sensitivity import Step, step_of
 from runtime.manifest import Parity
 
 STEPS = 8  # deltas that a difference may have above the tolerance
 _SENSITIVE = 64  # deltas that are no proof of a fault where the model is that sensitive: its sums round too
 _JUMP = 2  # times what is allowed; a smooth model moves by less than that
 Verdict = Literal["same", "differs", "not decided"]
-Moves = Callable[[int], Sequence[Array]]  # the output on inputs moved by so many units, in three runs
+Change = Callable[[int], float]  # the largest of the output, in three runs on inputs moved by so many units
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def judge(
     wanted: Array,
     feeds: dict[str, Array],
     bounds: Bounds,
-    moves: Moves,
+    change: Change,
     *,
     always_move: bool = False,
 ) -> Judgement:
@@ -77,12 +77,12 @@ def judge(
     largest = _largest(wanted)
     tolerance = bounds.of(wanted)
     first = tolerance * largest if largest else 0.0
-    measured = change(wanted, moves(1)) if always_move or row.max_abs > first else 0.0
+    measured = change(1) if always_move or row.max_abs > first else 0.0
     step = step_of(wanted, largest, feeds)
     delta = max(measured, step.size)
     allowed = first + STEPS * delta
     verdict = _verdict(row.max_abs, first, measured, step, largest)
-    if verdict == "differs" and _jumps(row.max_abs, change(wanted, moves(STEPS)), allowed, step):
+    if verdict == "differs" and _jumps(row.max_abs, change(STEPS), allowed, step):
         verdict = "not decided"
     told = row.model_copy(
         update={

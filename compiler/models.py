@@ -16,14 +16,13 @@ from compiler.shapes import (
     fixed_shapes,
     is_open,
     open_dimensions,
-    open_specs,
     parse_shapes,
     template,
 )
 from compiler.source import Shapes, Source
 from compiler.targets import resolve_target
 from compiler.user_inputs import Given as GivenInputs
-from compiler.user_inputs import read_inputs
+from compiler.user_inputs import read_inputs, read_open_inputs
 from dyno.errors import ConfigError
 from dyno.host import host_facts
 from runtime.manifest import Manifest
@@ -75,7 +74,7 @@ def compile_model(
         places = {(name, at) for name, given in sizes.items() for at in open_dimensions(given)}
         family = open_family(model, places, example_inputs, example_kwargs, foreign=foreign)
         shaped = template(family.declared, sizes)
-        records = read_inputs(inputs, open_specs(shaped, family.dtypes))
+        records = read_open_inputs(inputs, shaped, family.dtypes)
         return compile_family(
             FamilyCompile(family, shaped, resolved, options or Options(), on_stage, on_tuning, records),
             output,

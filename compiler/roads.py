@@ -26,7 +26,8 @@ def by_any_road(
         say(f"the road {source.road.name} ends: {error}")
         first = error
     try:
-        other = replace(source.otherwise(first), records=source.records)
+        other = source.otherwise(first)
+        other = replace(other, records=source.records) if source.records else other
         say(f"trying the road {other.road.name}")
         return by_any_road(other, compile_one, say)
     except (CompileError, ModelError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,12 +38,8 @@ def _moved(array: Array, units: int, rng: np.random.Generator) -> Array:
     return np.where(np.isfinite(there), there, array)
 
 
-def change(before: Array, after: Sequence[Array]) -> float:
+def change(before: Array, after: Array) -> float:
     """Give the largest change of an output; infinite between a number and none, and between texts."""
-    return max((_change(before, each) for each in after), default=0.0)
-
-
-def _change(before: Array, after: Array) -> float:
     if before.shape != after.shape:
         return float("inf")
     if before.dtype.kind not in "fiub":

@@ -14,9 +14,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from compiler.shapes import FreeAxis, Template, open_specs
 from compiler.source import MOST_ELEMENTS, UserInputs, digest_files, show_shape
 from dyno.errors import ConfigError
 from dyno.record import TensorSpec
+from runtime.bucket_records import Place
 from runtime.feeds import is_array
 
 Array = npt.NDArray[Any]
@@ -64,6 +66,34 @@ def read_inputs(given: Sequence[Given], specs: Sequence[TensorSpec]) -> tuple[Us
             type and shape, or the model has inputs that are no arrays.
     """
     return tuple(_read(each, specs, number) for number, each in enumerate(given, start=1))
+
+
+def read_open_inputs(
+    given: Sequence[Given], template: Template, dtypes: Mapping[str, str]
+) -> tuple[UserInputs, ...]:
+    """Read records for a model whose shapes have open axes.
+
+    Raises:
+        ConfigError: as `read_inputs`; or a record has a size that is not compiled, or two of one axis.
+    """
+    records = read_inputs(given, open_specs(template, dtypes))
+    for record in records:
+        for axis in template.axes:
+            _check_axis(record, axis)
+    return records
+
+
+def _check_axis(record: UserInputs, axis: FreeAxis) -> None:
+    found = {f"{place.tensor}[{place.dimension}]": _size(record, place) for place in axis.places}
+    shown = ", ".join(f"{place} is {size}" for place, size in found.items())
+    if len(set(found.values())) > 1:
+        raise ConfigError(f"{record.name}: {shown}: these move together ({axis.name})")
+    if not axis.span.padded and not set(found.values()) <= set(axis.span.sizes):
+        raise ConfigError(f"{record.name}: {shown}; the sizes that are compiled are {axis.span}")
+
+
+def _size(record: UserInputs, place: Place) -> int:
+    return int(record.feeds[place.tensor].shape[place.dimension])
 
 
 def _read(given: Given, specs: Sequence[TensorSpec], number: int) -> UserInputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from compiler.facts import facts_of
 from compiler.judgement import STEPS, Bounds, Judgement, judge
 from compiler.roles import Facts
 from compiler.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
-from compiler.sensitivity import RUNS, moved
+from compiler.sensitivity import RUNS, change, moved
 from compiler.source import Array, Source
 from dyno.errors import ParityError, RequestError
 from runtime.manifest import Parity, ParityReport, ParitySample
@@ -105,7 +105,7 @@ class _Check:
         for name, array in wanted.items():
             if said := _other_kind(name, array, found.get(name, _NOTHING), reference):
                 return said
-        moves = _Moves(self.source, sample, self.seed)
+        moves = _Moves(self.source, sample.feeds, wanted, self.seed)
         judged = [
             self._judged(compare(name, array, found[name]), array, sample, moves)
             for name, array in wanted.items()
@@ -123,7 +123,7 @@ class _Check:
             wanted,
             sample.feeds,
             self.bounds,
-            (lambda _units: ()) if exact else (lambda units: moves.of(row.output, units)),
+            (lambda _units: 0.0) if exact else (lambda units: moves.change(row.output, units)),
             always_move=not self.rows,
         )
         if judged.verdict == "differs" and sample.extreme and not np.isfinite(_numbers(wanted)).all():
@@ -190,26 +190,29 @@ class _Check:
 
 
 class _Moves:
-    """What the source model gives on a sample moved by a few units: run once for all outputs."""
+    """How far the source model's outputs change when a sample is moved by a few units: seen once for all."""
 
-    def __init__(self, source: Source, sample: Sample, seed: int) -> None:
-        self._source, self._feeds, self._seed = source, sample.feeds, seed
-        self._known: dict[int, list[dict[str, Array]]] = {}
+    def __init__(self, source: Source, feeds: Feeds, expected: dict[str, Array], seed: int) -> None:
+        self._source, self._feeds, self._expected, self._seed = source, feeds, expected, seed
+        self._known: dict[int, dict[str, float]] = {}
 
-    def of(self, output: str, units: int) -> list[Array]:
-        """Give an output of three runs; none where no input is a float, or where the model refuses them."""
-        if not any(array.dtype.kind == "f" for array in self._feeds.values()):
-            return []
+    def change(self, output: str, units: int) -> float:
+        """Give the largest change of an output; 0 where no input is a float."""
         if units not in self._known:
-            self._known[units] = list(self._runs(units))
-        return [found.get(output, _NOTHING) for found in self._known[units]]
+            self._known[units] = dict.fromkeys(self._expected, 0.0)
+            if any(array.dtype.kind == "f" for array in self._feeds.values()):
+                self._run(self._known[units], units)
+        return self._known[units][output]
 
-    def _runs(self, units: int) -> Iterator[dict[str, Array]]:
+    def _run(self, largest: dict[str, float], units: int) -> None:
         for number in range(RUNS):
+            feeds = copied(moved(self._feeds, self._seed + number, units))
             try:
-                yield _arrays(self._source.reference(copied(moved(self._feeds, self._seed + number, units))))
+                found = _arrays(self._source.reference(feeds))
             except Exception:  # whatever the model raises on what it takes otherwise: nothing to compare
                 return
+            for name, before in self._expected.items():
+                largest[name] = max(largest[name], change(before, found.get(name, _NOTHING)))
 
 
 def _difference(judged: Judgement, sample: Sample, reference: str) -> str:

@@ -15,8 +15,9 @@ import pytest
 
 from compiler import compile_model
 from compiler.reverify import verify_artifact
+from compiler.shapes import parse_shapes, template
 from compiler.source import digest_files
-from compiler.user_inputs import read_inputs
+from compiler.user_inputs import read_inputs, read_open_inputs
 from dyno.errors import ConfigError, ParityError
 from dyno.record import TensorSpec
 from runtime.manifest import read_manifest
@@ -131,6 +132,23 @@ def test_each_record_is_checked_in_the_bucket_it_falls_into(tmp_path: Path) -> N
     found = verify_artifact(tmp_path / "out", net, inputs=records, seed=3)
     assert (found.verdict, found.same_source) == ("same", True)
     assert {sample.kind for sample in found.parity.samples} >= {"normal", "large", "padded", "file"}
+
+
+def test_a_record_of_a_size_that_is_not_compiled_is_refused() -> None:
+    sizes = parse_shapes({"x": ("2|4", 8), "z": ("2|4", 8)})
+    shaped = template({"x": ("n", 8), "z": ("n", 8)}, sizes)
+    dtypes = dict.fromkeys("xz", "float32")
+
+    def read(x: int, z: int) -> None:
+        read_open_inputs(
+            [{"x": np.zeros((x, 8), np.float32), "z": np.zeros((z, 8), np.float32)}], shaped, dtypes
+        )
+
+    read(4, 4)
+    with pytest.raises(ConfigError, match=r"x\[0\] is 3, z\[0\] is 3; the sizes that are compiled are 2\|4"):
+        read(3, 3)
+    with pytest.raises(ConfigError, match=r"x\[0\] is 2, z\[0\] is 4: these move together \(n\)"):
+        read(2, 4)
 
 
 def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:
