@@ -18,6 +18,7 @@ from dyno.record import Record
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+_NO_NUMBER = -(2**63)  # what processors turn a NaN and floats that are too large into
 WORD = 3  # numbers of int64 in a word: guard (from 1), element, value
 
 
@@ -46,7 +47,8 @@ class Guard(Record):
         if not self.low:
             return f"{where} is 0{at}, and whole numbers can't be divided by 0"
         slot = place[-1] if len(self.low) > 1 else 0
-        return f"{where} holds {value}{at}; it takes {self.low[slot]} to {self.high[slot]}"
+        number = value if value != _NO_NUMBER else "no whole number of 64 bits"
+        return f"{where} holds {number}{at}; it takes {self.low[slot]} to {self.high[slot]}"
 
 
 def check_word(guards: Sequence[Guard], word: npt.NDArray[Any]) -> None:

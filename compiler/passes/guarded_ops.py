@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import tvm
 from tvm import relax
 
 from compiler.passes.rewrite import op_name, shape_of
@@ -25,6 +26,14 @@ class IndexInput:
 def divides_whole_numbers(expr: Any) -> bool:
     """Whether a call divides whole numbers, whose divisor must not be 0."""
     return op_name(expr) in _DIVISIONS and str(expr.args[0].ty.dtype).startswith(("int", "uint"))
+
+
+def sizes_a_result(expr: Any) -> bool:
+    """Whether the numbers of a tensor say how large a result is."""
+    if not isinstance(expr, relax.Call) or not expr.args or isinstance(expr.args[-1], tvm.ir.GenericConst):
+        return False
+    name = expr.op.global_symbol if isinstance(expr.op, relax.ExternFunc) else op_name(expr)
+    return name in ("relax.tensor_to_shape", "relax.dynamic_strided_slice", "vm.builtin.tensor_to_shape")
 
 
 def index_inputs(call: Any) -> list[IndexInput]:

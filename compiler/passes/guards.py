@@ -20,12 +20,16 @@ from tvm import relax
 
 from compiler.passes.fold import as_constant, constant
 from compiler.passes.guard_kernel import guard_kernel
-from compiler.passes.guarded_ops import divides_whole_numbers, index_inputs
+from compiler.passes.guarded_ops import divides_whole_numbers, index_inputs, sizes_a_result
 from compiler.passes.ranges import Ranges
 from compiler.passes.rewrite import clean, is_leaf, is_straight_line, op_name, shape_of, substitute
+from compiler.source import MOST_ELEMENTS
 from runtime.guard_records import Guard
 
 ATTRIBUTE = "dyno.guards"
+_SIZES = (
+    f"the request's numbers ask for a result of a negative size, or of more than {MOST_ELEMENTS} elements"
+)
 _MARK = "dyno.guard"
 _OPAQUE = 8  # TVM's number for a kernel that is fused with nothing
 
@@ -96,7 +100,7 @@ def _asks(func: Any) -> bool:
     found = []
 
     def visit(expr: Any) -> None:
-        if _is_mark(expr) or index_inputs(expr) or divides_whole_numbers(expr):
+        if _is_mark(expr) or index_inputs(expr) or divides_whole_numbers(expr) or sizes_a_result(expr):
             found.append(expr)
 
     relax.analysis.post_order_visit(func, visit)
@@ -147,7 +151,7 @@ class _Placing:
             for binding in block.bindings:
                 value = self._substituted(getattr(binding, "value", None))
                 if isinstance(binding, relax.MatchCast):
-                    self._known[binding.var] = self._builder.match_cast(value, binding.ty)
+                    self._known[binding.var] = self._builder.match_cast(self._sized(value), binding.ty)
                 else:
                     self._known[binding.var] = self._bound(value)
         return substitute(code.body, self._known)
@@ -164,8 +168,7 @@ class _Placing:
         if _is_mark(value):
             return self._marked(value)
         value = self._without_shift(value)
-        if op_name(value):
-            value = self._indexing(value)
+        value = self._sized(self._indexing(value) if op_name(value) else value)
         if divides_whole_numbers(value):
             return self._divided(value)
         return value if is_leaf(value) and not isinstance(value, relax.Tuple) else self._emit(value)
@@ -275,6 +278,26 @@ class _Placing:
             if not safe.same_as(each.index):
                 value = each.put(value, safe)
         return value
+
+    def _sized(self, value: Any) -> Any:
+        """Guard the numbers that say how large a result is: they are none of a tensor that is there.
+
+        A negative size, and one whose bytes 64 bits can't count, would be written beyond what was allocated.
+        """
+        if not sizes_a_result(value):
+            return value
+        if op_name(value) == "relax.dynamic_strided_slice":
+            data, begin, end, strides = value.args
+            safe = self._divisor(strides, Mark("Slice", "Slice", "steps"), ())
+            return relax.Call(value.op, [data, begin, end, safe], value.attrs, value.ty_args)
+        what = Mark("shape", _hint(value.args[0]), "shape", message=_SIZES, low=(0,), high=(MOST_ELEMENTS,))
+        sizes = self._guarded(value.args[0], what)
+        all_of_them = self._emit(relax.op.prod(self._emit(relax.op.astype(sizes, "float64"))))
+        fits = self._emit(relax.op.less_equal(all_of_them, relax.const(float(MOST_ELEMENTS), "float64")))
+        told = replace(what, low=(1,), high=(1,))
+        self._guarded(self._emit(relax.op.astype(fits, "int64")), told)
+        nothing = relax.const(0, "int64")
+        return relax.op.tensor_to_shape(self._emit(relax.op.where(fits, sizes, nothing)))
 
     def _is_inside(self, index: Any, sizes: tuple[int, ...]) -> bool:
         """Whether indices were guarded for axes of these sizes, as a whole or each column of them."""

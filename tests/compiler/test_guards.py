@@ -165,3 +165,29 @@ def test_a_constant_divisor_of_zero_is_refused() -> None:
 
     with pytest.raises(NotImplementedError, match="its input 'b' is a constant that holds 0"):
         checked_constant(as_constant(np.array([1, 0])), Mark("Mod", "ratio", "b"))
+
+
+@pytest.mark.parametrize("number", [-1, 2**40, 2**62])
+def test_a_result_as_large_as_a_request_likes_is_not_allocated(number: int, tmp_path: Path) -> None:
+    """2 ** 62 numbers of 8 bytes are 0 bytes in 64 bits, behind which all of them would be written."""
+    made = model(
+        [node("Expand", "x sizes", "y")],
+        [tensor("x", [4, 1]), tensor("sizes", [2], TensorProto.INT64)],
+        [tensor("y", [None, None])],
+    )
+    session, x = compiled(made, tmp_path), np.ones((4, 1), np.float32)
+    assert session.run({"x": x, "sizes": np.array([4, 3])})["y"].shape == (4, 3)
+    with pytest.raises(RequestError, match="a result of a negative size, or of more than"):
+        session.run({"x": x, "sizes": np.array([4, number])})
+    assert session.run({"x": x, "sizes": np.array([4, 2])})["y"].shape == (4, 2)
+
+
+def test_an_index_that_was_no_number_is_told_so(tmp_path: Path) -> None:
+    made = model(
+        [node("Cast", "f", "i", to=TensorProto.INT64), node("Gather", "x i", "y")],
+        [tensor("f", [2]), tensor("x", [4])],
+        [tensor("y", [2])],
+    )
+    session, x = compiled(made, tmp_path), np.ones(4, np.float32)
+    with pytest.raises(RequestError, match=r"holds no whole number of 64 bits at \[1\]; it takes -4 to 3"):
+        session.run({"x": x, "f": np.array([0, 1e30], np.float32)})
