@@ -252,10 +252,14 @@ def run_stages(
                 imported = operators_of(module)
             if name == "guard":
                 guards = _guards(module)
-            if dump_dir and hasattr(module, "script"):
-                write_text(dump_dir / f"{number:02d}_{name}.py", dump_text(module))
+            _dump(dump_dir, f"{number:02d}_{name}.py", module)
     differing = non_finite(source.model, imported, kernels)
     return Built(module, tuple(times), weights, kernels, peak, tuple(failures), guards, differing)
+
+
+def _dump(folder: Path | None, name: str, module: Any) -> None:
+    if folder and hasattr(module, "script"):
+        write_text(folder / name, dump_text(module))
 
 
 def _rule_failure(kernel: str, rule: str, error: Exception) -> RuleFailure:

@@ -13,6 +13,7 @@ from dyno.record import TensorSpec
 from runtime.bucket_plan import fitting
 from runtime.bucket_records import Axis, Place
 from runtime.buckets_text import sizes_text
+from runtime.wanted import check_array, check_mapping
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]
@@ -40,6 +41,7 @@ class Axes:
         Raises:
             RequestError: an input is missing, unknown, of another dtype or shape, or differs from another.
         """
+        check_mapping(self._inputs, feeds)
         names = ", ".join(spec.name for spec in self._inputs)
         found: dict[int, tuple[int, str]] = {}
         for spec in self._inputs:
@@ -58,7 +60,7 @@ class Axes:
                         f"{first} for the same axis ({self._axes[axis].name}): they must be equal"
                     )
         if len(feeds) != len(self._inputs):
-            unknown = sorted(feeds.keys() - {spec.name for spec in self._inputs})
+            unknown = sorted(map(str, feeds.keys() - {spec.name for spec in self._inputs}))
             raise RequestError(f"unknown input {unknown[0]!r}; the inputs are: {names}")
         return tuple(found[axis][0] for axis in range(len(self._axes)))
 
@@ -133,6 +135,7 @@ def _fit(axis: Axis, size: int) -> int:
 
 
 def _check(spec: TensorSpec, dtype: np.dtype[Any], array: Array) -> None:
+    check_array(spec, array)
     # The names are compared last: numpy makes them anew each time, and another byte order has the same.
     if array.dtype != dtype and array.dtype.name != spec.dtype:
         raise RequestError(f"input {spec.name!r} has dtype {array.dtype.name}, expected {spec.dtype}")

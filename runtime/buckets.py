@@ -177,7 +177,7 @@ class BucketedSession(Session):
         """Give the inputs' shapes in order; none where one is missing or no array, which `read` then says."""
         try:
             return tuple([feeds[name].shape for name in self._names_in_order])
-        except (KeyError, AttributeError):
+        except (KeyError, AttributeError, TypeError, IndexError):
             return ()
 
     def _plan(self, sizes: Sizes) -> tuple[Run, ...]:

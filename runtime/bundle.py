@@ -50,6 +50,7 @@ RUNTIME_MODULES = (
         "lane",
     ),
     *("manifest", "memory", "onnx_segment", "segment_records", "segments", "session", "tvm_light"),
+    "wanted",
     "weight_records",
 )
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)

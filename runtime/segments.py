@@ -26,6 +26,7 @@ from runtime.memory import MappedWeights
 from runtime.onnx_segment import OnnxSegment
 from runtime.segment_records import Segment
 from runtime.session import Observer, Session, load_library
+from runtime.wanted import check_mapping
 
 
 class SegmentSession(Session):
@@ -81,6 +82,7 @@ class SegmentSession(Session):
         Raises:
             RequestError: an input is missing, unknown, of another shape or dtype, or refused by an operator.
         """
+        check_mapping(self.inputs, feeds)
         with self.lane() as lane:
             for spec in self.inputs:
                 if is_array(spec):

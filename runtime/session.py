@@ -21,6 +21,7 @@ from runtime.gpu import GpuLane, check_gpu, offer_kernels
 from runtime.lane import Lane
 from runtime.manifest import LIBRARY_NAME, Manifest
 from runtime.memory import aligned, map_weights_beside
+from runtime.wanted import ARRAYS, check_array, check_mapping
 
 Array = npt.NDArray[Any]
 Observer = Callable[..., None]
@@ -88,9 +89,10 @@ class Session:
         """Run one inference on named arrays; the result's arrays are the caller's own.
 
         Raises:
-            RequestError: an input is missing, unknown, or of another shape or dtype, or what it holds is
-                refused: an index out of range, a divisor of 0.
+            RequestError: an input is missing, unknown, no array, or of another shape or dtype, or what it holds
+                is refused: an index out of range, a divisor of 0.
         """
+        check_mapping(self.inputs, feeds)
         with self.lane() as lane:
             for spec in self.inputs:
                 self._take(spec, feeds, lane.inputs[spec.name])
@@ -181,7 +183,9 @@ class Session:
         """Check one input and copy it to where `main` reads it."""
         if spec.name not in feeds:
             raise RequestError(f"input {spec.name!r} is missing; the inputs are: {self._names()}")
-        array = feeds[spec.name]
+        array: Any = feeds[spec.name]
+        if not isinstance(array, ARRAYS):
+            check_array(spec, array)
         # The names are compared last: numpy makes them anew each time, and another byte order has the same.
         if array.dtype != buffer.dtype and array.dtype.name != spec.dtype:
             raise RequestError(f"input {spec.name!r} has dtype {array.dtype.name}, expected {spec.dtype}")
@@ -194,7 +198,7 @@ class Session:
     def _check_names(self, feeds: dict[str, Array]) -> None:
         """Refuse what is more than the inputs, which are all there."""
         if len(feeds) != len(self.inputs):
-            unknown = sorted(feeds.keys() - {spec.name for spec in self.inputs})
+            unknown = sorted(map(str, feeds.keys() - {spec.name for spec in self.inputs}))
             raise RequestError(f"unknown input {unknown[0]!r}; the inputs are: {self._names()}")
 
     def _configure_threads(self) -> None:
