@@ -66,8 +66,11 @@ def of_two(left: Any, right: Any, *, kind: str) -> Any:
     if not is_float(left.dtype):
         return topi.maximum(left, right) if kind == "max" else topi.minimum(left, right)
 
+    infinite = tirx.const(math.inf, left.dtype)
+
     def element(a: Any, b: Any) -> Any:
-        return tirx.Select(tirx.isnan(a), a, native(a, b))
+        # Not by isnan, of which LLVM makes a branch where `a` takes long.
+        return tirx.Select(tirx.abs(a) <= infinite, native(a, b), a)
 
     return _broadcast(left, right, element, name=f"{kind}imum")
 
