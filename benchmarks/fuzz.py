@@ -152,15 +152,26 @@ def summary(rows: list[Row]) -> Row:
         "seeds": len(rows),
         "verdicts": dict(counts.most_common()),
         "loose_or_refused_share": round(soft / len(rows), 4) if rows else 0.0,
+        "unclear_refusals": [row["seed"] for row in ordered if not _is_clear(row)],
         "faults": [row for row in ordered if row["verdict"] in FAULTS],
         "others": [row for row in ordered if row["verdict"] not in (*FAULTS, "ok")],
     }
+
+
+def _is_clear(row: Row) -> bool:
+    """Whether a refusal names an operator of the model and a way out; all else is clear."""
+    said = row.get("message", "")
+    return row["verdict"] != "refused" or (
+        any(operator in said for operator in row.get("operators", ()))
+        and ("--" in said or "dyno serve" in said)
+    )
 
 
 def _print(document: Row) -> None:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in document["verdicts"].items())
     print(f"{document['seeds']} seeds: {counts or 'none'}")
     print(f"loose or refused: {document['loose_or_refused_share']:.1%}")
+    print(f"refusals that name no operator or no way out: {len(document['unclear_refusals'])}")
     for row in (*document["faults"], *document["others"]):
         said = [*row.get("wrong", ()), *row.get("loose", ()), *row.get("nan", ()), row.get("message", "")]
         print(f"{row['seed']:>8}  {row['verdict']}: {' '.join(said[0].split())[:200]}")

@@ -50,7 +50,7 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
     from compiler.passes.take import plain_take
 
     passes = [
-        relax.transform.LegalizeOps({**extreme_kernels(lanes=1), "relax.take": plain_take}),
+        relax.transform.LegalizeOps({**extreme_kernels(lanes=0), "relax.take": plain_take}),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FoldConstant(),
         relax.transform.FuseOps(),

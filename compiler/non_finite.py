@@ -17,7 +17,8 @@ from runtime.manifest import KernelFacts, NonFinite
 class _Known:
     """What may differ: operators of ONNX, those that a torch model is imported as, and words in kernel names.
 
-    With `only_kernels` it holds of these kernels alone: the operator has others too.
+    With `only_kernels` it holds of these kernels alone: the operator has others too. One that has no
+    operators of ONNX differs from torch alone, and is called `name`.
     """
 
     onnx: tuple[str, ...]
@@ -25,6 +26,7 @@ class _Known:
     kernels: tuple[str, ...]
     why: str
     only_kernels: bool = False
+    name: str = ""
 
 
 _CONVS = ("relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.conv3d")
@@ -75,6 +77,13 @@ _KNOWN = (
         "lies in memory",
     ),
     _Known(("TopK",), ("relax.topk",), ("topk",), "NaN has no place in an order"),
+    _Known(
+        (),
+        ("relax.argmax", "relax.argmin"),
+        ("argmax", "argmin"),
+        "NaN is passed over but at the first place, as in ONNX Runtime; torch finds the first NaN",
+        name="ArgMax",
+    ),
 )
 
 
@@ -100,6 +109,6 @@ def non_finite(model: Any, imported: frozenset[str], kernels: Iterable[KernelFac
             continue
         operators = [name for name in known.onnx if source is not None and name in source]
         if source is None and imported & set(known.relax):
-            operators = [known.onnx[0]]
+            operators = [known.name or known.onnx[0]]
         found += [NonFinite(operator=each, kernels=tuple(here), why=known.why) for each in operators]
     return tuple(found)

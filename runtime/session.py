@@ -89,8 +89,8 @@ class Session:
         """Run one inference on named arrays; the result's arrays are the caller's own.
 
         Raises:
-            RequestError: an input is missing, unknown, no array, or of another shape or dtype, or what it holds
-                is refused: an index out of range, a divisor of 0.
+            RequestError: an input is missing, unknown, no array, or of another shape or dtype; or what it
+                holds is refused: an index out of range, a divisor of 0.
         """
         check_mapping(self.inputs, feeds)
         with self.lane() as lane:

@@ -32,7 +32,7 @@ _VERSIONS = f"{_CUDART} {{ cuda*; }};"  # TVM's runtime asks for the symbols of 
 _FLAGS = ("-O2", "-fPIC", "-w")
 _CXX = ("-x", "c++", "-std=c++17", "-fno-exceptions", "-fno-rtti")
 _SHARED = re.compile(r"\b__shared__ (alignas\(\d+\)) ")
-_KERNEL = re.compile(r"__global__ void __launch_bounds__\((\d+)\) (\w+)\(([^)]*)\) \{")
+_KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\((\d+)\) )?(\w+)\(([^)]*)\) \{")
 _LIBRARY, _PACKAGES = "LD_LIBRARY_PATH", "PYTHONPATH"
 
 
@@ -112,7 +112,7 @@ def _start(kernel: re.Match[str], body: str) -> str:
     return (
         f"static void call_{name}() {{ {name}({arguments}); }}\n"
         f'extern "C" int emulated_{name}(const unsigned *dims, void **arguments, char *why) {{\n'
-        f"  return dyno::launch(dims, arguments, why, call_{name}, {most}, {waits});\n}}"
+        f"  return dyno::launch(dims, arguments, why, call_{name}, {most or 1}, {waits});\n}}"
     )
 
 

@@ -20,10 +20,15 @@ WINDOWS = {"relax.nn.max_pool1d": "NCW", "relax.nn.max_pool2d": "NCHW", "relax.n
 
 
 def extreme_kernels(lanes: int) -> dict[str, Legalize]:
-    """Legalization of the operators for LegalizeOps, `lanes` numbers in a vector; others keep their own."""
-    rules: dict[str, Legalize] = dict.fromkeys(WINDOWS, window_max)
+    """Legalization of the operators for LegalizeOps, `lanes` numbers in a vector; others keep their own.
+
+    On a GPU (no lanes) reductions stay TVM's: threads can share those alone, and they begin with the least
+    finite number.
+    """
+    rules: dict[str, Legalize] = dict.fromkeys(WINDOWS, window_max) if lanes else {}
     for kind in extremes.EXTREMES:
-        rules[f"relax.{kind}"] = partial(over_axes, kind=kind, lanes=lanes)
+        if lanes:
+            rules[f"relax.{kind}"] = partial(over_axes, kind=kind, lanes=lanes)
         rules[f"relax.arg{kind}"] = partial(_place, kind=kind, lanes=lanes)
         rules[f"relax.{kind}imum"] = partial(_of_two, kind=kind)
     return rules
@@ -112,7 +117,9 @@ def _reduction(builder: Any, kernel: Any, data: Any, hint: str) -> Any:
 
 
 def _lanes(shape: tuple[int, ...], lanes: int) -> int:
-    return lanes if len(shape) > 1 else 1  # the whole of one axis is one result: no loop to share or split
+    return (
+        lanes if len(shape) > 1 else min(lanes, 1)
+    )  # the whole of one axis is one result: no loop to share or split
 
 
 def _is_number(expr: Any) -> bool:

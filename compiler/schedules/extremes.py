@@ -66,8 +66,11 @@ def of_two(left: Any, right: Any, *, kind: str) -> Any:
     if not is_float(left.dtype):
         return topi.maximum(left, right) if kind == "max" else topi.minimum(left, right)
 
+    infinite = tirx.const(math.inf, left.dtype)
+
     def element(a: Any, b: Any) -> Any:
-        return tirx.Select(tirx.isnan(a), a, native(a, b))
+        # Not by isnan, of which LLVM makes a branch where `a` takes long.
+        return tirx.Select(tirx.abs(a) <= infinite, native(a, b), a)
 
     return _broadcast(left, right, element, name=f"{kind}imum")
 
@@ -179,9 +182,12 @@ def place_of(data: Any, *, kind: str, axis: int, keep: bool, last: bool, lanes: 
 
 
 def _reduced(data: Any, kind: str, axes: Sequence[int], lanes: int) -> Any:
-    """Reduce, passing NaN over; along contiguous memory as many partial results as a vector has lanes."""
+    """Reduce, passing NaN over; along contiguous memory as many partial results as a vector has lanes.
+
+    Without lanes, for a GPU, the reduction is TVM's own, whose steps threads can share.
+    """
     extreme = EXTREMES[kind]
-    reduce = extreme.reducer if is_float(data.dtype) else extreme.plain
+    reduce = extreme.reducer if lanes and is_float(data.dtype) else extreme.plain
     rank, size = len(data.shape), int(data.shape[-1])
     steps = {axis: te.reduce_axis((0, int(data.shape[axis])), f"step{axis}") for axis in axes}
     lead = _shape(data, axes, keep=False)
@@ -190,7 +196,7 @@ def _reduced(data: Any, kind: str, axes: Sequence[int], lanes: int) -> Any:
         left = iter(places)
         return tuple(inner[axis] if axis in inner else next(left) for axis in range(rank))
 
-    if rank - 1 not in axes or size % lanes or lanes in (1, size):
+    if rank - 1 not in axes or lanes in (0, 1, size) or size % lanes:
         return te.compute(lead, lambda *p: reduce(data[at(p, steps)], axis=list(steps.values())), name=kind)
     steps[rank - 1] = te.reduce_axis((0, size // lanes), "chunk")
 

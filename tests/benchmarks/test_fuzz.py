@@ -140,6 +140,17 @@ def test_refusals_and_loose_ones_are_counted_together() -> None:
     assert summary([])["loose_or_refused_share"] == 0.0
 
 
+def test_a_refusal_without_operator_or_way_out_is_counted() -> None:
+    said = {"verdict": "refused", "operators": ["OneHot"]}
+    words = (
+        "OneHot can't be compiled: `--fallback onnxruntime`",
+        "OneHot can't be compiled",
+        "it: --tolerance",
+    )
+    rows = [{"seed": seed, "message": each, **said} for seed, each in enumerate(words)]
+    assert summary(rows)["unclear_refusals"] == [1, 2]
+
+
 def test_a_seed_gives_the_same_model_and_inputs_again() -> None:
     (first, model), (again, same) = draw(1), draw(1)
     assert model.SerializeToString() == same.SerializeToString()
@@ -180,3 +191,11 @@ def test_a_kernel_that_is_wrong_for_large_numbers_is_found(
     row = _compare_onnx(graph, path, Options(), {}, (0,))
     assert row["verdict"] == "WRONG"
     assert row["wrong"][0].startswith(f"kind {DECADES}")
+
+
+def test_two_seeds_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fuzz.main(["--seeds", "10034..10036", "--json", str(tmp_path / "fuzz.json"), "--keep", str(tmp_path)])
+    assert capsys.readouterr().out.startswith("2 seeds: 2 ok\n")
+    assert (tmp_path / "fuzz10035.onnx").exists()
+    lines = (tmp_path / "fuzz.json.seeds.jsonl").read_text().splitlines()
+    assert [json.loads(line)["seed"] for line in lines] == [10034, 10035]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from onnx import TensorProto, helper
 
 from compiler import compile_model
 from compiler.options import Options
@@ -63,3 +64,17 @@ def test_operators_whose_kernels_go_by_other_names_are_named_too(tmp_path: Path,
         [constant("k", [2])],
     )
     assert [each.operator for each in compiled(tmp_path, made).non_finite] == [operator]
+
+
+def test_the_place_of_a_nan_is_torchs_alone(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Place(torch.nn.Module):  # type: ignore[name-defined]
+        def forward(self, x: Any) -> Any:
+            return x.argmax(-1)
+
+    compile_model(Place(), tmp_path / "torch", example_inputs=[torch.zeros(2, 5)])
+    assert [each.operator for each in read_manifest(tmp_path / "torch").non_finite] == ["ArgMax"]
+    places = helper.make_tensor_value_info("y", TensorProto.INT64, [1, 5])
+    made = model([node("ArgMax", "x", "y", axis=0)], [tensor("x", [2, 5])], [places])
+    assert compiled(tmp_path, made).non_finite == ()
