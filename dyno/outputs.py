@@ -77,7 +77,13 @@ def _why_not_above(path: Path) -> str:
 def _why_not_in(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder} is no folder"
-    return "" if os.access(folder, os.W_OK | os.X_OK) else f"the folder {folder} may not be written to"
+    import tempfile
+
+    try:  # rights alone do not tell: file systems may be read-only, or someone else's
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return f"no file can be made in the folder {folder}: {error.strerror or error}"
 
 
 def _reason(error: Exception) -> str:

@@ -13,6 +13,8 @@ from dyno.shape_flag import fixed_shapes
 from loadgen import options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dyno.records import LoadResult, LoadSpec
     from loadgen.fleet import Workers
     from loadgen.interrupts import Interrupts
@@ -99,11 +101,10 @@ def load_command(
     )
     fleet = _workers(workers, expect_workers, master_bind, connect_s, searching=find_rate)
     _one_payload(payload_text, needing=content_type is not None or rows, shaped=bool(shapes))
-    from dyno.records import LoadSpec, write_record
+    from dyno.records import LoadSpec
     from loadgen.arrivals import read_trace, trace_rate
     from loadgen.display import live_progress
     from loadgen.endpoint import endpoint_url
-    from loadgen.interrupts import CutShortError, Interrupts
     from loadgen.run import run_load
     from loadgen.shapes import parse_phases, parse_shape, parse_stairs
     from loadgen.stop_rules import parse_rules
@@ -150,27 +151,44 @@ def load_command(
             output=output,
             as_json=as_json,
         )
+
+    def measure(interrupts: Interrupts) -> LoadResult:
+        with live_progress() as show:
+            return run_load(
+                spec,
+                payload,
+                trace_s=trace_s,
+                server_pid=server_pid,
+                cpus=cpus,
+                workers=fleet,
+                samples_file=samples_file,
+                on_progress=show,
+                interrupts=interrupts,
+            )
+
+    return _measured(measure, output, as_json=as_json, strict=strict)
+
+
+def _measured(
+    measure: Callable[[Interrupts], LoadResult], output: Path | None, *, as_json: bool, strict: bool
+) -> int:
+    """Measure, write and print; an interrupt ends it in order. Give the exit code."""
+    from loadgen.interrupts import CutShortError, Interrupts
+    from loadgen.keep import keep_and_print
+    from loadgen.samples import SamplesLostError
+
+    lost: SamplesLostError | None = None
     with Interrupts() as interrupts:
         try:
-            with live_progress() as show:
-                result = run_load(
-                    spec,
-                    payload,
-                    trace_s=trace_s,
-                    server_pid=server_pid,
-                    cpus=cpus,
-                    workers=fleet,
-                    samples_file=samples_file,
-                    on_progress=show,
-                    interrupts=interrupts,
-                )
+            result = measure(interrupts)
         except CutShortError as error:
             say(str(error))
             return _ended(interrupts)
-        if output is not None:  # first: whoever reads stdout may have gone
-            write_record(output, result)
-            say(f"wrote {output}")
-        _print(result, as_json=as_json)
+        except SamplesLostError as error:
+            result, lost = error.result, error
+        keep_and_print(result, output, lambda: _print(result, as_json=as_json))
+        if lost is not None:
+            raise lost
         return _ended(interrupts) or (EXIT_INVALID if strict and not result.valid else 0)
 
 

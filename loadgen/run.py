@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dyno.clock import utc_now
-from dyno.errors import ConfigError, LoadTestError
+from dyno.errors import ConfigError, LoadTestError, OutputError
 from dyno.records import LoadResult, LoadSpec
 from loadgen.descriptors import with_bound
 from loadgen.endpoint import check_listening
@@ -20,7 +20,7 @@ from loadgen.payload_files import Mix, single
 from loadgen.plan import MAX_POOL, Plan, write_plan
 from loadgen.recording import Recording
 from loadgen.result import whole_result
-from loadgen.samples import check_samples_file, write_samples
+from loadgen.samples import SamplesLostError, check_samples_file, write_samples
 from loadgen.spec_checks import checked_spec, first_users
 from loadgen.usage import find_server, is_alive, named_server
 
@@ -49,6 +49,7 @@ def run_load(
     Raises:
         ConfigError: the spec asks for no loop, both, or more than can be run; or `server_pid` is gone.
         CutShortError: `interrupts` asked for it before anything was measured.
+        SamplesLostError: `samples_file` could not be written; it has the result.
         LoadTestError: nothing listens, no request succeeded, or Locust ended before its time.
     """
     mix = payload if isinstance(payload, Mix) else single(payload)
@@ -72,11 +73,15 @@ def run_load(
             fleet = launch(plan, plan_file, workers, stack, first_users=begin_with)
             seen = follow(fleet, startup_limit_s(workers), servers, on_progress, interrupts)
             gathered = gather(fleet)
-    if not interrupts.by:  # who ended the test may have ended the server as well
+        cut_short = interrupts.by if plan.cut_file.exists() else ""
+    if not cut_short:  # who ended the test may have ended the server as well
         _check_alive(spec, servers, gathered.whole)
-    result = whole_result(spec, started_at, gathered, seen, mix, cut_short=interrupts.by)
+    result = whole_result(spec, started_at, gathered, seen, mix, cut_short=cut_short)
     if samples_file is not None:
-        write_samples(samples_file, gathered.parts, spec, result.window_s)
+        try:
+            write_samples(samples_file, gathered.parts, spec, result.window_s)
+        except OutputError as error:
+            raise SamplesLostError(str(error), result) from error
     return result
 
 

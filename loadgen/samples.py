@@ -12,15 +12,23 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from dyno.errors import ConfigError
+from dyno.errors import ConfigError, OutputError
 from dyno.files import write_bytes
-from dyno.records import LoadSpec
+from dyno.records import LoadResult, LoadSpec
 from loadgen.outcomes import outcome_names, statuses
 from loadgen.recording import US_PER_S, Recording
 
 SUFFIXES = (".parquet", ".csv", ".npz")
 COLUMNS = ("worker", "endpoint", "outcome", "status", "start_us", "latency_us", "lateness_us", "in_window")
 NO_STATUS = 0
+
+
+class SamplesLostError(OutputError):
+    """The samples could not be written when the test was over; its result is here."""
+
+    def __init__(self, message: str, result: LoadResult) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 def check_samples_file(path: Path) -> None:

@@ -9,10 +9,11 @@ import click
 
 from dyno.console import print_table, say
 from dyno.errors import ConfigError
-from dyno.records import LoadResult, LoadSpec, RateSearch, RateStep, write_record
+from dyno.records import LoadResult, LoadSpec, RateSearch, RateStep
 from loadgen.fleet import Workers
 from loadgen.idle import Idle
 from loadgen.interrupts import Interrupts
+from loadgen.keep import keep_and_print
 from loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 from loadgen.payload import Payload
 from loadgen.payload_files import Mix, first_body
@@ -77,13 +78,7 @@ def search(
             least_rps=least_rps,
             on_step=_tell,
         )
-        if output is not None:  # first: whoever reads stdout may have gone
-            write_record(output, found)
-            say(f"wrote {output}")
-        if as_json:
-            click.echo(found.model_dump_json(indent=2))
-        else:
-            _print(found)
+        keep_and_print(found, output, lambda: _print(found, as_json=as_json))
         if interrupts.by:
             say(interrupts.last_words)
         return interrupts.exit_code or _exit_code(found)
@@ -101,7 +96,10 @@ def _tell(step: RateStep) -> None:
     say(f"{step.rate_rps:.4g} req/s{again}: {void}{what}")
 
 
-def _print(found: RateSearch) -> None:
+def _print(found: RateSearch, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+        return
     names = list(found.limits)
     columns = ("req/s", "met", *names, "answered/s", "samples")
     rows = [

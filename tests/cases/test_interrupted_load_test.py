@@ -150,3 +150,18 @@ def test_a_search_tells_what_it_has_decided(tmp_path: Path) -> None:
     assert "SIGTERM" in found.undecided or "ended while it waited" in found.undecided
     assert "not decided: " in run.told("stdout")
     assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("option", ["-o", "--samples"])
+def test_a_result_whose_file_can_no_longer_be_written_is_printed_all_the_same(
+    tmp_path: Path, option: str
+) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    with started(tmp_path, "--rate", "20", *NEVER_ENDS, option, str(folder / "kept.csv")) as run:
+        run.wait_for("measuring")
+        folder.rmdir()
+        folder.write_text("in the way")
+        assert run.end_by(signal.SIGTERM) == 2
+    assert "CUT SHORT   by SIGTERM" in run.told("stdout")
+    assert f"error: cannot write {folder / 'kept.csv'}" in run.told()
