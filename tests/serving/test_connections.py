@@ -176,6 +176,12 @@ def test_clients_that_leave_with_requests_in_the_pipeline_leave_nothing_behind(s
     assert server.infer(body("next"), JSON).status == 200
 
 
+def test_a_preface_of_http_2_is_refused(server: Server) -> None:
+    with connect(server.port) as client:
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert statuses(received(client)) == [400]
+
+
 def test_a_tunnel_is_refused(server: Server) -> None:
     with connect(server.port) as client:
         client.sendall(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\nwhatever follows")
