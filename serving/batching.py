@@ -87,9 +87,7 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._free and any(one.result.done() for one in self._waiting):  # dropped meanwhile
-            self._waiting = deque(one for one in self._waiting if not one.result.done())
-        while self._waiting and self._free:
+        while self._free and self._living():
             due_s = self._waiting[0].since_s + self._limits.max_delay_s
             # Each has a row at least, so no more than this many can go together.
             count = self._limits.largest(len(self._waiting))
@@ -97,10 +95,16 @@ class Batcher:
                 self._timer = loop.call_at(due_s, self._dispatch)
                 return
             count = count or len(self._waiting)
-            batch = [self._waiting.popleft() for _ in range(count)]
+            batch = [self._waiting.popleft() for _ in range(count) if self._living()]
             self._free -= 1
             prepares = [one.prepare for one in batch]
             self._pool.submit(partial(self._run, prepares), partial(self._finish, batch))
+
+    def _living(self) -> bool:
+        """Forget the first that were dropped meanwhile; whether any is left."""
+        while self._waiting and self._waiting[0].result.done():
+            self._waiting.popleft()
+        return bool(self._waiting)
 
     def _run(self, prepares: list[Prepare], backend: Backend) -> list[Result]:
         return run_joined(backend, prepares, self._limits, self._observe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -290,3 +291,24 @@ def test_a_request_past_the_deadline_that_it_names_is_answered_504(tmp_path: Pat
             client.infer("model", [number], timeout=1000)
         assert error.value.status() == "504"
         assert first.result().status == 200
+
+
+def test_requests_of_clients_that_left_are_not_joined(tmp_path: Path) -> None:
+    """One leaves while it waits for company; three come after it."""
+    flags = ("--max-batch", "4")
+    with (
+        serving(models.matmul(tmp_path / "m.onnx"), tmp_path, *flags, "--batch-delay-ms", "2000") as server,
+        ThreadPoolExecutor(3) as clients,
+    ):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as leaving:
+            content = npy(X[:1])
+            head = (
+                f"POST /invocations HTTP/1.1\r\nContent-Type: {NPY}\r\nContent-Length: {len(content)}\r\n\r\n"
+            )
+            leaving.sendall(head.encode() + content)
+            wait_until(lambda: counts(server)["dyno_requests_in_flight"] == 1, 10)
+        wait_until(lambda: counts(server)["dyno_requests_in_flight"] == 0, 10)
+        replies = list(clients.map(lambda row: server.infer(npy(X[row][None]), NPY), range(3)))
+        after = counts(server)
+    assert [reply.status for reply in replies] == [200] * 3
+    assert (after["dyno_requests_total/gone"], after["dyno_batch_rows_sum"]) == (1, 3)
