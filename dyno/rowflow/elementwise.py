@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -50,9 +51,27 @@ def unary(call: Call) -> list[Value]:
         zero = state.zero and (operator in KEEP_ZERO | KEEP_ZERO_AND_SIGN | ZERO_TO_ZERO_NEVER_BELOW)
         floor = operator in ZERO_TO_ZERO_NEVER_BELOW | NEVER_BELOW
         floor = floor or (state.floor and operator in KEEP_ZERO_AND_SIGN and _holds_sign(call))
+        if operator == "Clip":
+            least, most = (_bound(call, place) for place in (1, 2))
+            zero = state.zero and (least is None or least <= 0) and (most is None or most >= 0)
+            floor = (least is not None and least >= 0) or (state.floor and (most is None or most >= 0))
         state = replace(state.mapped(zero=zero, floor=floor), blind=state.blind and operator not in _TELLS)
     found = Value(shape, state)
     return [found, *[replace(found, state=_plainer(state)) for _ in call.node.outputs[1:]]]
+
+
+def _bound(call: Call, place: int) -> float | None:
+    """Give a bound of Clip; NaN, which is neither above nor below, where it is not known."""
+    name = "min" if place == 1 else "max"
+    if name in call.node.attributes:
+        return float(call.attribute(name, 0))
+    if not call.has(place):
+        return None
+    numbers = call.value(place).numbers
+    number = numbers[0] if numbers else None
+    if isinstance(number, Size):
+        return float(number.known) if number.known is not None else math.nan
+    return math.nan if number is None else number
 
 
 def _holds_sign(call: Call) -> bool:
@@ -139,6 +158,14 @@ def _zero(operator: str, values: Sequence[Value]) -> bool:
     if operator in ("Mul", "And"):
         # 0 times infinity is no 0: the other must be known to be finite, or 0 itself.
         return any(zeros) and all(zero or value.finite for zero, value in zip(zeros, values, strict=True))
+    if operator in ("Div", "Pow") and zeros[0]:
+        # 0 over what is not 0, and to a power above it.
+        numbers = [
+            float(each.known or 0) if isinstance(each, Size) else each for each in values[1].numbers or ()
+        ]
+        return bool(numbers) and all(
+            each is not None and (each > 0 or (each < 0 and operator == "Div")) for each in numbers
+        )
     return all(zeros) and operator in _SUMS | {"Sub", "Max", "Min", "Where", "Or", "Xor"}
 
 
@@ -147,5 +174,7 @@ def _floor(call: Call, values: Sequence[Value]) -> bool:
         return True
     if call.node.operator == "Mul" and len(set(call.node.inputs)) == 1:
         return True
+    if call.node.operator == "Pow":
+        return values[1].numbers in ((2.0,), (Size((((), 2),)),))
     below = all(value.rows is not None and value.rows.floor for value in values)
     return below and call.node.operator in _SUMS | {"Mul", "Max", "Min", "Where"}

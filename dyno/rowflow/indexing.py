@@ -280,7 +280,8 @@ def trilu(call: Call) -> list[Value]:
     if call.has(1) and call.value(1).state is not FREE:
         raise UnclearError("its diagonal follows from the rows")
     if isinstance(state, Rows):
-        if state.at >= len(shape) - 2 and call.mode is Mode.JOIN:
+        # Padding moves the places of what lies behind it: of several sets of rows, of all but the first.
+        if state.at >= len(shape) - 2 and (call.mode is Mode.JOIN or state.outer != ONE):
             raise UnclearError("it goes by the places of rows")
         state = replace(
             state.mapped(zero=state.zero, floor=state.floor), same=state.same and state.at < len(shape) - 2

@@ -110,7 +110,7 @@ def _state(call: Call, factors: Sequence[Factor], out: Sequence[str]) -> State:
     if label not in out:
         if call.mode is Mode.PAD and _all_zero(factors, label):
             return FREE
-        raise call.crossed(first, "it sums over the rows")
+        raise call.crossed(first, "it sums over the rows", sums=True)
     for each in factors:
         if each.value.rows is None and label in each.labels and each.shape[each.labels.index(label)] != ONE:
             raise UnclearError("a tensor that is the same for all rows has more than one itself")
@@ -120,8 +120,19 @@ def _state(call: Call, factors: Sequence[Factor], out: Sequence[str]) -> State:
         inner=first.inner,
         count=first.count,
         same=all(each.same for each, _ in rows),
+        # Zero points move 0.
+        zero=call.node.operator in ("MatMul", "Gemm", "Einsum") and _stays_zero(factors),
         blind=all(each.blind for each, _ in rows),
     )
+
+
+def _stays_zero(factors: Sequence[Factor]) -> bool:
+    """Whether products with padding are 0: each is 0 there, or a constant that is finite."""
+    rows = [each.value.rows for each in factors]
+    known = all(
+        each.value.finite if one is None else one.zero for each, one in zip(factors, rows, strict=True)
+    )
+    return known and any(rows)
 
 
 def _all_zero(factors: Sequence[Factor], label: str) -> bool:

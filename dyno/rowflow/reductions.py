@@ -56,21 +56,19 @@ def _reduced(call: Call, axes: set[int], *, keep: bool) -> Value:
 def _over_rows(call: Call, rows: Rows) -> State:
     """Give what a reduction over the rows is: the same with and without padding, at the best."""
     operator = call.node.operator
-    if call.mode is Mode.PAD and rows.zero:
-        first = not call.attribute("select_last_index", 0)
-        if operator in _UNMOVED_BY_ZEROS or (
-            rows.floor and (operator == "ReduceMax" or (operator == "ArgMax" and first))
-        ):
-            return FREE
-    raise call.crossed(rows, "it reduces over the rows")
+    first = operator == "ArgMax" and not call.attribute("select_last_index", 0)
+    sums = operator in _UNMOVED_BY_ZEROS or (rows.floor and (first or operator == "ReduceMax"))
+    if call.mode is Mode.PAD and rows.zero and sums:
+        return FREE
+    raise call.crossed(rows, "it reduces over the rows", sums=sums)
 
 
-def along(call: Call, axes: Iterable[int], outputs: int = 1) -> list[Value]:
+def along(call: Call, axes: Iterable[int], outputs: int = 1, *, sums: bool = False) -> list[Value]:
     """Compute along axes; the shape stays."""
     shape, state = call.shape(), call.value().state
     if isinstance(state, Rows):
         if state.at in set(axes):
-            raise call.crossed(state, "it goes over the rows")
+            raise call.crossed(state, "it goes over the rows", sums=sums)
         state = state.mapped(floor=call.node.operator == "Softmax")
     return [Value(shape, state)] * outputs
 
@@ -122,7 +120,7 @@ def one_axis(call: Call) -> list[Value]:
     rows, axis = call.value().rows, call.axis("axis", -1, len(call.shape()))
     if call.mode is Mode.PAD and rows and rows.zero and rows.at == axis:
         return [Value(call.shape(), rows.mapped())]  # zeros add nothing to a norm
-    return along(call, [axis])
+    return along(call, [axis], sums=True)
 
 
 def over_channels(call: Call) -> list[Value]:
@@ -141,7 +139,7 @@ def running(call: Call) -> list[Value]:
         sums = call.node.operator == "CumSum"
         if not call.attribute("reverse", 0) or (sums and rows.zero):
             return [Value(call.shape(), rows.mapped())]  # what comes before does not see the padding
-    return along(call, [axis])
+    return along(call, [axis], sums=call.node.operator == "CumSum")
 
 
 def top_k(call: Call) -> list[Value]:
@@ -165,7 +163,7 @@ def whole_tensor(call: Call) -> list[Value]:
     scale: Shape = ()
     if isinstance(state, Rows):
         if call.mode is not Mode.PAD or not state.zero:
-            raise call.crossed(state, "its scale is taken from all rows")
+            raise call.crossed(state, "its scale is taken from all rows", sums=True)
         return [Value(shape, state.mapped()), Value(scale), Value(scale)]
     return [Value(shape, state), Value(scale, state), Value(scale, state)]
 

@@ -155,9 +155,12 @@ class Call:
             raise UnclearError(f"the values of its input {place} are known only when it runs")
         return [each for each in found if each is not None]
 
-    def crossed(self, rows: Rows, why: str) -> CrossedError:
-        """Say that rows are mixed: certainly where they are joined, or where nothing could hide padding."""
-        return CrossedError(why, certain=self.mode is Mode.JOIN or rows.blind)
+    def crossed(self, rows: Rows, why: str, *, sums: bool = False) -> CrossedError:
+        """Say that rows are mixed: certainly where they are joined, or where nothing could hide padding.
+
+        `sums` is an operator that zeros do not move: then padding may be zero though no rule knows it.
+        """
+        return CrossedError(why, certain=self.mode is Mode.JOIN or (rows.blind and not sums))
 
 
 def whole(state: Rows, shape: Shape) -> Value:

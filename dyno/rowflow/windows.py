@@ -96,7 +96,8 @@ def global_pool(call: Call) -> list[Value]:
     kept = {"GlobalMaxPool": state.floor, "GlobalLpPool": True}.get(call.node.operator, False)
     if call.mode is Mode.PAD and state.zero and kept:
         return [Value(left, FREE)]
-    raise call.crossed(state, "it pools over the rows")
+    sums = call.node.operator == "GlobalLpPool" or (state.floor and call.node.operator == "GlobalMaxPool")
+    raise call.crossed(state, "it pools over the rows", sums=sums)
 
 
 def _same_for_all(call: Call) -> None:
@@ -157,7 +158,8 @@ def _rows(call: Call, windows: list[Window], rows: Rows, made: Shape) -> State:
     simple = rows.outer == rows.inner == ONE
     if call.mode is Mode.PAD and simple and window.end is not None and _sees_no_end(call, rows, window):
         return replace(rows.mapped(floor=rows.floor and not convolves), count=made[rows.at])
-    raise call.crossed(rows, "its windows reach over the rows")
+    sums = convolves or call.node.operator == "LpPool"
+    raise call.crossed(rows, "its windows reach over the rows", sums=sums)
 
 
 def _sees_no_end(call: Call, rows: Rows, window: Window) -> bool:

@@ -72,7 +72,7 @@ def grow(draw: Draw) -> None:
     if not rank:
         return
     axis = int(rng.integers(rank))
-    kinds = (_plain, _moved, _reduced, _shaped, _cut, _multiplied, _by_shape, _windowed)
+    kinds = (_plain, _moved, _reduced, _shaped, _cut, _multiplied, _by_shape, _windowed, _picked, _normed)
     kinds[rng.integers(len(kinds))](draw, x, rank, axis)
 
 
@@ -223,6 +223,58 @@ def _windowed(draw: Draw, x: str, rank: int, axis: int) -> None:
         draw.add("MaxPool", [x], 3, kernel_shape=[extent], pads=ends, strides=[step])
     else:
         draw.add(str(rng.choice(["GlobalMaxPool", "GlobalAveragePool"])), [x], 3)
+
+
+def _picked(draw: Draw, x: str, rank: int, axis: int) -> None:
+    """Operators that pick, place or compare: by whole numbers that are made of the rows."""
+    rng = draw.rng
+    other = draw.pool[rng.integers(len(draw.pool))][0]
+    sign = draw.add("Sign", [x], rank)
+    ids = draw.add("Cast", [draw.add("Abs", [sign], rank)], rank, to=TensorProto.INT64)
+    draw.pool[:] = [each for each in draw.pool if each[0] != ids]
+    which = rng.integers(5)  # no GatherND: ONNX Runtime ends the process where its indices do not fit
+    if which == 0:
+        table = draw.constant(rng.normal(size=(4, 2)), "float32")
+        draw.add("Gather", [table, ids], rank + 1)
+    elif which == 1:
+        draw.add("GatherElements", [other, ids], rank, axis=axis)
+    elif which == 2:
+        draw.add(
+            "ScatterElements", [other, ids, x], rank, axis=axis, reduction=str(rng.choice(["add", "none"]))
+        )
+    elif which == 3:
+        values = [draw.constant([2]), draw.constant([0.0, 1.0], "float32")]
+        draw.add("OneHot", [ids, *values], rank + 1, axis=int(rng.integers(rank + 1)))
+    else:
+        test = draw.add("Greater", [x, other], rank)
+        draw.pool.pop()
+        draw.add("Where", [test, x, draw.constant(rng.normal(size=[1]), "float32")], rank)
+
+
+def _normed(draw: Draw, x: str, rank: int, axis: int) -> None:
+    rng = draw.rng
+    size = int(rng.choice([3, 4]))
+    scale, shift = (draw.constant(rng.normal(size=[size]), "float32") for _ in range(2))
+    which = rng.integers(7)
+    if which == 0:
+        draw.add("LayerNormalization", [x, scale, shift], rank, axis=axis)
+    elif which == 1:
+        draw.add("InstanceNormalization", [x, scale, shift], rank)
+    elif which == 2:
+        positive = draw.constant(rng.uniform(1, 2, [size]), "float32")
+        draw.add("BatchNormalization", [x, scale, shift, shift, positive], rank)
+    elif which == 3:
+        draw.add("Clip", [x, draw.constant(0.0, "float32"), draw.constant(6.0, "float32")], rank)
+    elif which == 4:
+        draw.add("Trilu", [x], rank, upper=int(rng.integers(2)))
+    elif which == 5:
+        letters = "abcd"[:rank]
+        kept = "".join(str(each) for each in rng.permutation(list(letters))[: rng.integers(1, rank + 1)])
+        draw.add("Einsum", [x, x], len(kept), equation=f"{letters},{letters}->{kept}")
+    else:
+        weights = [draw.constant(rng.normal(size=(1, 2, each)), "float32") for each in (size, 2)]
+        way = str(rng.choice(["forward", "reverse"]))
+        draw.add("RNN", [x, *weights], 4, hidden_size=2, direction=way)
 
 
 def session_of(model: onnx.ModelProto) -> Any | None:

@@ -23,6 +23,7 @@ VALUES: dict[str, Any] = {
     "v4": WEIGHTS.normal(size=4).astype("f4"),
     "v3": WEIGHTS.normal(size=3).astype("f4"),
     "ones3": np.ones(3, "f4"),
+    "zero": np.float32(0),
     "scalar": np.float32(2),
     "byte": np.uint8(3),
     "k1": WEIGHTS.normal(size=(2, 3, 1)).astype("f4"),
@@ -371,7 +372,15 @@ PADDED = [
     *[case("mixed", 1, f"Reduce{each}", "x i1") for each in ("Mean", "Max", "Min", "Prod", "LogSumExp")],
     chain("free", 1, "largest of no negative", node("Relu", "x", "r"), node("ReduceMax", "r i1", "y")),
     chain("mixed", 1, "least of no negative", node("Relu", "x", "r"), node("ReduceMin", "r i1", "y")),
-    chain("mixed", 1, "sum of shifted", node("Add", "x scalar", "s"), node("ReduceSum", "s i1", "y")),
+    chain("free", 1, "sum of squares", node("Pow", "x scalar", "s"), node("ReduceSum", "s i1", "y")),
+    chain("free", 1, "largest square", node("Pow", "x scalar", "s"), node("ReduceMax", "s i1", "y")),
+    chain(
+        "free", 1, "largest of clipped", node("Clip", "x zero scalar", "s"), node("ReduceMax", "s i1", "y")
+    ),
+    chain("mixed", 1, "largest of raised", node("Clip", "x scalar", "s"), node("ReduceMin", "s i1", "y")),
+    chain("free", 1, "sum of products", node("MatMul", "x w44", "s"), node("ReduceSum", "s i1", "y")),
+    chain("free", 1, "sum of shares", node("Div", "x scalar", "s"), node("ReduceSum", "s i1", "y")),
+    chain("unclear", 1, "sum of shifted", node("Add", "x scalar", "s"), node("ReduceSum", "s i1", "y")),
     *[case("mixed", 1, each, axis=1) for each in ("ArgMax", "ArgMin", "Softmax", "LogSoftmax", "Hardmax")],
     chain("free", 1, "ArgMax of no negative", node("Abs", "x", "r"), node("ArgMax", "r", "y", axis=1)),
     chain(
@@ -386,15 +395,17 @@ PADDED = [
     case("rows", 1, "CumSum", "x n1"),
     case("rows", 1, "CumSum", "x n1", reverse=1),
     chain(
-        "mixed", 1, "sums from behind", node("Add", "x scalar", "s"), node("CumSum", "s n1", "y", reverse=1)
+        "unclear", 1, "sums from behind", node("Add", "x scalar", "s"), node("CumSum", "s n1", "y", reverse=1)
     ),
+    case("rows", 1, "Trilu"),
+    chain("unclear", 1, "Trilu of several sets", node("Flatten", "x", "f", axis=2), node("Trilu", "f", "y")),
     case("mixed", 2, "InstanceNormalization", "x v3 v3"),
     case("mixed", 2, "GlobalMaxPool"),
     case("mixed", 2, "GlobalAveragePool"),
     chain("free", 2, "GlobalMaxPool of no negative", node("Relu", "x", "r"), node("GlobalMaxPool", "r", "y")),
     case("rows", 2, "Conv", "x k43", kernel_shape=[3], pads=[1, 1]),
     chain(
-        "mixed",
+        "unclear",
         2,
         "convolution of shifted",
         node("Add", "x scalar", "s"),
@@ -414,7 +425,7 @@ PADDED = [
     chain("rows", 0, "Pad behind", node("Pad", "x pad_rows", "y")),
     chain("mixed", 0, "Pad behind with the edge", node("Pad", "x pad_rows", "y", mode="edge")),
     chain("unclear", 0, "Resize", helper.make_node("Resize", ["x", "", "size_rows"], ["y"])),
-    case("mixed", 2, "MatMul", "x w44"),
+    case("unclear", 2, "MatMul", "x w44"),
     case("rows", 0, "RNN", "x rw rr", hidden_size=5),
     case("mixed", 0, "RNN", "x rw rr", hidden_size=5, direction="reverse"),
     chain("mixed", 0, "RNN's last", node("RNN", "x rw rr", "t y", hidden_size=5)),
