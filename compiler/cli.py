@@ -11,6 +11,7 @@ import click
 from dyno import console
 from dyno.errors import ConfigError
 from dyno.outputs import OutputFile, OutputFolder
+from dyno.procs import python_module
 from dyno.shape_flag import split_shapes
 
 if TYPE_CHECKING:
@@ -18,8 +19,19 @@ if TYPE_CHECKING:
     from runtime.bucket_records import Buckets
     from runtime.manifest import TuningFacts
 
+_ARGUMENTS = "dyno.arguments"
 
-@click.command("compile")
+
+class _KeptArguments(click.Command):
+    """Keeps the arguments as they were given: a process of its own gets the same."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep, then parse."""
+        ctx.meta[_ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command("compile", cls=_KeptArguments)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--output", "-o", type=OutputFolder(replaced=True), required=True, help="Artifact folder to write."
@@ -84,8 +96,26 @@ if TYPE_CHECKING:
     metavar="SHARE",
     help="Exit 1 and keep no artifact if a smaller share of the model's FLOPs is compiled, e.g. 0.95.",
 )
+@click.option(
+    "--time-limit",
+    "time_limit_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End the compile after so long, and keep nothing.  [default: no limit]",
+)
+@click.option(
+    "--memory-limit",
+    "memory_limit_mib",
+    type=click.IntRange(min=1),
+    metavar="MIB",
+    help="End the compile when it takes more memory, and keep nothing.  [default: 90 % of what the machine, "
+    "or the control group around it, has]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+@click.option("--here", type=click.Path(path_type=Path), hidden=True)
+@click.pass_context
 def compile_command(
+    ctx: click.Context,
     model: Path,
     *,
     output: Path,
@@ -102,14 +132,17 @@ def compile_command(
     no_tuning_records: bool,
     fallback: str | None,
     min_compiled: float | None,
+    time_limit_s: float | None,
+    memory_limit_mib: int | None,
     as_json: bool,
+    here: Path | None,
 ) -> None:
     """Compile an ONNX or torch.export model into an artifact folder.
 
     MODEL is an .onnx file (external data beside it is read too) or a .pt2 file of torch.export.save. The
     outputs are checked against the source model's on several kinds of seeded inputs: if they differ, there is
     no artifact. Nor is there one of a model with operators that can't be compiled, which are named, unless
-    `--fallback` says where they are to run.
+    `--fallback` says where they are to run. The work is done in a process of its own, within limits.
     """
     parsed = split_shapes(shapes)
     if tuning_records and no_tuning_records:
@@ -120,13 +153,28 @@ def compile_command(
     from compiler.source import check_model_file
 
     check_model_file(model)
-    from compiler.models import compile_model
+    from compiler import apart
+    from compiler.outputs import check_output
     from compiler.targets import resolve_target
     from dyno.host import host_facts
     from runtime.parity_text import undecided_lines
 
-    console.say(f"target: {resolve_target(target, host_facts()).name}")
+    resolved = resolve_target(target, host_facts())
+    check_output(output)
+    if here is None:  # the hidden option, of the process that does the work: where it tells how far it is
+        command = python_module("dyno", "compile", *ctx.meta[_ARGUMENTS], "--here")
+        limits = apart.limits_of(memory_limit_mib, time_limit_s)
+        ctx.exit(apart.run_apart(command, output, model.name, limits))
+    from compiler.models import compile_model
+
+    console.say(f"target: {resolved.name}")
+    console.say(f"limits: {apart.limits_text(here)}")
     began = time.perf_counter()
+
+    def on_stage(name: str) -> None:
+        apart.note_stage(here, name)
+        console.say(f"{time.perf_counter() - began:7.1f}s  {name}")
+
     manifest = compile_model(
         model,
         output,
@@ -145,7 +193,7 @@ def compile_command(
             fallback=fallback,
             min_compiled=min_compiled,
         ),
-        on_stage=lambda name: console.say(f"{time.perf_counter() - began:7.1f}s  {name}"),
+        on_stage=on_stage,
         on_tuning=lambda text: console.say(f"{time.perf_counter() - began:7.1f}s    {text}"),
     )
     if as_json:
