@@ -11,7 +11,8 @@ Not decided is a difference above the tolerance
   precision gives no better);
 - up to 8 times as large as a jump of the source model, by more than twice what is allowed, when its inputs
   move by 8 units: a decision inside it;
-- of up to 8 steps of values as large as the inputs, where the output is no larger: what sums left over.
+- of up to 64 steps of values as large as the inputs, where the output is what differences of such values left
+  over; an output of zeros passes up to 8.
 """
 
 from __future__ import annotations
@@ -103,9 +104,16 @@ def _verdict(found: float, first: float, measured: float, step: Step, largest: f
     allowed = first + STEPS * max(measured, step.size)
     if measured > max(first, STEPS * step.size):
         return "not decided" if found <= first + _SENSITIVE * measured else "differs"
-    if found > allowed:
+    if step.left_over:
+        return _left_over(found, first, max(measured, step.size), largest)
+    return "same" if found <= allowed else "differs"
+
+
+def _left_over(found: float, first: float, delta: float, largest: float) -> Verdict:
+    """Judge what differences of larger values left over; how large those were is not known."""
+    if found > first + _SENSITIVE * delta:
         return "differs"
-    return "not decided" if step.left_over and largest else "same"
+    return "same" if found <= first + STEPS * delta and not largest else "not decided"
 
 
 def _jumps(found: float, jump: float, allowed: float, step: Step) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from compiler.frontends.torch_puts import index_put
 
@@ -53,7 +56,9 @@ def _own() -> dict[str, Callable[[Any, Any], Any]]:
         "amin.default": _extreme("min"),
         "div.Scalar_mode": _rounded_division,
         "div.Tensor_mode": _rounded_division,
+        "group_norm.default": _group_norm,
         "index_put.default": index_put,
+        "native_group_norm.default": _native_group_norm,
         "scatter_add.default": _scatter_add,
         "scatter_reduce.two": _scatter_reduce,
     }
@@ -70,6 +75,44 @@ def _extreme(name: str) -> Callable[[Any, Any], Any]:
         )
 
     return convert
+
+
+def _group_norm(node: Any, importer: Any) -> Any:
+    given = dict(zip(("x", "groups", "weight", "bias", "eps"), node.args, strict=False)) | node.kwargs
+    found = _rows_of_groups(importer, given)
+    return importer._group_norm(node) if found is None else found
+
+
+def _native_group_norm(node: Any, importer: Any) -> Any:
+    names = ("x", "weight", "bias", "batch", "channels", "size", "groups", "eps")
+    given = dict(zip(names, node.args, strict=False)) | node.kwargs
+    found = _rows_of_groups(importer, given)
+    return importer._native_group_norm(node) if found is None else found
+
+
+def _rows_of_groups(importer: Any, given: dict[str, Any]) -> Any:
+    """Normalize each group as a row: TVM's own takes E[x²] - E[x]², which cancels and may become negative.
+
+    None for other types than float32.
+    """
+    from tvm import relax
+
+    x, groups = importer.env[given["x"]], given["groups"]
+    if str(x.ty.dtype) != "float32":
+        return None
+    shape = [int(size) for size in x.ty.shape]
+    size = math.prod(shape) // (shape[0] * groups)
+    ones, zeros = (relax.const(np.full(size, value, np.float32)) for value in (1, 0))
+    rows = relax.op.reshape(x, [shape[0], groups, size])
+    rows = relax.op.nn.layer_norm(rows, ones, zeros, axes=[-1], epsilon=given.get("eps", 1e-5))
+    whole = importer.block_builder.emit(relax.op.reshape(rows, shape))
+    for name, apply in (("weight", relax.op.multiply), ("bias", relax.op.add)):
+        if given.get(name) is not None:
+            each = [1, shape[1], *(1 for _ in shape[2:])]
+            whole = importer.block_builder.emit(
+                apply(whole, relax.op.reshape(importer.env[given[name]], each))
+            )
+    return whole
 
 
 def _rounded_division(node: Any, importer: Any) -> Any:

@@ -162,3 +162,16 @@ def test_wrong_results_end_a_road_as_a_failure_does() -> None:
     assert found == "an artifact"
     assert taken == ["ReLU", "by another road"]
     assert said[0] == "the road torch.export ends: output 'y' differs"
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_groups_of_one_value_are_normalized_to_zero_and_not_to_nan(affine: bool, tmp_path: Path) -> None:
+    norm = torch.nn.GroupNorm(4, 8, affine=affine)
+    record = np.full((2, 8, 37), 333.3, np.float32) + np.linspace(0, 1e-2, 8, dtype=np.float32)[:, None]
+    manifest = compile_model(
+        norm, tmp_path / "out", example_inputs=(torch.zeros(2, 8, 37),), inputs=[{"input": record}]
+    )
+    assert manifest.road is not None
+    assert manifest.road.name.startswith("torch.export")
+    found = Session.load(tmp_path / "out", 1).run({"input": np.full((2, 8, 37), 0.1, np.float32)})
+    assert np.abs(next(iter(found.values()))).max() < 1e-3
