@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from compiler.models import compile_model
+from compiler.options import Options
 from compiler.passes.guards import Mark, checked_constant
 from dyno.errors import CompileError, RequestError
 from tests.compiler.guarded import CASES, compiled, reference
-from tests.compiler.models import constant, model, node, tensor
+from tests.compiler.models import constant, model, node, saved, tensor
 
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
@@ -191,3 +193,11 @@ def test_an_index_that_was_no_number_is_told_so(tmp_path: Path) -> None:
     session, x = compiled(made, tmp_path), np.ones(4, np.float32)
     with pytest.raises(RequestError, match=r"holds no whole number of 64 bits at \[1\]; it takes -4 to 3"):
         session.run({"x": x, "f": np.array([0, 1e30], np.float32)})
+
+
+def test_a_divisor_that_would_be_padded_with_zeros_is_refused_at_compile_time(tmp_path: Path) -> None:
+    kinds = [tensor(name, ["n", 2], TensorProto.INT64) for name in ("a", "b", "y")]
+    made = model([node("Div", "a b", "y", name="ratio")], kinds[:2], kinds[2:])
+    path, sizes = saved(tmp_path / "m.onnx", made), {"a": ["2|4", 2], "b": ["2|4", 2]}
+    with pytest.raises(CompileError, match="Div 'ratio' divides whole numbers by 'b', whose size is open"):
+        compile_model(path, tmp_path / "out", shapes=sizes, options=Options(verify=False))
