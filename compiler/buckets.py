@@ -99,7 +99,7 @@ def _check_divisors(job: FamilyCompile, parts: Parts) -> None:
         if not same[0].low and len({guard.shape for guard in same}) > 1:
             raise CompileError(
                 f"{same[0].operator} {same[0].node!r} divides whole numbers by {same[0].input!r}, whose size "
-                "is open: smaller requests would be padded with zeros there. Compile this model for one shape",
+                "is open: smaller requests would be padded with zeros there. Compile it for one shape",
                 stage="shapes",
                 target=job.target.name,
             )

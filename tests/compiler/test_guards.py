@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from compiler.models import compile_model
 from compiler.options import Options
 from compiler.passes.guards import Mark, checked_constant
+from compiler.shapes import Span
 from dyno.errors import CompileError, RequestError
 from tests.compiler.guarded import CASES, compiled, reference
 from tests.compiler.models import constant, model, node, saved, tensor
@@ -198,6 +199,7 @@ def test_an_index_that_was_no_number_is_told_so(tmp_path: Path) -> None:
 def test_a_divisor_that_would_be_padded_with_zeros_is_refused_at_compile_time(tmp_path: Path) -> None:
     kinds = [tensor(name, ["n", 2], TensorProto.INT64) for name in ("a", "b", "y")]
     made = model([node("Div", "a b", "y", name="ratio")], kinds[:2], kinds[2:])
-    path, sizes = saved(tmp_path / "m.onnx", made), {"a": ["2|4", 2], "b": ["2|4", 2]}
+    path = saved(tmp_path / "m.onnx", made)
+    sizes: dict[str, list[int | str | Span]] = {name: ["2|4", 2] for name in "ab"}
     with pytest.raises(CompileError, match="Div 'ratio' divides whole numbers by 'b', whose size is open"):
         compile_model(path, tmp_path / "out", shapes=sizes, options=Options(verify=False))
