@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from compiler.models import compile_model
 from compiler.options import Options
-from compiler.passes.guards import Mark, checked_constant
+from compiler.passes.guards import Mark, checked_constant, place_guards
 from compiler.shapes import Span
 from dyno.errors import CompileError, RequestError
 from tests.compiler.guarded import CASES, compiled, reference
@@ -203,3 +203,12 @@ def test_a_divisor_that_would_be_padded_with_zeros_is_refused_at_compile_time(tm
     sizes: dict[str, list[int | str | Span]] = {name: ["2|4", 2] for name in "ab"}
     with pytest.raises(CompileError, match="Div 'ratio' divides whole numbers by 'b', whose size is open"):
         compile_model(path, tmp_path / "out", shapes=sizes, options=Options(verify=False))
+
+
+def test_a_module_that_goes_by_nothing_of_a_request_stays_as_it_is() -> None:
+    from tvm import relax
+
+    from tests.compiler.relaxed import module
+
+    plain = module([(2, 3)], lambda builder, x: builder.emit(relax.op.divide(x, relax.const(np.float32(2)))))
+    assert place_guards(plain).same_as(plain)
