@@ -30,7 +30,7 @@ from compiler.shared_weights import SharedWeights
 from compiler.source import UserInputs
 from compiler.splitting import independence
 from compiler.targets import CompileTarget, runs_here
-from dyno.errors import DynoError
+from dyno.errors import CompileError, DynoError
 from dyno.files import staged_folder
 from dyno.host import host_facts
 from dyno.records import TensorSpec
@@ -77,6 +77,7 @@ def compile_family(job: FamilyCompile, output: Path) -> Manifest:
     shapes = _since("shapes", began)
     with staged_folder(output) as stage:
         parts = _compile_parts(job, stage, list(itertools.product(*(axis.sizes for axis in axes))))
+        _check_divisors(job, parts)
         whole = _whole(parts, axes, shapes).model_copy(update={"rows_independent": rows})
         manifest = write_manifest(stage, whole)
         if runs_here(job.target, host_facts()):
@@ -96,6 +97,22 @@ def _compile_parts(job: FamilyCompile, stage: Path, every: Sequence[Sizes]) -> P
         found[sizes] = weights.take(folder, _compile_part(job, folder, sizes, title, len(every)))
     shared = weights.close()
     return {sizes: weights.settle(stage / bucket_folder(sizes), found[sizes], shared) for sizes in every}
+
+
+def _check_divisors(job: FamilyCompile, parts: Parts) -> None:
+    """Refuse a model that divides whole numbers by what a smaller request is padded in: by zeros.
+
+    Raises:
+        CompileError: names the operator and its input.
+    """
+    for same in zip(*(part.guards for part in parts.values()), strict=False):
+        if not same[0].low and len({guard.shape for guard in same}) > 1:
+            raise CompileError(
+                f"{same[0].operator} {same[0].node!r} divides whole numbers by {same[0].input!r}, whose size "
+                "is open: smaller requests would be padded with zeros there. Compile it for one shape",
+                stage="shapes",
+                target=job.target.name,
+            )
 
 
 def _compile_part(job: FamilyCompile, folder: Path, sizes: Sizes, title: str, count: int) -> Manifest:

@@ -188,3 +188,28 @@ def test_the_kernels_of_real_models_agree_with_their_source(name: str, tmp_path:
     assert manifest.parity is not None
     assert manifest.parity.ran_on == NAME
     assert max(each.max_rel for each in manifest.parity.outputs) < 1e-4
+
+
+@needs_compiler
+def test_an_index_out_of_range_is_refused_on_a_gpu_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources, real = [], cuda.cuda_source
+
+    def kept(executable: Any, target: Any) -> str:
+        sources.append(real(executable, target))
+        return sources[-1]
+
+    monkeypatch.setattr(cuda, "cuda_source", kept)
+    made = model(
+        [node("Gather", "table ids", "y", name="lookup")],
+        [tensor("ids", [2], onnx.TensorProto.INT64)],
+        [tensor("y", [2, 3])],
+        [weights("table", 5, 3)],
+    )
+    compile_model(saved(tmp_path / "m.onnx", made), tmp_path / "artifact", target="cuda-sm_86")
+    gpu = EmulatedGpu(tmp_path / "artifact", sources[0], "86")
+    rows = onnx.numpy_helper.to_array(made.graph.initializer[0])
+    np.testing.assert_array_equal(gpu.run({"ids": np.array([-5, 4])})["y"], rows[[0, 4]])
+    with pytest.raises(ArtifactError, match=r"Gather 'lookup': its input 'ids' holds 5 at \[1\]"):
+        gpu.run({"ids": np.array([0, 5])})  # which says so from a process of its own

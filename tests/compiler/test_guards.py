@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from compiler.passes.guards import Mark, checked_constant
+from compiler.models import compile_model
+from compiler.options import Options
+from compiler.passes.guards import Mark, checked_constant, place_guards
+from compiler.shapes import Span
 from dyno.errors import CompileError, RequestError
 from tests.compiler.guarded import CASES, compiled, reference
-from tests.compiler.models import constant, model, node, tensor
+from tests.compiler.models import constant, model, node, saved, tensor
 
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
@@ -191,3 +194,21 @@ def test_an_index_that_was_no_number_is_told_so(tmp_path: Path) -> None:
     session, x = compiled(made, tmp_path), np.ones(4, np.float32)
     with pytest.raises(RequestError, match=r"holds no whole number of 64 bits at \[1\]; it takes -4 to 3"):
         session.run({"x": x, "f": np.array([0, 1e30], np.float32)})
+
+
+def test_a_divisor_that_would_be_padded_with_zeros_is_refused_at_compile_time(tmp_path: Path) -> None:
+    kinds = [tensor(name, ["n", 2], TensorProto.INT64) for name in ("a", "b", "y")]
+    made = model([node("Div", "a b", "y", name="ratio")], kinds[:2], kinds[2:])
+    path = saved(tmp_path / "m.onnx", made)
+    sizes: dict[str, list[int | str | Span]] = {name: ["2|4", 2] for name in "ab"}
+    with pytest.raises(CompileError, match="Div 'ratio' divides whole numbers by 'b', whose size is open"):
+        compile_model(path, tmp_path / "out", shapes=sizes, options=Options(verify=False))
+
+
+def test_a_module_that_goes_by_nothing_of_a_request_stays_as_it_is() -> None:
+    from tvm import relax
+
+    from tests.compiler.relaxed import module
+
+    plain = module([(2, 3)], lambda builder, x: builder.emit(relax.op.divide(x, relax.const(np.float32(2)))))
+    assert place_guards(plain).same_as(plain)
