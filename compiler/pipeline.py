@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -347,7 +348,10 @@ def _settled(kernels: tuple[KernelFacts, ...], planned: Planned) -> tuple[Kernel
 
 def _run_stage(name: str, stage: Stage, module: Any, source: Source, target: CompileTarget) -> Any:
     try:
-        return stage(module, source, target)
+        with warnings.catch_warnings():
+            # Numbers that overflow while constants are folded do so in the source model too.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return stage(module, source, target)
     except DynoError:
         raise
     except Exception as error:

@@ -21,6 +21,7 @@ from compiler.unsupported import operator
 from compiler.verify import check_parity
 from dyno.errors import CompileError
 from dyno.files import staged_folder, write_bytes
+from dyno.quiet import silent_stderr
 from runtime.artifact import digest_file
 from runtime.manifest import Coverage, Manifest, StageTime, TuningFacts
 from runtime.segment_records import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
@@ -65,7 +66,8 @@ def write_segments(
             if on_stage:
                 on_stage("verify")
             began = time.perf_counter()
-            session = Session.load(stage, threads=1)
+            with silent_stderr():
+                session = Session.load(stage, threads=1)
             tolerance = options.tolerance_of(winograd=_uses_winograd(pieces))
             report = check_parity(
                 source,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -15,6 +16,7 @@ from compiler.frontends.onnx_rules.apply import correct, take_apart
 from compiler.frontends.onnx_rules.graph import Refused
 from compiler.frontends.onnx_weights import is_large
 from compiler.source import Shapes
+from dyno.quiet import silent_stderr
 
 APART_ROUNDS = 3
 Simplify = Callable[[onnx.ModelProto], onnx.ModelProto]
@@ -83,13 +85,15 @@ def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
     from compiler.frontends.onnx_guards import import_guarded
     from compiler.passes.clip import find_clips
 
-    # An operator that fails is printed by TVM too: stdout belongs to the command.
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), own_converters():
-        # Inputs go in by their place: what TVM calls them is of no interest.
-        warnings.filterwarnings("ignore", message="Renaming name", category=UserWarning)
-        # Outputs may have any shape; TVM tells what onnx's checker says of that.
-        warnings.filterwarnings("ignore", message="Field 'shape' of", category=UserWarning)
-        module = import_guarded(model, shapes)
+    # Operators that fail, and an import that ends early, are printed by TVM too; stdout and stderr are ours.
+    # What onnx's checker says of shapes and sizes is a warning of no use: TVM tells what it can't read.
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), silent_stderr(), own_converters():
+        warnings.simplefilter("ignore")
+        try:
+            module = import_guarded(model, shapes)
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)  # TVM's builder says that it goes, here and not later
+            raise
     return find_clips(module)
 
 

@@ -98,6 +98,8 @@ def _type(words: str, shape: list[int | str | None]) -> onnx.TypeProto:
     if not found:
         return onnx.TypeProto()
     kind, inner = found.groups()
+    if kind in ("tensor", "map") and not _element(inner.partition(",")[0]):
+        return onnx.TypeProto()
     if kind == "tensor":
         # A shape of no axes means a number, or that nothing is known of it.
         return helper.make_tensor_type_proto(_element(inner), shape or None)
@@ -110,7 +112,8 @@ def _type(words: str, shape: list[int | str | None]) -> onnx.TypeProto:
 
 
 def _element(word: str) -> int:
-    return int(onnx.TensorProto.DataType.Value(_NAMES.get(word, word.upper())))
+    """Give ONNX's number of an element type; 0 for one that the onnx package does not have."""
+    return int(dict(onnx.TensorProto.DataType.items()).get(_NAMES.get(word, word.upper()), 0))
 
 
 def _copy_shape(source: onnx.ValueInfoProto, told: dict[str, onnx.TypeProto], name: str) -> None:

@@ -20,6 +20,7 @@ import onnxruntime
 from onnx import helper
 
 from dyno.errors import ModelError
+from dyno.quiet import silent_stderr
 
 Array = npt.NDArray[Any]
 PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 20)  # with some room for names and types
@@ -172,9 +173,10 @@ def open_session(
         ]
         options.add_external_initializers(list(arrays), values)
     try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        with silent_stderr():  # some kernels log when they are made, whatever the options say
+            return onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
     except Exception as error:
         text = str(error).replace("\n", " ")
         raise ModelError(f"{path}: {CANT_LOAD}: {text}") from error

@@ -85,7 +85,8 @@ def test_a_model_of_more_than_2_gib(tmp_path: Path) -> None:
                 stream.write(np.full((size // 16, columns), 1e-3, np.float32).tobytes())
             at += 4 * size * columns
     (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
-    manifest = compile_model(tmp_path / "m.onnx", tmp_path / "a")
+    # Sums of 16,384 equal numbers: rounding errors of one sign add up in both, to 1.7e-4 of the result.
+    manifest = compile_model(tmp_path / "m.onnx", tmp_path / "a", options=Options(tolerance=1e-3))
     assert manifest.parity is not None
     assert manifest.bytes > 1 << 31
 
