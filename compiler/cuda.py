@@ -49,7 +49,7 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
     from compiler.passes.extremes import extreme_kernels
 
     passes = [
-        relax.transform.LegalizeOps(extreme_kernels(lanes=1)),
+        relax.transform.LegalizeOps(extreme_kernels(lanes=0)),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FoldConstant(),
         relax.transform.FuseOps(),

@@ -22,12 +22,12 @@ WINDOWS = {"relax.nn.max_pool1d": "NCW", "relax.nn.max_pool2d": "NCHW", "relax.n
 def extreme_kernels(lanes: int) -> dict[str, Legalize]:
     """Legalization of the operators for LegalizeOps, `lanes` numbers in a vector; others keep their own.
 
-    On a GPU (one lane) reductions stay TVM's: threads can share those alone, and they begin with the least
+    On a GPU (no lanes) reductions stay TVM's: threads can share those alone, and they begin with the least
     finite number.
     """
-    rules: dict[str, Legalize] = dict.fromkeys(WINDOWS, window_max) if lanes > 1 else {}
+    rules: dict[str, Legalize] = dict.fromkeys(WINDOWS, window_max) if lanes else {}
     for kind in extremes.EXTREMES:
-        if lanes > 1:
+        if lanes:
             rules[f"relax.{kind}"] = partial(over_axes, kind=kind, lanes=lanes)
         rules[f"relax.arg{kind}"] = partial(_place, kind=kind, lanes=lanes)
         rules[f"relax.{kind}imum"] = partial(_of_two, kind=kind)
@@ -77,10 +77,7 @@ def window_max(builder: Any, call: Any) -> Any:
 
 
 def place_of(builder: Any, data: Any, *, kind: str, axis: int, keep: bool, last: bool, lanes: int) -> Any:
-    """Give an argmax or argmin along one axis of a tensor of fixed shape as a call of its kernel.
-
-    0 lanes take TVM's own reductions.
-    """
+    """Give an argmax or argmin along one axis of a tensor of fixed shape as a call of its kernel."""
     shape = shape_of(data) or ()
     kernel = partial(
         extremes.place_of,
@@ -88,7 +85,7 @@ def place_of(builder: Any, data: Any, *, kind: str, axis: int, keep: bool, last:
         axis=axis % len(shape),
         keep=keep,
         last=last,
-        lanes=lanes,
+        lanes=_lanes(shape, lanes),
     )
     return _reduction(builder, kernel, data, f"arg{kind}")
 
@@ -97,8 +94,8 @@ def _place(builder: Any, call: Any, *, kind: str, lanes: int) -> Any:
     shape = shape_of(call.args[0])
     if not shape or 0 in shape or call.attrs.axis is None or not _is_number(call.args[0]):
         return call
-    axis, keep, many = int(call.attrs.axis), bool(call.attrs.keepdims), _lanes(shape, lanes)
-    return place_of(builder, call.args[0], kind=kind, axis=axis, keep=keep, last=False, lanes=many)
+    axis, keep = int(call.attrs.axis), bool(call.attrs.keepdims)
+    return place_of(builder, call.args[0], kind=kind, axis=axis, keep=keep, last=False, lanes=lanes)
 
 
 def _of_two(builder: Any, call: Any, *, kind: str) -> Any:
@@ -120,9 +117,9 @@ def _reduction(builder: Any, kernel: Any, data: Any, hint: str) -> Any:
 
 
 def _lanes(shape: tuple[int, ...], lanes: int) -> int:
-    if lanes == 1:
-        return 0  # a GPU, which takes TVM's own reduction
-    return lanes if len(shape) > 1 else 1  # the whole of one axis is one result: no loop to share or split
+    return (
+        lanes if len(shape) > 1 else min(lanes, 1)
+    )  # the whole of one axis is one result: no loop to share or split
 
 
 def _is_number(expr: Any) -> bool:
