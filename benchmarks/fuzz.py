@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ TIMEOUT_S = 240.0
 FAULTS = ("WRONG", "CRASH", "HANG", "TRACEBACK")
 COMMAND = tuple(python_module("benchmarks.fuzz_worker"))
 _POLL_S = 0.2
+_SHARED = 5  # how many may share a processor before a seed that waits for it counts as hanging
 _PROGRESS = 20
 Row = dict[str, Any]
 
@@ -63,12 +65,17 @@ class Runner:
                 yield from self._fresh()
                 if not self._left or self._left[0] >= self._behind:
                     self._end()
-                elif ended or time.monotonic() - self._moved > self._timeout_s:
+                elif ended or self._hangs(child):
                     yield self._given_up(child, "CRASH" if ended else "HANG")
                 else:
                     time.sleep(_POLL_S)
         finally:
             self._end()
+
+    def _hangs(self, child: Child) -> bool:
+        """Whether a seed took its time of the processor, or of the clock many times that: others run too."""
+        waited, spent = time.monotonic() - self._moved, cpu_seconds(child.pid) - self._spent
+        return spent > self._timeout_s or waited > self._timeout_s * _SHARED
 
     def _end(self) -> None:
         if self._child:
@@ -80,7 +87,7 @@ class Runner:
         first, left = self._left[0], set(self._left)
         self._behind = next(seed for seed in count(first) if seed not in left)
         self._results.write_text("")
-        self._seen, self._moved, self._at = 0, time.monotonic(), first
+        self._seen, self._moved, self._spent, self._at = 0, time.monotonic(), 0.0, first
         keep = [str(self._keep)] if self._keep else []
         command = [*self._command, str(first), str(self._behind), str(self._results), *keep]
         return start(command, log=self._folder / "log.txt", env={"OMP_NUM_THREADS": "1"})
@@ -89,6 +96,7 @@ class Runner:
         lines = [line for line in self._results.read_text().splitlines(keepends=True) if line.endswith("\n")]
         for line in lines[self._seen :]:
             self._seen, self._moved = self._seen + 1, time.monotonic()
+            self._spent = cpu_seconds(self._child.pid) if self._child else 0.0
             record = json.loads(line)
             self._at = record["seed"]
             if "verdict" in record:
@@ -102,6 +110,15 @@ class Runner:
         self._end()
         self._left.remove(seed)
         return {"seed": seed, "verdict": verdict, "limit_s": self._timeout_s, "message": said[-600:]}
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far; 0 where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -217,7 +234,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--resume", action="store_true", help="go on where an interrupted run of --json ended"
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the ONNX models here")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="SECONDS", help="for one seed")
+    parser.add_argument(
+        "--timeout", type=float, default=TIMEOUT_S, metavar="SECONDS", help="of the processor, for one seed"
+    )
     args = parser.parse_args(arguments)
     if args.resume and not args.json:
         parser.error("--resume needs --json: the results of the interrupted run lie beside it")

@@ -19,11 +19,8 @@ def of_one_tensor(make: Callable[[Any, Any], Any]) -> Callable[[Converter], Conv
 
     def wrap(theirs: Converter) -> Converter:
         def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
-            from tvm import relax
-
             left, right = inputs
-            same = isinstance(left, relax.Var) and left.same_as(right)
-            if not same or not str(left.ty.dtype).startswith("float"):
+            if not left.same_as(right) or not _is_float(left):
                 return theirs(builder, inputs, attributes, params)
             return make(builder, left)
 
@@ -72,7 +69,7 @@ def times_zero(theirs: Converter) -> Converter:
 
 
 def _is_float(data: Any) -> bool:
-    return str(data.ty.dtype).startswith("float")
+    return str(getattr(getattr(data, "ty", None), "dtype", "")).startswith("float")
 
 
 def _finite_or_none(builder: Any, data: Any, number: float) -> Any:

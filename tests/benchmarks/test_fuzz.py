@@ -43,11 +43,18 @@ def fake(tmp_path: Path) -> tuple[str, ...]:
 
 
 def test_a_crash_and_a_hang_are_verdicts_of_their_seeds_alone(tmp_path: Path, fake: tuple[str, ...]) -> None:
-    rows = list(Runner([2, 3, 4, 5, 6, 9], tmp_path, 3.0, command=fake).rows())
+    rows = list(Runner([2, 3, 4, 5, 6, 9], tmp_path, 0.6, command=fake).rows())
     assert [(row["seed"], row["verdict"]) for row in rows] == [
         *((2, "ok"), (3, "CRASH"), (4, "ok"), (5, "HANG"), (6, "ok"), (9, "ok"))
     ]
     assert "it hurts" in rows[1]["message"]
+
+
+def test_a_seed_that_uses_up_its_time_of_the_processor_hangs(tmp_path: Path) -> None:
+    script = tmp_path / "busy.py"
+    script.write_text(FAKE.replace("time.sleep(600)", "[None for _ in iter(int, 1)]"))
+    rows = list(Runner([5, 6], tmp_path, 0.5, command=(sys.executable, str(script))).rows())
+    assert [(row["seed"], row["verdict"]) for row in rows] == [(5, "HANG"), (6, "ok")]
 
 
 def test_an_interrupted_run_goes_on_behind_what_it_has(

@@ -148,6 +148,7 @@ def test_a_row_that_is_masked_whole_is_no_number_after_softmax(tmp_path: Path) -
 def test_what_is_not_finite_has_no_identities(tmp_path: Path) -> None:
     names = ("Sub", "Div", "Equal", "GreaterOrEqual", "LessOrEqual", "Less")
     nodes = [node(kind, "x x", kind) for kind in names]
+    nodes += [node("Concat", "x x", "twice", axis=0), node("Equal", "twice twice", "both")]
     nodes += [node("Mul", "x zero", "by_zero"), node("Mul", "zero x", "zero_by")]
     kept = [constant("zero", 0.0, "float32")]
     both = Both(tmp_path, model(nodes, [tensor("x", SHAPE)], asked(nodes), kept, opset=18))
