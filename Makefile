@@ -24,7 +24,7 @@ demo: $(VENV)/.base  ## compile ResNet-50, load-test 4 candidates, write the rep
 	$(BIN)/dyno recommend runs/resnet50.onnx --job benchmarks/demo.yaml --output runs/demo
 
 test: $(VENV)/.dev  ## run the tests but the slow tier
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 test-slow: $(VENV)/.dev  ## run the slow tier: real models, whole road
 	$(BIN)/python -m pytest -m slow
