@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import click
 import psutil
 
 from dyno.cgroup_limits import memory_limit_bytes
@@ -61,7 +62,7 @@ def run_apart(command: Sequence[str], output: Path, name: str, limits: Limits) -
 
     Raises:
         CompileError: it took more than the limits, or was killed; names the stage that it was in.
-        KeyboardInterrupt: this process was interrupted, and the command did not end by itself.
+        KeyboardInterrupt: this process or the command was interrupted.
     """
     known = set(_beside(output))
     with tempfile.TemporaryDirectory(prefix="dyno-compile-") as folder, _ended_by_sigterm():
@@ -70,10 +71,6 @@ def run_apart(command: Sequence[str], output: Path, name: str, limits: Limits) -
             with start([*command, folder], log=None, env={"TMPDIR": folder}) as child:
                 why = _watch(child, limits)
                 code = child.stop(grace_s=0.0) if why else child.process.wait()
-        except KeyboardInterrupt:
-            if child.process.wait() == INTERRUPTED:  # it has said so
-                return INTERRUPTED
-            raise
         finally:
             for left in set(_beside(output)) - known:
                 shutil.rmtree(left, ignore_errors=True)
@@ -84,7 +81,18 @@ def run_apart(command: Sequence[str], output: Path, name: str, limits: Limits) -
                 stage=stage,
                 target="",
             )
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
     return code
+
+
+@contextmanager
+def silent_interrupts() -> Iterator[None]:
+    """Inside, an interrupt ends the process without a word: the one that runs it says so, at the very end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def note_stage(folder: Path, stage: str) -> None:

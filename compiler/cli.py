@@ -175,27 +175,28 @@ def compile_command(
         apart.note_stage(here, name)
         console.say(f"{time.perf_counter() - began:7.1f}s  {name}")
 
-    manifest = compile_model(
-        model,
-        output,
-        target=target,
-        shapes=parsed,
-        inputs=inputs,
-        options=Options(
-            tolerance=tolerance,
-            winograd=not no_winograd,
-            seed=seed,
-            verify=not no_verify,
-            dump_dir=dump_dir,
-            tune_s=tune_s,
-            tuning_records=tuning_records,
-            reuse_tuning=not no_tuning_records,
-            fallback=fallback,
-            min_compiled=min_compiled,
-        ),
-        on_stage=on_stage,
-        on_tuning=lambda text: console.say(f"{time.perf_counter() - began:7.1f}s    {text}"),
-    )
+    with apart.silent_interrupts():
+        manifest = compile_model(
+            model,
+            output,
+            target=target,
+            shapes=parsed,
+            inputs=inputs,
+            options=Options(
+                tolerance=tolerance,
+                winograd=not no_winograd,
+                seed=seed,
+                verify=not no_verify,
+                dump_dir=dump_dir,
+                tune_s=tune_s,
+                tuning_records=tuning_records,
+                reuse_tuning=not no_tuning_records,
+                fallback=fallback,
+                min_compiled=min_compiled,
+            ),
+            on_stage=on_stage,
+            on_tuning=lambda text: console.say(f"{time.perf_counter() - began:7.1f}s    {text}"),
+        )
     if as_json:
         for line in undecided_lines(manifest.parity):
             console.say(line)

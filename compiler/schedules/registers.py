@@ -16,7 +16,7 @@ from tvm_ffi import structural_map
 
 from compiler.schedules.formulas import Formulas, branches, has_formulas, is_formula
 from compiler.schedules.loops import Statement, loop_with, sequence, with_body
-from compiler.schedules.values import has_names
+from compiler.schedules.values import has_names, named
 
 
 def hold_in_registers(func: Any, formulas: Formulas) -> Any:
@@ -99,13 +99,15 @@ class _Store:
 
     def _let(self, node: Any) -> Any:
         while isinstance(node, tirx.Let):
-            value = self._expression(node.value)
+            held = named(self._expression(node.value), node.var.name)  # a truth value as a number
             lanes = self._vector.lanes if self._vector else 1
             place = self._vector.place if self._vector else tirx.const(0, "int32")
-            buffer = tirx.decl_buffer((lanes,), str(node.var.ty.dtype), node.var.name, scope="local")
+            buffer = tirx.decl_buffer((lanes,), str(held.name.ty.dtype), node.var.name, scope="local")
             self._buffers.append(buffer)
-            self._stores.append(tirx.BufferStore(buffer, value, [place]))
-            self._reads[node.var] = tirx.BufferLoad(buffer, [place])
+            self._stores.append(tirx.BufferStore(buffer, held.held, [place]))
+            read = tirx.BufferLoad(buffer, [place])
+            truth = tirx.NE(read, tirx.const(0, str(read.ty.dtype)))
+            self._reads[node.var] = truth if str(node.var.ty.dtype) == "bool" else read
             node = node.body
         return self._var(node) if isinstance(node, tirx.Var) else self._choice(node)
 

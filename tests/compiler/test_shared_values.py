@@ -229,3 +229,18 @@ def test_steps_are_counted_as_often_as_they_stand_there() -> None:
     func = te.create_prim_func([x, te.compute((8,), lambda i: tirx.exp(x[i]) * x[i])])
     assert kernel_steps(func) == 4  # two reads, one call, one write
     assert schedule_all(tvm.IRModule({"main": func}), AVX512) is not None
+
+
+def test_a_mask_that_the_model_takes_is_shared() -> None:
+    """TVM stores truth values as bytes, and reads them back as such from a buffer of a kernel's own."""
+
+    def body(builder: Any, mask: Any, other: Any) -> Any:
+        both = builder.emit(relax.op.logical_and(mask, other))
+        either = builder.emit(relax.op.logical_or(mask, builder.emit(relax.op.logical_not(other))))
+        same = builder.emit(relax.op.logical_and(both, builder.emit(relax.op.logical_xor(mask, either))))
+        return builder.emit(relax.op.logical_or(same, builder.emit(relax.op.logical_and(mask, either))))
+
+    mask, other = (np.random.default_rng(seed).random((4, 32)) > 0.5 for seed in (0, 1))
+    both, either = mask & other, mask | ~other
+    got = run_staged(module([(4, 32)] * 2, body, "bool"), AVX512, mask, other)[0]
+    np.testing.assert_array_equal(got, (both & (mask ^ either)) | (mask & either))
