@@ -112,7 +112,7 @@ class _KeptArguments(click.Command):
     "or the control group around it, has]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
-@click.option("--here", type=click.Path(path_type=Path), hidden=True)
+@click.option("--here", type=click.Path(path_type=Path), hidden=True, help="Do the work in this process.")
 @click.pass_context
 def compile_command(
     ctx: click.Context,
@@ -159,7 +159,6 @@ def compile_command(
     from dyno.host import host_facts
     from runtime.parity_text import undecided_lines
 
-    resolved = resolve_target(target, host_facts())
     check_output(output)
     if here is None:  # the hidden option, of the process that does the work: where it tells how far it is
         command = python_module("dyno", "compile", *ctx.meta[_ARGUMENTS], "--here")
@@ -167,7 +166,8 @@ def compile_command(
         ctx.exit(apart.run_apart(command, output, model.name, limits))
     from compiler.models import compile_model
 
-    console.say(f"target: {resolved.name}")
+    # Here, not above: to know what `host` is takes TVM, and only one of the two processes is to load it.
+    console.say(f"target: {resolve_target(target, host_facts()).name}")
     console.say(f"limits: {apart.limits_text(here)}")
     began = time.perf_counter()
 

@@ -54,6 +54,12 @@ _MEANINGS = (
 )
 
 
+# What ONNX Runtime's operators say of indices and divisors, where they do not call them an invalid argument.
+_OF_NUMBERS = re.compile(
+    r"division by zero|out of (data )?bounds|out of range|\bind(ex|ices)\b", re.IGNORECASE
+)
+
+
 class OrtBackend:
     """An `.onnx` file in ONNX Runtime on the CPU. `run` may be called from several threads."""
 
@@ -75,7 +81,9 @@ class OrtBackend:
         """
         try:
             values = self._session.run(self._names, feeds)
-        except (InvalidArgument, Fail) as error:  # which of both is a matter of the operator
+        except (InvalidArgument, Fail) as error:
+            if isinstance(error, Fail) and not _OF_NUMBERS.search(str(error)):
+                raise  # a fault of the model, as far as anybody can tell
             raise RequestError(f"the model refuses this input: {_plain(str(error))}") from error
         return dict(zip(self._names, values, strict=True))
 

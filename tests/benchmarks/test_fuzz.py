@@ -195,7 +195,7 @@ def test_a_kernel_that_is_wrong_for_large_numbers_is_found(
     assert _compare_onnx(graph, path, Options(), {}, (0,))["verdict"] == "ok"
     path = saved(tmp_path / "model.onnx", graph.model())
     monkeypatch.setitem(fast_math.FAST_MATH, "relax.sigmoid", fast_math._element_wise(wrong))
-    row = _compare_onnx(graph, path, Options(), {}, (0,))
+    row = _compare_onnx(graph, path, Options(verify=False), {}, (0,))  # the check would refuse it itself
     assert row["verdict"] == "WRONG"
     assert row["wrong"][0].startswith(f"kind {DECADES}")
 

@@ -138,6 +138,7 @@ def test_before_the_window_nothing_was_measured_and_nothing_is_written(
     assert not list((tmp_path / "tmp").iterdir())
 
 
+@pytest.mark.slow
 def test_a_search_tells_what_it_has_decided(tmp_path: Path) -> None:
     output = tmp_path / "search.json"
     search = ("--find-rate", "--limit", "p99_ms=5000", "--rate", "20", "-o", str(output))

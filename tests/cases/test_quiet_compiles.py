@@ -45,5 +45,7 @@ def test_only_our_own_lines_are_on_stderr(make: object, tmp_path: Path) -> None:
     command += ["--fallback", "onnxruntime"] if make is regions else []
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    foreign = [line for line in done.stderr.splitlines() if not re.match(r"target: | *\d+\.\ds  ", line)]
+    foreign = [
+        line for line in done.stderr.splitlines() if not re.match(r"target: |limits: | *\d+\.\ds  ", line)
+    ]
     assert foreign == []

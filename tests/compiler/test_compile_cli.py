@@ -80,7 +80,11 @@ def test_outputs_that_differ_exit_2_and_leave_nothing(
 ) -> None:
     wrong_stage(monkeypatch)
     net = saved(tmp_path / "net.onnx", conv_net())
-    monkeypatch.setattr(sys, "argv", ["dyno", "compile", str(net), "-o", str(tmp_path / "out")])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["dyno", "compile", str(net), "-o", str(tmp_path / "out"), "--here", str(tmp_path / "at")],
+    )
     assert run() == 2
     said = capsys.readouterr().err
     assert "the artifact is not kept" in said

@@ -78,7 +78,9 @@ def test_nobody_to_tell_makes_it_a_warning_which_these_tests_take_for_an_error(t
 @pytest.mark.parametrize("flags", [["--json"], []])
 def test_the_command_tells_it_as_text_and_as_json(tmp_path: Path, flags: list[str]) -> None:
     net = saved(tmp_path / "net.onnx", conv_net())
-    result = CliRunner().invoke(compile_command, [str(net), "-o", str(tmp_path / "out"), *flags])
+    result = CliRunner().invoke(
+        compile_command, [str(net), "-o", str(tmp_path / "out"), "--here", str(tmp_path / "at"), *flags]
+    )
     assert result.exit_code == 0, result.output
     assert "schedule rule broken failed" in result.stderr
     if flags:

@@ -115,7 +115,9 @@ def spectrum(x: Any) -> Any:
 def test_what_has_no_decomposition_goes_by_onnx_and_compile_and_inspect_say_why(tmp_path: Path) -> None:
     model, folder = tmp_path / "spectrum.pt2", tmp_path / "out"
     torch.export.save(torch.export.export(Calls(spectrum), (X,)), model)
-    said = CliRunner().invoke(compile_command, [str(model), "-o", str(folder)])
+    said = CliRunner().invoke(
+        compile_command, [str(model), "-o", str(folder), "--here", str(tmp_path / "at")]
+    )
     assert said.exit_code == 0, said.output
     why = "the road torch.export ended: TVM's front end for torch lacks"
     assert f"road: onnx ({why}" in said.output

@@ -247,6 +247,7 @@ def test_a_search_that_is_cut_short_tells_what_was_decided() -> None:
     assert found.undecided == "SIGTERM ended the search in its load test at 128 req/s"
 
 
+@pytest.mark.slow
 def test_a_search_whose_generator_is_the_limit_exits_3_and_says_so(tmp_path: Path) -> None:
     output = tmp_path / "search.json"
     # No request may be in flight while another is: at every rate some have to wait.

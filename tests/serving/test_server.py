@@ -125,7 +125,7 @@ def test_a_taken_port_is_named_and_nothing_is_loaded(tmp_path: Path) -> None:
             ("--host", "no.such.host.invalid"),
             "error: --host no.such.host.invalid is no address of this machine",
         ),
-        (("--port-file", "/proc/none/port"), "error: cannot write /proc/none/port"),
+        (("--port-file", "/proc/none/port"), "Error: Invalid value for '--port-file': /proc/none/port: "),
     ],
 )
 def test_a_bad_flag_is_one_message_and_exit_code_2(
