@@ -145,7 +145,7 @@ class Keeper:
                 with self._lock:
                     if descriptor in self._borrowers:
                         self._borrow_or_drop(self._borrowers[descriptor])
-                    elif descriptor in self._owner:  # it has ended
+                    elif descriptor in self._owner and _has_ended(descriptor):
                         borrower, number = self._owner.pop(descriptor)
                         del borrower.held[number]
                         os.close(descriptor)
@@ -186,6 +186,13 @@ class Keeper:
             self._poll.unregister(borrower.channel.fileno())
         del self._borrowers[borrower.channel.fileno()]
         borrower.channel.close()
+
+
+def _has_ended(descriptor: int) -> bool:
+    """Ask again: since the system told it, the number may have become that of a new connection."""
+    look = select.poll()
+    look.register(descriptor, 0)
+    return bool(look.poll(0))
 
 
 def _answer(descriptor: int, status: int, *, probed: bool) -> bool:
