@@ -15,7 +15,7 @@ from typing import Any
 from tvm import te, tirx, topi
 
 from compiler.passes.fold import constant
-from compiler.schedules.exponential import power_of_e
+from compiler.schedules.exponential import CLOSEST, power_of_e
 
 # log(1 + f) = f - f²/2 + f³ * polynomial for 1/√2 <= 1 + f <= √2, highest power first (Cephes logf).
 _LOG = (
@@ -43,7 +43,7 @@ def sigmoid(data: Any) -> Any:
 
     def element(*axes: Any) -> Any:
         limited = tirx.min(_number(_FARTHEST), -data[axes])
-        curve = _number(1) / (_number(1) + power_of_e(limited, 1, least=-_FARTHEST))
+        curve = _number(1) / (_number(1) + power_of_e(limited, 1, least=-_FARTHEST, polynomial=CLOSEST))
         # Written so that what is no number fails the test and comes out as itself.
         return tirx.Select(-data[axes] > _number(_FARTHEST), _number(0), curve)
 

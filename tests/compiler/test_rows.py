@@ -171,3 +171,10 @@ def test_the_rule_answers_rows_with_one_shared_loop_and_keeps_out_of_the_rest() 
     assert rows_apply(softmax, AVX512)
     assert row_program(softmax, AVX512).script().count("T.parallel(") == 1
     assert not rows_apply(program(lambda builder, x: builder.emit(R.nn.relu(x))), AVX512)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_logarithm_of_a_certain_softmax_is_exactly_0(machine: Machine) -> None:
+    rows = np.linspace(-80, 80, 5, dtype=np.float32)[:, None]
+    found = run(lambda builder, x: builder.emit(R.nn.log_softmax(x, -1)), machine, rows)
+    assert found.tolist() == [[0.0]] * 5
