@@ -10,9 +10,9 @@ from tvm import tirx
 
 from compiler.schedules.vectors import number
 
-# exp(r) for |r| <= ln(2) / 2 by polynomials of the fifth degree, highest power first: the one of least relative
-# error (7.5e-8), and the one of least (9.5e-8) among those that are exactly 1 at 0. By that, the logarithm of a
-# certain softmax is 0.
+# exp(r) for |r| <= ln(2) / 2 by polynomials of the fifth degree, highest power first: the one of least
+# relative error (7.5e-8), and the one of least (9.5e-8) among those that are exactly 1 at 0. By that, the
+# logarithm of a certain softmax is 0.
 CLOSEST = (
     *(0.008297647349536419, 0.04191543161869049, 0.16667574644088745),
     *(0.49998894333839417, 0.9999997019767761, 1.0000001192092896),
@@ -32,8 +32,8 @@ def power_of_e(
     """exp(value) in each lane, value <= 87: 2^n * exp(r), |r| <= ln(2) / 2.
 
     The relative error is at most 5e-7 (`CLOSEST`: 4e-7) down to exp(least), and nothing smaller comes out:
-    beside the 1 in each row of a softmax it would not be seen, and no denormal number (hundred times slower) is
-    ever made. What is no number stays none: the order of the arguments of `max` sees to that.
+    beside the 1 in each row of a softmax it would not be seen, and no denormal number (hundred times slower)
+    is ever made. What is no number stays none: the order of the arguments of `max` sees to that.
     """
     many = f"x{lanes}" if lanes > 1 else ""
     value = tirx.max(number(least, lanes), value)
