@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
 from collections.abc import Callable
@@ -27,7 +26,15 @@ from dyno.errors import CompileError, ParityError
 from dyno.files import staged_folder, write_bytes
 from dyno.host import host_facts
 from runtime.artifact import digest_file
-from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, GpuCodeFile, Manifest, ParityReport, StageTime
+from runtime.manifest import (
+    GPU_CODE_NAME,
+    LIBRARY_NAME,
+    GpuCodeFile,
+    Manifest,
+    ParityReport,
+    StageTime,
+    digest_bytes,
+)
 from runtime.session import Session
 from runtime.weight_records import WEIGHTS_NAME, WeightsFile
 
@@ -257,7 +264,7 @@ def _write_kernels(folder: Path, built: Built, target: CompileTarget) -> GpuCode
     write_bytes(folder / GPU_CODE_NAME, code)
     return GpuCodeFile(
         digest=digest_file(folder / GPU_CODE_NAME),
-        source_digest=hashlib.blake2b(source.encode(), digest_size=32).hexdigest(),
+        source_digest=digest_bytes(source.encode()),
         bytes=len(code),
         format="cubin",
         compiler=compiler,

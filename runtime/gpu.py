@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from dyno.errors import ArtifactError
 from runtime.guard_records import WORD, check_word
-from runtime.manifest import GPU_CODE_NAME, GpuCodeFile, Manifest
+from runtime.manifest import GPU_CODE_NAME, GpuCodeFile, Manifest, digest_bytes
 from runtime.memory import empty_aligned
 
 Array = npt.NDArray[Any]
@@ -61,7 +60,7 @@ _offered: dict[str, bytes] = {}
 
 
 def _machine_code(source: str, *_: object) -> bytes:
-    digest = hashlib.blake2b(source.encode(), digest_size=32).hexdigest()
+    digest = digest_bytes(source.encode())
     found = _offered.get(digest, _offered.get(""))
     if found is None:
         raise ArtifactError(
@@ -82,7 +81,7 @@ def read_kernels(folder: Path, file: GpuCodeFile) -> bytes:
         code = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{folder} is damaged: cannot read {GPU_CODE_NAME} ({error.strerror})") from error
-    if hashlib.blake2b(code, digest_size=32).hexdigest() != file.digest:
+    if digest_bytes(code) != file.digest:
         raise ArtifactError(f"{path} is damaged: its digest is not the manifest's; copy or compile it again")
     return code
 

@@ -338,10 +338,11 @@ def sealed(text: str) -> str:
     before, found, after = text.rpartition(empty)
     if not found or not after.startswith('"'):
         raise ValueError("no empty manifest_digest to fill in")
-    return f"{before}{found}{_digest(text.encode())}{after}"
+    return f"{before}{found}{digest_bytes(text.encode())}{after}"
 
 
-def _digest(data: bytes) -> str:
+def digest_bytes(data: bytes) -> str:
+    """BLAKE2b-256, as hexadecimal text."""
     return hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
@@ -380,7 +381,7 @@ def _is_sealed(data: bytes, schema_version: int) -> bool:
 
 
 def _is_whole(data: bytes, digest: str) -> bool:
-    return bool(digest) and _digest(data.replace(digest.encode(), b"", 1)) == digest
+    return bool(digest) and digest_bytes(data.replace(digest.encode(), b"", 1)) == digest
 
 
 def _explain(path: Path, data: bytes, error: ValidationError) -> str:
