@@ -26,9 +26,9 @@ from benchmarks.prepare import Prepared, measured_peak, prepared
 from benchmarks.side_by_side import Place, measure
 from benchmarks.summary import MINE, Row, agreement, geometric_means, peak_share, timing
 from benchmarks.zoo.registry import DEFAULT_CACHE, ZOO
-from dyno.console import print_table, say
-from dyno.files import write_text
-from dyno.host import host_facts
+from modeldyno.base.console import print_table, say
+from modeldyno.base.files import write_text
+from modeldyno.base.host import host_facts
 
 DEFAULT_PEERS = "onnxruntime,openvino"
 ROUNDS = 9
@@ -113,7 +113,7 @@ def _hold_back(peers: list[str], folder: Path) -> list[str]:
 
 def _is_narrow(target: str) -> bool:
     """Whether a target is an x86 processor without AVX-512."""
-    from compiler.targets import resolve_target
+    from modeldyno.compiler.targets import resolve_target
 
     found = resolve_target(target, host_facts())
     return found.architecture == "x86_64" and "avx512f" not in found.features

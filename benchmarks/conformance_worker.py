@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dyno.errors import CompileError, DynoError
-from dyno.procs import end_with_parent
+from modeldyno.base.errors import CompileError, DynoError
+from modeldyno.base.procs import end_with_parent
 
 REASON_LIMIT = 300
 
@@ -78,7 +78,7 @@ def _say(stream: Any, record: dict[str, Any]) -> None:
 
 
 def _native(case: Any, fallback: str | None = None) -> dict[str, Any]:
-    from compiler.onnx_backend import ModeldynoBackend
+    from modeldyno.compiler.onnx_backend import ModeldynoBackend
 
     prepared = ModeldynoBackend.prepare(case.model, fallback=fallback)
     for inputs, expected in case.data_sets:

@@ -34,13 +34,13 @@ import numpy as np
 from benchmarks.feeds import save_feeds
 from benchmarks.summary import difference
 from benchmarks.zoo.registry import DEFAULT_CACHE
-from dyno.clock import utc_now
-from dyno.console import print_table, say
-from dyno.files import write_text
-from dyno.host import host_facts
-from dyno.records import TensorSpec
-from runtime.feeds import random_feeds
-from runtime.gpu import compute_capability
+from modeldyno.base.clock import utc_now
+from modeldyno.base.console import print_table, say
+from modeldyno.base.files import write_text
+from modeldyno.base.host import host_facts
+from modeldyno.base.records import TensorSpec
+from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.gpu import compute_capability
 
 MINE, EAGER = "bundle", "torch-eager"
 PEERS = (MINE, EAGER, "torch-compile")
@@ -135,8 +135,8 @@ def no_gpu() -> str:
 def build(name: str, target: str, folder: Path) -> str:
     """Compile a model of the zoo and write its bundle; give the bundle's path."""
     from benchmarks.zoo.registry import onnx_file
-    from compiler.models import compile_model
-    from runtime.bundle import write_bundle
+    from modeldyno.compiler.models import compile_model
+    from modeldyno.runtime.bundle import write_bundle
 
     say(f"{name}: compiling for {target}")
     archive = folder / f"{name}.{target}.tar.gz"

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dyno.files import write_text
-from dyno.procs import end_with_parent
+from modeldyno.base.files import write_text
+from modeldyno.base.procs import end_with_parent
 
 
 def main(model: str, folder: str, answer: str, options: str = "{}", target: str = "host") -> None:
@@ -31,7 +31,7 @@ def main(model: str, folder: str, answer: str, options: str = "{}", target: str 
 
 
 def _compile(model: Path, folder: Path, options: dict[str, Any], target: str) -> dict[str, Any]:
-    from compiler import Options, compile_model
+    from modeldyno.compiler import Options, compile_model
 
     began = time.perf_counter()
     compile_model(model, folder, target=target, options=Options(**options, verify=False))

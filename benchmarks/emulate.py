@@ -1,6 +1,6 @@
 """What ARM code executes, counted under emulation: vector multiply-adds against the model's own operations.
 
-    python -m compiler.emulation.prepare
+    python -m modeldyno.compiler.emulation.prepare
     python -m benchmarks.emulate --models mobilenet_v2,resnet18,minilm_l6 --target neoverse-n1 --json FILE
 
 Emulation tells right from wrong and counts; it does not tell how fast a real processor is. Each model is
@@ -23,19 +23,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.zoo.registry import DEFAULT_CACHE, onnx_file
-from compiler.build import compile_source
-from compiler.emulation.root import PREPARE, Emulator, cpu_model, find_emulator
-from compiler.emulation.run import run_emulated
-from compiler.frontends.dispatch import read_model
-from compiler.options import Options
-from compiler.targets import TARGETS, CompileTarget
-from compiler.verify import compare
-from dyno.console import print_table, say
-from dyno.errors import DynoError
-from dyno.files import write_text
-from dyno.host import host_facts
-from dyno.procs import python_module
-from runtime.feeds import random_feeds
+from modeldyno.base.console import print_table, say
+from modeldyno.base.errors import DynoError
+from modeldyno.base.files import write_text
+from modeldyno.base.host import host_facts
+from modeldyno.base.procs import python_module
+from modeldyno.compiler.build import compile_source
+from modeldyno.compiler.emulation.root import PREPARE, Emulator, cpu_model, find_emulator
+from modeldyno.compiler.emulation.run import run_emulated
+from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.targets import TARGETS, CompileTarget
+from modeldyno.compiler.verify import compare
+from modeldyno.runtime.feeds import random_feeds
 
 DEFAULT_MODELS = "mobilenet_v2,resnet18,minilm_l6"
 _LINE = re.compile(r"^count (\w+) (\d+)$", re.MULTILINE)

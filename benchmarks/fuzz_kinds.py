@@ -16,11 +16,11 @@ from benchmarks.fuzz_compare import Differences, Judge, ancestry
 from benchmarks.fuzz_draw import NON_FINITE, OPEN_SIZES, draw, draw_foreign, draw_open, feeds, spiced
 from benchmarks.fuzz_graph import Array, Graph, Reject, session_of
 from benchmarks.fuzz_modules import draw_module
-from compiler import compile_model
-from compiler.options import Options
-from dyno.errors import DynoError
-from runtime.manifest import Manifest
-from runtime.session import Session
+from modeldyno.base.errors import DynoError
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.session import Session
 
 Row = dict[str, Any]
 KINDS = NON_FINITE + 1  # kinds of inputs

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from benchmarks.goals import adds_little
 from benchmarks.loadgen_sections import Row, load, queue_server
-from dyno.console import say
-from dyno.errors import LoadTestError
-from dyno.host import usable_cores
-from loadgen.fleet import Workers
+from modeldyno.base.console import say
+from modeldyno.base.errors import LoadTestError
+from modeldyno.base.host import usable_cores
+from modeldyno.loadgen.fleet import Workers
 
 KEPT_UP = 0.98
 FIRST_RPS, FINEST = 4000.0, 1.1

@@ -19,15 +19,15 @@ from benchmarks.queue_server import services
 from benchmarks.queueing import Queue, times_in_system
 from benchmarks.queueing_samples import queue_samples
 from benchmarks.ready import wait_for_port
-from dyno.console import say
-from dyno.host import usable_cores
-from dyno.procs import python_module, start
-from dyno.records import LoadResult, LoadSpec
-from loadgen.arrivals import arrivals
-from loadgen.fleet import ALONE, Workers
-from loadgen.intervals import quantile_rank
-from loadgen.payload import Payload
-from loadgen.run import run_load
+from modeldyno.base.console import say
+from modeldyno.base.host import usable_cores
+from modeldyno.base.procs import python_module, start
+from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.loadgen.arrivals import arrivals
+from modeldyno.loadgen.fleet import ALONE, Workers
+from modeldyno.loadgen.intervals import quantile_rank
+from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.run import run_load
 
 SERVICE_MS = 5.0
 LOADS = (0.3, 0.5, 0.7, 0.8)

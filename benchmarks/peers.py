@@ -47,7 +47,7 @@ class Loaded:
 
 def dyno_peer(job: Job) -> Loaded:
     """The artifact in the light runtime; nothing is compiled here, so the memory is the runtime's alone."""
-    from runtime.session import Session
+    from modeldyno.runtime.session import Session
 
     session = Session.load(job.artifact, job.threads)
     return Loaded(lambda: list(session.run(job.feeds).values()))
@@ -164,8 +164,8 @@ def tvm_default_peer(job: Job) -> Loaded:
     import tvm
     from tvm.relax.frontend.onnx import from_onnx
 
-    from compiler.targets import resolve_target
-    from dyno.host import host_facts, usable_cores
+    from modeldyno.base.host import host_facts, usable_cores
+    from modeldyno.compiler.targets import resolve_target
 
     shapes = {name: list(array.shape) for name, array in job.feeds.items()}
     module = from_onnx(onnx.load(job.model), shape_dict=shapes)

@@ -25,8 +25,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dyno.files import write_text
-from dyno.procs import end_with_parent
+from modeldyno.base.files import write_text
+from modeldyno.base.procs import end_with_parent
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 ANSWER = HEAD % (2, b"{}")

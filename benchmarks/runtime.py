@@ -29,10 +29,10 @@ import numpy as np
 
 from benchmarks.prepare import Prepared, prepared
 from benchmarks.zoo.registry import DEFAULT_CACHE
-from dyno.console import print_table, say
-from dyno.files import write_text
-from dyno.host import host_facts
-from runtime.bundle import write_bundle
+from modeldyno.base.console import print_table, say
+from modeldyno.base.files import write_text
+from modeldyno.base.host import host_facts
+from modeldyno.runtime.bundle import write_bundle
 
 FIGURES = ("import_ms", "load_ms", "first_ms", "start_to_first_ms", "steady_ms", "rss_mb")
 DEFAULT_MODELS = "mobilenet_v2,resnet50,bert_base"

@@ -28,9 +28,9 @@ from benchmarks.server_goals import Figures, Goal, goals
 from benchmarks.server_models import CASES, Case, build
 from benchmarks.server_peers import PEERS, MissingPeerError, lists, serving_peer
 from benchmarks.timing import times_ms
-from dyno import procs
-from dyno.console import print_table
-from dyno.files import write_text
+from modeldyno.base import procs
+from modeldyno.base.console import print_table
+from modeldyno.base.files import write_text
 
 CONNECTIONS = (1, 8, 64)
 _FLAGS = {"plain": (), "batching": ("--max-batch", "32"), "2_processes": ("--processes", "2")}
@@ -79,7 +79,7 @@ def serving(model: Path, folder: Path, *flags: str) -> Iterator[int]:
     """Serve `model` in a process of its own; gives the port."""
     folder.mkdir()
     port_file = folder / "port"
-    args = procs.python_module("dyno", "serve", str(model), "--port", "0", "--threads", "1")
+    args = procs.python_module("modeldyno", "serve", str(model), "--port", "0", "--threads", "1")
     with procs.start([*args, "--port-file", str(port_file), *flags], log=folder / "log") as child:
         yield wait_for_port(child, port_file)
 

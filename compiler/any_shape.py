@@ -8,14 +8,14 @@ from itertools import cycle
 
 import numpy as np
 
-from compiler.frontends.family import Family
-from compiler.shapes import Template
-from compiler.source import Shapes
-from dyno.errors import DynoError, ModelError
-from dyno.records import TensorSpec
-from runtime.axes import Feeds, Sizes, fill
-from runtime.feeds import random_feeds
-from runtime.kinds import Kind, draw
+from modeldyno.base.errors import DynoError, ModelError
+from modeldyno.base.records import TensorSpec
+from modeldyno.compiler.frontends.family import Family
+from modeldyno.compiler.shapes import Template
+from modeldyno.compiler.source import Shapes
+from modeldyno.runtime.axes import Feeds, Sizes, fill
+from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.kinds import Kind, draw
 
 __all__ = ["AnyShape", "Feeds", "Sizes", "seeded_feeds"]
 

@@ -16,11 +16,11 @@ from types import FrameType
 import click
 import psutil
 
-from dyno.cgroup_limits import memory_limit_bytes
-from dyno.cgroups import own_group
-from dyno.errors import CompileError
-from dyno.procs import Child, start
-from dyno.units import BYTES_PER_MIB
+from modeldyno.base.cgroup_limits import memory_limit_bytes
+from modeldyno.base.cgroups import own_group
+from modeldyno.base.errors import CompileError
+from modeldyno.base.procs import Child, start
+from modeldyno.base.units import BYTES_PER_MIB
 
 MEMORY_SHARE = 0.9  # of what the machine, or the control group around this process, has
 LOOK_S = 0.1  # memory that grows by 1 GiB a second is seen 100 MiB late

@@ -9,17 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from compiler.any_shape import Feeds, seeded_feeds
-from compiler.frontends.family import Family
-from compiler.judgement import Bounds
-from compiler.sample_runs import GIVEN
-from compiler.source import Shapes, Source, UserInputs
-from compiler.verify import Checked, check
-from dyno.errors import ParityError, RequestError
-from dyno.record import TensorSpec
-from runtime.axes import Sizes
-from runtime.buckets import BucketedSession
-from runtime.manifest import Parity, ParityReport, ParitySample, Road
+from modeldyno.base.errors import ParityError, RequestError
+from modeldyno.base.record import TensorSpec
+from modeldyno.compiler.any_shape import Feeds, seeded_feeds
+from modeldyno.compiler.frontends.family import Family
+from modeldyno.compiler.judgement import Bounds
+from modeldyno.compiler.sample_runs import GIVEN
+from modeldyno.compiler.source import Shapes, Source, UserInputs
+from modeldyno.compiler.verify import Checked, check
+from modeldyno.runtime.axes import Sizes
+from modeldyno.runtime.buckets import BucketedSession
+from modeldyno.runtime.manifest import Parity, ParityReport, ParitySample, Road
 
 BUDGET_S, LEAST_ROUNDS, MOST_ROUNDS = 0.3, 5, 50  # for each bucket
 

@@ -14,32 +14,32 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compiler.any_shape import AnyShape
-from compiler.bucket_trial import Between, check_between, measure, worst_parity
-from compiler.build import OnTuning, compile_source
-from compiler.frontends.family import Family
-from compiler.independence import Judge
-from compiler.judgement import Bounds
-from compiler.manifests import digest_of_digests, write_manifest
-from compiler.options import Options
-from compiler.outputs import check_output
-from compiler.padding import check_axes, worst_sizes
-from compiler.pipeline import OnStage
-from compiler.shapes import Template
-from compiler.shared_weights import SharedWeights
-from compiler.source import UserInputs
-from compiler.splitting import independence
-from compiler.targets import CompileTarget, runs_here
-from dyno.errors import CompileError, DynoError
-from dyno.files import staged_folder
-from dyno.host import host_facts
-from dyno.records import TensorSpec
-from runtime.bucket_records import Axis, Bucket, Buckets, bucket_folder
-from runtime.buckets import BucketedSession
-from runtime.manifest import Coverage, Manifest, ParityReport, RuleFailure, StageTime
-from runtime.segment_records import FallbackOperator
-from runtime.session import Session
-from runtime.weight_records import WeightsFile
+from modeldyno.base.errors import CompileError, DynoError
+from modeldyno.base.files import staged_folder
+from modeldyno.base.host import host_facts
+from modeldyno.base.records import TensorSpec
+from modeldyno.compiler.any_shape import AnyShape
+from modeldyno.compiler.bucket_trial import Between, check_between, measure, worst_parity
+from modeldyno.compiler.build import OnTuning, compile_source
+from modeldyno.compiler.frontends.family import Family
+from modeldyno.compiler.independence import Judge
+from modeldyno.compiler.judgement import Bounds
+from modeldyno.compiler.manifests import digest_of_digests, write_manifest
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.outputs import check_output
+from modeldyno.compiler.padding import check_axes, worst_sizes
+from modeldyno.compiler.pipeline import OnStage
+from modeldyno.compiler.shapes import Template
+from modeldyno.compiler.shared_weights import SharedWeights
+from modeldyno.compiler.source import UserInputs
+from modeldyno.compiler.splitting import independence
+from modeldyno.compiler.targets import CompileTarget, runs_here
+from modeldyno.runtime.bucket_records import Axis, Bucket, Buckets, bucket_folder
+from modeldyno.runtime.buckets import BucketedSession
+from modeldyno.runtime.manifest import Coverage, Manifest, ParityReport, RuleFailure, StageTime
+from modeldyno.runtime.segment_records import FallbackOperator
+from modeldyno.runtime.session import Session
+from modeldyno.runtime.weight_records import WeightsFile
 
 THREADS = 1  # what buckets are timed with
 Sizes = tuple[int, ...]

@@ -9,24 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compiler.emulation.gpu import EmulatedGpu
-from compiler.emulation.root import cpu_model, find_emulator
-from compiler.emulation.run import EmulatedSession
-from compiler.link import link
-from compiler.manifests import common_facts, whole_coverage, why_unasked, write_manifest
-from compiler.options import Options
-from compiler.outputs import check_output
-from compiler.pipeline import Built, OnStage, run_stages
-from compiler.reach import runs_where
-from compiler.source import Source
-from compiler.targets import CompileTarget, runs_here
-from compiler.verify import check_parity
-from compiler.weights import write_weights
-from dyno.errors import CompileError, ParityError
-from dyno.files import staged_folder, write_bytes
-from dyno.host import host_facts
-from runtime.artifact import digest_file
-from runtime.manifest import (
+from modeldyno.base.errors import CompileError, ParityError
+from modeldyno.base.files import staged_folder, write_bytes
+from modeldyno.base.host import host_facts
+from modeldyno.compiler.emulation.gpu import EmulatedGpu
+from modeldyno.compiler.emulation.root import cpu_model, find_emulator
+from modeldyno.compiler.emulation.run import EmulatedSession
+from modeldyno.compiler.link import link
+from modeldyno.compiler.manifests import common_facts, whole_coverage, why_unasked, write_manifest
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.outputs import check_output
+from modeldyno.compiler.pipeline import Built, OnStage, run_stages
+from modeldyno.compiler.reach import runs_where
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import CompileTarget, runs_here
+from modeldyno.compiler.verify import check_parity
+from modeldyno.compiler.weights import write_weights
+from modeldyno.runtime.artifact import digest_file
+from modeldyno.runtime.manifest import (
     GPU_CODE_NAME,
     LIBRARY_NAME,
     GpuCodeFile,
@@ -35,11 +35,11 @@ from runtime.manifest import (
     StageTime,
     digest_bytes,
 )
-from runtime.session import Session
-from runtime.weight_records import WEIGHTS_NAME, WeightsFile
+from modeldyno.runtime.session import Session
+from modeldyno.runtime.weight_records import WEIGHTS_NAME, WeightsFile
 
 if TYPE_CHECKING:
-    from compiler.tuning.tuner import Tuner
+    from modeldyno.compiler.tuning.tuner import Tuner
 
 OnTuning = Callable[[str], None]
 Runner = Session | EmulatedSession | EmulatedGpu
@@ -65,7 +65,7 @@ def compile_source(
         OutputError: the folder or the tuning records can't be written.
     """
     if options.fallback:
-        from compiler.fallback import compile_with_fallback
+        from modeldyno.compiler.fallback import compile_with_fallback
 
         return compile_with_fallback(source, output, target, options, on_stage=on_stage, on_tuning=on_tuning)
     try:
@@ -75,7 +75,7 @@ def compile_source(
             on_stage("find the wrong kernel")
         raise _blamed(error, source, target, options) from error
     except CompileError as error:
-        from compiler.unsupported import explained
+        from modeldyno.compiler.unsupported import explained
 
         if on_stage:
             on_stage("find what failed")
@@ -102,7 +102,7 @@ def compile_whole(
         ConfigError: kernels are to be measured for a processor that this machine is not.
         OutputError: the folder or the tuning records can't be written.
     """
-    from compiler.roads import by_any_road
+    from modeldyno.compiler.roads import by_any_road
 
     check_output(output)
     return by_any_road(
@@ -116,8 +116,8 @@ def _blamed(error: ParityError, source: Source, target: CompileTarget, options: 
     """Give the error with the first kernel that is wrong in it, where the kernels run on this machine."""
     if target.kind != "llvm" or not runs_here(target, host_facts()):
         return error
-    from compiler.kernel_check import blame
-    from compiler.tuning.tuner import tuner
+    from modeldyno.compiler.kernel_check import blame
+    from modeldyno.compiler.tuning.tuner import tuner
 
     # The last that was tried: without tuned kernels, and without Winograd convolutions.
     calmest = replace(options, tune_s=None, reuse_tuning=False, winograd=False)
@@ -136,7 +136,7 @@ def _compile_calmly(
     on_stage: OnStage | None,
     on_tuning: OnTuning | None,
 ) -> Manifest:
-    from compiler.tuning.tuner import tuner  # imports TVM: not before there is something to compile
+    from modeldyno.compiler.tuning.tuner import tuner  # imports TVM: not before there is something to compile
 
     warn = on_tuning or _warn
     kernels = tuner(target, options, report=on_tuning or _say_nothing, warn=warn)
@@ -232,7 +232,7 @@ def _runner(artifact: Path, target: CompileTarget, built: Built) -> Runner | str
     if reach.runs == "yes":
         return Session.load(artifact, threads=1)
     if reach.runs == "emulated" and target.kind == "cuda":
-        from compiler.cuda import cuda_source
+        from modeldyno.compiler.cuda import cuda_source
 
         source = cuda_source(built.executable, target)
         return EmulatedGpu(artifact, source, target.cpu.removeprefix("sm_"))
@@ -257,7 +257,7 @@ def _verify(
 
 
 def _write_kernels(folder: Path, built: Built, target: CompileTarget) -> GpuCodeFile:
-    from compiler.cuda import compile_kernels, cuda_source
+    from modeldyno.compiler.cuda import compile_kernels, cuda_source
 
     source = cuda_source(built.executable, target)
     code, compiler = compile_kernels(source, target)

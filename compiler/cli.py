@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dyno import console
-from dyno.errors import ConfigError
-from dyno.outputs import OutputFile, OutputFolder
-from dyno.procs import python_module
-from dyno.shape_flag import split_shapes
+from modeldyno.base import console
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.outputs import OutputFile, OutputFolder
+from modeldyno.base.procs import python_module
+from modeldyno.base.shape_flag import split_shapes
 
 if TYPE_CHECKING:
-    from compiler.targets import CompileTarget
-    from runtime.bucket_records import Buckets
-    from runtime.manifest import TuningFacts
+    from modeldyno.compiler.targets import CompileTarget
+    from modeldyno.runtime.bucket_records import Buckets
+    from modeldyno.runtime.manifest import TuningFacts
 
 _ARGUMENTS = "dyno.arguments"
 
@@ -149,22 +149,22 @@ def compile_command(
         raise ConfigError("--tuning-records and --no-tuning-records go against each other")
     if inputs and no_verify:
         raise ConfigError("--inputs is for the check that --no-verify leaves out")
-    from compiler.options import Options
-    from compiler.source import check_model_file
+    from modeldyno.compiler.options import Options
+    from modeldyno.compiler.source import check_model_file
 
     check_model_file(model)
-    from compiler import apart
-    from compiler.outputs import check_output
-    from compiler.targets import resolve_target
-    from dyno.host import host_facts
-    from runtime.parity_text import undecided_lines
+    from modeldyno.base.host import host_facts
+    from modeldyno.compiler import apart
+    from modeldyno.compiler.outputs import check_output
+    from modeldyno.compiler.targets import resolve_target
+    from modeldyno.runtime.parity_text import undecided_lines
 
     check_output(output)
     if here is None:  # the hidden option, of the process that does the work: where it tells how far it is
-        command = python_module("dyno", "compile", *ctx.meta[_ARGUMENTS], "--here")
+        command = python_module("modeldyno", "compile", *ctx.meta[_ARGUMENTS], "--here")
         limits = apart.limits_of(memory_limit_mib, time_limit_s)
         ctx.exit(apart.run_apart(command, output, model.name, limits))
-    from compiler.models import compile_model
+    from modeldyno.compiler.models import compile_model
 
     # Here, not above: to know what `host` is takes TVM, and only one of the two processes is to load it.
     console.say(f"target: {resolve_target(target, host_facts()).name}")
@@ -215,7 +215,7 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     """
     from fnmatch import fnmatch
 
-    from compiler.targets import TARGETS
+    from modeldyno.compiler.targets import TARGETS
 
     found = [target for name, target in TARGETS.items() if fnmatch(name, pattern or "*")]
     rows = [_target_row(target) for target in found]
@@ -251,9 +251,9 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
 
 
 def _target_row(target: CompileTarget) -> dict[str, Any]:
-    from compiler.reach import runs_where, why_not_built
-    from compiler.target_names import other_names
-    from dyno.host import host_facts
+    from modeldyno.base.host import host_facts
+    from modeldyno.compiler.reach import runs_where, why_not_built
+    from modeldyno.compiler.target_names import other_names
 
     gpu = target.kind == "cuda"
     running, unbuilt = runs_where(target, host_facts()), why_not_built(target)
@@ -286,10 +286,10 @@ def _reasons(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def _show(manifest: object, output: Path, seconds: float) -> None:
-    from dyno.units import BYTES_PER_MIB, short_duration
-    from runtime.inspection import compiled_lines, road_line
-    from runtime.manifest import Manifest
-    from runtime.parity_text import parity_lines
+    from modeldyno.base.units import BYTES_PER_MIB, short_duration
+    from modeldyno.runtime.inspection import compiled_lines, road_line
+    from modeldyno.runtime.manifest import Manifest
+    from modeldyno.runtime.parity_text import parity_lines
 
     assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives no other
     size = manifest.bytes / BYTES_PER_MIB
@@ -314,7 +314,7 @@ def _show_buckets(found: Buckets | None) -> None:
     """Print the shapes that were compiled, and what padding costs; nothing where there is one shape."""
     if found is None:
         return
-    from runtime.buckets_text import bucket_rows, columns, sentences
+    from modeldyno.runtime.buckets_text import bucket_rows, columns, sentences
 
     console.print_table(columns(found), bucket_rows(found), right=columns(found)[1:])
     for line in sentences(found):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from compiler.onnx_flops import Shape
-from compiler.onnx_graph import OnnxGraph
-from compiler.options import Options
-from compiler.partition import Part
-from compiler.targets import CompileTarget
-from dyno.errors import CoverageError
-from runtime.manifest import Coverage
+from modeldyno.base.errors import CoverageError
+from modeldyno.compiler.onnx_flops import Shape
+from modeldyno.compiler.onnx_graph import OnnxGraph
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.partition import Part
+from modeldyno.compiler.targets import CompileTarget
+from modeldyno.runtime.manifest import Coverage
 
 
 def coverage(graph: OnnxGraph, parts: Iterable[Part], shapes: dict[str, Shape]) -> Coverage:

@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compiler.cubin import read_cubin
-from compiler.cuda_compilers import compile_cuda, compiler_name, cuda_compiler, why_no_cuda
-from compiler.source import Source
-from compiler.targets import CompileTarget
-from dyno.errors import CompileError, ConfigError
+from modeldyno.base.errors import CompileError, ConfigError
+from modeldyno.compiler.cubin import read_cubin
+from modeldyno.compiler.cuda_compilers import compile_cuda, compiler_name, cuda_compiler, why_no_cuda
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import CompileTarget
 
 if TYPE_CHECKING:
-    from compiler.pipeline import Stage
+    from modeldyno.compiler.pipeline import Stage
 
 _SHARED_STAGES = ("import", "guard", "canonicalize", "fold_batch_norm", "decompose", "fold")
 _KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\([^)]*\) \{")
@@ -46,8 +46,8 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
     import tvm
     from tvm import relax
 
-    from compiler.passes.extremes import extreme_kernels
-    from compiler.passes.take import plain_take
+    from modeldyno.compiler.passes.extremes import extreme_kernels
+    from modeldyno.compiler.passes.take import plain_take
 
     passes = [
         relax.transform.LegalizeOps({**extreme_kernels(lanes=0), "relax.take": plain_take}),
@@ -57,7 +57,7 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(["main"]),
     ]
-    from compiler.lowering import with_short_kernels
+    from modeldyno.compiler.lowering import with_short_kernels
 
     with with_short_kernels():
         return tvm.transform.Sequential(passes)(module)
@@ -66,10 +66,10 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
 def _schedule(module: Any, _source: Source, _target: CompileTarget) -> Any:
     from tvm.s_tir import dlight
 
-    from compiler.schedules.apply import each_program
-    from compiler.schedules.formulas import Formulas
-    from compiler.schedules.registers import hold_in_registers
-    from compiler.schedules.share import share_stages, with_own_names
+    from modeldyno.compiler.schedules.apply import each_program
+    from modeldyno.compiler.schedules.formulas import Formulas
+    from modeldyno.compiler.schedules.registers import hold_in_registers
+    from modeldyno.compiler.schedules.share import share_stages, with_own_names
 
     rules = [rule() for rule in (dlight.gpu.Matmul, dlight.gpu.GEMV)]
     shared = [_LongSums(rule()) for rule in (dlight.gpu.Reduction, dlight.gpu.GeneralReduction)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.roles import Facts
-from compiler.source import Source
+from modeldyno.compiler.roles import Facts
+from modeldyno.compiler.source import Source
 
 
 def facts_of(source: Source) -> Facts:
@@ -12,8 +12,8 @@ def facts_of(source: Source) -> Facts:
         return source.facts()
     if source.model is None:
         return Facts()
-    from compiler.frontends.onnx_roles import onnx_facts
-    from compiler.onnx_graph import OnnxGraph
+    from modeldyno.compiler.frontends.onnx_roles import onnx_facts
+    from modeldyno.compiler.onnx_graph import OnnxGraph
 
     try:
         return onnx_facts(OnnxGraph(source.model))

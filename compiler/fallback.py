@@ -15,22 +15,22 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from compiler.build import compile_whole
-from compiler.coverage import check_least, coverage
-from compiler.frontends.onnx_part import part_source, values_of
-from compiler.onnx_graph import OnnxGraph
-from compiler.options import Options
-from compiler.outputs import check_output
-from compiler.partition import Part, partition
-from compiler.pipeline import OnStage
-from compiler.probe import Probe, short_reason
-from compiler.sample_runs import first_feeds
-from compiler.segments import Pieces, write_segments
-from compiler.source import Array, Source
-from compiler.targets import CompileTarget
-from compiler.unsupported import culprits
-from dyno.errors import CompileError, ConfigError, ParityError
-from runtime.manifest import Manifest
+from modeldyno.base.errors import CompileError, ConfigError, ParityError
+from modeldyno.compiler.build import compile_whole
+from modeldyno.compiler.coverage import check_least, coverage
+from modeldyno.compiler.frontends.onnx_part import part_source, values_of
+from modeldyno.compiler.onnx_graph import OnnxGraph
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.outputs import check_output
+from modeldyno.compiler.partition import Part, partition
+from modeldyno.compiler.pipeline import OnStage
+from modeldyno.compiler.probe import Probe, short_reason
+from modeldyno.compiler.sample_runs import first_feeds
+from modeldyno.compiler.segments import Pieces, write_segments
+from modeldyno.compiler.source import Array, Source
+from modeldyno.compiler.targets import CompileTarget
+from modeldyno.compiler.unsupported import culprits
+from modeldyno.runtime.manifest import Manifest
 
 # A segment that fails although each of its operators compiles alone is searched by halves for the first
 # operator that it fails with; after so many searches the whole of it is set aside.

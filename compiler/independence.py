@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from compiler.frontends.family import Family
-from compiler.shapes import FreeAxis, Template
-from dyno.rowflow.records import UNPROVED, Graph, Verdict
-from dyno.rowflow.walk import Question, judge_joined, judge_padded
+from modeldyno.base.rowflow.records import UNPROVED, Graph, Verdict
+from modeldyno.base.rowflow.walk import Question, judge_joined, judge_padded
+from modeldyno.compiler.frontends.family import Family
+from modeldyno.compiler.shapes import FreeAxis, Template
 
 Sizes = dict[str, tuple[int | str | None, ...]]
 

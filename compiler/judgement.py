@@ -23,9 +23,9 @@ from typing import Literal
 
 import numpy as np
 
-from compiler.roles import Array
-from compiler.sensitivity import Step, step_of
-from runtime.manifest import Parity
+from modeldyno.compiler.roles import Array
+from modeldyno.compiler.sensitivity import Step, step_of
+from modeldyno.runtime.manifest import Parity
 
 STEPS = 8  # deltas that a difference may have above the tolerance
 _SENSITIVE = 64  # deltas that are no proof of a fault where the model is that sensitive: its sums round too

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from compiler.options import DEFAULT_TOLERANCE
-from compiler.sample_runs import first_feeds
-from compiler.source import Array, Source
-from compiler.targets import CompileTarget
-from compiler.tvm_words import reason
-from compiler.verify import compare
+from modeldyno.compiler.options import DEFAULT_TOLERANCE
+from modeldyno.compiler.sample_runs import first_feeds
+from modeldyno.compiler.source import Array, Source
+from modeldyno.compiler.targets import CompileTarget
+from modeldyno.compiler.tvm_words import reason
+from modeldyno.compiler.verify import compare
 
 if TYPE_CHECKING:
-    from compiler.schedules.choice import Chooser
+    from modeldyno.compiler.schedules.choice import Chooser
 
 _PLAIN_CPU = {"x86_64": "x86-64-v2", "aarch64": "generic"}
 _PLAIN_LEVEL = 1  # LLVM's -O1: no vectorizers, and not the minutes that -O0 would run
@@ -95,7 +95,7 @@ def blame(source: Source, target: CompileTarget, *, seed: int, chooser: Chooser 
 
 
 def _until_fused(source: Source, target: CompileTarget, chooser: Chooser | None) -> Any:
-    from compiler.pipeline import STAGES, with_options
+    from modeldyno.compiler.pipeline import STAGES, with_options
 
     module: Any = None
     with target.tvm_target():
@@ -107,7 +107,7 @@ def _until_fused(source: Source, target: CompileTarget, chooser: Chooser | None)
 
 
 def _scheduled(fused: Any, target: CompileTarget) -> Any:
-    from compiler.schedules.apply import schedule_all
+    from modeldyno.compiler.schedules.apply import schedule_all
 
     # As in a user's compile, a rule that fails leaves the kernel to the next one.
     return schedule_all(fused.clone(), target.machine, lambda *_: None)
@@ -133,7 +133,7 @@ def _programs(module: Any) -> Any:
 def _built(programs: Any, target: Any) -> Any:
     import tvm
 
-    from compiler.lowering import register
+    from modeldyno.compiler.lowering import register
 
     with target:
         return tvm.tirx.build(programs, target=target, pipeline=register())

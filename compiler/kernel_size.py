@@ -11,9 +11,9 @@ from tvm.ir import Call
 from tvm.ir.expr import TensorLoad
 from tvm_ffi import structural_walk
 
-from compiler.source import Source
-from compiler.targets import CompileTarget
-from dyno.errors import CompileError
+from modeldyno.base.errors import CompileError
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import CompileTarget
 
 # The largest kernel of benchmarks/zoo has 1,136 (EfficientNet-B0, a depthwise convolution and SiLU); a chain
 # as long as fusion makes them stays below 30,000 behind the tile that is written out the most.

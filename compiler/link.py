@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compiler.targets import CompileTarget
-from dyno.errors import CompileError, OutputError
-from dyno.procs import python_module
+from modeldyno.base.errors import CompileError, OutputError
+from modeldyno.base.procs import python_module
+from modeldyno.compiler.targets import CompileTarget
 
 # With less than this free, a linker that was killed by a signal is taken to have met a full disk.
 FULL_BYTES = 1 << 20

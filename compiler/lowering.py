@@ -13,7 +13,7 @@ import tvm
 from tvm import tirx
 from tvm.s_tir.pipeline import default_s_tir_pipeline
 
-from compiler.schedules.loops import loop_with
+from modeldyno.compiler.schedules.loops import loop_with
 
 PIPELINE = "dyno"  # the name that relax.build knows it by
 STACK_BYTES = 16 << 10  # of one buffer; threads have stacks of megabytes

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from compiler.options import Options
-from compiler.source import Source
-from compiler.targets import CompileTarget, runs_here
-from dyno.clock import utc_now
-from dyno.files import write_text
-from dyno.host import host_facts
-from runtime.feeds import is_array
-from runtime.manifest import MANIFEST_NAME, Coverage, Manifest, TargetFacts, sealed
-from runtime.segment_records import Segment
+from modeldyno.base.clock import utc_now
+from modeldyno.base.files import write_text
+from modeldyno.base.host import host_facts
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import CompileTarget, runs_here
+from modeldyno.runtime.feeds import is_array
+from modeldyno.runtime.manifest import MANIFEST_NAME, Coverage, Manifest, TargetFacts, sealed
+from modeldyno.runtime.segment_records import Segment
 
 TOOLCHAIN = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "torch", "numpy", "modeldyno")
 
@@ -30,7 +30,7 @@ def whole_coverage(source: Source) -> Coverage:
     """An operator that can't be compiled ends the compile: what came through it is all of the model."""
     if source.model is None:
         return Coverage(operators_share=1.0, flops_share=1.0)
-    from compiler.onnx_graph import OnnxGraph
+    from modeldyno.compiler.onnx_graph import OnnxGraph
 
     graph = OnnxGraph(source.model)
     places = range(len(graph.nodes))

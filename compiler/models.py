@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compiler.build import OnTuning, compile_source
-from compiler.options import Options
-from compiler.outputs import check_output
-from compiler.pipeline import OnStage
-from compiler.shapes import (
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler.build import OnTuning, compile_source
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.outputs import check_output
+from modeldyno.compiler.pipeline import OnStage
+from modeldyno.compiler.shapes import (
     Given,
     fixed_shapes,
     is_open,
@@ -19,16 +21,14 @@ from compiler.shapes import (
     parse_shapes,
     template,
 )
-from compiler.source import Shapes, Source
-from compiler.targets import resolve_target
-from compiler.user_inputs import Given as GivenInputs
-from compiler.user_inputs import read_inputs, read_open_inputs
-from dyno.errors import ConfigError
-from dyno.host import host_facts
-from runtime.manifest import Manifest
+from modeldyno.compiler.source import Shapes, Source
+from modeldyno.compiler.targets import resolve_target
+from modeldyno.compiler.user_inputs import Given as GivenInputs
+from modeldyno.compiler.user_inputs import read_inputs, read_open_inputs
+from modeldyno.runtime.manifest import Manifest
 
 if TYPE_CHECKING:
-    from compiler.frontends.family import Family
+    from modeldyno.compiler.frontends.family import Family
 
 
 def compile_model(
@@ -69,7 +69,7 @@ def compile_model(
             raise ConfigError(
                 f"{resolved.name}: artifacts of several shapes can't be made for GPUs yet: give fixed sizes"
             )
-        from compiler.buckets import FamilyCompile, compile_family
+        from modeldyno.compiler.buckets import FamilyCompile, compile_family
 
         places = {(name, at) for name, given in sizes.items() for at in open_dimensions(given)}
         family = open_family(model, places, example_inputs, example_kwargs, foreign=foreign)
@@ -100,12 +100,12 @@ def read_source(
         ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
     """
     if isinstance(model, str | Path):
-        from compiler.frontends.dispatch import read_model
+        from modeldyno.compiler.frontends.dispatch import read_model
 
         return read_model(Path(model), shapes, foreign=foreign)
     if args is None:
         raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
-    from compiler.frontends.torch_module import read_module
+    from modeldyno.compiler.frontends.torch_module import read_module
 
     return read_module(model, args, kwargs)
 
@@ -124,11 +124,11 @@ def open_family(
         ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
     """
     if isinstance(model, str | Path):
-        from compiler.frontends import dispatch
+        from modeldyno.compiler.frontends import dispatch
 
         return dispatch.open_family(Path(model), foreign=foreign)
     if args is None:
         raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
-    from compiler.frontends.torch_module import module_family
+    from modeldyno.compiler.frontends.torch_module import module_family
 
     return module_family(model, args, kwargs, lambda name, at: (name, at) in places)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.manifest import KernelFacts, NonFinite
+from modeldyno.runtime.manifest import KernelFacts, NonFinite
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def operators_of(module: Any) -> frozenset[str]:
     """Names of the operators that `main` calls."""
     from tvm import relax
 
-    from compiler.passes.rewrite import op_name
+    from modeldyno.compiler.passes.rewrite import op_name
 
     found: set[str] = set()
     relax.analysis.post_order_visit(module["main"], lambda expr: found.add(op_name(expr)))

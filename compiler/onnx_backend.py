@@ -1,6 +1,6 @@
 """modeldyno as a backend of the `onnx` package: prepare, run_model, run_node over compile and runtime.
 
-    from compiler.onnx_backend import ModeldynoBackend
+    from modeldyno.compiler.onnx_backend import ModeldynoBackend
 
     outputs = ModeldynoBackend.run_model(onnx.load("model.onnx"), [image])
 
@@ -23,15 +23,15 @@ import onnx
 from onnx import helper
 from onnx.backend.base import Backend, BackendRep
 
-from compiler.build import compile_source
-from compiler.frontends.onnx_file import read_onnx
-from compiler.frontends.onnx_freeze import freeze, shape_inputs
-from compiler.options import Options
-from compiler.targets import resolve_target
-from dyno.errors import ModelError, RequestError
-from dyno.host import host_facts
-from runtime.manifest import Coverage
-from runtime.session import Session
+from modeldyno.base.errors import ModelError, RequestError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler.build import compile_source
+from modeldyno.compiler.frontends.onnx_file import read_onnx
+from modeldyno.compiler.frontends.onnx_freeze import freeze, shape_inputs
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.targets import resolve_target
+from modeldyno.runtime.manifest import Coverage
+from modeldyno.runtime.session import Session
 
 Array = npt.NDArray[Any]
 NODE_OPSET = 23  # the newest of the onnx package may be newer than ONNX Runtime reads

@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from dyno.errors import OutputError
-from dyno.files import folder_goal, mapped_output_errors, nearest_folder
-from runtime.bucket_records import BUCKETS_NAME
-from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME
-from runtime.segment_records import SEGMENTS_NAME
-from runtime.weight_records import WEIGHTS_NAME
+from modeldyno.base.errors import OutputError
+from modeldyno.base.files import folder_goal, mapped_output_errors, nearest_folder
+from modeldyno.runtime.bucket_records import BUCKETS_NAME
+from modeldyno.runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME
+from modeldyno.runtime.segment_records import SEGMENTS_NAME
+from modeldyno.runtime.weight_records import WEIGHTS_NAME
 
 
 def check_output(output: Path) -> None:

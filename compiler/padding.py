@@ -14,16 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from compiler.any_shape import AnyShape, Feeds, Sizes
-from compiler.frontends.family import Family
-from compiler.independence import Judge
-from compiler.padding_words import no_simple_way, refusal, refuted
-from compiler.shapes import MOST_BUCKETS, FreeAxis, Template, bucket_sizes
-from compiler.source import Array, fix_shapes
-from compiler.splitting import TOLERANCE, TOLERANCES, Kinds, has_rows, kinds_of, splits_rows
-from compiler.verify import compare
-from dyno.errors import ConfigError, DynoError
-from runtime.bucket_records import Axis, Place
+from modeldyno.base.errors import ConfigError, DynoError
+from modeldyno.compiler.any_shape import AnyShape, Feeds, Sizes
+from modeldyno.compiler.frontends.family import Family
+from modeldyno.compiler.independence import Judge
+from modeldyno.compiler.padding_words import no_simple_way, refusal, refuted
+from modeldyno.compiler.shapes import MOST_BUCKETS, FreeAxis, Template, bucket_sizes
+from modeldyno.compiler.source import Array, fix_shapes
+from modeldyno.compiler.splitting import TOLERANCE, TOLERANCES, Kinds, has_rows, kinds_of, splits_rows
+from modeldyno.compiler.verify import compare
+from modeldyno.runtime.bucket_records import Axis, Place
 
 
 def check_axes(

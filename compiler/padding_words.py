@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from compiler.any_shape import AnyShape, Sizes
-from compiler.shapes import Template
-from dyno.errors import CompileError
-from runtime.bucket_records import Axis, Place
+from modeldyno.base.errors import CompileError
+from modeldyno.compiler.any_shape import AnyShape, Sizes
+from modeldyno.compiler.shapes import Template
+from modeldyno.runtime.bucket_records import Axis, Place
 
 
 def refusal(

@@ -11,9 +11,9 @@ from typing import Any
 
 from tvm import s_tir, te
 
-from compiler.schedules.common import SCHEDULED
-from compiler.schedules.machine import Machine
-from runtime.manifest import PeakKernel
+from modeldyno.compiler.schedules.common import SCHEDULED
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.runtime.manifest import PeakKernel
 
 PEAK_NAME = "dyno_peak"
 # A call takes 30 to 500 microseconds: long beside the cost of calling it, short beside a scheduler's slice.

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from compiler.dump import dump_text
-from compiler.non_finite import non_finite, operators_of
-from compiler.source import Source
-from compiler.targets import CompileTarget
-from compiler.tuning.interrupts import watched_interrupts
-from compiler.tvm_words import reason
-from dyno.errors import CompileError, DynoError
-from dyno.files import write_text
-from runtime.guard_records import Guard
-from runtime.manifest import KernelFacts, NonFinite, PeakKernel, RuleFailure, StageTime
+from modeldyno.base.errors import CompileError, DynoError
+from modeldyno.base.files import write_text
+from modeldyno.compiler.dump import dump_text
+from modeldyno.compiler.non_finite import non_finite, operators_of
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import CompileTarget
+from modeldyno.compiler.tuning.interrupts import watched_interrupts
+from modeldyno.compiler.tvm_words import reason
+from modeldyno.runtime.guard_records import Guard
+from modeldyno.runtime.manifest import KernelFacts, NonFinite, PeakKernel, RuleFailure, StageTime
 
 if TYPE_CHECKING:
-    from compiler.passes.memory import Planned
-    from compiler.schedules.apply import OnFailure
-    from compiler.schedules.choice import Chooser
+    from modeldyno.compiler.passes.memory import Planned
+    from modeldyno.compiler.schedules.apply import OnFailure
+    from modeldyno.compiler.schedules.choice import Chooser
 
 Stage = Callable[..., Any]
 OnStage = Callable[[str], None]
@@ -38,27 +38,27 @@ def _import(_module: Any, source: Source, _target: CompileTarget) -> Any:
 
 
 def _guard(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.guards import place_guards
+    from modeldyno.compiler.passes.guards import place_guards
 
     return place_guards(module)
 
 
 def _canonicalize(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.rewrite import clean
+    from modeldyno.compiler.passes.rewrite import clean
 
     return clean(module)
 
 
 def _reshape_convs(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.fold import fold
-    from compiler.passes.lrn import rewrite_lrn
-    from compiler.passes.reshape_convs import reshape_convs
+    from modeldyno.compiler.passes.fold import fold
+    from modeldyno.compiler.passes.lrn import rewrite_lrn
+    from modeldyno.compiler.passes.reshape_convs import reshape_convs
 
     return reshape_convs(rewrite_lrn(fold(module)))
 
 
 def _fold_batch_norm(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.fold import fold_batch_norm
+    from modeldyno.compiler.passes.fold import fold_batch_norm
 
     return fold_batch_norm(module)
 
@@ -70,61 +70,61 @@ def _decompose(module: Any, _source: Source, _target: CompileTarget) -> Any:
 
 
 def _fold(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.fold import fold
+    from modeldyno.compiler.passes.fold import fold
 
     return fold(module)
 
 
 def _fuse_norms(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.norms import fuse_norms
+    from modeldyno.compiler.passes.norms import fuse_norms
 
     return fuse_norms(module)
 
 
 def _fuse_attention(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.attention import fuse_attention
+    from modeldyno.compiler.passes.attention import fuse_attention
 
     return fuse_attention(module)
 
 
 def _fold_padding(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.pad import fold_padding
+    from modeldyno.compiler.passes.pad import fold_padding
 
     return fold_padding(module)
 
 
 def _channels_last(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.layout import channels_last
+    from modeldyno.compiler.passes.layout import channels_last
 
     return channels_last(module)
 
 
 def _sink_reshapes(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.views import sink_reshapes
+    from modeldyno.compiler.passes.views import sink_reshapes
 
     return sink_reshapes(module)
 
 
 def _lower_attention(module: Any, _source: Source, target: CompileTarget) -> Any:
-    from compiler.passes.lower_attention import lower_attention
+    from modeldyno.compiler.passes.lower_attention import lower_attention
 
     return lower_attention(module, target.machine)
 
 
 def _lower_products(module: Any, _source: Source, target: CompileTarget) -> Any:
-    from compiler.passes.lower_products import lower_products
+    from modeldyno.compiler.passes.lower_products import lower_products
 
     return lower_products(module, target.machine)
 
 
 def _legalize(module: Any, _source: Source, target: CompileTarget, chooser: Chooser | None = None) -> Any:
-    from compiler.passes.legalize import legalize
+    from modeldyno.compiler.passes.legalize import legalize
 
     return legalize(module, target.machine, **({"chooser": chooser} if chooser else {}))
 
 
 def _lower_rest(module: Any, _source: Source, _target: CompileTarget) -> Any:
-    from compiler.passes.lower import lower_rest
+    from modeldyno.compiler.passes.lower import lower_rest
 
     return lower_rest(module)
 
@@ -133,7 +133,7 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
     import tvm
     from tvm import relax
 
-    from compiler.lowering import with_short_kernels
+    from modeldyno.compiler.lowering import with_short_kernels
 
     passes = [relax.transform.AnnotateTIROpPattern(), relax.transform.FuseOps(), relax.transform.FuseTIR()]
     with with_short_kernels():
@@ -143,7 +143,7 @@ def _fuse(module: Any, _source: Source, _target: CompileTarget) -> Any:
 def _schedule(
     module: Any, _source: Source, target: CompileTarget, on_failure: OnFailure | None = None
 ) -> Any:
-    from compiler.schedules.apply import schedule_all
+    from modeldyno.compiler.schedules.apply import schedule_all
 
     return schedule_all(module, target.machine, on_failure)
 
@@ -151,8 +151,8 @@ def _schedule(
 def _generate(module: Any, _source: Source, target: CompileTarget) -> Any:
     from tvm import relax
 
-    from compiler.lowering import register
-    from compiler.passes.memory import is_planned
+    from modeldyno.compiler.lowering import register
+    from modeldyno.compiler.passes.memory import is_planned
 
     lowering = None if is_planned(module) else "default"
     return relax.build(module, target.tvm_target(), relax_pipeline=lowering, tir_pipeline=register())
@@ -281,7 +281,7 @@ def _stages(
     on_failure: OnFailure | None,
 ) -> list[tuple[str, Stage]]:
     if target.kind == "cuda":
-        from compiler.cuda import cuda_stages
+        from modeldyno.compiler.cuda import cuda_stages
 
         return cuda_stages(STAGES)
     stages: list[tuple[str, Stage]] = []
@@ -309,37 +309,37 @@ def _tune(module: Any, _source: Source, _target: CompileTarget, tune: Callable[[
 
 
 def _kernel_facts(module: Any, _source: Source, _target: CompileTarget) -> tuple[KernelFacts, ...]:
-    from compiler.kernel_facts import kernel_facts
+    from modeldyno.compiler.kernel_facts import kernel_facts
 
     return kernel_facts(module)
 
 
 def _refuse_large(module: Any, source: Source, target: CompileTarget) -> None:
-    from compiler.kernel_size import refuse_large
+    from modeldyno.compiler.kernel_size import refuse_large
 
     refuse_large(module, source, target)
 
 
 def _with_peak(module: Any, _source: Source, target: CompileTarget) -> tuple[Any, PeakKernel | None]:
-    from compiler.peak import with_peak
+    from modeldyno.compiler.peak import with_peak
 
     return with_peak(module, target.machine)
 
 
 def _plan_memory(module: Any, _source: Source, _target: CompileTarget) -> Planned:
-    from compiler.passes.memory import plan_memory
+    from modeldyno.compiler.passes.memory import plan_memory
 
     return plan_memory(module)
 
 
 def _guards(module: Any) -> tuple[Guard, ...]:
-    from compiler.passes.guards import guards_of
+    from modeldyno.compiler.passes.guards import guards_of
 
     return guards_of(module)
 
 
 def _settled(kernels: tuple[KernelFacts, ...], planned: Planned) -> tuple[KernelFacts, ...]:
-    from compiler.kernel_facts import settled_facts
+    from modeldyno.compiler.kernel_facts import settled_facts
 
     if not planned.renamed:
         return kernels

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import onnx
 
-from compiler.build import compile_whole
-from compiler.frontends.onnx_part import part_source
-from compiler.onnx_graph import OnnxGraph
-from compiler.options import Options
-from compiler.source import Array, Source
-from compiler.targets import CompileTarget
-from dyno.errors import CompileError, DynoError
+from modeldyno.base.errors import CompileError, DynoError
+from modeldyno.compiler.build import compile_whole
+from modeldyno.compiler.frontends.onnx_part import part_source
+from modeldyno.compiler.onnx_graph import OnnxGraph
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.source import Array, Source
+from modeldyno.compiler.targets import CompileTarget
 
 # Weights of more numbers than this are told apart by their shapes alone.
 _SHORT = 64

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from compiler.cuda_compilers import why_no_cuda
-from compiler.emulation.root import PREPARE, cpu_model, find_emulator
-from compiler.targets import CompileTarget, runs_here
-from dyno.records import HostFacts
-from runtime.artifact import missing_features
+from modeldyno.base.records import HostFacts
+from modeldyno.compiler.cuda_compilers import why_no_cuda
+from modeldyno.compiler.emulation.root import PREPARE, cpu_model, find_emulator
+from modeldyno.compiler.targets import CompileTarget, runs_here
+from modeldyno.runtime.artifact import missing_features
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from compiler.bucket_trial import Between, check_between, worst_parity
-from compiler.judgement import Bounds
-from compiler.models import open_family, read_source
-from compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE
-from compiler.source import Shapes, Source, UserInputs
-from compiler.user_inputs import Given, read_inputs
-from compiler.verify import Checked, check
-from dyno.errors import ConfigError, ParityError
-from dyno.record import Record
-from runtime.buckets import BucketedSession
-from runtime.manifest import Manifest, ParityReport, read_manifest
-from runtime.session import Session
+from modeldyno.base.errors import ConfigError, ParityError
+from modeldyno.base.record import Record
+from modeldyno.compiler.bucket_trial import Between, check_between, worst_parity
+from modeldyno.compiler.judgement import Bounds
+from modeldyno.compiler.models import open_family, read_source
+from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE
+from modeldyno.compiler.source import Shapes, Source, UserInputs
+from modeldyno.compiler.user_inputs import Given, read_inputs
+from modeldyno.compiler.verify import Checked, check
+from modeldyno.runtime.buckets import BucketedSession
+from modeldyno.runtime.manifest import Manifest, ParityReport, read_manifest
+from modeldyno.runtime.session import Session
 
 
 class Verification(Record):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from compiler.source import Source
-from dyno.errors import CompileError, ModelError, ParityError
-from runtime.manifest import Manifest
+from modeldyno.base.errors import CompileError, ModelError, ParityError
+from modeldyno.compiler.source import Source
+from modeldyno.runtime.manifest import Manifest
 
 
 def by_any_road(

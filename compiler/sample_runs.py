@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from compiler.facts import facts_of
-from compiler.roles import Array, Facts
-from compiler.samples import DRAWS, NORMAL, draw, kinds
-from compiler.source import Source
-from dyno.errors import RequestError
-from runtime.manifest import ParitySample
+from modeldyno.base.errors import RequestError
+from modeldyno.compiler.facts import facts_of
+from modeldyno.compiler.roles import Array, Facts
+from modeldyno.compiler.samples import DRAWS, NORMAL, draw, kinds
+from modeldyno.compiler.source import Source
+from modeldyno.runtime.manifest import ParitySample
 
 Feeds = dict[str, Array]
 FILE = "file"

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from compiler.roles import Array, Facts, Role
-from dyno.record import TensorSpec
-from runtime.feeds import is_array, random_feeds
+from modeldyno.base.record import TensorSpec
+from modeldyno.compiler.roles import Array, Facts, Role
+from modeldyno.runtime.feeds import is_array, random_feeds
 
 Feeds = dict[str, Array]
 NORMAL = "normal"

@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compiler.frontends.onnx_weights import is_large, size_bytes
-from compiler.manifests import common_facts, segments_digest, why_unverified, write_manifest
-from compiler.onnx_flops import Shape
-from compiler.onnx_graph import OnnxGraph
-from compiler.options import WINOGRAD_TOLERANCE, Options
-from compiler.partition import Part
-from compiler.pipeline import OnStage
-from compiler.source import Source
-from compiler.targets import CompileTarget
-from compiler.unsupported import operator
-from compiler.verify import check_parity
-from dyno.errors import CompileError
-from dyno.files import staged_folder, write_bytes
-from dyno.quiet import silent_stderr
-from runtime.artifact import digest_file
-from runtime.manifest import Coverage, Manifest, StageTime, TuningFacts
-from runtime.segment_records import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
-from runtime.session import Session
+from modeldyno.base.errors import CompileError
+from modeldyno.base.files import staged_folder, write_bytes
+from modeldyno.base.quiet import silent_stderr
+from modeldyno.compiler.frontends.onnx_weights import is_large, size_bytes
+from modeldyno.compiler.manifests import common_facts, segments_digest, why_unverified, write_manifest
+from modeldyno.compiler.onnx_flops import Shape
+from modeldyno.compiler.onnx_graph import OnnxGraph
+from modeldyno.compiler.options import WINOGRAD_TOLERANCE, Options
+from modeldyno.compiler.partition import Part
+from modeldyno.compiler.pipeline import OnStage
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import CompileTarget
+from modeldyno.compiler.unsupported import operator
+from modeldyno.compiler.verify import check_parity
+from modeldyno.runtime.artifact import digest_file
+from modeldyno.runtime.manifest import Coverage, Manifest, StageTime, TuningFacts
+from modeldyno.runtime.segment_records import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
+from modeldyno.runtime.session import Session
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compiler.roles import Array
+from modeldyno.compiler.roles import Array
 
 Feeds = dict[str, Array]
 RUNS = 3

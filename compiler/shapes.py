@@ -15,10 +15,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from compiler.source import Shapes, show_shape
-from dyno.errors import ConfigError, ModelError
-from dyno.record import TensorSpec
-from runtime.bucket_records import Place
+from modeldyno.base.errors import ConfigError, ModelError
+from modeldyno.base.record import TensorSpec
+from modeldyno.compiler.source import Shapes, show_shape
+from modeldyno.runtime.bucket_records import Place
 
 GRAMMAR = (
     "a size (8), a list of exact sizes (1|4|8), a range (1..32) or a range with its buckets (1..32@1|8|32)"

@@ -15,13 +15,13 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from compiler.manifests import segments_digest, write_manifest
-from dyno.files import mapped_output_errors, write_bytes
-from runtime.artifact import digest_file
-from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
-from runtime.memory import ALIGNMENT_BYTES, map_weights
-from runtime.segment_records import Segment
-from runtime.weight_records import WEIGHTS_NAME, WeightsFile, WeightSpec
+from modeldyno.base.files import mapped_output_errors, write_bytes
+from modeldyno.compiler.manifests import segments_digest, write_manifest
+from modeldyno.runtime.artifact import digest_file
+from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
+from modeldyno.runtime.memory import ALIGNMENT_BYTES, map_weights
+from modeldyno.runtime.segment_records import Segment
+from modeldyno.runtime.weight_records import WEIGHTS_NAME, WeightsFile, WeightSpec
 
 # Of an .onnx file; what is smaller may be a shape or an axis, which ONNX Runtime reads while it loads.
 _SMALL_BYTES = 1024

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from compiler.roles import Facts
-from dyno.errors import ConfigError, ModelError
-from dyno.records import TensorSpec
-from runtime.manifest import Road
+from modeldyno.base.errors import ConfigError, ModelError
+from modeldyno.base.records import TensorSpec
+from modeldyno.compiler.roles import Facts
+from modeldyno.runtime.manifest import Road
 
 Array = npt.NDArray[Any]
 Shapes = dict[str, tuple[int, ...]]

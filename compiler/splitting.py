@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.any_shape import AnyShape
-from compiler.independence import Judge
-from compiler.shapes import FreeAxis
-from compiler.source import Array
-from compiler.verify import compare
-from dyno.errors import DynoError
-from runtime.bucket_records import Axis, Place
-from runtime.kinds import FEW, KINDS, MASKED, SIGNS, Kind
-from runtime.manifest import Independence
+from modeldyno.base.errors import DynoError
+from modeldyno.compiler.any_shape import AnyShape
+from modeldyno.compiler.independence import Judge
+from modeldyno.compiler.shapes import FreeAxis
+from modeldyno.compiler.source import Array
+from modeldyno.compiler.verify import compare
+from modeldyno.runtime.bucket_records import Axis, Place
+from modeldyno.runtime.kinds import FEW, KINDS, MASKED, SIGNS, Kind
+from modeldyno.runtime.manifest import Independence
 
 # Rounding of one model at two sizes: other sums in another order. A row that matters does more.
 TOLERANCES = {"float16": 3e-2, "float64": 1e-6}

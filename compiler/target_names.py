@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from dyno.errors import ConfigError
+from modeldyno.base.errors import ConfigError
 
 _FAMILIES = {
     "haswell": ("m4", "c4"),

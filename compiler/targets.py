@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compiler.schedules.machine import Machine
-from compiler.target_names import known_names, preset_of
-from dyno.errors import ConfigError, unknown_name
-from dyno.records import HostFacts
-from runtime.artifact import missing_features
+from modeldyno.base.errors import ConfigError, unknown_name
+from modeldyno.base.records import HostFacts
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.target_names import known_names, preset_of
+from modeldyno.runtime.artifact import missing_features
 
 # All that LLVM may use for a processor of that name, in the kernel's words: an artifact must never meet an
 # instruction that the machine lacks.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from compiler.onnx_graph import OnnxGraph
-from compiler.options import Options
-from compiler.probe import Probe
-from compiler.source import Source
-from compiler.targets import CompileTarget
-from dyno.errors import CompileError
-from runtime.inspection import operator_words
-from runtime.segment_records import FallbackOperator
+from modeldyno.base.errors import CompileError
+from modeldyno.compiler.onnx_graph import OnnxGraph
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.probe import Probe
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import CompileTarget
+from modeldyno.runtime.inspection import operator_words
+from modeldyno.runtime.segment_records import FallbackOperator
 
 # Operators are tried for so long; a model of hundreds of different ones could take minutes.
 PROBE_S = 60.0

@@ -14,12 +14,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from compiler.shapes import FreeAxis, Template, open_specs
-from compiler.source import MOST_ELEMENTS, UserInputs, digest_files, show_shape
-from dyno.errors import ConfigError
-from dyno.record import TensorSpec
-from runtime.bucket_records import Place
-from runtime.feeds import is_array
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.record import TensorSpec
+from modeldyno.compiler.shapes import FreeAxis, Template, open_specs
+from modeldyno.compiler.source import MOST_ELEMENTS, UserInputs, digest_files, show_shape
+from modeldyno.runtime.bucket_records import Place
+from modeldyno.runtime.feeds import is_array
 
 Array = npt.NDArray[Any]
 Given = Path | str | Mapping[str, Any]

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from compiler.facts import facts_of
-from compiler.judgement import STEPS, Bounds, Judgement, judge
-from compiler.roles import Facts
-from compiler.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
-from compiler.sensitivity import RUNS, change, moved
-from compiler.source import Array, Source
-from dyno.errors import ParityError, RequestError
-from runtime.manifest import Parity, ParityReport, ParitySample
+from modeldyno.base.errors import ParityError, RequestError
+from modeldyno.compiler.facts import facts_of
+from modeldyno.compiler.judgement import STEPS, Bounds, Judgement, judge
+from modeldyno.compiler.roles import Facts
+from modeldyno.compiler.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
+from modeldyno.compiler.sensitivity import RUNS, change, moved
+from modeldyno.compiler.source import Array, Source
+from modeldyno.runtime.manifest import Parity, ParityReport, ParitySample
 
 _MOST_SHARE = 1e9
 _NOTHING = np.empty(0)  # what is missing differs in shape, unless it is missing in both

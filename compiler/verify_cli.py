@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dyno import console
+from modeldyno.base import console
 
 EXIT_CODES = {"same": 0, "differs": 1, "not decided": 3}
 
@@ -51,11 +51,11 @@ def verify_command(
     Example:
         dyno verify artifact model.onnx --inputs cat.npz --inputs dog.npz --seed 7
     """
-    from compiler.source import check_model_file
+    from modeldyno.compiler.source import check_model_file
 
     check_model_file(model)
-    from compiler.reverify import verify_artifact
-    from runtime.parity_text import parity_lines
+    from modeldyno.compiler.reverify import verify_artifact
+    from modeldyno.runtime.parity_text import parity_lines
 
     found = verify_artifact(artifact, model, inputs=inputs, seed=seed, tolerance=tolerance)
     if not found.same_source:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.files import mapped_output_errors
-from runtime.memory import ALIGNMENT_BYTES
-from runtime.weight_records import WeightsFile, WeightSpec
+from modeldyno.base.files import mapped_output_errors
+from modeldyno.runtime.memory import ALIGNMENT_BYTES
+from modeldyno.runtime.weight_records import WeightsFile, WeightSpec
 
 Array = npt.NDArray[Any]
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dyno.errors import ConfigError
+from modeldyno.base.errors import ConfigError
 
 KINDS = ("poisson", "constant", "gamma", "trace")
 MAX_TRACE = 10_000_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dyno.records import LoadSpec, Percentile, Stop
-from loadgen.intervals import CORRELATION_99, fewest_samples
-from loadgen.recording import Recording
-from loadgen.summary import Summary
-from loadgen.usage import WindowUsage
+from modeldyno.base.records import LoadSpec, Percentile, Stop
+from modeldyno.loadgen.intervals import CORRELATION_99, fewest_samples
+from modeldyno.loadgen.recording import Recording
+from modeldyno.loadgen.summary import Summary
+from modeldyno.loadgen.usage import WindowUsage
 
 MOST_GENERATOR_CORES = 0.8
 MOST_STOLEN = 0.01

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
-from dyno.console import say
-from dyno.shape_flag import fixed_shapes
-from loadgen import options
+from modeldyno.base.console import say
+from modeldyno.base.shape_flag import fixed_shapes
+from modeldyno.loadgen import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dyno.records import LoadResult, LoadSpec
-    from loadgen.fleet import Workers
-    from loadgen.interrupts import Interrupts
-    from loadgen.payload import Payload
-    from loadgen.payload_files import Mix
+    from modeldyno.base.records import LoadResult, LoadSpec
+    from modeldyno.loadgen.fleet import Workers
+    from modeldyno.loadgen.interrupts import Interrupts
+    from modeldyno.loadgen.payload import Payload
+    from modeldyno.loadgen.payload_files import Mix
 
 
 EXIT_INVALID = 1
@@ -101,13 +101,13 @@ def load_command(
     )
     fleet = _workers(workers, expect_workers, master_bind, connect_s, searching=find_rate)
     _one_payload(payload_text, needing=content_type is not None or rows, shaped=bool(shapes))
-    from dyno.records import LoadSpec
-    from loadgen.arrivals import read_trace, trace_rate
-    from loadgen.display import live_progress
-    from loadgen.endpoint import endpoint_url
-    from loadgen.run import run_load
-    from loadgen.shapes import parse_phases, parse_shape, parse_stairs
-    from loadgen.stop_rules import parse_rules
+    from modeldyno.base.records import LoadSpec
+    from modeldyno.loadgen.arrivals import read_trace, trace_rate
+    from modeldyno.loadgen.display import live_progress
+    from modeldyno.loadgen.endpoint import endpoint_url
+    from modeldyno.loadgen.run import run_load
+    from modeldyno.loadgen.shapes import parse_phases, parse_shape, parse_stairs
+    from modeldyno.loadgen.stop_rules import parse_rules
 
     trace_s = read_trace(trace_path) if trace_path else ()
     if trace_s and rate_rps is None:
@@ -137,7 +137,7 @@ def load_command(
         spec = _scenario(spec, scenario, limit_texts)
     payload = _payload(spec, payload_text, content_type, shapes, rows=rows)
     if find_rate:
-        from loadgen.search_cli import search
+        from modeldyno.loadgen.search_cli import search
 
         return search(
             spec.model_copy(update={"users": None}),
@@ -173,9 +173,9 @@ def _measured(
     measure: Callable[[Interrupts], LoadResult], output: Path | None, *, as_json: bool, strict: bool
 ) -> int:
     """Measure, write and print; an interrupt ends it in order. Give the exit code."""
-    from loadgen.interrupts import CutShortError, Interrupts
-    from loadgen.keep import keep_and_print
-    from loadgen.samples import SamplesLostError
+    from modeldyno.loadgen.interrupts import CutShortError, Interrupts
+    from modeldyno.loadgen.keep import keep_and_print
+    from modeldyno.loadgen.samples import SamplesLostError
 
     lost: SamplesLostError | None = None
     with Interrupts() as interrupts:
@@ -206,7 +206,7 @@ def _workers(local: int, remote: int, bind: str | None, within_s: float, *, sear
         raise click.UsageError("--expect-workers and --master-bind belong together.")
     if searching and remote:
         raise click.UsageError("--find-rate runs many tests, a worker elsewhere joins one: use --workers.")
-    from loadgen.fleet import Workers, parse_address
+    from modeldyno.loadgen.fleet import Workers, parse_address
 
     if bind is None:
         return Workers(local)
@@ -270,8 +270,8 @@ def _given(name: str) -> bool:
 
 
 def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSpec:
-    from loadgen.mlperf import scenario_spec
-    from loadgen.search import parse_limits
+    from modeldyno.loadgen.mlperf import scenario_spec
+    from modeldyno.loadgen.search import parse_limits
 
     limits = parse_limits(limit_texts) if limit_texts else {}
     return scenario_spec(spec, name, bound_ms=limits.get("p99_ms"))
@@ -280,8 +280,8 @@ def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSp
 def _payload(
     spec: LoadSpec, text: str | None, content_type: str | None, shapes: tuple[str, ...], *, rows: bool
 ) -> Payload | Mix:
-    from loadgen.payload_files import read_mix
-    from loadgen.signature import payload_from_server
+    from modeldyno.loadgen.payload_files import read_mix
+    from modeldyno.loadgen.signature import payload_from_server
 
     if text is not None:
         return read_mix(text, content_type, rows=rows)
@@ -289,7 +289,7 @@ def _payload(
 
 
 def _print(result: LoadResult, *, as_json: bool) -> None:
-    from loadgen.display import print_result
+    from modeldyno.loadgen.display import print_result
 
     if as_json:
         click.echo(result.model_dump_json(indent=2))

@@ -29,7 +29,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.intervals import NORMAL_975, Floats, Ints, quantile_rank, student_975
+from modeldyno.loadgen.intervals import NORMAL_975, Floats, Ints, quantile_rank, student_975
 
 LEVELS = (0.999, 0.99, 0.95, 0.9, 0.75, 0.5)
 FEWEST_SAMPLES = 100

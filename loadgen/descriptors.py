@@ -6,11 +6,11 @@ from contextlib import suppress
 
 import psutil
 
-from dyno.errors import ConfigError
-from dyno.records import LoadSpec
-from loadgen.fleet import Workers
-from loadgen.payload_files import Mix
-from loadgen.shapes import planned_stages
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadSpec
+from modeldyno.loadgen.fleet import Workers
+from modeldyno.loadgen.payload_files import Mix
+from modeldyno.loadgen.shapes import planned_stages
 
 RESERVED_FILES = 64
 """Descriptors of a Locust process besides its connections."""

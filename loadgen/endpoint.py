@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from dyno.errors import ConfigError, LoadTestError
+from modeldyno.base.errors import ConfigError, LoadTestError
 
 INVOCATIONS = "/invocations"
 CONNECT_TIMEOUT_S = 5.0

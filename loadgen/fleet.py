@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
-from dyno.errors import ConfigError, LoadTestError
-from dyno.procs import Child, free_port, python_module, start
-from dyno.records import LoadSpec
-from loadgen.endpoint import server_root
-from loadgen.merge import merged
-from loadgen.plan import LOCUSTFILE, PLAN_VARIABLE, SPARE_USERS, WORKER_VARIABLE, Plan
-from loadgen.recording import Recording, load_recording
+from modeldyno.base.errors import ConfigError, LoadTestError
+from modeldyno.base.procs import Child, free_port, python_module, start
+from modeldyno.base.records import LoadSpec
+from modeldyno.loadgen.endpoint import server_root
+from modeldyno.loadgen.merge import merged
+from modeldyno.loadgen.plan import LOCUSTFILE, PLAN_VARIABLE, SPARE_USERS, WORKER_VARIABLE, Plan
+from modeldyno.loadgen.recording import Recording, load_recording
 
 MAX_WORKERS = 256
 DEFAULT_PORT = 5557
@@ -188,7 +188,7 @@ def start_worker(host: str, port: str, folder: Path, env: dict[str, str] | None 
 def locust(*args: str) -> list[str]:
     """Give the command line of a Locust with our locustfile."""
     return python_module(
-        "loadgen.locustfiles.start",
+        "modeldyno.loadgen.locustfiles.start",
         *("locust", "-f", str(LOCUSTFILE), "--only-summary", "--loglevel", "WARNING", *args),
     )
 

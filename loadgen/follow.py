@@ -7,20 +7,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dyno.errors import LoadTestError
-from dyno.files import write_text
-from dyno.host import host_facts
-from dyno.procs import Child
-from dyno.records import LoadSpec, Stop
-from loadgen.caveats import Circumstances
-from loadgen.endpoint import host_and_port
-from loadgen.fleet import Fleet, Workers
-from loadgen.interrupts import NEVER, CutShortError, Interrupts
-from loadgen.plan import Plan
-from loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
-from loadgen.stage_watch import StageWatch
-from loadgen.stop_watch import StopWatch
-from loadgen.usage import UsageSampler, WindowUsage, affinity, is_this_machine
+from modeldyno.base.errors import LoadTestError
+from modeldyno.base.files import write_text
+from modeldyno.base.host import host_facts
+from modeldyno.base.procs import Child
+from modeldyno.base.records import LoadSpec, Stop
+from modeldyno.loadgen.caveats import Circumstances
+from modeldyno.loadgen.endpoint import host_and_port
+from modeldyno.loadgen.fleet import Fleet, Workers
+from modeldyno.loadgen.interrupts import NEVER, CutShortError, Interrupts
+from modeldyno.loadgen.plan import Plan
+from modeldyno.loadgen.progress import Closing, EventReader, Finished, LoadProgress, Started
+from modeldyno.loadgen.stage_watch import StageWatch
+from modeldyno.loadgen.stop_watch import StopWatch
+from modeldyno.loadgen.usage import UsageSampler, WindowUsage, affinity, is_this_machine
 
 STARTUP_LIMIT_S = 60.0
 OVERTIME_LIMIT_S = 30.0

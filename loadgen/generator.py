@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dyno.records import LoadSpec, Spread, WorkerUsage
-from dyno.units import US_PER_MS
-from loadgen.hdr import encode_histogram
-from loadgen.intervals import quantile_rank
-from loadgen.recording import US_PER_S, Ints, Recording
+from modeldyno.base.records import LoadSpec, Spread, WorkerUsage
+from modeldyno.base.units import US_PER_MS
+from modeldyno.loadgen.hdr import encode_histogram
+from modeldyno.loadgen.intervals import quantile_rank
+from modeldyno.loadgen.recording import US_PER_S, Ints, Recording
 
 
 def lateness(recording: Recording, window: tuple[int, int]) -> Spread | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from dyno.records import GpuUsage
-from dyno.units import BYTES_PER_MIB
+from modeldyno.base.records import GpuUsage
+from modeldyno.base.units import BYTES_PER_MIB
 
 PACKAGE = "pynvml"  # of nvidia-ml-py
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
-from loadgen.recording import US_PER_S, Ints
+from modeldyno.loadgen.recording import US_PER_S, Ints
 
 HDR_LOWEST_US = 1
 HDR_HIGHEST_US = 3600 * US_PER_S

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
-from loadgen.endpoint import host_and_port, server_root
-from loadgen.payload import Payload
+from modeldyno.loadgen.endpoint import host_and_port, server_root
+from modeldyno.loadgen.payload import Payload
 
 PROBES = 5
 LEARN_LIMIT_S = 10.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dyno.records import LoadSpec, PayloadKind
-from dyno.units import US_PER_MS
-from loadgen.payload_files import Mix
-from loadgen.recording import US_PER_S, Recording
-from loadgen.summary import percentiles
+from modeldyno.base.records import LoadSpec, PayloadKind
+from modeldyno.base.units import US_PER_MS
+from modeldyno.loadgen.payload_files import Mix
+from modeldyno.loadgen.recording import US_PER_S, Recording
+from modeldyno.loadgen.summary import percentiles
 
 
 def payload_kinds(spec: LoadSpec, recording: Recording, window_s: float, mix: Mix) -> tuple[PayloadKind, ...]:

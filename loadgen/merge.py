@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loadgen.recording import FailureKind, Ints, Recording
+from modeldyno.loadgen.recording import FailureKind, Ints, Recording
 
 
 def merged(parts: Sequence[Recording]) -> Recording:

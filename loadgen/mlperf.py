@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dyno.errors import ConfigError
-from dyno.records import LoadSpec, Scenario
-from dyno.units import US_PER_MS
-from loadgen.recording import US_PER_S, Ints, Recording
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadSpec, Scenario
+from modeldyno.base.units import US_PER_MS
+from modeldyno.loadgen.recording import US_PER_S, Ints, Recording
 
 CONFIDENCE = 0.99
 MIN_DURATION_S = 600.0

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from dyno.records import LoadSpec, Outcome
-from loadgen.generator import spread
-from loadgen.recording import Ints, Recording
+from modeldyno.base.records import LoadSpec, Outcome
+from modeldyno.loadgen.generator import spread
+from modeldyno.loadgen.recording import Ints, Recording
 
 OK = 200
 

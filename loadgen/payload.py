@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import ConfigError
-from dyno.records import TensorSpec
-from dyno.units import BYTES_PER_MIB
-from runtime.feeds import random_feeds
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import TensorSpec
+from modeldyno.base.units import BYTES_PER_MIB
+from modeldyno.runtime.feeds import random_feeds
 
 NPY = "application/x-npy"
 NPZ = "application/x-npz"

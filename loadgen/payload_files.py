@@ -23,9 +23,18 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import ConfigError
-from dyno.units import BYTES_PER_MIB
-from loadgen.payload import JSON, MAX_BODY_MIB, NPY, NPZ, Payload, npy_body, npz_body, payload_from_file
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.units import BYTES_PER_MIB
+from modeldyno.loadgen.payload import (
+    JSON,
+    MAX_BODY_MIB,
+    NPY,
+    NPZ,
+    Payload,
+    npy_body,
+    npz_body,
+    payload_from_file,
+)
 
 MIXED = -1
 """Number of no kind: that of a query of several payloads."""

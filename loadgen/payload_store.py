@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dyno.files import write_bytes
-from dyno.records import Record, read_record, write_record
-from loadgen.payload import Payload
-from loadgen.payload_files import Kind, Mix
+from modeldyno.base.files import write_bytes
+from modeldyno.base.records import Record, read_record, write_record
+from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.payload_files import Kind, Mix
 
 
 class _StoredBody(Record):

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from dyno.records import LoadSpec, Record, read_record, write_record
-from loadgen.payload_files import Mix
-from loadgen.payload_store import save_mix
+from modeldyno.base.records import LoadSpec, Record, read_record, write_record
+from modeldyno.loadgen.payload_files import Mix
+from modeldyno.loadgen.payload_store import save_mix
 
 PLAN_VARIABLE = "DYNO_LOAD_PLAN"
 WORKER_VARIABLE = "DYNO_LOAD_WORKER"

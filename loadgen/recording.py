@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.files import write_bytes
+from modeldyno.base.files import write_bytes
 
 NS_PER_US = 1000
 US_PER_S = 1_000_000

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from dyno.errors import LoadTestError, UnansweredError
-from dyno.host import host_facts
-from dyno.records import LoadResult, LoadSpec, ResourceUsage, Stop
-from loadgen.caveats import Circumstances, caveats, stop_caveats
-from loadgen.fleet import Gathered
-from loadgen.follow import Seen
-from loadgen.generator import worker_usage
-from loadgen.interrupts import CutShortError
-from loadgen.kinds import payload_kinds
-from loadgen.mlperf import verdict
-from loadgen.payload_files import Mix
-from loadgen.recording import Recording
-from loadgen.summary import Summary, error_groups, summarise
-from loadgen.validity import NO_SOCKET, invalid_reasons
+from modeldyno.base.errors import LoadTestError, UnansweredError
+from modeldyno.base.host import host_facts
+from modeldyno.base.records import LoadResult, LoadSpec, ResourceUsage, Stop
+from modeldyno.loadgen.caveats import Circumstances, caveats, stop_caveats
+from modeldyno.loadgen.fleet import Gathered
+from modeldyno.loadgen.follow import Seen
+from modeldyno.loadgen.generator import worker_usage
+from modeldyno.loadgen.interrupts import CutShortError
+from modeldyno.loadgen.kinds import payload_kinds
+from modeldyno.loadgen.mlperf import verdict
+from modeldyno.loadgen.payload_files import Mix
+from modeldyno.loadgen.recording import Recording
+from modeldyno.loadgen.summary import Summary, error_groups, summarise
+from modeldyno.loadgen.validity import NO_SOCKET, invalid_reasons
 
 NOT_ASKED = ("unsent", "refused", NO_SOCKET)
 """Failures of requests that the endpoint never saw."""

@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from dyno.clock import utc_now
-from dyno.errors import ConfigError, LoadTestError, OutputError
-from dyno.records import LoadResult, LoadSpec
-from loadgen.descriptors import with_bound
-from loadgen.endpoint import check_listening
-from loadgen.fleet import ALONE, Workers, check_shareable, checked, gather, launch, plan_pool
-from loadgen.follow import OnProgress, follow, startup_limit_s
-from loadgen.interrupts import NEVER, Interrupts
-from loadgen.payload import Payload
-from loadgen.payload_files import Mix, single
-from loadgen.plan import MAX_POOL, Plan, write_plan
-from loadgen.recording import Recording
-from loadgen.result import whole_result
-from loadgen.samples import SamplesLostError, check_samples_file, write_samples
-from loadgen.spec_checks import checked_spec, first_users
-from loadgen.usage import find_server, is_alive, named_server
+from modeldyno.base.clock import utc_now
+from modeldyno.base.errors import ConfigError, LoadTestError, OutputError
+from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.loadgen.descriptors import with_bound
+from modeldyno.loadgen.endpoint import check_listening
+from modeldyno.loadgen.fleet import ALONE, Workers, check_shareable, checked, gather, launch, plan_pool
+from modeldyno.loadgen.follow import OnProgress, follow, startup_limit_s
+from modeldyno.loadgen.interrupts import NEVER, Interrupts
+from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.payload_files import Mix, single
+from modeldyno.loadgen.plan import MAX_POOL, Plan, write_plan
+from modeldyno.loadgen.recording import Recording
+from modeldyno.loadgen.result import whole_result
+from modeldyno.loadgen.samples import SamplesLostError, check_samples_file, write_samples
+from modeldyno.loadgen.spec_checks import checked_spec, first_users
+from modeldyno.loadgen.usage import find_server, is_alive, named_server
 
 
 def run_load(

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from dyno.errors import ConfigError, OutputError
-from dyno.files import write_bytes
-from dyno.records import LoadResult, LoadSpec
-from loadgen.outcomes import outcome_names, statuses
-from loadgen.recording import US_PER_S, Recording
+from modeldyno.base.errors import ConfigError, OutputError
+from modeldyno.base.files import write_bytes
+from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.loadgen.outcomes import outcome_names, statuses
+from modeldyno.loadgen.recording import US_PER_S, Recording
 
 SUFFIXES = (".parquet", ".csv", ".npz")
 COLUMNS = ("worker", "endpoint", "outcome", "status", "start_us", "latency_us", "lateness_us", "in_window")

@@ -17,10 +17,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from dyno.errors import ConfigError, LoadTestError, UnansweredError
-from dyno.records import PERCENTILES, LoadResult, RateSearch, RateStep
-from loadgen.interrupts import CutShortError
-from loadgen.intervals import fewest_samples
+from modeldyno.base.errors import ConfigError, LoadTestError, UnansweredError
+from modeldyno.base.records import PERCENTILES, LoadResult, RateSearch, RateStep
+from modeldyno.loadgen.interrupts import CutShortError
+from modeldyno.loadgen.intervals import fewest_samples
 
 KEPT_UP = 0.95  # of what arrived in the window: fewer answers in it mean that a queue grows
 SPARE = 1.1  # times the planned window: for so long a test may wait for its samples

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import click
 
-from dyno.console import print_table, say
-from dyno.errors import ConfigError
-from dyno.records import LoadResult, LoadSpec, RateSearch, RateStep
-from loadgen.fleet import Workers
-from loadgen.idle import Idle
-from loadgen.interrupts import Interrupts
-from loadgen.keep import keep_and_print
-from loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
-from loadgen.payload import Payload
-from loadgen.payload_files import Mix, first_body
-from loadgen.run import run_load
-from loadgen.search import SPARE, find_rate, parse_limits, planned_samples, samples_needed
+from modeldyno.base.console import print_table, say
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadResult, LoadSpec, RateSearch, RateStep
+from modeldyno.loadgen.fleet import Workers
+from modeldyno.loadgen.idle import Idle
+from modeldyno.loadgen.interrupts import Interrupts
+from modeldyno.loadgen.keep import keep_and_print
+from modeldyno.loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
+from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.payload_files import Mix, first_body
+from modeldyno.loadgen.run import run_load
+from modeldyno.loadgen.search import SPARE, find_rate, parse_limits, planned_samples, samples_needed
 
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_UNDECIDED = 3

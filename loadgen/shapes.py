@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from dyno.errors import ConfigError
-from dyno.records import LoadSpec, Phase, Record, Stairs
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadSpec, Phase, Record, Stairs
 
 SETTLE_SHARE = 0.1
 SHORTEST_STAGE_S = 2.0

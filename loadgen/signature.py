@@ -7,11 +7,11 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
-from dyno.errors import LoadTestError
-from dyno.records import TensorSpec
-from loadgen.endpoint import check_listening, server_root
-from loadgen.payload import Payload, payload_for
-from runtime.feeds import Shapes, at_shapes
+from modeldyno.base.errors import LoadTestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.loadgen.endpoint import check_listening, server_root
+from modeldyno.loadgen.payload import Payload, payload_for
+from modeldyno.runtime.feeds import Shapes, at_shapes
 
 METADATA_PATH = "/v2/models/model"
 TIMEOUT_S = 10.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dyno.errors import ConfigError
-from dyno.records import LoadSpec
-from loadgen.endpoint import endpoint_url
-from loadgen.payload_files import Mix
-from loadgen.shapes import Stage, planned_s, planned_stages
-from loadgen.stop_rules import check_rules
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadSpec
+from modeldyno.loadgen.endpoint import endpoint_url
+from modeldyno.loadgen.payload_files import Mix
+from modeldyno.loadgen.shapes import Stage, planned_s, planned_stages
+from modeldyno.loadgen.stop_rules import check_rules
 
 MAX_USERS = 10_000
 MAX_SECONDS = 24 * 3600.0

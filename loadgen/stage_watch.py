@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from dyno.errors import ConfigError
-from dyno.records import LoadSpec, TimelinePoint
-from loadgen.caveats import Circumstances
-from loadgen.progress import Closing, Event, Failed, LoadProgress, Started, Wanted
-from loadgen.shapes import SHORTEST_STAGE_S, Stage, cut, planned_stages, stages_of_shape
-from loadgen.usage import UsageSampler, WindowUsage
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadSpec, TimelinePoint
+from modeldyno.loadgen.caveats import Circumstances
+from modeldyno.loadgen.progress import Closing, Event, Failed, LoadProgress, Started, Wanted
+from modeldyno.loadgen.shapes import SHORTEST_STAGE_S, Stage, cut, planned_stages, stages_of_shape
+from modeldyno.loadgen.usage import UsageSampler, WindowUsage
 
 NS_PER_S = 1e9
 

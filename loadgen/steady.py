@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loadgen.recording import Ints
+from modeldyno.loadgen.recording import Ints
 
 BATCH = 5
 FEWEST_BATCHES = 20

@@ -21,11 +21,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dyno.errors import ConfigError
-from dyno.records import Estimate, LoadSpec, Percentile
-from dyno.units import US_PER_MS
-from loadgen.intervals import Ints
-from loadgen.summary import percentile_at
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import Estimate, LoadSpec, Percentile
+from modeldyno.base.units import US_PER_MS
+from modeldyno.loadgen.intervals import Ints
+from modeldyno.loadgen.summary import percentile_at
 
 FLAT_SHARE = 0.05
 FLAT_STAGES = 2

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dyno.files import write_text
-from dyno.records import Estimate, LoadSpec, Stop
-from loadgen.intervals import SLICES, Ints, throughput_estimate
-from loadgen.progress import CLOCK, FAILED
-from loadgen.recording import US_PER_S
-from loadgen.shapes import Stage
-from loadgen.stop_rules import Evidence, Rule, flat, met, parse_rules
-from loadgen.summary import slice_numbers
+from modeldyno.base.files import write_text
+from modeldyno.base.records import Estimate, LoadSpec, Stop
+from modeldyno.loadgen.intervals import SLICES, Ints, throughput_estimate
+from modeldyno.loadgen.progress import CLOCK, FAILED
+from modeldyno.loadgen.recording import US_PER_S
+from modeldyno.loadgen.shapes import Stage
+from modeldyno.loadgen.stop_rules import Evidence, Rule, flat, met, parse_rules
+from modeldyno.loadgen.summary import slice_numbers
 
 MORE = 1.02
 """It looks again when so many times as many requests have ended, or a stage is over."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dyno.records import (
+from modeldyno.base.records import (
     PERCENTILES,
     ErrorGroup,
     Estimate,
@@ -28,11 +28,11 @@ from dyno.records import (
     Spread,
     TimelinePoint,
 )
-from dyno.units import US_PER_MS
-from loadgen.dependence import Dependence
-from loadgen.generator import lateness, loop_lag
-from loadgen.hdr import encode_histogram
-from loadgen.intervals import (
+from modeldyno.base.units import US_PER_MS
+from modeldyno.loadgen.dependence import Dependence
+from modeldyno.loadgen.generator import lateness, loop_lag
+from modeldyno.loadgen.hdr import encode_histogram
+from modeldyno.loadgen.intervals import (
     SLICES,
     effective_ranks,
     fewest_samples,
@@ -40,9 +40,9 @@ from loadgen.intervals import (
     slice_correlation,
     throughput_estimate,
 )
-from loadgen.outcomes import outcomes
-from loadgen.recording import US_PER_S, Ints, Recording
-from loadgen.steady import steady_from_us
+from modeldyno.loadgen.outcomes import outcomes
+from modeldyno.loadgen.recording import US_PER_S, Ints, Recording
+from modeldyno.loadgen.steady import steady_from_us
 
 
 @dataclass(frozen=True)

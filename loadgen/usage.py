@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from dyno.errors import ConfigError
-from dyno.records import GpuUsage, MachineUsage, ResourceUsage
-from dyno.units import BYTES_PER_MIB
-from loadgen.endpoint import host_and_port
-from loadgen.gpus import GpuMeter
-from loadgen.looks import GONE, Look, Switches, core_busy, core_times, look, switched, switches
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import GpuUsage, MachineUsage, ResourceUsage
+from modeldyno.base.units import BYTES_PER_MIB
+from modeldyno.loadgen.endpoint import host_and_port
+from modeldyno.loadgen.gpus import GpuMeter
+from modeldyno.loadgen.looks import GONE, Look, Switches, core_busy, core_times, look, switched, switches
 
 MEMORY_EVERY_S = 0.5
 SHARES_EVERY = 4

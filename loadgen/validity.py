@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dyno.records import LoadSpec, WorkerUsage
-from loadgen.caveats import MOST_LAG_MS, MOST_LAG_SHARE
-from loadgen.summary import Summary
+from modeldyno.base.records import LoadSpec, WorkerUsage
+from modeldyno.loadgen.caveats import MOST_LAG_MS, MOST_LAG_SHARE
+from modeldyno.loadgen.summary import Summary
 
 MOST_CORES = 0.95
 NO_SOCKET = "no_socket"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dyno.console import say
-from dyno.errors import LoadTestError
+from modeldyno.base.console import say
+from modeldyno.base.errors import LoadTestError
 
 if TYPE_CHECKING:
-    from dyno.procs import Child
-    from loadgen.interrupts import Interrupts
+    from modeldyno.base.procs import Child
+    from modeldyno.loadgen.interrupts import Interrupts
 
 LOOK_EVERY_S = 0.2
 TELL_EVERY_S = 10.0
@@ -46,8 +46,8 @@ def load_worker_command(*, master: str, workers: int, connect_s: float) -> int:
     MASTER is the HOST or HOST:PORT that it listens at. It says what to send and when; this command ends with
     the test.
     """
-    from loadgen.fleet import parse_address, start_worker
-    from loadgen.interrupts import Interrupts
+    from modeldyno.loadgen.fleet import parse_address, start_worker
+    from modeldyno.loadgen.interrupts import Interrupts
 
     host, port = parse_address(master)
     with (
@@ -85,7 +85,7 @@ def _wait_until_taken(
     Raises:
         LoadTestError: it has not in this time.
     """
-    from loadgen.plan import JOINED_FILE
+    from modeldyno.loadgen.plan import JOINED_FILE
 
     began_s = told_s = time.monotonic()
     while not interrupts.by and all(child.returncode() is None for child in children):

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dyno.errors import ConfigError, unknown_name
-from dyno.records import InstanceType
-from recommender.instance_file import Cell, TableRow, read_rows
+from modeldyno.base.errors import ConfigError, unknown_name
+from modeldyno.base.records import InstanceType
+from modeldyno.recommender.instance_file import Cell, TableRow, read_rows
 
 CATALOG_FILE = Path(__file__).parent / "data" / "instances.csv"
 REQUIRED = ("architecture", "vcpus", "memory_gib", "usd_per_hour")

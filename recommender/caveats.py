@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dyno.records import Trial
+from modeldyno.base.records import Trial
 
 PRICE_TERMS = "on-demand, Linux, the catalogue's in us-east-1"
 

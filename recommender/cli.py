@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dyno.console import say
-from dyno.errors import ConfigError, ModelError, ServerError
-from dyno.shape_flag import split_shapes
+from modeldyno.base.console import say
+from modeldyno.base.errors import ConfigError, ModelError, ServerError
+from modeldyno.base.shape_flag import split_shapes
 
 if TYPE_CHECKING:
-    from recommender.job import Job
+    from modeldyno.recommender.job import Job
 
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_UNDECIDED = 3
@@ -80,9 +80,9 @@ def recommend_command(
 
     Exit code 1: no candidate meets the limits. 3: none was found to, and not every search was decided.
     """
-    from recommender.progress import shown_progress
-    from recommender.run import plan_run, recommend
-    from recommender.summary import print_plan, print_summary
+    from modeldyno.recommender.progress import shown_progress
+    from modeldyno.recommender.run import plan_run, recommend
+    from modeldyno.recommender.summary import print_plan, print_summary
 
     job = _job(job_file, shapes)
     if dry_run:
@@ -105,7 +105,7 @@ def recommend_command(
 
 
 def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:
-    from recommender.job import Job, load_job, with_shapes
+    from modeldyno.recommender.job import Job, load_job, with_shapes
 
     job = load_job(path) if path is not None else Job()
     return with_shapes(job, split_shapes(shapes)) if shapes else job
@@ -114,7 +114,7 @@ def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:
 @contextmanager
 def _naming_lines(job_file: Path | None) -> Iterator[None]:
     """What only the model or the catalogue shows to be wrong gets the line of its field, if it is there."""
-    from recommender.yaml_lines import line_of
+    from modeldyno.recommender.yaml_lines import line_of
 
     try:
         yield
@@ -129,7 +129,7 @@ def _naming_lines(job_file: Path | None) -> Iterator[None]:
 @contextmanager
 def _interruptible(run_dir: Path) -> Iterator[None]:
     """Ctrl-C and SIGTERM take down what was started, then say how to go on."""
-    from dyno.procs import stop_all
+    from modeldyno.base.procs import stop_all
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

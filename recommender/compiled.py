@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dyno.errors import ArtifactError, OutputError
-from dyno.files import mapped_output_errors
-from dyno.procs import python_module, start
-from dyno.records import CompiledShape, CompileSummary
-from dyno.units import percent
-from recommender.job import Job
-from recommender.job_fields import shape_text
-from runtime.bucket_records import Bucket
-from runtime.buckets_text import sentences
-from runtime.manifest import Manifest, read_manifest
+from modeldyno.base.errors import ArtifactError, OutputError
+from modeldyno.base.files import mapped_output_errors
+from modeldyno.base.procs import python_module, start
+from modeldyno.base.records import CompiledShape, CompileSummary
+from modeldyno.base.units import percent
+from modeldyno.recommender.job import Job
+from modeldyno.recommender.job_fields import shape_text
+from modeldyno.runtime.bucket_records import Bucket
+from modeldyno.runtime.buckets_text import sentences
+from modeldyno.runtime.manifest import Manifest, read_manifest
 
 # A compiler that fails with less than this free is taken to have met a full disk.
 FULL_BYTES = 4 << 20
@@ -140,7 +140,7 @@ def _command(model: Path, output: Path, job: Job) -> list[str]:
     flags += [f"{flag}={value}" for flag, value in valued.items() if value is not None]
     flags += [] if options.winograd else ["--no-winograd"]
     flags += [] if options.tuning_records else ["--no-tuning-records"]
-    return python_module("dyno", "compile", str(model), "--output", str(output), *flags)
+    return python_module("modeldyno", "compile", str(model), "--output", str(output), *flags)
 
 
 def chosen(job: Job) -> dict[str, str]:

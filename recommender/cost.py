@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dyno.records import Estimate, InstanceType
-from dyno.units import usd_per_million
+from modeldyno.base.records import Estimate, InstanceType
+from modeldyno.base.units import usd_per_million
 
 _BURSTABLE = {"t3", "t3a", "t4g"}
 _FLEX_SUFFIX = "-flex"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dyno.records import LoadSpec, Trial
-from loadgen.progress import LoadProgress
-from recommender.job_load import Load
-from recommender.plan import PlannedTrial
-from runtime.manifest import Manifest
+from modeldyno.base.records import LoadSpec, Trial
+from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.recommender.job_load import Load
+from modeldyno.recommender.plan import PlannedTrial
+from modeldyno.runtime.manifest import Manifest
 
 
 @dataclass(frozen=True)

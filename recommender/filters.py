@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from dyno.errors import ConfigError, unknown_name
-from dyno.records import InstanceType
-from dyno.units import SECONDS_PER_HOUR
+from modeldyno.base.errors import ConfigError, unknown_name
+from modeldyno.base.records import InstanceType
+from modeldyno.base.units import SECONDS_PER_HOUR
 
 SortKey = Literal["usd_per_hour", "vcpus", "memory_gib", "coremark_per_usd"]
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import yaml
 
-from dyno.errors import ConfigError, unknown_name
-from dyno.records import InstanceType
+from modeldyno.base.errors import ConfigError, unknown_name
+from modeldyno.base.records import InstanceType
 
 COLUMNS = tuple(InstanceType.model_fields)
 MAX_BYTES = 4 * 2**20

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dyno.console import print_json, print_table, say
+from modeldyno.base.console import print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dyno.records import InstanceType
+    from modeldyno.base.records import InstanceType
 
 NO_MATCH = 1
 COLUMNS = ("instance type", "arch", "vCPUs", "cores", "GiB", "USD/h", "CoreMark/s", "CPU", "GPU")
@@ -57,8 +57,8 @@ def instances_command(
     NAME_OR_GLOB is a name (c7g.xlarge) or a quoted pattern ('c7*.xlarge'); without one, all are listed.
     Prices are on-demand, Linux, us-east-1. Exit code 1: no instance type matches.
     """
-    from recommender.catalog import load_catalog, match_instances
-    from recommender.filters import InstanceFilter, select_instances
+    from modeldyno.recommender.catalog import load_catalog, match_instances
+    from modeldyno.recommender.filters import InstanceFilter, select_instances
 
     known = load_catalog(catalog)
     named = match_instances(known, names) if names else known.values()

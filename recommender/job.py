@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from compiler.shapes import Size, parse_shapes
-from dyno.records import Limits, Record
-from loadgen.mlperf import SERVER
-from recommender.job_fields import FOLDER, Count, JobPath, Seconds, Shapes
-from recommender.job_load import FindRate, Load
-from recommender.yaml_lines import FieldError, load_yaml_record
+from modeldyno.base.records import Limits, Record
+from modeldyno.compiler.shapes import Size, parse_shapes
+from modeldyno.loadgen.mlperf import SERVER
+from modeldyno.recommender.job_fields import FOLDER, Count, JobPath, Seconds, Shapes
+from modeldyno.recommender.job_load import FindRate, Load
+from modeldyno.recommender.yaml_lines import FieldError, load_yaml_record
 
 __all__ = ["CandidateSpace", "Compile", "FindRate", "Job", "Load", "Server", "load_job", "with_shapes"]
 

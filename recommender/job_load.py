@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from dyno.errors import ConfigError
-from dyno.records import LoadSpec, Phase, Record, Stairs
-from loadgen.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
-from loadgen.shapes import planned_s
-from loadgen.stop_rules import check_rules
-from recommender.job_fields import Count, JobPath, Rate, Seconds, Shapes
-from recommender.yaml_lines import FieldError
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadSpec, Phase, Record, Stairs
+from modeldyno.loadgen.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
+from modeldyno.loadgen.shapes import planned_s
+from modeldyno.loadgen.stop_rules import check_rules
+from modeldyno.recommender.job_fields import Count, JobPath, Rate, Seconds, Shapes
+from modeldyno.recommender.yaml_lines import FieldError
 
 DEFAULT_USERS = (1, 2, 4)
 DEFAULT_LONGEST_S = 60.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dyno.records import Limits, LoadResult, Percentile, Trial
+from modeldyno.base.records import Limits, LoadResult, Percentile, Trial
 
 INFINITE = float("inf")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from dyno.errors import ConfigError, unknown_name
-from dyno.records import Candidate, HostFacts, InstanceType, ServerSettings
-from recommender.catalog import load_catalog, match_instances
-from recommender.job import Backend, Job
-from recommender.providers.local import catalog_architecture
+from modeldyno.base.errors import ConfigError, unknown_name
+from modeldyno.base.records import Candidate, HostFacts, InstanceType, ServerSettings
+from modeldyno.recommender.catalog import load_catalog, match_instances
+from modeldyno.recommender.job import Backend, Job
+from modeldyno.recommender.providers.local import catalog_architecture
 
 # Current compute-optimised types, smallest first: one and two vCPUs, a core each or two on one core.
 REPRESENTATIVE = {

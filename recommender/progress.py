@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from dyno.console import say
-from dyno.records import Candidate, Trial
-from dyno.units import short_duration
-from recommender import words
-from recommender.events import (
+from modeldyno.base.console import say
+from modeldyno.base.records import Candidate, Trial
+from modeldyno.base.units import short_duration
+from modeldyno.recommender import words
+from modeldyno.recommender.events import (
     CompileEnded,
     CompileStarted,
     Event,

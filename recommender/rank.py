@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dyno.records import Estimate, Limits, LoadResult, RateSearch, Row, Trial
-from dyno.units import usd_per_million
-from recommender.cost import Cost, cost_per_million, price_caveat
-from recommender.limits import INFINITE, Miss, doubts, misses
-from recommender.rate_search import found_rate, point_at
+from modeldyno.base.records import Estimate, Limits, LoadResult, RateSearch, Row, Trial
+from modeldyno.base.units import usd_per_million
+from modeldyno.recommender.cost import Cost, cost_per_million, price_caveat
+from modeldyno.recommender.limits import INFINITE, Miss, doubts, misses
+from modeldyno.recommender.rate_search import found_rate, point_at
 
 Name = tuple[str, str, tuple[float, ...]]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dyno.errors import LoadTestError
-from dyno.load_records import standing
-from dyno.records import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
-from loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
-from loadgen.search import (
+from modeldyno.base.errors import LoadTestError
+from modeldyno.base.load_records import standing
+from modeldyno.base.records import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
+from modeldyno.loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
+from modeldyno.loadgen.search import (
     ERROR_RATE,
     KEPT_UP,
     SPARE,
@@ -20,8 +20,8 @@ from loadgen.search import (
     planned_samples,
     samples_needed,
 )
-from loadgen.stop_rules import share_low
-from recommender.job_load import PROBE_S, FindRate
+from modeldyno.loadgen.stop_rules import share_low
+from modeldyno.recommender.job_load import PROBE_S, FindRate
 
 METHOD = (
     "of a search: from the highest rate that met the limits with the upper ends of its percentiles' 95 % "

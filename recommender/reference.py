@@ -1,7 +1,7 @@
 """The reference of job files, as Markdown, from the fields' own descriptions.
 
-`python -m recommender.reference docs/job.md` writes the tables of that page again, between its two marks; a
-test fails where they are not those of the code.
+`python -m modeldyno.recommender.reference docs/job.md` writes the tables of that page again, between its two
+marks; a test fails where they are not those of the code.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
-from dyno.files import write_text
-from dyno.records import Limits, Phase, Record, Stairs
-from recommender.job import CandidateSpace, Compile, FindRate, Job, Load, Server
+from modeldyno.base.files import write_text
+from modeldyno.base.records import Limits, Phase, Record, Stairs
+from modeldyno.recommender.job import CandidateSpace, Compile, FindRate, Job, Load, Server
 
 if typing.TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dyno.clock import utc_now
-from dyno.host import host_facts
-from dyno.records import Recommendation, Row, Trial, write_record
-from recommender.caveats import caveats
-from recommender.compiled import (
+from modeldyno.base.clock import utc_now
+from modeldyno.base.host import host_facts
+from modeldyno.base.records import Recommendation, Row, Trial, write_record
+from modeldyno.recommender.caveats import caveats
+from modeldyno.recommender.compiled import (
     Compiled,
     chosen,
     compile_apart,
@@ -19,7 +19,7 @@ from recommender.compiled import (
     not_wholly_compiled,
     summary,
 )
-from recommender.events import (
+from modeldyno.recommender.events import (
     CompileEnded,
     CompileStarted,
     Event,
@@ -28,17 +28,17 @@ from recommender.events import (
     TrialLoaded,
     TrialStarted,
 )
-from recommender.job import Job
-from recommender.plan import PlannedTrial, estimate_s, most_s, plan_trials
-from recommender.providers import Provider
-from recommender.providers.local import LocalProvider
-from recommender.rank import rank
-from recommender.sent import sent
-from recommender.source import BASELINE, SourceModel, inspect_model
-from recommender.store import RunFile, Store, check_folder, open_store, run_file
-from recommender.trial import Workload, failed_trial, run_trial
-from reports.page import write_report
-from runtime.manifest import Manifest
+from modeldyno.recommender.job import Job
+from modeldyno.recommender.plan import PlannedTrial, estimate_s, most_s, plan_trials
+from modeldyno.recommender.providers import Provider
+from modeldyno.recommender.providers.local import LocalProvider
+from modeldyno.recommender.rank import rank
+from modeldyno.recommender.sent import sent
+from modeldyno.recommender.source import BASELINE, SourceModel, inspect_model
+from modeldyno.recommender.store import RunFile, Store, check_folder, open_store, run_file
+from modeldyno.recommender.trial import Workload, failed_trial, run_trial
+from modeldyno.reports.page import write_report
+from modeldyno.runtime.manifest import Manifest
 
 OnEvent = Callable[[Event], None]
 

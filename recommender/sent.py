@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dyno.records import TensorSpec
-from loadgen.arrivals import read_trace, trace_rate
-from loadgen.payload import payload_for
-from loadgen.payload_files import Kind, Mix, read_mix, single
-from recommender.job import Job
+from modeldyno.base.records import TensorSpec
+from modeldyno.loadgen.arrivals import read_trace, trace_rate
+from modeldyno.loadgen.payload import payload_for
+from modeldyno.loadgen.payload_files import Kind, Mix, read_mix, single
+from modeldyno.recommender.job import Job
 
 
 @dataclass(frozen=True)

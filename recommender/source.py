@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from compiler.frontends.dispatch import open_family, read_model
-from compiler.reach import runs_where
-from compiler.shapes import Size, Span, Template, fixed_shapes, is_open, parse_shapes, template
-from compiler.source import Source
-from compiler.targets import resolve_target
-from dyno.errors import ConfigError, DynoError, ModelError
-from dyno.host import host_facts
-from dyno.records import TensorSpec
-from recommender.job import Backend, Job
+from modeldyno.base.errors import ConfigError, DynoError, ModelError
+from modeldyno.base.host import host_facts
+from modeldyno.base.records import TensorSpec
+from modeldyno.compiler.frontends.dispatch import open_family, read_model
+from modeldyno.compiler.reach import runs_where
+from modeldyno.compiler.shapes import Size, Span, Template, fixed_shapes, is_open, parse_shapes, template
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import resolve_target
+from modeldyno.recommender.job import Backend, Job
 
 BASELINE: Backend = "onnxruntime"
 MOST_REQUEST_SHAPES = 64

@@ -18,14 +18,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from dyno.errors import ConfigError
-from dyno.files import mapped_output_errors
-from dyno.host import host_facts
-from dyno.records import Candidate, InstanceType, Record, Trial, read_record, write_record
-from loadgen.mlperf import SERVER
-from recommender.job import Job, Server
-from recommender.job_fields import shape_text
-from recommender.rate_search import search_limits
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.files import mapped_output_errors
+from modeldyno.base.host import host_facts
+from modeldyno.base.records import Candidate, InstanceType, Record, Trial, read_record, write_record
+from modeldyno.loadgen.mlperf import SERVER
+from modeldyno.recommender.job import Job, Server
+from modeldyno.recommender.job_fields import shape_text
+from modeldyno.recommender.rate_search import search_limits
 
 LOCK_NAME = ".lock"
 PACKAGES = ("modeldyno", "onnxruntime", "apache-tvm", "locust")

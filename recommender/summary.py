@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from dyno.console import print_json, print_table
-from dyno.records import Recommendation, Row
-from recommender import words
-from recommender.events import RunPlanned
-from recommender.trial import level_name
-from reports.digits import MISSING, shown
+from modeldyno.base.console import print_json, print_table
+from modeldyno.base.records import Recommendation, Row
+from modeldyno.recommender import words
+from modeldyno.recommender.events import RunPlanned
+from modeldyno.recommender.trial import level_name
+from modeldyno.reports.digits import MISSING, shown
 
 COLUMNS = (
     *("rank", "instance", "backend", "thr x wrk", "load", "p50 ms", "p95 ms", "p99 ms"),

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dyno.clock import utc_now
-from dyno.errors import LoadTestError, ServerError
-from dyno.records import (
+from modeldyno.base.clock import utc_now
+from modeldyno.base.errors import LoadTestError, ServerError
+from modeldyno.base.records import (
     Candidate,
     Fidelity,
     Limits,
@@ -21,17 +21,17 @@ from dyno.records import (
     ServerSettings,
     Trial,
 )
-from loadgen.arrivals import trace_rate
-from loadgen.idle import Idle
-from loadgen.payload import Payload
-from loadgen.payload_files import Mix, first_body
-from loadgen.progress import LoadProgress
-from loadgen.run import run_load
-from loadgen.shapes import closed_loop
-from recommender.job_load import FindRate, Load
-from recommender.plan import PlannedTrial
-from recommender.providers import Endpoint, Launch, Provider
-from recommender.rate_search import Plan, search, search_limits
+from modeldyno.loadgen.arrivals import trace_rate
+from modeldyno.loadgen.idle import Idle
+from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.payload_files import Mix, first_body
+from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.loadgen.run import run_load
+from modeldyno.loadgen.shapes import closed_loop
+from modeldyno.recommender.job_load import FindRate, Load
+from modeldyno.recommender.plan import PlannedTrial
+from modeldyno.recommender.providers import Endpoint, Launch, Provider
+from modeldyno.recommender.rate_search import Plan, search, search_limits
 
 LOG_LINES = 20
 SETTLE_S = 0.2

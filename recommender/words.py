@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dyno.records import Candidate, LoadResult, RateSearch, Row, ServerSettings, Trial
-from dyno.units import short_duration
-from loadgen.shapes import closed_loop
-from recommender.compiled import not_wholly_compiled
-from recommender.events import CompileEnded, RunPlanned, TrialLoaded
-from recommender.job_load import Load
-from recommender.rate_search import found_rate
-from recommender.trial import level_name
-from reports.digits import shown
+from modeldyno.base.records import Candidate, LoadResult, RateSearch, Row, ServerSettings, Trial
+from modeldyno.base.units import short_duration
+from modeldyno.loadgen.shapes import closed_loop
+from modeldyno.recommender.compiled import not_wholly_compiled
+from modeldyno.recommender.events import CompileEnded, RunPlanned, TrialLoaded
+from modeldyno.recommender.job_load import Load
+from modeldyno.recommender.rate_search import found_rate
+from modeldyno.recommender.trial import level_name
+from modeldyno.reports.digits import shown
 
 
 def candidate(found: Candidate | Row) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from dyno.errors import ConfigError, unknown_name
-from dyno.records import Record
+from modeldyno.base.errors import ConfigError, unknown_name
+from modeldyno.base.records import Record
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dyno.records import Row
-from reports import words
-from reports.compare import BASELINE, Ratio, speedup
-from reports.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown
-from reports.folder import Run, level_of
+from modeldyno.base.records import Row
+from modeldyno.reports import words
+from modeldyno.reports.compare import BASELINE, Ratio, speedup
+from modeldyno.reports.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown
+from modeldyno.reports.folder import Run, level_of
 
 
 @dataclass(frozen=True)

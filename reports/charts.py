@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from dyno.records import Limits, LoadResult, TimelinePoint
-from reports import svg
-from reports.digits import plain
-from reports.drawing import (
+from modeldyno.base.records import Limits, LoadResult, TimelinePoint
+from modeldyno.reports import svg
+from modeldyno.reports.digits import plain
+from modeldyno.reports.drawing import (
     Tag,
     colour,
     horizontal_limit,
@@ -29,8 +29,8 @@ from reports.drawing import (
     vertical_limit,
     within_reach,
 )
-from reports.histogram import quantiles
-from reports.series import Bar, Series
+from modeldyno.reports.histogram import quantiles
+from modeldyno.reports.series import Bar, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from dyno.console import say
-from dyno.outputs import OutputFile
+from modeldyno.base.console import say
+from modeldyno.base.outputs import OutputFile
 
 
 @click.command("report", short_help="Write a run's one-file HTML report again from its records.")
@@ -31,7 +31,7 @@ def report_command(run_dir: Path, output: Path | None, open_it: bool) -> None:
 
     RUN_DIR is the --output folder of `dyno recommend`. Nothing is measured anew. Prints the path of the page.
     """
-    from reports.page import write_report
+    from modeldyno.reports.page import write_report
 
     path = write_report(run_dir, output)
     say("report written")

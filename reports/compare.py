@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dyno.records import Estimate, LoadResult, Row
-from reports import words
-from reports.folder import Run, level_of
+from modeldyno.base.records import Estimate, LoadResult, Row
+from modeldyno.reports import words
+from modeldyno.reports.folder import Run, level_of
 
 BASELINE = "onnxruntime"
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from reports import svg
-from reports.series import Series
+from modeldyno.reports import svg
+from modeldyno.reports.series import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dyno.records import LoadResult, Outcome
-from reports import words
-from reports.digits import plain, share
-from reports.folder import Run
-from reports.series import tags
+from modeldyno.base.records import LoadResult, Outcome
+from modeldyno.reports import words
+from modeldyno.reports.digits import plain, share
+from modeldyno.reports.folder import Run
+from modeldyno.reports.series import tags
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dyno.errors import ConfigError
-from dyno.load_records import standing
-from dyno.records import LoadResult, LoadSpec, R, Recommendation, Row, Trial, read_record
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.load_records import standing
+from modeldyno.base.records import LoadResult, LoadSpec, R, Recommendation, Row, Trial, read_record
 
 RECOMMENDATION_NAME = "recommendation.json"
 TRIALS_NAME = "trials"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dyno.records import PERCENTILES, LoadResult, Row
-from dyno.units import usd_per_million
-from reports.folder import Run, read_run
+from modeldyno.base.records import PERCENTILES, LoadResult, Row
+from modeldyno.base.units import usd_per_million
+from modeldyno.reports.folder import Run, read_run
 
 if TYPE_CHECKING:
     import pandas as pd

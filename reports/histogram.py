@@ -7,9 +7,9 @@ import zlib
 from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLengthException
 from hdrh.histogram import HdrHistogram
 
-from dyno.errors import ConfigError
-from dyno.records import LoadResult
-from dyno.units import US_PER_MS
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadResult
+from modeldyno.base.units import US_PER_MS
 
 # Beyond this, fewer requests than these decide where the curve goes.
 FEWEST_ABOVE = 5

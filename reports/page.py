@@ -8,12 +8,12 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dyno.files import write_text
-from dyno.records import Limits
-from reports.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
-from reports.folder import Run, read_run
-from reports.series import Series
-from reports.view import bars, view
+from modeldyno.base.files import write_text
+from modeldyno.base.records import Limits
+from modeldyno.reports.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
+from modeldyno.reports.folder import Run, read_run
+from modeldyno.reports.series import Series
+from modeldyno.reports.view import bars, view
 
 REPORT_NAME = "report.html"
 _NUMBER_AND_UNIT = re.compile(
@@ -79,7 +79,7 @@ def _draw(run: Run, series: tuple[Series, ...], limits: Limits) -> Drawings:
 
 def _templates() -> Environment:
     environment = Environment(
-        loader=PackageLoader("reports", "templates"),
+        loader=PackageLoader("modeldyno.reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dyno.records import Row
-from reports import words
-from reports.digits import EN_DASH
-from reports.folder import Run, level_of
-from reports.series import tags
+from modeldyno.base.records import Row
+from modeldyno.reports import words
+from modeldyno.reports.digits import EN_DASH
+from modeldyno.reports.folder import Run, level_of
+from modeldyno.reports.series import tags
 
 EVERYWHERE = "every load test"
 MOST_PLACES = 10

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dyno.records import RateStep, Trial
-from reports import words
-from reports.digits import MISSING, count, plain, share
-from reports.folder import Run
-from reports.series import tags
+from modeldyno.base.records import RateStep, Trial
+from modeldyno.reports import words
+from modeldyno.reports.digits import MISSING, count, plain, share
+from modeldyno.reports.folder import Run
+from modeldyno.reports.series import tags
 
 ERROR_RATE = "error_rate"
 

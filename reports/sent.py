@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dyno.records import LoadResult, LoadSpec, PayloadKind, ServerSettings
-from dyno.units import BYTES_PER_MIB
-from reports import words
-from reports.digits import EN_DASH, Shown, count, percentile, share
-from reports.folder import Run
-from reports.series import tags
+from modeldyno.base.records import LoadResult, LoadSpec, PayloadKind, ServerSettings
+from modeldyno.base.units import BYTES_PER_MIB
+from modeldyno.reports import words
+from modeldyno.reports.digits import EN_DASH, Shown, count, percentile, share
+from modeldyno.reports.folder import Run
+from modeldyno.reports.series import tags
 
 KIB = 1024
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dyno.records import LoadResult, Row
-from reports import words
-from reports.compare import BASELINE
-from reports.folder import Run
+from modeldyno.base.records import LoadResult, Row
+from modeldyno.reports import words
+from modeldyno.reports.compare import BASELINE
+from modeldyno.reports.folder import Run
 
 # The palette has six colours that stay apart for colour-blind readers; the others are drawn in grey.
 COLOURED = 6

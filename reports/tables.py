@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dyno.records import ErrorGroup, LoadResult, Percentile, Row, Trial
-from reports import words
-from reports.answer import cost, p99, throughput, times
-from reports.compare import BASELINE, speedup
-from reports.digits import MISSING, Shown, count, estimate, percentile, plain, share, whole
-from reports.folder import Run, level_of
-from reports.remarks import tainted
-from reports.series import Series, tags
+from modeldyno.base.records import ErrorGroup, LoadResult, Percentile, Row, Trial
+from modeldyno.reports import words
+from modeldyno.reports.answer import cost, p99, throughput, times
+from modeldyno.reports.compare import BASELINE, speedup
+from modeldyno.reports.digits import MISSING, Shown, count, estimate, percentile, plain, share, whole
+from modeldyno.reports.folder import Run, level_of
+from modeldyno.reports.remarks import tainted
+from modeldyno.reports.series import Series, tags
 
 LOG_LINES = 40
 LOG_COLUMNS = 500

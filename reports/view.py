@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dyno.records import CompileSummary, HostFacts, Row
-from dyno.units import percent, short_duration
-from reports import remarks, words
-from reports.answer import Answer, answer, cost
-from reports.compare import BASELINE
-from reports.digits import MISSING, TIMES, count, plain, share
-from reports.endings import Ending, endings
-from reports.folder import Run
-from reports.remarks import Remark
-from reports.searches import Search, searches
-from reports.sent import KindLine, facts, kinds
-from reports.series import Bar, Series, all_series, tags
-from reports.tables import Level, Line, Rejected, levels, lines, rejected
+from modeldyno.base.records import CompileSummary, HostFacts, Row
+from modeldyno.base.units import percent, short_duration
+from modeldyno.reports import remarks, words
+from modeldyno.reports.answer import Answer, answer, cost
+from modeldyno.reports.compare import BASELINE
+from modeldyno.reports.digits import MISSING, TIMES, count, plain, share
+from modeldyno.reports.endings import Ending, endings
+from modeldyno.reports.folder import Run
+from modeldyno.reports.remarks import Remark
+from modeldyno.reports.searches import Search, searches
+from modeldyno.reports.sent import KindLine, facts, kinds
+from modeldyno.reports.series import Bar, Series, all_series, tags
+from modeldyno.reports.tables import Level, Line, Rejected, levels, lines, rejected
 
 MOST_BARS = 16
 

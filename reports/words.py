@@ -6,8 +6,8 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 
-from dyno.records import Fidelity, Limits, Row, ServerSettings
-from reports.digits import TIMES, count, plain
+from modeldyno.base.records import Fidelity, Limits, Row, ServerSettings
+from modeldyno.reports.digits import TIMES, count, plain
 
 BACKENDS = {"onnxruntime": "ONNX Runtime", "compiled": "compiled"}
 WITH_BACKEND = {"onnxruntime": "ONNX Runtime", "compiled": "the compiled artifact"}

@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from dyno.errors import ArtifactError
-from dyno.host import Processor
-from dyno.record import HostFacts
-from runtime.bucket_records import Bucket
-from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
-from runtime.segment_records import Segment
+from modeldyno.base.errors import ArtifactError
+from modeldyno.base.host import Processor
+from modeldyno.base.record import HostFacts
+from modeldyno.runtime.bucket_records import Bucket
+from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
+from modeldyno.runtime.segment_records import Segment
 
 CHUNK = 1 << 20
 

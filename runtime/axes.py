@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import RequestError
-from dyno.record import TensorSpec
-from runtime.bucket_plan import fitting
-from runtime.bucket_records import Axis, Place
-from runtime.buckets_text import sizes_text
-from runtime.wanted import check_array, check_mapping
+from modeldyno.base.errors import RequestError
+from modeldyno.base.record import TensorSpec
+from modeldyno.runtime.bucket_plan import fitting
+from modeldyno.runtime.bucket_records import Axis, Place
+from modeldyno.runtime.buckets_text import sizes_text
+from modeldyno.runtime.wanted import check_array, check_mapping
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from dyno.record import Record
-from runtime.segment_records import FallbackOperator
+from modeldyno.base.record import Record
+from modeldyno.runtime.segment_records import FallbackOperator
 
 BUCKETS_NAME = "buckets"
 

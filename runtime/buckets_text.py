@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dyno.units import percent
-from runtime.bucket_records import Axis, Bucket, Buckets
+from modeldyno.base.units import percent
+from modeldyno.runtime.bucket_records import Axis, Bucket, Buckets
 
 Row = tuple[str, ...]
 

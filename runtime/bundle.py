@@ -2,9 +2,10 @@
 
     NAME/run.py  README.md      the command, and how to use it
     NAME/artifact/              manifest.json, model.so, weights.bin, or manifest.json and segments
-    NAME/lib/                   our runtime, tvm_ffi and TVM's runtime library; licenses/ of what is not ours
+    NAME/lib/                   modeldyno/{base,runtime}, tvm_ffi, TVM's runtime library;
+                                licenses/ of what is not ours
 
-Our modules go in as they are, but for pydantic: `dyno.plain_models` stands in for it. The same input gives
+Our modules go in as they are, but for pydantic: `base.plain_models` stands in for it. The same input gives
 the same archive, byte for byte. ONNX Runtime, which a model with segments for it needs, does not go in: it
 comes as packages of its own for each processor and Python.
 """
@@ -25,15 +26,15 @@ from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from dyno.errors import ArtifactError, ConfigError
-from dyno.files import staged_file
-from runtime.bundle_texts import ENTRY, needed_packages, readme
-from runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
-from runtime.parts import checked_files
-from runtime.tvm_light import CUDA_LIBRARY, EXTRA_LIBRARY, RUNTIME_LIBRARY, runtime_library
+from modeldyno.base.errors import ArtifactError, ConfigError
+from modeldyno.base.files import staged_file
+from modeldyno.runtime.bundle_texts import ENTRY, needed_packages, readme
+from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
+from modeldyno.runtime.parts import checked_files
+from modeldyno.runtime.tvm_light import CUDA_LIBRARY, EXTRA_LIBRARY, RUNTIME_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")
-DYNO_MODULES = ("__init__", "errors", "files", "host", "plain_models", "record", "units")
+BASE_MODULES = ("__init__", "errors", "files", "host", "plain_models", "record", "units")
 RUNTIME_MODULES = (
     *(
         "__init__",
@@ -92,7 +93,7 @@ def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> 
     extra = any(_calls_extra(artifact / part) for part in parts)
     lib: list[Entry] = [(f"lib/{place}", content) for place, content in library_files(packages, extra=extra)]
     if manifest.target.kind == "cuda":
-        lib.append((f"lib/runtime/{CUDA_LIBRARY}", _tvm_library(packages, CUDA_LIBRARY)))
+        lib.append((f"lib/modeldyno/runtime/{CUDA_LIBRARY}", _tvm_library(packages, CUDA_LIBRARY)))
     python, _ = _made_for(packages)
     texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name, python).encode())]
     with staged_file(output) as stream:
@@ -148,13 +149,17 @@ def _calls_extra(file: Path) -> bool:
 
 def _library_files(packages: Path | None, *, extra: bool) -> Iterator[Entry]:
     root = Path(__file__).parent.parent
-    for package, modules in (("dyno", DYNO_MODULES), ("runtime", RUNTIME_MODULES)):
+    yield "modeldyno/__init__.py", b""  # the installed one offers what a bundle does not hold
+    for package, modules in (("base", BASE_MODULES), ("runtime", RUNTIME_MODULES)):
         for module in modules:
             text = (root / package / f"{module}.py").read_text()
-            yield f"{package}/{module}.py", _PYDANTIC.sub(r"\1from dyno.plain_models import ", text).encode()
-    yield f"runtime/{RUNTIME_LIBRARY}", _tvm_library(packages, RUNTIME_LIBRARY)
+            yield (
+                f"modeldyno/{package}/{module}.py",
+                _PYDANTIC.sub(r"\1from modeldyno.base.plain_models import ", text).encode(),
+            )
+    yield f"modeldyno/runtime/{RUNTIME_LIBRARY}", _tvm_library(packages, RUNTIME_LIBRARY)
     if extra:
-        yield f"runtime/{EXTRA_LIBRARY}", _tvm_library(packages, EXTRA_LIBRARY)
+        yield f"modeldyno/runtime/{EXTRA_LIBRARY}", _tvm_library(packages, EXTRA_LIBRARY)
     yield from _package("apache-tvm-ffi", "tvm_ffi/", packages)
     yield from _package("typing_extensions", "typing_extensions.py")
     yield from _licenses(_installed("apache-tvm", packages))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from dyno import console
-from dyno.outputs import OutputFile
+from modeldyno.base import console
+from modeldyno.base.outputs import OutputFile
 
 
 @click.command("bundle")
@@ -34,8 +34,8 @@ def bundle_command(artifact: Path, *, output: Path, packages: Path | None) -> No
     artifact was made for. Where a part of the model runs in ONNX Runtime (`dyno compile --fallback`), it
     needs onnxruntime too, which does not go in.
     """
-    from dyno.units import BYTES_PER_MIB
-    from runtime.bundle import write_bundle
+    from modeldyno.base.units import BYTES_PER_MIB
+    from modeldyno.runtime.bundle import write_bundle
 
     made = write_bundle(artifact, output, packages)
     for package in made.needs:

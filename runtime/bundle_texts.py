@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dyno.record import TensorSpec
-from runtime.feeds import is_array
-from runtime.lane import TEXT
-from runtime.manifest import Manifest
+from modeldyno.base.record import TensorSpec
+from modeldyno.runtime.feeds import is_array
+from modeldyno.runtime.lane import TEXT
+from modeldyno.runtime.manifest import Manifest
 
 ENTRY = '''#!/usr/bin/env python3
 """Run the model of this bundle: python run.py --help. README.md says what it needs."""
@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE / "lib"))
 
 def main():
     check_python()
-    from dyno.errors import DynoError
+    from modeldyno.base.errors import DynoError
 
     try:
         run(arguments())
@@ -60,7 +60,7 @@ def arguments():
 
 
 def run(given):
-    from runtime.inference import load_inputs, run_once, save_outputs
+    from modeldyno.runtime.inference import load_inputs, run_once, save_outputs
 
     result = run_once(
         HERE / "artifact",
@@ -101,7 +101,7 @@ From Python:
     import sys; sys.path.insert(0, "{name}/lib")
     from pathlib import Path
     import numpy as np
-    from runtime.session import Session
+    from modeldyno.runtime.session import Session
 
     outputs = Session.load(Path("{name}/artifact")).run({{{feeds}}})
 

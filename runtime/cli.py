@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from dyno import console
-from dyno.errors import ConfigError
-from dyno.outputs import OutputFolder
-from dyno.shape_flag import fixed_shapes
+from modeldyno.base import console
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.outputs import OutputFolder
+from modeldyno.base.shape_flag import fixed_shapes
 
 
 @click.command("run")
@@ -52,7 +52,7 @@ def run_command(
 
     The times of loading, of the first inference and of steady inference are told apart.
     """
-    from runtime.inference import load_inputs, run_once, save_outputs
+    from modeldyno.runtime.inference import load_inputs, run_once, save_outputs
 
     if inputs and shapes:
         raise ConfigError("--shape is for random input; the files of --input have shapes of their own")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import ConfigError
-from dyno.record import TensorSpec
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.record import TensorSpec
 
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import ArtifactError
-from runtime.guard_records import WORD, check_word
-from runtime.manifest import GPU_CODE_NAME, GpuCodeFile, Manifest, digest_bytes
-from runtime.memory import empty_aligned
+from modeldyno.base.errors import ArtifactError
+from modeldyno.runtime.guard_records import WORD, check_word
+from modeldyno.runtime.manifest import GPU_CODE_NAME, GpuCodeFile, Manifest, digest_bytes
+from modeldyno.runtime.memory import empty_aligned
 
 Array = npt.NDArray[Any]
 CPU, CUDA = 1, 2

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from dyno.errors import RequestError
-from dyno.record import Record
+from modeldyno.base.errors import RequestError
+from modeldyno.base.record import Record
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import ConfigError
-from dyno.files import write_bytes
-from dyno.record import TensorSpec
-from runtime.feeds import Shapes, at_shapes, random_feeds
-from runtime.session import Session
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.files import write_bytes
+from modeldyno.base.record import TensorSpec
+from modeldyno.runtime.feeds import Shapes, at_shapes, random_feeds
+from modeldyno.runtime.session import Session
 
 Array = npt.NDArray[Any]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from dyno import console
-from dyno.errors import ArtifactError
+from modeldyno.base import console
+from modeldyno.base.errors import ArtifactError
 
 
 @click.command("inspect")
@@ -19,8 +19,8 @@ def inspect_command(artifact: Path, *, as_json: bool) -> None:
     None of its code is loaded, so an artifact made for another machine can be looked at. A file that is not
     the one in the manifest is told after the rest, with exit code 2.
     """
-    from dyno.host import host_facts
-    from runtime.inspection import inspect_artifact, lines
+    from modeldyno.base.host import host_facts
+    from modeldyno.runtime.inspection import inspect_artifact, lines
 
     found = inspect_artifact(artifact, host_facts())
     if as_json:

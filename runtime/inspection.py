@@ -6,16 +6,16 @@ from pathlib import Path
 
 from pydantic import Field
 
-from dyno.errors import ArtifactError
-from dyno.record import HostFacts, Record, TensorSpec
-from dyno.units import BYTES_PER_MIB, percent, short_duration
-from runtime.artifact import check_host
-from runtime.buckets_text import bucket_rows, columns, sentences, shares_differ
-from runtime.gpu import check_gpu
-from runtime.manifest import Manifest, ParityReport, Road, read_manifest
-from runtime.parity_text import allowed_words, sample_lines
-from runtime.parts import check_files
-from runtime.segment_records import FallbackOperator
+from modeldyno.base.errors import ArtifactError
+from modeldyno.base.record import HostFacts, Record, TensorSpec
+from modeldyno.base.units import BYTES_PER_MIB, percent, short_duration
+from modeldyno.runtime.artifact import check_host
+from modeldyno.runtime.buckets_text import bucket_rows, columns, sentences, shares_differ
+from modeldyno.runtime.gpu import check_gpu
+from modeldyno.runtime.manifest import Manifest, ParityReport, Road, read_manifest
+from modeldyno.runtime.parity_text import allowed_words, sample_lines
+from modeldyno.runtime.parts import check_files
+from modeldyno.runtime.segment_records import FallbackOperator
 
 
 class Inspection(Record):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.record import TensorSpec
-from runtime.guard_records import check_word
-from runtime.manifest import Manifest
-from runtime.memory import empty_aligned
+from modeldyno.base.record import TensorSpec
+from modeldyno.runtime.guard_records import check_word
+from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.memory import empty_aligned
 
 Array = npt.NDArray[Any]
 _CPU, _POOLED_ALLOCATOR = 1, 2

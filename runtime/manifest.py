@@ -12,12 +12,12 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from dyno.errors import ArtifactError
-from dyno.record import Record, TensorSpec
-from runtime.bucket_records import Buckets
-from runtime.guard_records import Guard
-from runtime.segment_records import Segment
-from runtime.weight_records import ArgumentSpec, WeightsFile
+from modeldyno.base.errors import ArtifactError
+from modeldyno.base.record import Record, TensorSpec
+from modeldyno.runtime.bucket_records import Buckets
+from modeldyno.runtime.guard_records import Guard
+from modeldyno.runtime.segment_records import Segment
+from modeldyno.runtime.weight_records import ArgumentSpec, WeightsFile
 
 SCHEMA_VERSION = 5  # docs/artifact.md says what each version brought
 _OLDEST = 1  # artifacts of this version have their weights inside the library

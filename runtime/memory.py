@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import ArtifactError
-from runtime.weight_records import WeightsFile, WeightSpec
+from modeldyno.base.errors import ArtifactError
+from modeldyno.runtime.weight_records import WeightsFile, WeightSpec
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import ArtifactError, RequestError
-from runtime.segment_records import Segment
+from modeldyno.base.errors import ArtifactError, RequestError
+from modeldyno.runtime.segment_records import Segment
 
 Array = npt.NDArray[Any]
 _FATAL = 4  # every lesser message also comes as an exception, which is told once, by us

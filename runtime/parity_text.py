@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.manifest import Parity, ParityReport, ParitySample
+from modeldyno.runtime.manifest import Parity, ParityReport, ParitySample
 
 
 def parity_lines(report: ParityReport) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.artifact import check_library, read_bucket, read_segment
-from runtime.gpu import read_kernels
-from runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, Manifest
-from runtime.memory import map_weights
-from runtime.weight_records import WEIGHTS_NAME
+from modeldyno.runtime.artifact import check_library, read_bucket, read_segment
+from modeldyno.runtime.gpu import read_kernels
+from modeldyno.runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, Manifest
+from modeldyno.runtime.memory import map_weights
+from modeldyno.runtime.weight_records import WEIGHTS_NAME
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:

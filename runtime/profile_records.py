@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dyno.record import Record
-from runtime.manifest import KernelFacts
-from runtime.weight_records import ArgumentSpec
+from modeldyno.base.record import Record
+from modeldyno.runtime.manifest import KernelFacts
+from modeldyno.runtime.weight_records import ArgumentSpec
 
 
 class KernelTime(Record):

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from dyno.errors import ArtifactError, ConfigError
-from dyno.host import host_facts, usable_cores
-from runtime.buckets import BucketedSession, one_shape
-from runtime.feeds import random_feeds
-from runtime.manifest import PeakKernel
-from runtime.profile_records import BuiltinTime, KernelTime, Profile, kernel_time
-from runtime.session import Session
+from modeldyno.base.errors import ArtifactError, ConfigError
+from modeldyno.base.host import host_facts, usable_cores
+from modeldyno.runtime.buckets import BucketedSession, one_shape
+from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.manifest import PeakKernel
+from modeldyno.runtime.profile_records import BuiltinTime, KernelTime, Profile, kernel_time
+from modeldyno.runtime.session import Session
 
 MIN_REPEATS = 5  # fewer give no quartiles
 DEFAULT_REPEATS = 50

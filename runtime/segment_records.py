@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dyno.record import Record
-from runtime.weight_records import WeightSpec
+from modeldyno.base.record import Record
+from modeldyno.runtime.weight_records import WeightSpec
 
 SEGMENTS_NAME = "segments"
 COMPILED, ONNXRUNTIME = "compiled", "onnxruntime"

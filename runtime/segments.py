@@ -15,18 +15,18 @@ from typing import Any, cast
 
 import numpy as np
 
-from dyno.errors import ArtifactError, RequestError
-from dyno.host import usable_cores
-from dyno.record import TensorSpec
-from runtime.artifact import read_segment
-from runtime.feeds import is_array
-from runtime.lane import TEXT, Array, buffer
-from runtime.manifest import Manifest
-from runtime.memory import MappedWeights
-from runtime.onnx_segment import OnnxSegment
-from runtime.segment_records import Segment
-from runtime.session import Observer, Session, load_library
-from runtime.wanted import check_mapping
+from modeldyno.base.errors import ArtifactError, RequestError
+from modeldyno.base.host import usable_cores
+from modeldyno.base.record import TensorSpec
+from modeldyno.runtime.artifact import read_segment
+from modeldyno.runtime.feeds import is_array
+from modeldyno.runtime.lane import TEXT, Array, buffer
+from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.memory import MappedWeights
+from modeldyno.runtime.onnx_segment import OnnxSegment
+from modeldyno.runtime.segment_records import Segment
+from modeldyno.runtime.session import Observer, Session, load_library
+from modeldyno.runtime.wanted import check_mapping
 
 
 class SegmentSession(Session):

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dyno.errors import ArtifactError, ConfigError, RequestError
-from dyno.host import processor, usable_cores
-from dyno.record import TensorSpec
-from runtime import tvm_light
-from runtime.artifact import open_artifact
-from runtime.feeds import ones, zeros
-from runtime.gpu import GpuLane, check_gpu, offer_kernels
-from runtime.lane import Lane
-from runtime.manifest import LIBRARY_NAME, Manifest
-from runtime.memory import aligned, map_weights_beside
-from runtime.wanted import ARRAYS, check_array, check_mapping
+from modeldyno.base.errors import ArtifactError, ConfigError, RequestError
+from modeldyno.base.host import processor, usable_cores
+from modeldyno.base.record import TensorSpec
+from modeldyno.runtime import tvm_light
+from modeldyno.runtime.artifact import open_artifact
+from modeldyno.runtime.feeds import ones, zeros
+from modeldyno.runtime.gpu import GpuLane, check_gpu, offer_kernels
+from modeldyno.runtime.lane import Lane
+from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest
+from modeldyno.runtime.memory import aligned, map_weights_beside
+from modeldyno.runtime.wanted import ARRAYS, check_array, check_mapping
 
 Array = npt.NDArray[Any]
 Observer = Callable[..., None]
@@ -71,11 +71,11 @@ class Session:
         pinned = _checked_cores(cores, threads)
         manifest = open_artifact(path, processor())
         if manifest.buckets:
-            from runtime.buckets import BucketedSession  # which imports this module
+            from modeldyno.runtime.buckets import BucketedSession  # which imports this module
 
             return BucketedSession(path, manifest, threads or len(pinned or usable_cores()), pinned)
         if manifest.segments:
-            from runtime.segments import SegmentSession
+            from modeldyno.runtime.segments import SegmentSession
 
             return SegmentSession.open(path, manifest, threads, pinned)
         if manifest.target.kind == "cuda":

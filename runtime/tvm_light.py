@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dyno.errors import ArtifactError
+from modeldyno.base.errors import ArtifactError
 
 RUNTIME_LIBRARY = "libtvm_runtime.so"
 CUDA_LIBRARY = "libtvm_runtime_cuda.so"

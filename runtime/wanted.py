@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dyno.errors import RequestError
-from dyno.record import TensorSpec
+from modeldyno.base.errors import RequestError
+from modeldyno.base.record import TensorSpec
 
 ARRAYS = (np.ndarray, np.generic)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from dyno.errors import RequestError
+from modeldyno.base.errors import RequestError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,21 +12,21 @@ from time import perf_counter
 from types import MethodType
 from typing import Any
 
-from dyno.errors import RequestError
-from serving import oip, openapi
-from serving.answer import Answer, Call, ClientLeftError, Headers, Request, error_answer
-from serving.backends import Backend
-from serving.batching import Batcher, BatchLimits
-from serving.board import Board
-from serving.body import TIMED_OUT, Receive, read_body, unpack
-from serving.connection import CONNECTION, Connection
-from serving.hang import HangWatch
-from serving.heads import CLOSE
-from serving.metrics import CONTENT_TYPE, Meters
-from serving.notebook import Notebook
-from serving.pool import WorkerPool
-from serving.protocol import read_invocation
-from serving.user_code import UserCode
+from modeldyno.base.errors import RequestError
+from modeldyno.serving import oip, openapi
+from modeldyno.serving.answer import Answer, Call, ClientLeftError, Headers, Request, error_answer
+from modeldyno.serving.backends import Backend
+from modeldyno.serving.batching import Batcher, BatchLimits
+from modeldyno.serving.board import Board
+from modeldyno.serving.body import TIMED_OUT, Receive, read_body, unpack
+from modeldyno.serving.connection import CONNECTION, Connection
+from modeldyno.serving.hang import HangWatch
+from modeldyno.serving.heads import CLOSE
+from modeldyno.serving.metrics import CONTENT_TYPE, Meters
+from modeldyno.serving.notebook import Notebook
+from modeldyno.serving.pool import WorkerPool
+from modeldyno.serving.protocol import read_invocation
+from modeldyno.serving.user_code import UserCode
 
 Scope = MutableMapping[str, Any]
 Handler = Callable[[Scope, Receive], Awaitable[Answer | None]]

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from dyno.errors import ArtifactError, ModelError
+from modeldyno.base.errors import ArtifactError, ModelError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from dyno.records import TensorSpec
-    from runtime.session import Session
+    from modeldyno.base.records import TensorSpec
+    from modeldyno.runtime.session import Session
 
 Kind = Literal["artifact", "code", "onnx"]
 MANIFEST = "manifest.json"
@@ -66,8 +66,8 @@ class ArtifactBackend:
         self.outputs = session.outputs
         self.most_rows = session.most_rows  # no more can be joined; None: any number
         self.preferred_batches = session.batch_sizes
-        from runtime.feeds import is_array
-        from runtime.lane import TEXT
+        from modeldyno.runtime.feeds import is_array
+        from modeldyno.runtime.lane import TEXT
 
         for spec in (*self.inputs, *self.outputs):
             if spec.dtype == TEXT or not is_array(spec):  # of operators that run in ONNX Runtime
@@ -124,10 +124,10 @@ def load_backend(path: Path, threads: int) -> Backend:
         ArtifactError: the artifact is damaged or made for another machine.
     """
     if model_kind(path) == "artifact":
-        from runtime.session import Session
+        from modeldyno.runtime.session import Session
 
         return ArtifactBackend(Session.load(path, threads))
-    from serving.ort import OrtBackend
+    from modeldyno.serving.ort import OrtBackend
 
     return OrtBackend(path, threads)
 
@@ -142,7 +142,7 @@ def loader(path: Path, threads: int) -> Callable[[], Backend]:
         ModelError, ArtifactError: as `load_backend`, now or when the result is called.
     """
     if model_kind(path) == "code":
-        from serving.user_code import code_loader
+        from modeldyno.serving.user_code import code_loader
 
         return code_loader(path, threads)
     if model_kind(path) == "onnx" and threads == 1:

@@ -1,6 +1,6 @@
 """Whether the requests of a model may be joined: its rows must not depend on one another.
 
-A proof from the model's graph says so (`dyno.rowflow`), or a user's word where none refutes it. A trial on
+A proof from the model's graph says so (`base.rowflow`), or a user's word where none refutes it. A trial on
 rows of numbers can only refute.
 """
 
@@ -12,11 +12,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from dyno.records import TensorSpec
-from dyno.rowflow.records import Place, Verdict
-from runtime.kinds import KINDS, WHOLE_KINDS, Kind, draw
-from serving.backends import Backend
-from serving.npy import shape_text
+from modeldyno.base.records import TensorSpec
+from modeldyno.base.rowflow.records import Place, Verdict
+from modeldyno.runtime.kinds import KINDS, WHOLE_KINDS, Kind, draw
+from modeldyno.serving.backends import Backend
+from modeldyno.serving.npy import shape_text
 
 _SEED = 0
 # Other code paths of a library for other numbers of rows round otherwise; rows that depend on one another

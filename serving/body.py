@@ -6,10 +6,10 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from dyno.errors import RequestError
-from serving.answer import Headers, header
-from serving.connection import IS_LATE
-from serving.npy import shown
+from modeldyno.base.errors import RequestError
+from modeldyno.serving.answer import Headers, header
+from modeldyno.serving.connection import IS_LATE
+from modeldyno.serving.npy import shown
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

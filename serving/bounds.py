@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from dyno.errors import RequestError
-from dyno.units import BYTES_PER_MIB
+from modeldyno.base.errors import RequestError
+from modeldyno.base.units import BYTES_PER_MIB
 
 LARGE = BYTES_PER_MIB
 """Bytes; what is shorter can't hold enough of anything."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from dyno.cores import parse_cores
-from dyno.errors import ConfigError
-from dyno.outputs import OutputFile
+from modeldyno.base.cores import parse_cores
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.outputs import OutputFile
 
 
 def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -145,8 +145,8 @@ def serve_command(
     with exit code 2. Without --timeout-ms nothing is taken to hang. /ping answers 503 while no worker takes
     requests.
     """
-    from serving.server import serve
-    from serving.settings import ServeSettings
+    from modeldyno.serving.server import serve
+    from modeldyno.serving.settings import ServeSettings
 
     serve(
         ServeSettings(

@@ -20,8 +20,8 @@ from typing import Any, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.answer import Answer, Request
-from serving.heads import (
+from modeldyno.serving.answer import Answer, Request
+from modeldyno.serving.heads import (
     CLOSE,
     MOST_HEAD_BYTES,
     MOST_HEADERS,
@@ -32,8 +32,8 @@ from serving.heads import (
     too_long,
     without_offer,
 )
-from serving.keeper import NOT_LENT, Lender, Lent
-from serving.sockets import Held, has_ended, has_reset, unsent
+from modeldyno.serving.keeper import NOT_LENT, Lender, Lent
+from modeldyno.serving.sockets import Held, has_ended, has_reset, unsent
 
 IS_LATE = "dyno.late"
 """In a request's state once its body has taken too long; who waits for the body is woken."""

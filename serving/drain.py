@@ -8,13 +8,13 @@ import socket
 
 import uvicorn
 
-from dyno.errors import ServerError
-from serving.acceptor import Acceptor
-from serving.app import App
-from serving.board import Board
-from serving.connection import Connection
-from serving.keeper import SUPPORTED, Lender
-from serving.watch import Watch
+from modeldyno.base.errors import ServerError
+from modeldyno.serving.acceptor import Acceptor
+from modeldyno.serving.app import App
+from modeldyno.serving.board import Board
+from modeldyno.serving.connection import Connection
+from modeldyno.serving.keeper import SUPPORTED, Lender
+from modeldyno.serving.watch import Watch
 
 _KEEP_ALIVE_S = (
     120  # longer than any pause of a slow open-loop load, else idle connections break under its requests

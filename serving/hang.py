@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dyno.console import say
-from dyno.errors import ServerError
+from modeldyno.base.console import say
+from modeldyno.base.errors import ServerError
 
 if TYPE_CHECKING:
-    from serving.batching import Batcher
-    from serving.board import Board
-    from serving.pool import WorkerPool
+    from modeldyno.serving.batching import Batcher
+    from modeldyno.serving.board import Board
+    from modeldyno.serving.pool import WorkerPool
 
 _LEAST_S = 5.0
 _MOST_LEFT = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from dyno.rowflow.records import MOST_NUMBERS, UNPROVED, Verdict
-from serving.backends import model_kind
+from modeldyno.base.rowflow.records import MOST_NUMBERS, UNPROVED, Verdict
+from modeldyno.serving.backends import model_kind
 
 
 def verdict_of(path: Path) -> Verdict:
@@ -19,7 +19,7 @@ def verdict_of(path: Path) -> Verdict:
     if kind == "onnx":
         return _of_onnx(path)
     if kind == "artifact":
-        from runtime.manifest import read_manifest
+        from modeldyno.runtime.manifest import read_manifest
 
         found = read_manifest(path).rows_independent
         word = next((each for each in ("proved", "refuted") if each == found.verdict), "unproved")
@@ -32,8 +32,8 @@ def _of_onnx(path: Path) -> Verdict:
     from onnx import helper, inliner, numpy_helper
     from onnx.external_data_helper import load_external_data_for_tensor
 
-    from dyno.rowflow.from_onnx import Reader
-    from dyno.rowflow.walk import judge_joined
+    from modeldyno.base.rowflow.from_onnx import Reader
+    from modeldyno.base.rowflow.walk import judge_joined
 
     try:
         # Weights in other files say nothing of where rows lie, but shapes and indices do.

@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from serving.notes import Notes
-    from serving.pool import WorkerPool
+    from modeldyno.serving.notes import Notes
+    from modeldyno.serving.pool import WorkerPool
 
 
 class Notebook:

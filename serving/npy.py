@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from dyno.errors import RequestError
-from dyno.records import TensorSpec
+from modeldyno.base.errors import RequestError
+from modeldyno.base.records import TensorSpec
 
 _HEAD_BYTES = 16384  # numpy itself refuses a longer header
 _TOO_LARGE = 413

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from dyno.errors import RequestError
-from dyno.records import TensorSpec
-from serving.answer import Answer, Headers, header
-from serving.npy import check_names, check_shape, read_raw, shown, view, wanted
-from serving.protocol import RAW, check_finite, from_lists
-from serving.tensor_json import Numbers, read_json, write_json
+from modeldyno.base.errors import RequestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.serving.answer import Answer, Headers, header
+from modeldyno.serving.npy import check_names, check_shape, read_raw, shown, view, wanted
+from modeldyno.serving.protocol import RAW, check_finite, from_lists
+from modeldyno.serving.tensor_json import Numbers, read_json, write_json
 
 VERSION = "1"
 HEADER_LENGTH = b"inference-header-content-length"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dyno.records import TensorSpec
-from serving import oip
-from serving.answer import JSON
-from serving.protocol import NPY, NPZ, RAW
+from modeldyno.base.records import TensorSpec
+from modeldyno.serving import oip
+from modeldyno.serving.answer import JSON
+from modeldyno.serving.protocol import NPY, NPZ, RAW
 
 Schema = dict[str, Any]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
-from dyno.errors import ModelError, RequestError
-from dyno.records import TensorSpec
-from runtime.feeds import ones, zeros
+from modeldyno.base.errors import ModelError, RequestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.runtime.feeds import ones, zeros
 
 if TYPE_CHECKING:
     import numpy as np

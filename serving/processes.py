@@ -21,16 +21,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from dyno import procs
-from dyno.console import say
-from dyno.errors import ServerError
-from dyno.host import usable_cores
-from serving.board import Board, Row, shared_memory
-from serving.hang import hung_after_s
-from serving.keeper import Borrower, Keeper
-from serving.settings import ServeSettings
-from serving.shares import Share, by_neighbours, shares
-from serving.worker import MOST_REPORT_BYTES, worker_args
+from modeldyno.base import procs
+from modeldyno.base.console import say
+from modeldyno.base.errors import ServerError
+from modeldyno.base.host import usable_cores
+from modeldyno.serving.board import Board, Row, shared_memory
+from modeldyno.serving.hang import hung_after_s
+from modeldyno.serving.keeper import Borrower, Keeper
+from modeldyno.serving.settings import ServeSettings
+from modeldyno.serving.shares import Share, by_neighbours, shares
+from modeldyno.serving.worker import MOST_REPORT_BYTES, worker_args
 
 _LOOK_EVERY_S = 0.05
 _GRACE_S = 40.0  # longer than a worker's own drain

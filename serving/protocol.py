@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from dyno.errors import RequestError
-from dyno.records import TensorSpec
-from serving.answer import JSON, Answer, Headers, header
-from serving.npy import check_names, check_shape, read_npy, read_npz, read_raw, shown, wanted
-from serving.tensor_json import Numbers, read_json, write_json
+from modeldyno.base.errors import RequestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.serving.answer import JSON, Answer, Headers, header
+from modeldyno.serving.npy import check_names, check_shape, read_npy, read_npz, read_raw, shown, wanted
+from modeldyno.serving.tensor_json import Numbers, read_json, write_json
 
 NPY = "application/x-npy"
 NPZ = "application/x-npz"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dyno.errors import RequestError
-from serving.npy import shown
+from modeldyno.base.errors import RequestError
+from modeldyno.serving.npy import shown
 
 _CONSTANTS = (b"NaN", b"Infinity")
 _NOT_ACCEPTABLE = 406

@@ -23,10 +23,10 @@ import orjson
 import simdjson
 from pydantic_core import from_json  # 5 to 10 times faster than json here; pydantic always brings it
 
-from dyno.errors import RequestError
-from dyno.records import TensorSpec
-from dyno.units import BYTES_PER_MIB
-from serving.bounds import alone, check_json, check_lists
+from modeldyno.base.errors import RequestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.base.units import BYTES_PER_MIB
+from modeldyno.serving.bounds import alone, check_json, check_lists
 
 T = TypeVar("T")
 _LARGE = 2048  # bytes of digits; with less, cutting takes longer than it saves

@@ -25,14 +25,14 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from dyno.errors import DynoError, ModelError, RequestError
-from serving import user_defaults
-from serving.answer import JSON, Answer, Headers, header
-from serving.backends import find_script
-from serving.bounds import check_csv, check_json, depth
-from serving.npy import shown
-from serving.protocol import media_type
-from serving.strict_json import check_constants
+from modeldyno.base.errors import DynoError, ModelError, RequestError
+from modeldyno.serving import user_defaults
+from modeldyno.serving.answer import JSON, Answer, Headers, header
+from modeldyno.serving.backends import find_script
+from modeldyno.serving.bounds import check_csv, check_json, depth
+from modeldyno.serving.npy import shown
+from modeldyno.serving.protocol import media_type
+from modeldyno.serving.strict_json import check_constants
 
 _MODULE = "inference"
 _DEEP = 300  # Python's own reader gives up near 1000, of which the script has used some

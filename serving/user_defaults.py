@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from dyno.errors import ModelError, RequestError
-from serving.answer import JSON
-from serving.backends import MANIFEST, Backend, load_backend
-from serving.npy import read_any_npy, shown
-from serving.protocol import NPY, RAW, media_type
+from modeldyno.base.errors import ModelError, RequestError
+from modeldyno.serving.answer import JSON
+from modeldyno.serving.backends import MANIFEST, Backend, load_backend
+from modeldyno.serving.npy import read_any_npy, shown
+from modeldyno.serving.protocol import NPY, RAW, media_type
 
 CSV = "text/csv"
 _INPUT_TYPES = (JSON, NPY, CSV, RAW)
@@ -41,8 +41,8 @@ def model_fn(folder: Path, threads: int) -> Model:
         ModelError: it has neither.
     """
     if (folder / MANIFEST).is_file():
-        from runtime.session import Session
-        from serving.backends import ArtifactBackend
+        from modeldyno.runtime.session import Session
+        from modeldyno.serving.backends import ArtifactBackend
 
         return Model(ArtifactBackend(Session.load(folder, threads)))
     models = sorted(folder.glob("*.onnx"))

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dyno import procs
-from dyno.errors import DynoError
-from serving.board import Board
-from serving.settings import ServeSettings
+from modeldyno.base import procs
+from modeldyno.base.errors import DynoError
+from modeldyno.serving.board import Board
+from modeldyno.serving.settings import ServeSettings
 
 MOST_REPORT_BYTES = 60_000
 _LAST_S = 10
@@ -28,7 +28,9 @@ def worker_args(
     It inherits the socket, the board, the pipe for its error, and the channel for connections.
     """
     numbers = map(str, (*descriptors, processes, number))
-    return procs.python_module("serving.worker", *numbers, json.dumps(asdict(settings), default=str))
+    return procs.python_module(
+        "modeldyno.serving.worker", *numbers, json.dumps(asdict(settings), default=str)
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(settings: ServeSettings, listener: int, channel: int, board: Board, number: int) -> None:
-    from serving.server import Place, serve_here
+    from modeldyno.serving.server import Place, serve_here
 
     with socket.socket(fileno=listener) as inherited, socket.socket(fileno=channel) as to_parent:
         place = Place(board, number, to_parent)

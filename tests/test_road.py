@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from dyno.procs import python_module, start
-from dyno.records import LoadResult, Recommendation, read_record
+from modeldyno.base.procs import python_module, start
+from modeldyno.base.records import LoadResult, Recommendation, read_record
 from tests.recommender.tiny import SIZE, SMALLEST, write_model
 
 JOB = f"""
@@ -25,7 +25,7 @@ limits: {{p99_ms: 1000}}
 
 def dyno(folder: Path, *args: str) -> str:
     """Run one command in `folder`; its standard output."""
-    command = [sys.executable, "-m", "dyno", *args]
+    command = [sys.executable, "-m", "modeldyno", *args]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -41,7 +41,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dyno(folder, "compile", "model.onnx", "-o", "artifact")
     dyno(folder, "run", "artifact", "--input", "x.npy", "-o", "outputs")
     serve = python_module(
-        "dyno", "serve", str(folder / "artifact"), "--port", "0", "--port-file", str(folder / "port")
+        "modeldyno", "serve", str(folder / "artifact"), "--port", "0", "--port-file", str(folder / "port")
     )
     with start(serve, log=folder / "log") as child:
         port = _wait_for(folder / "port", child.returncode)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from dyno.files import write_bytes
+from modeldyno.base.files import write_bytes
 
 Array = npt.NDArray[np.float32]
 # IR version 4 and later: weights need not be listed as graph inputs too.

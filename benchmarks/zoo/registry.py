@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.zoo.light import light_model
-from dyno.files import write_bytes
-from dyno.procs import end_with_parent
+from modeldyno.base.files import write_bytes
+from modeldyno.base.procs import end_with_parent
 
 DEFAULT_CACHE = Path("runs/zoo")
 IMAGE_PIXELS = 224

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from compiler.emulation.run import run_guest
-from compiler.link import lld
-from dyno.errors import CompileError
-from dyno.procs import python_module
+from modeldyno.base.errors import CompileError
+from modeldyno.base.procs import python_module
+from modeldyno.compiler.emulation.run import run_guest
+from modeldyno.compiler.link import lld
 
 Array = npt.NDArray[Any]
 NAME = "emulated: the CUDA C on this processor"

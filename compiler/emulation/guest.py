@@ -15,7 +15,7 @@ from pathlib import Path
 def main() -> None:
     """Run each artifact on the inputs in its folder."""
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
-    from dyno.errors import DynoError
+    from modeldyno.base.errors import DynoError
 
     folder, repeat = Path(sys.argv[1]), int(sys.argv[2])
     for number, artifact in enumerate(sys.argv[3:]):
@@ -30,7 +30,7 @@ def run(artifact: Path, folder: Path, repeat: int) -> None:
     """Run an artifact on the inputs in a folder, and write its outputs there."""
     import numpy as np
 
-    from runtime.session import Session
+    from modeldyno.runtime.session import Session
 
     session = Session.load(artifact, threads=1)
     feeds = {

@@ -1,4 +1,4 @@
-"""Prepare the emulator: `python -m compiler.emulation.prepare`.
+"""Prepare the emulator: `python -m modeldyno.compiler.emulation.prepare`.
 
 QEMU and the ARM system are Debian's packages, taken with apt from where this machine takes its own, into
 lists and caches of their own: nothing is installed, and no privileges are needed. apt checks signatures, and
@@ -18,7 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from compiler.emulation.root import (
+from modeldyno.base.clock import utc_now
+from modeldyno.base.errors import ConfigError, DynoError
+from modeldyno.base.files import staged_folder, write_text
+from modeldyno.base.procs import python_module
+from modeldyno.compiler.emulation.root import (
     QEMU,
     RECORD_NAME,
     RUNTIME_PACKAGES,
@@ -31,10 +35,6 @@ from compiler.emulation.root import (
     find_emulator,
     installed,
 )
-from dyno.clock import utc_now
-from dyno.errors import ConfigError, DynoError
-from dyno.files import staged_folder, write_text
-from dyno.procs import python_module
 
 _HOST, _GUEST = "amd64", "arm64"
 _GUEST_PACKAGES = ("libstdc++6", "libgcc-s1", "zlib1g")  # beside Python: what numpy and TVM are linked to
@@ -159,7 +159,9 @@ def _sha256(path: Path) -> str:
 
 def main() -> None:
     """Prepare the emulator where there is none yet, and say where it is."""
-    parser = argparse.ArgumentParser(prog="python -m compiler.emulation.prepare", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m modeldyno.compiler.emulation.prepare", description=__doc__
+    )
     parser.add_argument("--folder", type=Path, default=emulator_folder(), help="default: %(default)s")
     parser.add_argument("--again", action="store_true", help="also where there is one")
     given = parser.parse_args()

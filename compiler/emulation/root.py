@@ -1,6 +1,6 @@
 """The emulator: QEMU, and a small ARM system with Python, numpy and TVM's runtime, in one cache folder.
 
-`python -m compiler.emulation.prepare` makes it; nothing is downloaded unasked.
+`python -m modeldyno.compiler.emulation.prepare` makes it; nothing is downloaded unasked.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from compiler.targets import CompileTarget
-from dyno.records import Record
+from modeldyno.base.records import Record
+from modeldyno.compiler.targets import CompileTarget
 
 SCHEMA_VERSION = 1
 RECORD_NAME = "emulator.json"
 QEMU, SYSTEM, SITE = "qemu", "system", "site"  # folders: QEMU's own, the ARM system's, its Python packages
 RUNTIME_PACKAGES = ("apache-tvm", "apache-tvm-ffi", "numpy")
-PREPARE = "python -m compiler.emulation.prepare"
+PREPARE = "python -m modeldyno.compiler.emulation.prepare"
 _FOLDER_VARIABLE = "DYNO_EMULATOR"
 # What QEMU calls the processor. Before version 8.1 it has no Neoverse V1 and V2 of its own: `max` has all
 # that they have. SVE is off, as in the presets: should LLVM make such an instruction, it is found here.

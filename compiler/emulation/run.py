@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compiler.emulation.root import Emulator, Plugin
-from dyno.errors import ArtifactError, CompileError
-from runtime.bundle import library_files
-from runtime.manifest import read_manifest
+from modeldyno.base.errors import ArtifactError, CompileError
+from modeldyno.compiler.emulation.root import Emulator, Plugin
+from modeldyno.runtime.bundle import library_files
+from modeldyno.runtime.manifest import read_manifest
 
 Array = npt.NDArray[Any]
 Run = tuple[Path, dict[str, Array]]  # an artifact, and its inputs

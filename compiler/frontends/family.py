@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from compiler.shapes import Declared, Template
-from compiler.source import Array, Shapes, Source
-from dyno.rowflow.records import Graph
+from modeldyno.base.rowflow.records import Graph
+from modeldyno.compiler.shapes import Declared, Template
+from modeldyno.compiler.source import Array, Shapes, Source
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import onnx
 import onnxruntime
 from onnx import helper, shape_inference
 
-from compiler.frontends.onnx_weights import open_session, skeleton, without_weights
-from compiler.onnx_graph import from_around
-from dyno.errors import ModelError
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler.frontends.onnx_weights import open_session, skeleton, without_weights
+from modeldyno.compiler.onnx_graph import from_around
 
 _MOST = 100  # branches of branches: each round takes one away
 

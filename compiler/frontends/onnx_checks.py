@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnx
 
-from compiler.source import Shapes, show_shape
-from dyno.errors import ModelError
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler.source import Shapes, show_shape
 
 _LAYOUT_DOMAINS = ("com.microsoft.nchwc", "com.ms.internal.nhwc")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from compiler.frontends import onnx_extremes as extremes
-from compiler.frontends import onnx_identities as identities
+from modeldyno.compiler.frontends import onnx_extremes as extremes
+from modeldyno.compiler.frontends import onnx_identities as identities
 
 Converter = Callable[[Any, Any, dict[str, Any], Any], Any]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from compiler.frontends.onnx_file import reference
-from compiler.onnx_graph import OnnxGraph
-from compiler.roles import Array
+from modeldyno.compiler.frontends.onnx_file import reference
+from modeldyno.compiler.onnx_graph import OnnxGraph
+from modeldyno.compiler.roles import Array
 
 
 def why_deadly(graph: OnnxGraph, divisions: Sequence[int], feeds: Mapping[str, Array]) -> str:

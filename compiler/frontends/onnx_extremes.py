@@ -33,8 +33,8 @@ def place(kind: str) -> Callable[[Converter], Converter]:
 
     def make(theirs: Converter) -> Converter:
         def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
-            from compiler.passes.extremes import place_of
-            from compiler.passes.rewrite import shape_of
+            from modeldyno.compiler.passes.extremes import place_of
+            from modeldyno.compiler.passes.rewrite import shape_of
 
             shape = shape_of(inputs[0])
             if not attributes.get("select_last_index", 0) or not shape or 0 in shape:

@@ -13,18 +13,26 @@ import onnx
 import onnxruntime
 from onnx import helper
 
-from compiler.frontends.family import Family
-from compiler.frontends.onnx_branches import without_impossible_branches
-from compiler.frontends.onnx_checks import check_nothing_is_empty, check_operators, check_outputs
-from compiler.frontends.onnx_import import import_onnx
-from compiler.frontends.onnx_records import graph_records
-from compiler.frontends.onnx_sizes import check_sizes
-from compiler.frontends.onnx_types import with_types
-from compiler.frontends.onnx_weights import CANT_LOAD, Loaded, load, open_session
-from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes, show_shape
-from dyno.errors import ModelError
-from dyno.records import TensorSpec
-from runtime.manifest import Road
+from modeldyno.base.errors import ModelError
+from modeldyno.base.records import TensorSpec
+from modeldyno.compiler.frontends.family import Family
+from modeldyno.compiler.frontends.onnx_branches import without_impossible_branches
+from modeldyno.compiler.frontends.onnx_checks import check_nothing_is_empty, check_operators, check_outputs
+from modeldyno.compiler.frontends.onnx_import import import_onnx
+from modeldyno.compiler.frontends.onnx_records import graph_records
+from modeldyno.compiler.frontends.onnx_sizes import check_sizes
+from modeldyno.compiler.frontends.onnx_types import with_types
+from modeldyno.compiler.frontends.onnx_weights import CANT_LOAD, Loaded, load, open_session
+from modeldyno.compiler.source import (
+    Array,
+    Shapes,
+    Source,
+    check_model_file,
+    digest_files,
+    fix_shapes,
+    show_shape,
+)
+from modeldyno.runtime.manifest import Road
 
 REFERENCE = f"onnxruntime {onnxruntime.__version__}"
 _HINT = "; `--fallback onnxruntime` keeps what reads and gives it in ONNX Runtime"

@@ -14,11 +14,11 @@ import onnx
 from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
-from compiler.frontends.onnx_rules.graph import WITHIN
-from compiler.passes.fold import constant
-from compiler.passes.guards import Mark, checked_constant, index_mark, mark
-from compiler.passes.rewrite import shape_of
-from compiler.source import Shapes
+from modeldyno.compiler.frontends.onnx_rules.graph import WITHIN
+from modeldyno.compiler.passes.fold import constant
+from modeldyno.compiler.passes.guards import Mark, checked_constant, index_mark, mark
+from modeldyno.compiler.passes.rewrite import shape_of
+from modeldyno.compiler.source import Shapes
 
 Attributes = dict[str, Any]
 # From the shapes of all inputs (None: not known) and the attributes to the sizes of the axes indexed.

@@ -54,8 +54,8 @@ def times_zero(theirs: Converter) -> Converter:
     """Wrap the converter of a product: one number 0 as an operand gives 0, or no number."""
 
     def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
-        from compiler.passes.fold import constant
-        from compiler.passes.rewrite import shape_of
+        from modeldyno.compiler.passes.fold import constant
+        from modeldyno.compiler.passes.rewrite import shape_of
 
         for data, other in (list(inputs), list(inputs)[::-1]):
             number, wide = constant(other), shape_of(data)

@@ -11,12 +11,12 @@ from typing import Any
 
 import onnx
 
-from compiler.frontends.onnx_converters import known_operators, own_converters
-from compiler.frontends.onnx_rules.apply import correct, take_apart
-from compiler.frontends.onnx_rules.graph import Refused
-from compiler.frontends.onnx_weights import is_large
-from compiler.source import Shapes
-from dyno.quiet import silent_stderr
+from modeldyno.base.quiet import silent_stderr
+from modeldyno.compiler.frontends.onnx_converters import known_operators, own_converters
+from modeldyno.compiler.frontends.onnx_rules.apply import correct, take_apart
+from modeldyno.compiler.frontends.onnx_rules.graph import Refused
+from modeldyno.compiler.frontends.onnx_weights import is_large
+from modeldyno.compiler.source import Shapes
 
 APART_ROUNDS = 3
 Simplify = Callable[[onnx.ModelProto], onnx.ModelProto]
@@ -82,8 +82,8 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
-    from compiler.frontends.onnx_guards import import_guarded
-    from compiler.passes.clip import find_clips
+    from modeldyno.compiler.frontends.onnx_guards import import_guarded
+    from modeldyno.compiler.passes.clip import find_clips
 
     # Operators that fail, and an import that ends early, are printed by TVM too; stdout and stderr are ours.
     # What onnx's checker says of shapes and sizes is a warning of no use: TVM tells what it can't read.

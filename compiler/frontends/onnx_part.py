@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compiler.frontends.onnx_file import reference
-from compiler.frontends.onnx_import import Simplify, import_onnx
-from compiler.onnx_graph import OnnxGraph
-from compiler.source import Array, Source
+from modeldyno.compiler.frontends.onnx_file import reference
+from modeldyno.compiler.frontends.onnx_import import Simplify, import_onnx
+from modeldyno.compiler.onnx_graph import OnnxGraph
+from modeldyno.compiler.source import Array, Source
 
 if TYPE_CHECKING:
     import onnx

@@ -1,12 +1,12 @@
-"""An ONNX model's graph as plain records, for what `dyno.rowflow` says of its rows."""
+"""An ONNX model's graph as plain records, for what `base.rowflow` says of its rows."""
 
 from __future__ import annotations
 
 import onnx
 from onnx import helper, inliner, numpy_helper
 
-from dyno.rowflow.from_onnx import Reader
-from dyno.rowflow.records import Graph
+from modeldyno.base.rowflow.from_onnx import Reader
+from modeldyno.base.rowflow.records import Graph
 
 
 def graph_records(model: onnx.ModelProto) -> Graph:

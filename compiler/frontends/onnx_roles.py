@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from compiler.frontends.onnx_division import why_deadly
-from compiler.onnx_graph import OnnxGraph
-from compiler.roles import Array, Facts, Kind, Role, narrower
+from modeldyno.compiler.frontends.onnx_division import why_deadly
+from modeldyno.compiler.onnx_graph import OnnxGraph
+from modeldyno.compiler.roles import Array, Facts, Kind, Role, narrower
 
 # Operators that give values of these inputs as they are.
 _MOVES: dict[str, tuple[int, ...]] = {

@@ -8,10 +8,10 @@ from pathlib import Path
 import onnx
 from onnx import shape_inference
 
-from compiler.frontends.onnx_weights import without_weights
-from compiler.onnx_flops import fixed_shape
-from compiler.source import MOST_ELEMENTS, show_shape
-from dyno.errors import ModelError
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler.frontends.onnx_weights import without_weights
+from modeldyno.compiler.onnx_flops import fixed_shape
+from modeldyno.compiler.source import MOST_ELEMENTS, show_shape
 
 
 def check_sizes(path: Path, model: onnx.ModelProto) -> None:

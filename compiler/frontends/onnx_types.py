@@ -15,8 +15,8 @@ import onnx
 import onnxruntime
 from onnx import helper, shape_inference
 
-from compiler.frontends.onnx_weights import is_large, open_session, without_weights
-from dyno.errors import ModelError
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler.frontends.onnx_weights import is_large, open_session, without_weights
 
 _SAME_SHAPE = ("Binarizer", "Imputer", "LabelEncoder", "Normalizer", "Scaler")
 _OWN = ("", "ai.onnx")

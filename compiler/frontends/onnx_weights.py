@@ -19,8 +19,8 @@ import onnx
 import onnxruntime
 from onnx import helper
 
-from dyno.errors import ModelError
-from dyno.quiet import silent_stderr
+from modeldyno.base.errors import ModelError
+from modeldyno.base.quiet import silent_stderr
 
 Array = npt.NDArray[Any]
 PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 20)  # with some room for names and types

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dyno.errors import ModelError
+from modeldyno.base.errors import ModelError
 
 JSON_LIMIT_BYTES = 512 << 20
 # As torch writes them: Add(Symbol('s77', integer=True), Integer(2)), or plain s77 + 2.

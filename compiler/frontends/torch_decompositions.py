@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from compiler.frontends.torch_definitions import own_definitions
-from compiler.frontends.torch_guards import marked_definitions
+from modeldyno.compiler.frontends.torch_definitions import own_definitions
+from modeldyno.compiler.frontends.torch_guards import marked_definitions
 
 Definition = Callable[..., Any]
 # Each round can bring in operators that have a definition of their own.

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from compiler.frontends.torch_roads import write_onnx
-from compiler.shapes import FreeAxis, Template
-from dyno.rowflow.records import Graph
+from modeldyno.base.rowflow.records import Graph
+from modeldyno.compiler.frontends.torch_roads import write_onnx
+from modeldyno.compiler.shapes import FreeAxis, Template
 
 
 def program_records(program: Any) -> Graph:
@@ -19,7 +19,7 @@ def program_records(program: Any) -> Graph:
     """
     import onnx
 
-    from compiler.frontends.onnx_records import graph_records
+    from modeldyno.compiler.frontends.onnx_records import graph_records
 
     with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
         path = Path(folder) / "graph.onnx"

@@ -12,8 +12,8 @@ from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
-from compiler.passes.guards import Mark, index_mark, mark
-from compiler.passes.rewrite import shape_of
+from modeldyno.compiler.passes.guards import Mark, index_mark, mark
+from modeldyno.compiler.passes.rewrite import shape_of
 
 Converter = Callable[[Any, Any], Any]
 # From the node and the importer: which nodes are indices, into axes of which sizes.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from compiler.frontends.torch_puts import index_put
+from modeldyno.compiler.frontends.torch_puts import index_put
 
 
 def import_program(program: Any) -> Any:
@@ -45,7 +45,7 @@ def _converters() -> dict[str, Callable[[Any, Any], Any]]:
 
     With those that go by numbers of a request.
     """
-    from compiler.frontends.torch_guards import guarded_converters
+    from modeldyno.compiler.frontends.torch_guards import guarded_converters
 
     return guarded_converters(_own())
 

@@ -8,19 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from compiler.frontends.family import Family
-from compiler.frontends.pt2_archive import check_example_inputs, check_pt2, written_by
-from compiler.frontends.torch_graph import open_sizes, program_records
-from compiler.frontends.torch_roads import onnx_road, torch_road
-from compiler.frontends.torch_roles import torch_facts
-from compiler.frontends.torch_state import left_alone, refuse_state, refuse_two_answers
-from compiler.roles import Facts
-from compiler.samples import DRAWS, NORMAL, draw
-from compiler.shapes import Template
-from compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
-from dyno.errors import ConfigError, ModelError
-from dyno.records import TensorSpec
-from dyno.rowflow.records import Graph
+from modeldyno.base.errors import ConfigError, ModelError
+from modeldyno.base.records import TensorSpec
+from modeldyno.base.rowflow.records import Graph
+from modeldyno.compiler.frontends.family import Family
+from modeldyno.compiler.frontends.pt2_archive import check_example_inputs, check_pt2, written_by
+from modeldyno.compiler.frontends.torch_graph import open_sizes, program_records
+from modeldyno.compiler.frontends.torch_roads import onnx_road, torch_road
+from modeldyno.compiler.frontends.torch_roles import torch_facts
+from modeldyno.compiler.frontends.torch_state import left_alone, refuse_state, refuse_two_answers
+from modeldyno.compiler.roles import Facts
+from modeldyno.compiler.samples import DRAWS, NORMAL, draw
+from modeldyno.compiler.shapes import Template
+from modeldyno.compiler.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 
 
 def read_pt2(path: Path, shapes: Shapes) -> Source:

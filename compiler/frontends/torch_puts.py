@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.passes.rewrite import shape_of
+from modeldyno.compiler.passes.rewrite import shape_of
 
 
 def index_put(node: Any, importer: Any) -> Any:

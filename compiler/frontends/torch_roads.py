@@ -13,18 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from compiler.frontends.torch_decompositions import decomposed, missing_operators
-from compiler.source import Source
-from compiler.tvm_words import reason
-from dyno.errors import ModelError
-from runtime.manifest import Road
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler.frontends.torch_decompositions import decomposed, missing_operators
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.tvm_words import reason
+from modeldyno.runtime.manifest import Road
 
 PLAIN, DECOMPOSED, ONNX = "torch.export", "torch.export + decompositions", "onnx"
 
 
 def torch_road(program: Any) -> tuple[Road, Callable[[], Any]]:
     """Give the road by TVM's front end for torch, and the function that goes it."""
-    from compiler.frontends.torch_import import known_operators
+    from modeldyno.compiler.frontends.torch_import import known_operators
 
     with warnings.catch_warnings():
         # torch's own copying of a program uses names that torch is about to rename.
@@ -44,7 +44,7 @@ def onnx_road(program: Any, source: Source, error: Exception) -> Source:
     Raises:
         ModelError: torch can't write it, or the file is none that the ONNX front end reads.
     """
-    from compiler.frontends.onnx_file import read_onnx
+    from modeldyno.compiler.frontends.onnx_file import read_onnx
 
     with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
         path = Path(folder) / f"{Path(source.name).stem}.onnx"
@@ -65,7 +65,7 @@ def _end(error: Exception) -> Any:
 
 
 def _import(program: Any) -> Any:
-    from compiler.frontends.torch_import import import_program, known_operators
+    from modeldyno.compiler.frontends.torch_import import import_program, known_operators
 
     missing = missing_operators(program, known_operators())
     if missing:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from compiler.source import Array
-from dyno.errors import ModelError
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler.source import Array
 
 _WAY_OUT = (
     "An artifact keeps nothing between calls: give the state to the model as an input, and return what it "

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from compiler.passes.fold import constant, scalar
-from compiler.passes.rewrite import is_float32, op_name, readers, rewrite, shape_of
+from modeldyno.compiler.passes.fold import constant, scalar
+from modeldyno.compiler.passes.rewrite import is_float32, op_name, readers, rewrite, shape_of
 
 
 def fuse_attention(mod: Any) -> Any:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tvm import relax, s_tir, te, tirx
 
-from compiler.passes.fold import as_constant, constant
-from compiler.passes.rewrite import op_name, rewrite
+from modeldyno.compiler.passes.fold import as_constant, constant
+from modeldyno.compiler.passes.rewrite import op_name, rewrite
 
 _KINDS: tuple[tuple[type[Any], str], ...] = ((tirx.Max, "low"), (tirx.Min, "high"))
 # What relax.clip carries its bounds in.

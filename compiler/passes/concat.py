@@ -6,7 +6,7 @@ from typing import Any
 
 from tvm import relax, topi
 
-from compiler.passes.rewrite import op_name, readers, rewrite
+from modeldyno.compiler.passes.rewrite import op_name, readers, rewrite
 
 # Function attribute: the function concatenates its arguments on this axis, and does nothing else.
 CONCAT = "dyno.concat"

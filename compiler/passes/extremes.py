@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from compiler.passes.fold import constant
-from compiler.passes.rewrite import shape_of
-from compiler.schedules import extremes
+from modeldyno.compiler.passes.fold import constant
+from modeldyno.compiler.passes.rewrite import shape_of
+from modeldyno.compiler.schedules import extremes
 
 Legalize = Callable[[Any, Any], Any]
 # TVM's number for "reduces": FuseOps computes the element-wise work before such a kernel inside it.

@@ -14,8 +14,8 @@ from typing import Any
 
 from tvm import te, tirx, topi
 
-from compiler.passes.fold import constant
-from compiler.schedules.exponential import CLOSEST, power_of_e
+from modeldyno.compiler.passes.fold import constant
+from modeldyno.compiler.schedules.exponential import CLOSEST, power_of_e
 
 # log(1 + f) = f - f²/2 + f³ * polynomial for 1/√2 <= 1 + f <= √2, highest power first (Cephes logf).
 _LOG = (

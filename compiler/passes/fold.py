@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from compiler.passes.rewrite import op_name, readers, rewrite, shape_of
+from modeldyno.compiler.passes.rewrite import op_name, readers, rewrite, shape_of
 
 Array = npt.NDArray[Any]
 # A folded result larger than this is left to run time: a broadcast of a scalar must not fill the artifact.

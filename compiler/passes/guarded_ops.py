@@ -9,7 +9,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from compiler.passes.rewrite import op_name, shape_of
+from modeldyno.compiler.passes.rewrite import op_name, shape_of
 
 _DIVISIONS = ("relax.divide", "relax.floor_divide", "relax.mod", "relax.floor_mod")
 

@@ -18,13 +18,13 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from compiler.passes.fold import as_constant, constant
-from compiler.passes.guard_kernel import guard_kernel
-from compiler.passes.guarded_ops import divides_whole_numbers, index_inputs, sizes_a_result
-from compiler.passes.ranges import Ranges
-from compiler.passes.rewrite import clean, is_leaf, is_straight_line, op_name, shape_of, substitute
-from compiler.source import MOST_ELEMENTS
-from runtime.guard_records import Guard
+from modeldyno.compiler.passes.fold import as_constant, constant
+from modeldyno.compiler.passes.guard_kernel import guard_kernel
+from modeldyno.compiler.passes.guarded_ops import divides_whole_numbers, index_inputs, sizes_a_result
+from modeldyno.compiler.passes.ranges import Ranges
+from modeldyno.compiler.passes.rewrite import clean, is_leaf, is_straight_line, op_name, shape_of, substitute
+from modeldyno.compiler.source import MOST_ELEMENTS
+from modeldyno.runtime.guard_records import Guard
 
 ATTRIBUTE = "dyno.guards"
 _SIZES = (

@@ -17,9 +17,9 @@ from tvm import relax, tirx
 from tvm.ir.expr import TensorLoad, TensorRegion
 from tvm_ffi import structural_map, structural_walk
 
-from compiler.passes.concat import CONCAT
-from compiler.passes.rewrite import op_name
-from compiler.schedules.common import SCHEDULED
+from modeldyno.compiler.passes.concat import CONCAT
+from modeldyno.compiler.passes.rewrite import op_name
+from modeldyno.compiler.schedules.common import SCHEDULED
 
 _ALLOCATION = "relax.builtin.alloc_tensor"
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from tvm import relax
 
-from compiler.passes.fold import as_constant, constant
-from compiler.passes.rewrite import op_name, rewrite, shape_of
+from modeldyno.compiler.passes.fold import as_constant, constant
+from modeldyno.compiler.passes.rewrite import op_name, rewrite, shape_of
 
 TO_LAST = (0, 2, 3, 1)
 TO_FIRST = (0, 3, 1, 2)

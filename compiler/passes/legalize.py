@@ -9,21 +9,21 @@ from typing import Any
 
 from tvm import relax
 
-from compiler.passes.clip import clamp_kernels
-from compiler.passes.concat import concat_kernel, flatten_concats
-from compiler.passes.extremes import extreme_kernels
-from compiler.passes.fast_math import FAST_MATH
-from compiler.passes.fold import as_constant, constant
-from compiler.passes.layout import is_nhwc
-from compiler.passes.legalize_grouped import grouped_conv2d
-from compiler.passes.lower import light_kernels
-from compiler.passes.rewrite import OUT_FUSABLE, is_float32, shape_of
-from compiler.passes.shuffle import fold_shuffles
-from compiler.passes.tails import Tails
-from compiler.passes.take import plain_take
-from compiler.schedules import kernels, winograd
-from compiler.schedules.choice import Choice, Chooser, Workload, choose
-from compiler.schedules.machine import Machine
+from modeldyno.compiler.passes.clip import clamp_kernels
+from modeldyno.compiler.passes.concat import concat_kernel, flatten_concats
+from modeldyno.compiler.passes.extremes import extreme_kernels
+from modeldyno.compiler.passes.fast_math import FAST_MATH
+from modeldyno.compiler.passes.fold import as_constant, constant
+from modeldyno.compiler.passes.layout import is_nhwc
+from modeldyno.compiler.passes.legalize_grouped import grouped_conv2d
+from modeldyno.compiler.passes.lower import light_kernels
+from modeldyno.compiler.passes.rewrite import OUT_FUSABLE, is_float32, shape_of
+from modeldyno.compiler.passes.shuffle import fold_shuffles
+from modeldyno.compiler.passes.tails import Tails
+from modeldyno.compiler.passes.take import plain_take
+from modeldyno.compiler.schedules import kernels, winograd
+from modeldyno.compiler.schedules.choice import Choice, Chooser, Workload, choose
+from modeldyno.compiler.schedules.machine import Machine
 
 
 def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from compiler.passes.fold import as_constant, constant
-from compiler.passes.layout import is_nhwc
-from compiler.passes.rewrite import OUT_FUSABLE, is_float32, shape_of
-from compiler.passes.tails import Tails
-from compiler.schedules import grouped
-from compiler.schedules.choice import BIAS_RELU, Choice, Chooser, Workload, choose
-from compiler.schedules.kernels import Geometry
-from compiler.schedules.machine import Machine
+from modeldyno.compiler.passes.fold import as_constant, constant
+from modeldyno.compiler.passes.layout import is_nhwc
+from modeldyno.compiler.passes.rewrite import OUT_FUSABLE, is_float32, shape_of
+from modeldyno.compiler.passes.tails import Tails
+from modeldyno.compiler.schedules import grouped
+from modeldyno.compiler.schedules.choice import BIAS_RELU, Choice, Chooser, Workload, choose
+from modeldyno.compiler.schedules.kernels import Geometry
+from modeldyno.compiler.schedules.machine import Machine
 
 
 def grouped_conv2d(

@@ -8,12 +8,12 @@ from typing import Any
 
 from tvm import relax
 
-from compiler.passes.extremes import WINDOWS, over_axes, window_max
-from compiler.passes.fast_math import log_of
-from compiler.passes.rewrite import OUT_FUSABLE, shape_of
-from compiler.schedules import pool, rows
-from compiler.schedules.extremes import EXTREMES
-from compiler.schedules.machine import Machine
+from modeldyno.compiler.passes.extremes import WINDOWS, over_axes, window_max
+from modeldyno.compiler.passes.fast_math import log_of
+from modeldyno.compiler.passes.rewrite import OUT_FUSABLE, shape_of
+from modeldyno.compiler.schedules import pool, rows
+from modeldyno.compiler.schedules.extremes import EXTREMES
+from modeldyno.compiler.schedules.machine import Machine
 
 Legalize = Callable[[Any, Any], Any]
 # TVM's number for "reduces": FuseOps computes the element-wise work before such a kernel inside it.

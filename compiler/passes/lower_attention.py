@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from compiler.passes.fold import as_constant
-from compiler.passes.rewrite import add_named, op_name, readers, rewrite, shape_of
-from compiler.schedules.attention import attention
-from compiler.schedules.attention_plan import LOWEST, Sizes
-from compiler.schedules.machine import Machine
+from modeldyno.compiler.passes.fold import as_constant
+from modeldyno.compiler.passes.rewrite import add_named, op_name, readers, rewrite, shape_of
+from modeldyno.compiler.schedules.attention import attention
+from modeldyno.compiler.schedules.attention_plan import LOWEST, Sizes
+from modeldyno.compiler.schedules.machine import Machine
 
 _OPERATORS = ("relax.nn.attention", "relax.nn.attention_bias")
 

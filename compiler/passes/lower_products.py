@@ -8,11 +8,11 @@ from typing import Any
 
 from tvm import relax
 
-from compiler.passes.attention import order
-from compiler.passes.fold import constant
-from compiler.passes.rewrite import add_named, op_name, rewrite, shape_of
-from compiler.schedules.machine import Machine
-from compiler.schedules.products import Product, Strided, product
+from modeldyno.compiler.passes.attention import order
+from modeldyno.compiler.passes.fold import constant
+from modeldyno.compiler.passes.rewrite import add_named, op_name, rewrite, shape_of
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.products import Product, Strided, product
 
 # With fewer rows, packing the right operand would cost more than it saves.
 _LEAST_ROWS = 4

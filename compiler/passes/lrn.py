@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from compiler.passes.fold import Array, as_constant, scalar
-from compiler.passes.rewrite import op_name, rewrite, shape_of
+from modeldyno.compiler.passes.fold import Array, as_constant, scalar
+from modeldyno.compiler.passes.rewrite import op_name, rewrite, shape_of
 
 # Of the divisor's exponent: the power by square roots, which is exact and runs in vectors.
 _THREE_QUARTERS = 0.75

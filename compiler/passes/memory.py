@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import tvm
 from tvm import relax
 
-from compiler.passes.guards import guards_of
-from compiler.passes.in_place import write_in_place
-from compiler.passes.rewrite import op_name
+from modeldyno.compiler.passes.guards import guards_of
+from modeldyno.compiler.passes.in_place import write_in_place
+from modeldyno.compiler.passes.rewrite import op_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -14,8 +14,8 @@ from typing import Any
 
 from tvm import relax
 
-from compiler.passes.fold import Array, as_constant, constant, scalar
-from compiler.passes.rewrite import op_name, rewrite, shape_of
+from modeldyno.compiler.passes.fold import Array, as_constant, constant, scalar
+from modeldyno.compiler.passes.rewrite import op_name, rewrite, shape_of
 
 
 def fuse_norms(mod: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.passes.rewrite import op_name, rewrite
+from modeldyno.compiler.passes.rewrite import op_name, rewrite
 
 
 def fold_padding(mod: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
-from compiler.passes.fold import Array
+from modeldyno.compiler.passes.fold import Array
 
 # Least outputs of an axis of a plain 3x3 convolution, for which 3x3 beats 2x2 (measured: 1.2 to 1.5 times
 # from 16 on, 0.75 times at 8).

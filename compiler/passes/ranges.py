@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from tvm import relax, tirx
 
-from compiler.passes.fold import constant
-from compiler.passes.rewrite import op_name
+from modeldyno.compiler.passes.fold import constant
+from modeldyno.compiler.passes.rewrite import op_name
 
 Range = tuple[int, int]
 _NARROW = 1 << 16  # a type of no more numbers says something by itself

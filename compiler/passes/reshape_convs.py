@@ -16,11 +16,11 @@ from typing import Any
 
 from tvm import relax
 
-from compiler.passes.fold import Array, as_constant, constant
-from compiler.passes.layout import BINARY, UNARY
-from compiler.passes.phases import TransposedAxis
-from compiler.passes.rewrite import op_name, rewrite, shape_of
-from compiler.passes.transposed import by_phases
+from modeldyno.compiler.passes.fold import Array, as_constant, constant
+from modeldyno.compiler.passes.layout import BINARY, UNARY
+from modeldyno.compiler.passes.phases import TransposedAxis
+from modeldyno.compiler.passes.rewrite import op_name, rewrite, shape_of
+from modeldyno.compiler.passes.transposed import by_phases
 
 # Deeper filters would copy their input too many times.
 DEPTH_LIMIT = 7

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from compiler.passes.fold import as_constant, constant
-from compiler.passes.layout import TO_FIRST, TO_LAST, is_nhwc
-from compiler.passes.legalize_grouped import grouped_conv2d
-from compiler.passes.rewrite import op_name, rewrite, shape_of
-from compiler.schedules.machine import Machine
+from modeldyno.compiler.passes.fold import as_constant, constant
+from modeldyno.compiler.passes.layout import TO_FIRST, TO_LAST, is_nhwc
+from modeldyno.compiler.passes.legalize_grouped import grouped_conv2d
+from modeldyno.compiler.passes.rewrite import op_name, rewrite, shape_of
+from modeldyno.compiler.schedules.machine import Machine
 
 # What each step of the chain is, the last first.
 _CHAIN = ("permute_dims", "reshape", "permute_dims", "reshape", "permute_dims")

@@ -14,9 +14,9 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from compiler.passes.fold import constant
-from compiler.passes.rewrite import is_straight_line, op_name, readers, shape_of
-from compiler.schedules.choice import BIAS_RELU, Step, Tail
+from modeldyno.compiler.passes.fold import constant
+from modeldyno.compiler.passes.rewrite import is_straight_line, op_name, readers, shape_of
+from modeldyno.compiler.schedules.choice import BIAS_RELU, Step, Tail
 
 PRODUCTS = ("relax.nn.conv2d", "relax.matmul")
 _UNARY = ("nn.relu", "nn.silu", "nn.gelu", "nn.gelu_tanh", "sigmoid", "tanh", "erf", "exp", "negative", "abs")

@@ -8,9 +8,9 @@ from typing import Any
 
 from tvm import relax
 
-from compiler.passes.fold import Array, as_constant
-from compiler.passes.layout import TO_FIRST, TO_LAST
-from compiler.passes.phases import (
+from modeldyno.compiler.passes.fold import Array, as_constant
+from modeldyno.compiler.passes.layout import TO_FIRST, TO_LAST
+from modeldyno.compiler.passes.phases import (
     TransposedAxis,
     interleave,
     phase_filters,
@@ -19,7 +19,7 @@ from compiler.passes.phases import (
     suits_winograd,
     wasted_share,
 )
-from compiler.passes.rewrite import OUT_FUSABLE
+from modeldyno.compiler.passes.rewrite import OUT_FUSABLE
 
 # Phases become convolutions of their own when more than this share of one of them all would be products with
 # zeros, and when each has channels enough to fill vectors.

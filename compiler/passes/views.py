@@ -6,8 +6,8 @@ from typing import Any
 
 from tvm import relax
 
-from compiler.passes.layout import UNARY
-from compiler.passes.rewrite import op_name, rewrite, shape_of
+from modeldyno.compiler.passes.layout import UNARY
+from modeldyno.compiler.passes.rewrite import op_name, rewrite, shape_of
 
 
 def sink_reshapes(mod: Any) -> Any:

@@ -12,17 +12,17 @@ from typing import Any
 
 from tvm import tirx
 
-from compiler.schedules.bands import winograd_applies, winograd_bands
-from compiler.schedules.common import SCHEDULED, is_schedulable
-from compiler.schedules.formulas import Formulas
-from compiler.schedules.generic import blocks_apply, per_block
-from compiler.schedules.grouped_rule import grouped_walk, walk_applies
-from compiler.schedules.machine import Machine
-from compiler.schedules.pool import pool_applies, pool_window
-from compiler.schedules.registers import hold_in_registers
-from compiler.schedules.rows import row_program, rows_apply
-from compiler.schedules.share import share_stages, with_own_names
-from compiler.schedules.tile import register_tile, tile_applies
+from modeldyno.compiler.schedules.bands import winograd_applies, winograd_bands
+from modeldyno.compiler.schedules.common import SCHEDULED, is_schedulable
+from modeldyno.compiler.schedules.formulas import Formulas
+from modeldyno.compiler.schedules.generic import blocks_apply, per_block
+from modeldyno.compiler.schedules.grouped_rule import grouped_walk, walk_applies
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.pool import pool_applies, pool_window
+from modeldyno.compiler.schedules.registers import hold_in_registers
+from modeldyno.compiler.schedules.rows import row_program, rows_apply
+from modeldyno.compiler.schedules.share import share_stages, with_own_names
+from modeldyno.compiler.schedules.tile import register_tile, tile_applies
 
 
 @dataclass(frozen=True)

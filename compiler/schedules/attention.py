@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.schedules.attention_plan import NO_SCORE, Plan, Sizes
-from compiler.schedules.attention_softmax import Place, RowSoftmax, inverse_sum
-from compiler.schedules.loops import Statement, sequence
-from compiler.schedules.machine import Machine
-from compiler.schedules.panels import pack_rows, pack_transposed, write_edge
-from compiler.schedules.vectors import (
+from modeldyno.compiler.schedules.attention_plan import NO_SCORE, Plan, Sizes
+from modeldyno.compiler.schedules.attention_softmax import Place, RowSoftmax, inverse_sum
+from modeldyno.compiler.schedules.loops import Statement, sequence
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.panels import pack_rows, pack_transposed, write_edge
+from modeldyno.compiler.schedules.vectors import (
     allocate,
     load,
     local,

@@ -9,8 +9,8 @@ from typing import Any
 
 from tvm import tirx
 
-from compiler.schedules.machine import Machine
-from compiler.schedules.panels import Panels, RowBlocks
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.panels import Panels, RowBlocks
 
 # Units of work that all cores together should find, at least: few enough that K is not packed too often.
 _UNITS = 8

@@ -9,10 +9,10 @@ from typing import Any
 
 from tvm import tirx
 
-from compiler.schedules.attention_plan import LOWEST, NO_SCORE, Plan
-from compiler.schedules.exponential import power_of_e
-from compiler.schedules.loops import Statement, sequence
-from compiler.schedules.vectors import (
+from modeldyno.compiler.schedules.attention_plan import LOWEST, NO_SCORE, Plan
+from modeldyno.compiler.schedules.exponential import power_of_e
+from modeldyno.compiler.schedules.loops import Statement, sequence
+from modeldyno.compiler.schedules.vectors import (
     load,
     local,
     loop,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.schedules.common import (
+from modeldyno.compiler.schedules.common import (
     extent,
     marked_block,
     new_schedule,
@@ -18,13 +18,13 @@ from compiler.schedules.common import (
     schedule_spatial,
     spread,
 )
-from compiler.schedules.loops import rewrite_loops
-from compiler.schedules.machine import Machine
-from compiler.schedules.overlap import OVERLAP, overlap_rows
-from compiler.schedules.prefetch import LINE_FLOATS, STEPS, WEIGHTS, fetch_weights
-from compiler.schedules.tail import Tail, find_tail, form_tail
-from compiler.schedules.tile import vectorize_tile
-from compiler.schedules.winograd import WINOGRAD
+from modeldyno.compiler.schedules.loops import rewrite_loops
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.overlap import OVERLAP, overlap_rows
+from modeldyno.compiler.schedules.prefetch import LINE_FLOATS, STEPS, WEIGHTS, fetch_weights
+from modeldyno.compiler.schedules.tail import Tail, find_tail, form_tail
+from modeldyno.compiler.schedules.tile import vectorize_tile
+from modeldyno.compiler.schedules.winograd import WINOGRAD
 
 # With fewer bands than this they can't be shared evenly.
 SHARED_BANDS = 8

@@ -14,8 +14,8 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from compiler.schedules.common import extent, inline_where_possible, iteration_kinds
-from compiler.schedules.loops import (
+from modeldyno.compiler.schedules.common import extent, inline_where_possible, iteration_kinds
+from modeldyno.compiler.schedules.loops import (
     Statement,
     at_start,
     inner_loops,

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from compiler.schedules.grouped import depthwise_tiles, group_tiles, merged_groups
-from compiler.schedules.machine import Machine
-from compiler.schedules.winograd import TAPS, Tiling, winograd_tilings
+from modeldyno.compiler.schedules.grouped import depthwise_tiles, group_tiles, merged_groups
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.winograd import TAPS, Tiling, winograd_tilings
 
 # A Winograd kernel must promise to be this much faster than the direct one: its sums are less exact.
 DIRECT_MARGIN = 0.95

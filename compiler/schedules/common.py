@@ -6,7 +6,7 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
-from compiler.schedules.share import copies_nothing
+from modeldyno.compiler.schedules.share import copies_nothing
 
 # Below this many inner steps a loop is not worth waking a thread for (a launch costs several microseconds).
 PARALLEL_STEPS = 16_384

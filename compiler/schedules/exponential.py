@@ -8,7 +8,7 @@ from typing import Any
 
 from tvm import tirx
 
-from compiler.schedules.vectors import number
+from modeldyno.compiler.schedules.vectors import number
 
 # exp(r) for |r| <= ln(2) / 2 by polynomials of the fifth degree, highest power first: the one of least
 # relative error (7.5e-8), and the one of least (9.5e-8) among those that are exactly 1 at 0. By that, the

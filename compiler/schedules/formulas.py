@@ -14,7 +14,7 @@ from tvm.ir import Call, PrimType
 from tvm.ir.expr import TensorLoad
 from tvm_ffi import structural_map, structural_walk
 
-from compiler.schedules.values import ASKED, has_names
+from modeldyno.compiler.schedules.values import ASKED, has_names
 
 _PREFIX = "dyno.formula."
 _EXTERN = "tirx.call_pure_extern"

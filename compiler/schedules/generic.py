@@ -8,7 +8,7 @@ from typing import Any
 from tvm import tirx
 from tvm.sym import detect_linear_equation
 
-from compiler.schedules.common import (
+from modeldyno.compiler.schedules.common import (
     extent,
     inline_where_possible,
     is_reduction,
@@ -19,7 +19,7 @@ from compiler.schedules.common import (
     schedule_spatial,
     spread,
 )
-from compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.machine import Machine
 
 _PARTITION = "pragma_loop_partition_hint"
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from tvm import te, tirx
 
-from compiler.kernel_facts import FLOPS
-from compiler.schedules.kernels import Geometry, round_up
-from compiler.schedules.machine import Machine
+from modeldyno.compiler.kernel_facts import FLOPS
+from modeldyno.compiler.schedules.kernels import Geometry, round_up
+from modeldyno.compiler.schedules.machine import Machine
 
 # Block annotation: [groups, shuffle, rows, step_h, step_w, top, left, gap_h, gap_w, vectors, unroll]; groups
 # 0 is depthwise, and the last two are of its tile.

@@ -16,11 +16,11 @@ from typing import Any
 
 from tvm import tirx
 
-from compiler.schedules.common import PARALLEL_STEPS
-from compiler.schedules.element import rebuilt
-from compiler.schedules.grouped import shuffled
-from compiler.schedules.loops import Statement, sequence
-from compiler.schedules.vectors import bind, load, local, number, pieces, spread_lanes, store
+from modeldyno.compiler.schedules.common import PARALLEL_STEPS
+from modeldyno.compiler.schedules.element import rebuilt
+from modeldyno.compiler.schedules.grouped import shuffled
+from modeldyno.compiler.schedules.loops import Statement, sequence
+from modeldyno.compiler.schedules.vectors import bind, load, local, number, pieces, spread_lanes, store
 
 # Weights of all groups up to this size stay in the first-level cache while all pixels are walked.
 NEAR_BYTES = 24 << 10

@@ -7,12 +7,12 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
-from compiler.schedules.common import marked_block, new_schedule, schedule_spatial
-from compiler.schedules.grouped import WALK
-from compiler.schedules.grouped_loops import Parts, Walk, depthwise_loops, grouped_loops
-from compiler.schedules.loops import Statement, sequence
-from compiler.schedules.machine import Machine
-from compiler.schedules.tail import find_tail, form_tail
+from modeldyno.compiler.schedules.common import marked_block, new_schedule, schedule_spatial
+from modeldyno.compiler.schedules.grouped import WALK
+from modeldyno.compiler.schedules.grouped_loops import Parts, Walk, depthwise_loops, grouped_loops
+from modeldyno.compiler.schedules.loops import Statement, sequence
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.tail import find_tail, form_tail
 
 
 def walk_applies(func: Any, _machine: Machine) -> bool:

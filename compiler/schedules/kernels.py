@@ -20,8 +20,8 @@ import numpy.typing as npt
 import tvm
 from tvm import te, tirx
 
-from compiler.kernel_facts import FLOPS
-from compiler.schedules.borders import PADDED
+from modeldyno.compiler.kernel_facts import FLOPS
+from modeldyno.compiler.schedules.borders import PADDED
 
 TILE = "dyno.tile"  # block annotation: [rows, columns] of the register tile
 # Block annotation: the last thing read is packed weights, a panel a column tile. Its value is the number of

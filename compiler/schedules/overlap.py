@@ -10,7 +10,7 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from compiler.schedules.loops import Statement, at_start, inner_loops, loop_with
+from modeldyno.compiler.schedules.loops import Statement, at_start, inner_loops, loop_with
 
 OVERLAP = "dyno.overlap"  # on the loop around a tile: [rows of the tile, rows walked, ragged columns or 0]
 _ROW, _COLUMN = -2, -1

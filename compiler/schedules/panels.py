@@ -8,8 +8,8 @@ from typing import Any
 
 from tvm import tirx
 
-from compiler.schedules.loops import Statement, sequence
-from compiler.schedules.vectors import load, loop, number, pieces, store, transposed
+from modeldyno.compiler.schedules.loops import Statement, sequence
+from modeldyno.compiler.schedules.vectors import load, loop, number, pieces, store, transposed
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from compiler.schedules.common import (
+from modeldyno.compiler.schedules.common import (
     can_inline,
     extent,
     is_spatial,
@@ -22,9 +22,9 @@ from compiler.schedules.common import (
     root_blocks,
     spread,
 )
-from compiler.schedules.extremes import EXTREMES
-from compiler.schedules.generic import vector_width
-from compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.extremes import EXTREMES
+from modeldyno.compiler.schedules.generic import vector_width
+from modeldyno.compiler.schedules.machine import Machine
 
 POOL = "dyno.pool"  # block annotation of the stage that walks over the window
 # Windows up to this many taps are unrolled whole.

@@ -14,8 +14,16 @@ from typing import Any
 
 from tvm import tirx
 
-from compiler.schedules.common import reads_axes
-from compiler.schedules.loops import Statement, at_start, inner_loops, realizes, replaced, rewrite, sequence
+from modeldyno.compiler.schedules.common import reads_axes
+from modeldyno.compiler.schedules.loops import (
+    Statement,
+    at_start,
+    inner_loops,
+    realizes,
+    replaced,
+    rewrite,
+    sequence,
+)
 
 WEIGHTS = "dyno.prefetch_weights"  # on the loop around STEPS reduction steps; for its value see fetch_weights
 SPREAD = "dyno.spread"  # on a loop around so many reduction steps

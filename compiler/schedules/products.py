@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from compiler.schedules.loops import Statement, sequence
-from compiler.schedules.machine import Machine
-from compiler.schedules.panels import Panels, RowBlocks, pack_rows, pack_transposed, write_edge
-from compiler.schedules.vectors import (
+from modeldyno.compiler.schedules.loops import Statement, sequence
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.panels import Panels, RowBlocks, pack_rows, pack_transposed, write_edge
+from modeldyno.compiler.schedules.vectors import (
     allocate,
     load,
     local,

@@ -14,9 +14,9 @@ from tvm import s_tir, tirx
 from tvm.ir import Call
 from tvm_ffi import structural_map
 
-from compiler.schedules.formulas import Formulas, branches, has_formulas, is_formula
-from compiler.schedules.loops import Statement, loop_with, sequence, with_body
-from compiler.schedules.values import has_names, named
+from modeldyno.compiler.schedules.formulas import Formulas, branches, has_formulas, is_formula
+from modeldyno.compiler.schedules.loops import Statement, loop_with, sequence, with_body
+from modeldyno.compiler.schedules.values import has_names, named
 
 
 def hold_in_registers(func: Any, formulas: Formulas) -> Any:

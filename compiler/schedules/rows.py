@@ -14,7 +14,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from compiler.schedules.common import (
+from modeldyno.compiler.schedules.common import (
     extent,
     inline_where_possible,
     is_spatial,
@@ -23,10 +23,10 @@ from compiler.schedules.common import (
     root_blocks,
     spread,
 )
-from compiler.schedules.exponential import power_of_e
-from compiler.schedules.extremes import EXTREMES
-from compiler.schedules.generic import vectorize_column
-from compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.exponential import power_of_e
+from modeldyno.compiler.schedules.extremes import EXTREMES
+from modeldyno.compiler.schedules.generic import vectorize_column
+from modeldyno.compiler.schedules.machine import Machine
 
 ROW = "dyno.row"  # block annotation: [leading axes that name the row, elements in a row]
 

@@ -19,9 +19,9 @@ from tvm.ir.expr import TensorLoad
 from tvm.s_tir.analysis import get_sblock_access_region
 from tvm_ffi import structural_map, structural_walk
 
-from compiler.schedules.formulas import Formulas, branches, has_formulas, is_formula
-from compiler.schedules.loops import loop_with, own_variables, sequence, with_body
-from compiler.schedules.values import ASKED, Named, has_names, name_values, named
+from modeldyno.compiler.schedules.formulas import Formulas, branches, has_formulas, is_formula
+from modeldyno.compiler.schedules.loops import loop_with, own_variables, sequence, with_body
+from modeldyno.compiler.schedules.values import ASKED, Named, has_names, name_values, named
 
 _SPATIAL = 0
 

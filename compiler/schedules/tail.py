@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from compiler.schedules.common import can_inline, is_spatial, reads_axes, root_blocks
+from modeldyno.compiler.schedules.common import can_inline, is_spatial, reads_axes, root_blocks
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from compiler.schedules.borders import BORDERS, ROWS, TAPS, inline_padding, skip_borders
-from compiler.schedules.common import (
+from modeldyno.compiler.schedules.borders import BORDERS, ROWS, TAPS, inline_padding, skip_borders
+from modeldyno.compiler.schedules.common import (
     extent,
     is_spatial,
     iteration_kinds,
@@ -21,12 +21,19 @@ from compiler.schedules.common import (
     schedule_spatial,
     spread,
 )
-from compiler.schedules.kernels import PACKED, TILE
-from compiler.schedules.loops import own_variables, rewrite_loops
-from compiler.schedules.machine import Machine
-from compiler.schedules.overlap import OVERLAP, overlap_rows
-from compiler.schedules.prefetch import SPREAD, STEPS, TILE_START, WEIGHTS, fetch_tile, fetch_weights
-from compiler.schedules.tail import find_tail, form_tail
+from modeldyno.compiler.schedules.kernels import PACKED, TILE
+from modeldyno.compiler.schedules.loops import own_variables, rewrite_loops
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.overlap import OVERLAP, overlap_rows
+from modeldyno.compiler.schedules.prefetch import (
+    SPREAD,
+    STEPS,
+    TILE_START,
+    WEIGHTS,
+    fetch_tile,
+    fetch_weights,
+)
+from modeldyno.compiler.schedules.tail import find_tail, form_tail
 
 # Reductions up to this many steps are unrolled whole: the 3 * 3 of a filter, the 3 channels of an image.
 UNROLL_STEPS = 9

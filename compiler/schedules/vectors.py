@@ -12,9 +12,9 @@ from typing import Any
 from tvm import s_tir, tirx
 from tvm.ir import PrimType
 
-from compiler.kernel_facts import FLOPS
-from compiler.schedules.common import SCHEDULED
-from compiler.schedules.loops import Statement, sequence
+from modeldyno.compiler.kernel_facts import FLOPS
+from modeldyno.compiler.schedules.common import SCHEDULED
+from modeldyno.compiler.schedules.loops import Statement, sequence
 
 # TVM's number for "can't be fused": FuseOps leaves the call alone.
 OPAQUE = 8

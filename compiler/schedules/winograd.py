@@ -24,10 +24,10 @@ import numpy.typing as npt
 import tvm
 from tvm import te, tirx
 
-from compiler.kernel_facts import FLOPS
-from compiler.schedules.kernels import Geometry, crop, round_up
-from compiler.schedules.machine import Machine
-from compiler.schedules.prefetch import STEPS
+from modeldyno.compiler.kernel_facts import FLOPS
+from modeldyno.compiler.schedules.kernels import Geometry, crop, round_up
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.prefetch import STEPS
 
 WINOGRAD = "dyno.winograd"  # block annotation of the product: [m, rows, columns, band]
 TAPS = 3

@@ -10,12 +10,12 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from compiler import pipeline
-from compiler.link import link
-from compiler.passes.tails import data_operands, emit_tail
-from compiler.schedules.choice import Choice, Workload
-from compiler.targets import CompileTarget
-from compiler.tuning.measure import CandidateFailed
+from modeldyno.compiler import pipeline
+from modeldyno.compiler.link import link
+from modeldyno.compiler.passes.tails import data_operands, emit_tail
+from modeldyno.compiler.schedules.choice import Choice, Workload
+from modeldyno.compiler.targets import CompileTarget
+from modeldyno.compiler.tuning.measure import CandidateFailed
 
 Arguments = tuple[tuple[str, tuple[int, ...]], ...]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dyno.host import usable_cores
-from dyno.procs import Child, python_module, start
+from modeldyno.base.host import usable_cores
+from modeldyno.base.procs import Child, python_module, start
 
-WORKER = "compiler.tuning.measure_worker"
+WORKER = "modeldyno.compiler.tuning.measure_worker"
 START_LIMIT_S = 60.0
 # One sample is some milliseconds; the first one of a kernel fills its weights too.
 SAMPLE_LIMIT_S = 20.0

@@ -1,6 +1,6 @@
 """The measuring process: loads kernels by the light runtime and times them on one core.
 
-    python -m compiler.tuning.measure_worker SOCKET CORE
+    python -m modeldyno.compiler.tuning.measure_worker SOCKET CORE
 
 Each line from the socket is a request, each answer a line: {"us": one call's time} or {"error": why}.
 A kernel that crashes ends this process and no other.
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from dyno.procs import end_with_parent
-from runtime import tvm_light
-from runtime.memory import aligned
+from modeldyno.base.procs import end_with_parent
+from modeldyno.runtime import tvm_light
+from modeldyno.runtime.memory import aligned
 
 # A model streams through all its weights: when a kernel's turn comes, its own lie outside the near caches.
 COLD_BYTES = 32 << 20

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from compiler.schedules.choice import Choice, Workload, candidates
-from compiler.targets import CompileTarget
-from compiler.tuning.revision import KERNELS_REVISION
-from dyno.errors import OutputError
-from dyno.files import mapped_output_errors
-from dyno.host import host_facts
-from dyno.records import Record
+from modeldyno.base.errors import OutputError
+from modeldyno.base.files import mapped_output_errors
+from modeldyno.base.host import host_facts
+from modeldyno.base.records import Record
+from modeldyno.compiler.schedules.choice import Choice, Workload, candidates
+from modeldyno.compiler.targets import CompileTarget
+from modeldyno.compiler.tuning.revision import KERNELS_REVISION
 
 Warn = Callable[[str], None]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from compiler.schedules.choice import Choice, Workload
-from compiler.tuning.builder import Builder
-from compiler.tuning.decide import FEWEST_ROUNDS, better_half, ratios, replaces, spread
-from compiler.tuning.measure import CandidateFailed, Kernel, Meter
+from modeldyno.compiler.schedules.choice import Choice, Workload
+from modeldyno.compiler.tuning.builder import Builder
+from modeldyno.compiler.tuning.decide import FEWEST_ROUNDS, better_half, ratios, replaces, spread
+from modeldyno.compiler.tuning.measure import CandidateFailed, Kernel, Meter
 
 BUILD_SHARE = 0.7  # of a kernel's seconds: code generation costs more than running what it made
 ROUNDS = 5  # in which the candidates that are left run in turn, before the slower half goes

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.options import Options
-from compiler.schedules.choice import (
+from modeldyno.base.clock import utc_now
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.schedules.choice import (
     BIAS_RELU,
     Choice,
     Tail,
@@ -18,17 +21,21 @@ from compiler.schedules.choice import (
     choose,
     choose_direct,
 )
-from compiler.schedules.machine import Machine
-from compiler.targets import CompileTarget, runs_here
-from compiler.tuning.builder import FEWEST, Builder
-from compiler.tuning.interrupts import watched_interrupts
-from compiler.tuning.measure import CandidateFailed, Meter
-from compiler.tuning.records import Failure, Records, TuningRecord, Warn, check_writable, default_path
-from compiler.tuning.search import Outcome, search
-from dyno.clock import utc_now
-from dyno.errors import ConfigError
-from dyno.host import host_facts
-from runtime.manifest import TunedKernel, TuningFacts
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.targets import CompileTarget, runs_here
+from modeldyno.compiler.tuning.builder import FEWEST, Builder
+from modeldyno.compiler.tuning.interrupts import watched_interrupts
+from modeldyno.compiler.tuning.measure import CandidateFailed, Meter
+from modeldyno.compiler.tuning.records import (
+    Failure,
+    Records,
+    TuningRecord,
+    Warn,
+    check_writable,
+    default_path,
+)
+from modeldyno.compiler.tuning.search import Outcome, search
+from modeldyno.runtime.manifest import TunedKernel, TuningFacts
 
 Report = Callable[[str], None]
 # What running the candidates of a kernel takes at least; building them comes on top.
@@ -183,7 +190,7 @@ def tuner(target: CompileTarget, options: Options, report: Report, warn: Warn) -
 
 def kernel_uses(module: Any, machine: Machine) -> Counter[Workload]:
     """Count how often each distinct kernel is called in a module that is ready for `legalize`."""
-    from compiler.passes.legalize import legalize
+    from modeldyno.compiler.passes.legalize import legalize
 
     uses: Counter[Workload] = Counter()
 

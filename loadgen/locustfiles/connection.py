@@ -17,8 +17,8 @@ from urllib.parse import quote, urlsplit
 from gevent import monkey, socket
 from locust.contrib.fasthttp import insecure_ssl_context_factory
 
-from loadgen.endpoint import host_and_port
-from loadgen.locustfiles.answer import read_answer
+from modeldyno.loadgen.endpoint import host_and_port
+from modeldyno.loadgen.locustfiles.answer import read_answer
 
 READ_BLOCK_BYTES = 65536
 SEND_WHOLE_BYTES = 65536

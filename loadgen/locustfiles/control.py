@@ -12,17 +12,17 @@ import gevent
 import numpy as np
 from gevent.event import Event
 
-from dyno.units import US_PER_MS
-from loadgen.arrivals import arrivals
-from loadgen.locustfiles.crowd import Crowd, course_of, failed
-from loadgen.locustfiles.meter import LoopMeter
-from loadgen.locustfiles.sender import NS_PER_S, now_ns, sleep_until
-from loadgen.locustfiles.stream import Ended, append_ended
-from loadgen.payload_files import Draw
-from loadgen.payload_store import load_mix
-from loadgen.plan import CUT_LIMIT_S, START_LEAD_S, Plan
-from loadgen.progress import Closing, Finished, LoadProgress, Started, Wanted, append_event
-from loadgen.recording import US_PER_S, FailureKind, Recorder, Recording, save_recording
+from modeldyno.base.units import US_PER_MS
+from modeldyno.loadgen.arrivals import arrivals
+from modeldyno.loadgen.locustfiles.crowd import Crowd, course_of, failed
+from modeldyno.loadgen.locustfiles.meter import LoopMeter
+from modeldyno.loadgen.locustfiles.sender import NS_PER_S, now_ns, sleep_until
+from modeldyno.loadgen.locustfiles.stream import Ended, append_ended
+from modeldyno.loadgen.payload_files import Draw
+from modeldyno.loadgen.payload_store import load_mix
+from modeldyno.loadgen.plan import CUT_LIMIT_S, START_LEAD_S, Plan
+from modeldyno.loadgen.progress import Closing, Finished, LoadProgress, Started, Wanted, append_event
+from modeldyno.loadgen.recording import US_PER_S, FailureKind, Recorder, Recording, save_recording
 
 GIVE_UP_AFTER = 100
 """Failures without one success: the endpoint can't be measured."""

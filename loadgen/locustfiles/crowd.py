@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import gevent
 from locust import LoadTestShape
 
-from dyno.errors import ConfigError
-from loadgen.plan import Plan
-from loadgen.progress import Failed
-from loadgen.shapes import Stage, planned_stages, users_at
+from modeldyno.base.errors import ConfigError
+from modeldyno.loadgen.plan import Plan
+from modeldyno.loadgen.progress import Failed
+from modeldyno.loadgen.shapes import Stage, planned_stages, users_at
 
 LOOK_EVERY_S = 0.02
 MOST_AT_ONCE = 20

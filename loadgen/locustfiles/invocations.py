@@ -31,20 +31,20 @@ import gevent
 from locust import events, task
 from locust.exception import StopUser
 
-from dyno.errors import DynoError, LoadTestError
-from dyno.procs import end_with_parent
-from loadgen.descriptors import raise_file_limit
-from loadgen.endpoint import INVOCATIONS, endpoint_url
-from loadgen.locustfiles.control import Run
-from loadgen.locustfiles.master import Conductor
-from loadgen.locustfiles.precise import sharpen_timers, spin_ns, wait_until
-from loadgen.locustfiles.sender import NS_PER_S, Sender, now_ns
-from loadgen.locustfiles.worker import WorkerEnd
-from loadgen.payload import Payload, payload_for
-from loadgen.payload_files import MIXED, Draw, Mix, read_mix, single
-from loadgen.plan import SPARE_USERS, WORKER_VARIABLE, Plan, plan_from_environment
-from loadgen.recording import FailureKind
-from loadgen.signature import fetch_signature
+from modeldyno.base.errors import DynoError, LoadTestError
+from modeldyno.base.procs import end_with_parent
+from modeldyno.loadgen.descriptors import raise_file_limit
+from modeldyno.loadgen.endpoint import INVOCATIONS, endpoint_url
+from modeldyno.loadgen.locustfiles.control import Run
+from modeldyno.loadgen.locustfiles.master import Conductor
+from modeldyno.loadgen.locustfiles.precise import sharpen_timers, spin_ns, wait_until
+from modeldyno.loadgen.locustfiles.sender import NS_PER_S, Sender, now_ns
+from modeldyno.loadgen.locustfiles.worker import WorkerEnd
+from modeldyno.loadgen.payload import Payload, payload_for
+from modeldyno.loadgen.payload_files import MIXED, Draw, Mix, read_mix, single
+from modeldyno.loadgen.plan import SPARE_USERS, WORKER_VARIABLE, Plan, plan_from_environment
+from modeldyno.loadgen.recording import FailureKind
+from modeldyno.loadgen.signature import fetch_signature
 
 NS_PER_MS = 1_000_000
 UNSENT = FailureKind(None, "unsent", "not sent: no connection was free within the timeout")

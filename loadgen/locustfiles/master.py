@@ -17,15 +17,15 @@ from typing import Any
 import gevent
 import numpy as np
 
-from dyno.files import write_bytes
-from dyno.units import US_PER_MS
-from loadgen.locustfiles import messages
-from loadgen.locustfiles.control import CUT_LIMIT_NS, GIVE_UP_AFTER, LEAD_NS
-from loadgen.locustfiles.sender import NS_PER_S
-from loadgen.locustfiles.stream import append_ended
-from loadgen.plan import Plan
-from loadgen.progress import Closing, Finished, LoadProgress, Started, append_event
-from loadgen.recording import NS_PER_US
+from modeldyno.base.files import write_bytes
+from modeldyno.base.units import US_PER_MS
+from modeldyno.loadgen.locustfiles import messages
+from modeldyno.loadgen.locustfiles.control import CUT_LIMIT_NS, GIVE_UP_AFTER, LEAD_NS
+from modeldyno.loadgen.locustfiles.sender import NS_PER_S
+from modeldyno.loadgen.locustfiles.stream import append_ended
+from modeldyno.loadgen.plan import Plan
+from modeldyno.loadgen.progress import Closing, Finished, LoadProgress, Started, append_event
+from modeldyno.loadgen.recording import NS_PER_US
 
 LOOK_EVERY_S = 0.05
 TELL_EVERY_S = 5.0

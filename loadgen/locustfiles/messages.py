@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from dyno.errors import LoadTestError
-from dyno.files import write_bytes
+from modeldyno.base.errors import LoadTestError
+from modeldyno.base.files import write_bytes
 
 HELLO, PLAN, REFUSED, READY = "dyno-hello", "dyno-plan", "dyno-refused", "dyno-ready"
 BEGIN, STATE, CLOSE, PART = "dyno-begin", "dyno-state", "dyno-close", "dyno-part"

@@ -16,9 +16,9 @@ from dataclasses import replace
 import gevent
 import numpy as np
 
-from loadgen.locustfiles.precise import AWAKE
-from loadgen.locustfiles.sender import now_ns
-from loadgen.recording import NS_PER_US, Recording
+from modeldyno.loadgen.locustfiles.precise import AWAKE
+from modeldyno.loadgen.locustfiles.sender import now_ns
+from modeldyno.loadgen.recording import NS_PER_US, Recording
 
 EVERY_S = 0.01
 EVERY_NS = round(EVERY_S * 1e9)

@@ -9,10 +9,10 @@ from typing import Any
 import gevent
 from locust import User
 
-from loadgen.locustfiles.connection import Connection
-from loadgen.payload import Payload
-from loadgen.recording import FailureKind
-from loadgen.validity import NO_SOCKET
+from modeldyno.loadgen.locustfiles.connection import Connection
+from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.recording import FailureKind
+from modeldyno.loadgen.validity import NO_SOCKET
 
 NS_PER_S = 1_000_000_000
 NO_SOCKET_ERRORS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}

@@ -1,4 +1,4 @@
-"""`python -m loadgen.locustfiles.start locust ...`: a Locust that hears of nobody's configuration but ours.
+"""`python -m modeldyno.loadgen.locustfiles.start locust ...`: Locust, with no configuration but ours.
 
 Locust reads ~/.locust.conf, locust.conf and pyproject.toml of the current folder, and each LOCUST_* variable:
 what a user wrote there for tests of their own would change this one, e.g. its length. It counts the silence

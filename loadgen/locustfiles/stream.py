@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from loadgen.progress import CLOCK, FAILED
-from loadgen.recording import Recorder
+from modeldyno.loadgen.progress import CLOCK, FAILED
+from modeldyno.loadgen.recording import Recorder
 
 
 class Ended:

@@ -20,13 +20,13 @@ import gevent
 import numpy as np
 from gevent.event import AsyncResult, Event
 
-from dyno.errors import DynoError
-from dyno.records import read_record
-from loadgen.locustfiles import messages
-from loadgen.locustfiles.control import LEAD_NS, Run
-from loadgen.locustfiles.sender import NS_PER_S, now_ns
-from loadgen.plan import JOINED_FILE, Plan
-from loadgen.recording import NS_PER_US, US_PER_S, Recording, recording_bytes
+from modeldyno.base.errors import DynoError
+from modeldyno.base.records import read_record
+from modeldyno.loadgen.locustfiles import messages
+from modeldyno.loadgen.locustfiles.control import LEAD_NS, Run
+from modeldyno.loadgen.locustfiles.sender import NS_PER_S, now_ns
+from modeldyno.loadgen.plan import JOINED_FILE, Plan
+from modeldyno.loadgen.recording import NS_PER_US, US_PER_S, Recording, recording_bytes
 
 PLAN_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.02

@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dyno.cgroups import MemoryCgroup, memory_cgroup, oom_killed
-from dyno.errors import ServerError
-from dyno.host import host_facts, usable_cores
-from dyno.procs import Child, python_module, start
-from dyno.records import Candidate, Fidelity, HostFacts, InstanceType
-from dyno.units import BYTES_PER_GIB
-from recommender.providers import Launch
+from modeldyno.base.cgroups import MemoryCgroup, memory_cgroup, oom_killed
+from modeldyno.base.errors import ServerError
+from modeldyno.base.host import host_facts, usable_cores
+from modeldyno.base.procs import Child, python_module, start
+from modeldyno.base.records import Candidate, Fidelity, HostFacts, InstanceType
+from modeldyno.base.units import BYTES_PER_GIB
+from modeldyno.recommender.providers import Launch
 
 POLL_S = 0.05
 PING_TIMEOUT_S = 2.0
@@ -170,7 +170,7 @@ def serve_command(model: Path, candidate: Candidate, cpus: tuple[int, ...], port
     """Give the command that serves a candidate."""
     settings = candidate.settings
     return python_module(
-        "dyno",
+        "modeldyno",
         *("serve", str(model)),
         *("--port", "0", "--port-file", str(port_file)),
         *("--threads", str(settings.threads), "--workers", str(settings.workers)),

@@ -10,10 +10,10 @@ import pytest
 from benchmarks import cuda
 from benchmarks.zoo import registry
 from benchmarks.zoo.registry import onnx_file
-from compiler.cuda_compilers import why_no_cuda
-from compiler.models import compile_model
-from compiler.options import Options
-from runtime.bundle import write_bundle
+from modeldyno.compiler.cuda_compilers import why_no_cuda
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.bundle import write_bundle
 from tests.compiler.models import add_net, mlp, saved
 
 

@@ -16,7 +16,7 @@ from benchmarks.fuzz_compare import Differences, Judge, ancestry, difference
 from benchmarks.fuzz_draw import DECADES, LARGE, NON_FINITE, NORMAL, draw, draw_foreign, draw_open, feeds
 from benchmarks.fuzz_graph import Graph
 from benchmarks.fuzz_kinds import _compare_onnx, kind_of
-from compiler.options import Options
+from modeldyno.compiler.options import Options
 from tests.compiler.models import node, saved
 from tests.compiler.relaxed import Array
 
@@ -179,7 +179,7 @@ def test_a_kernel_that_is_wrong_for_large_numbers_is_found(
 ) -> None:
     from tvm import te, tirx
 
-    from compiler.passes import fast_math
+    from modeldyno.compiler.passes import fast_math
 
     def wrong(data: Any) -> Any:
         right, far = fast_math.sigmoid(data), tirx.const(50, "float32")

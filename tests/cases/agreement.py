@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 
-from compiler import compile_model
-from compiler.options import Options
-from runtime.session import Session
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.session import Session
 from tests.compiler.models import saved
 from tests.compiler.relaxed import Array
 

@@ -12,9 +12,9 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from compiler.models import compile_model
-from compiler.options import Options
-from runtime.session import Session
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.session import Session
 
 Array = npt.NDArray[Any]
 

@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from compiler.models import compile_model
-from compiler.options import Options
-from dyno.errors import ModelError
-from runtime.session import Session
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.session import Session
 from tests.compiler.models import constant, model, node, tensor
 
 

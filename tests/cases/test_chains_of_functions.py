@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from compiler import compile_model
+from modeldyno.compiler import compile_model
 from tests.compiler.models import model, tensor, weights
 
 

@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from compiler import Options, compile_model
-from dyno.errors import ParityError
-from runtime.manifest import Parity, ParityReport
+from modeldyno.base.errors import ParityError
+from modeldyno.compiler import Options, compile_model
+from modeldyno.runtime.manifest import Parity, ParityReport
 from tests.compiler.models import constant, model, node, saved, tensor, weights
 from tests.compiler.test_build import wrong_stage
 
@@ -76,7 +76,7 @@ def test_half_precision_is_held_to_its_own_step(tmp_path: Path) -> None:
 
 
 def test_wrong_weights_of_half_precision_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from compiler.passes.rewrite import rewrite
+    from modeldyno.compiler.passes.rewrite import rewrite
     from tests.compiler import relaxed
 
     def spoiled(mod: Any, _factor: float) -> Any:

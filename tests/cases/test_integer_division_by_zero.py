@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from compiler.models import compile_model
-from compiler.options import Options
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
 from tests.compiler.models import model, node, tensor
 from tests.serving.helpers import JSON, serving
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from dyno.procs import python_module
-from dyno.records import LoadResult, RateSearch, read_record
+from modeldyno.base.procs import python_module
+from modeldyno.base.records import LoadResult, RateSearch, read_record
 from tests.loadgen.stub import stub_server
 
 WAIT_S = 120
@@ -53,7 +53,7 @@ def started(folder: Path, *args: str, server: tuple[str, ...] = ("--service-ms",
         (folder / "stdout").open("wb") as out,
         (folder / "stderr").open("wb") as err,
     ):
-        command = python_module("dyno", "load", stub.url, "--payload", str(folder / "body.json"), *args)
+        command = python_module("modeldyno", "load", stub.url, "--payload", str(folder / "body.json"), *args)
         env = {**os.environ, "TMPDIR": str(folder / "tmp")}
         with subprocess.Popen(command, stdout=out, stderr=err, env=env) as process:
             try:

@@ -6,12 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
-from dyno.procs import free_port, python_module
+from modeldyno.base.procs import free_port, python_module
 
 
 def test_a_worker_that_no_load_test_takes_gives_up_and_says_what_to_look_for(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
-    command = python_module("dyno", "load-worker", address, "--connect-timeout", "2", "--workers", "2")
+    command = python_module("modeldyno", "load-worker", address, "--connect-timeout", "2", "--workers", "2")
     done = subprocess.run(
         command,
         capture_output=True,

@@ -8,9 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from compiler.frontends.dispatch import read_model
-from compiler.models import compile_model
-from dyno.errors import CompileError, ModelError
+from modeldyno.base.errors import CompileError, ModelError
+from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.models import compile_model
 from tests.compiler.models import constant, model, node, tensor, weights
 
 

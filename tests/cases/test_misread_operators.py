@@ -12,8 +12,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from compiler.models import compile_model
-from dyno.errors import CompileError
+from modeldyno.base.errors import CompileError
+from modeldyno.compiler.models import compile_model
 from tests.cases.many_operators import Case, differing, joined
 from tests.compiler.models import constant, model, node, tensor
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dyno.procs import python_module
+from modeldyno.base.procs import python_module
 from tests.loadgen.stub import stub_server
 from tests.serving import models
 from tests.serving.helpers import serving
 
-ROOMS = ("dyno", "runtime", "compiler", "serving", "loadgen", "recommender", "reports")
+ROOMS = ("base", "runtime", "compiler", "serving", "loadgen", "recommender", "reports")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_load_test_runs(trapped: Path, tmp_path: Path) -> None:
     (tmp_path / "body.json").write_text("{}")
     with stub_server(tmp_path) as stub:
         flags = ("--payload", str(tmp_path / "body.json"), "--warmup", "0", "--duration", "0.5")
-        command = python_module("dyno", "load", stub.url, *flags)
+        command = python_module("modeldyno", "load", stub.url, *flags)
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 

@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from compiler.frontends import onnx_weights
-from compiler.frontends.dispatch import open_family, read_model
-from compiler.models import compile_model
-from compiler.options import Options
-from compiler.source import digest_files
-from dyno.errors import ModelError
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler.frontends import onnx_weights
+from modeldyno.compiler.frontends.dispatch import open_family, read_model
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.source import digest_files
 from tests.compiler.models import constant, conv_net, mlp, model, node, tensor
 
 

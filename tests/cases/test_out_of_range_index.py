@@ -15,16 +15,16 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from compiler.models import compile_model
-from compiler.options import Options
-from dyno import procs
-from dyno.errors import RequestError
-from runtime.bundle import write_bundle
-from runtime.session import Session
-from serving.answer import Answer
-from serving.backends import load_backend
-from serving.batching import BatchLimits, Prepare, run_joined
-from serving.protocol import NPY, InvocationCall
+from modeldyno.base import procs
+from modeldyno.base.errors import RequestError
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.bundle import write_bundle
+from modeldyno.runtime.session import Session
+from modeldyno.serving.answer import Answer
+from modeldyno.serving.backends import load_backend
+from modeldyno.serving.batching import BatchLimits, Prepare, run_joined
+from modeldyno.serving.protocol import NPY, InvocationCall
 from tests.compiler.guarded import CASES
 from tests.compiler.models import model, node, saved, tensor, weights
 from tests.serving.helpers import JSON, Server, serving
@@ -58,7 +58,7 @@ def test_nothing_is_read_or_written_elsewhere(name: str, number: int, tmp_path: 
         np.save(tmp_path / f"{key}.npy", array)
         inputs += ["--input", f"{key}={tmp_path / key}.npy"]
     done = subprocess.run(
-        procs.python_module("dyno", "run", str(tmp_path / "out"), *inputs, "--repeat", "1"),
+        procs.python_module("modeldyno", "run", str(tmp_path / "out"), *inputs, "--repeat", "1"),
         capture_output=True,
         text=True,
         check=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from dyno.procs import python_module
+from modeldyno.base.procs import python_module
 from tests.loadgen.stub import stub_server
 from tests.loadgen.test_start import load
 
@@ -21,7 +21,7 @@ def test_a_full_stdout_keeps_the_file_and_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "body.json").write_text("{}")
     with stub_server(tmp_path) as server:
         options = ("--payload", "body.json", "--warmup", "0", "--duration", "1", "-o", "result.json")
-        command = python_module("dyno", "load", server.url, *options)
+        command = python_module("modeldyno", "load", server.url, *options)
         done = subprocess.run(
             ["/bin/sh", "-c", '"$@" > /dev/full', "sh", *command],
             capture_output=True,

@@ -41,7 +41,15 @@ def infinite() -> onnx.ModelProto:
 @pytest.mark.parametrize("make", [regions, taken_apart, infinite])
 def test_only_our_own_lines_are_on_stderr(make: object, tmp_path: Path) -> None:
     onnx.save(make(), tmp_path / "m.onnx")  # type: ignore[operator]
-    command = [sys.executable, "-m", "dyno", "compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "a")]
+    command = [
+        sys.executable,
+        "-m",
+        "modeldyno",
+        "compile",
+        str(tmp_path / "m.onnx"),
+        "-o",
+        str(tmp_path / "a"),
+    ]
     command += ["--fallback", "onnxruntime"] if make is regions else []
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

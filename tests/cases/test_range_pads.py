@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from compiler import compile_model
-from dyno.errors import CompileError
-from runtime.session import Session
+from modeldyno.base.errors import CompileError
+from modeldyno.compiler import compile_model
+from modeldyno.runtime.session import Session
 from tests.compiler.models import constant, model, node, saved, tensor
 
 LARGEST = [node("ArgMax", "x", "y", axis=1, keepdims=0)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dyno.records import RateSearch, read_record
+from modeldyno.base.records import RateSearch, read_record
 from tests.loadgen.stub import stub_server
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def search(folder: Path, url: str, *args: str) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "dyno",
+        "modeldyno",
         "load",
         url,
         "--find-rate",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dyno.records import LoadSpec
-from loadgen.fleet import Workers
-from loadgen.run import run_load
+from modeldyno.base.records import LoadSpec
+from modeldyno.loadgen.fleet import Workers
+from modeldyno.loadgen.run import run_load
 from tests.loadgen.stub import PAYLOAD, stub_server
 from tests.loadgen.test_in_flight import reasons
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dyno.procs import python_module
+from modeldyno.base.procs import python_module
 from tests.loadgen.stub import Running, stub_server
 
 
@@ -25,7 +25,7 @@ def load(stub: Running, output: Path, folder: Path) -> None:
     body = folder / "body.json"
     body.write_text("{}")
     flags = ("--payload", str(body), "--warmup", "0", "--duration", "0.5", "-o", str(output))
-    command = python_module("dyno", "load", stub.url, *flags)
+    command = python_module("modeldyno", "load", stub.url, *flags)
     subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from compiler import compile_model
-from dyno.errors import ModelError
-from runtime.session import Session
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler import compile_model
+from modeldyno.runtime.session import Session
 
 
 class Keeps(nn.Module):

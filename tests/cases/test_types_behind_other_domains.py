@@ -9,11 +9,11 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from compiler.frontends.dispatch import read_model
-from compiler.models import compile_model
-from compiler.onnx_graph import OnnxGraph
-from compiler.options import Options
-from runtime.session import Session
+from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.onnx_graph import OnnxGraph
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.session import Session
 from tests.compiler.models import constant, model, node, tensor, weights
 
 ML = "ai.onnx.ml"

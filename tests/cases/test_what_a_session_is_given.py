@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 import pytest
 
-from compiler.models import compile_model
-from compiler.options import Options
-from dyno.errors import ArtifactError, RequestError
-from runtime.manifest import MANIFEST_NAME, read_manifest
-from runtime.session import Session
+from modeldyno.base.errors import ArtifactError, RequestError
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.manifest import MANIFEST_NAME, read_manifest
+from modeldyno.runtime.session import Session
 from tests.compiler.models import mlp, model, node, tensor, weights
 
 X = np.arange(16, dtype=np.float32).reshape(2, 8)

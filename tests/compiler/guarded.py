@@ -14,9 +14,9 @@ import onnxruntime
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
-from compiler.models import compile_model
-from compiler.options import Options
-from runtime.session import Session
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.session import Session
 
 Array = npt.NDArray[Any]
 _KINDS = {"f": T.FLOAT, "i": T.INT64, "j": T.INT32, "b": T.BOOL}

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from compiler.passes.rewrite import rewrite
-from compiler.pipeline import STAGES, run_stages
-from compiler.schedules.choice import Chooser
-from compiler.schedules.machine import Machine
-from compiler.source import Source
-from compiler.targets import CompileTarget, host_target
-from dyno.host import host_facts
-from runtime.manifest import Road
+from modeldyno.base.host import host_facts
+from modeldyno.compiler.passes.rewrite import rewrite
+from modeldyno.compiler.pipeline import STAGES, run_stages
+from modeldyno.compiler.schedules.choice import Chooser
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import CompileTarget, host_target
+from modeldyno.runtime.manifest import Road
 
 Array = npt.NDArray[Any]
 AVX512, AVX2, NEON = Machine(16, 32), Machine(8, 16), Machine(4, 32)

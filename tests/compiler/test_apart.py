@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from compiler import apart
-from compiler.apart import Limits, limits_of, run_apart
-from dyno.errors import CompileError
+from modeldyno.base.errors import CompileError
+from modeldyno.compiler import apart
+from modeldyno.compiler.apart import Limits, limits_of, run_apart
 from tests.compiler.models import conv_net, saved
 
 LEAVES = """
@@ -85,7 +85,7 @@ def test_the_command_over_its_limits_exits_2_with_one_message(
     tmp_path: Path, flags: list[str], said: str
 ) -> None:
     net = saved(tmp_path / "net.onnx", conv_net())
-    command = [sys.executable, "-m", "dyno", "compile", str(net), "-o", str(tmp_path / "out"), *flags]
+    command = [sys.executable, "-m", "modeldyno", "compile", str(net), "-o", str(tmp_path / "out"), *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2
     assert said in done.stderr

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from compiler import compile_model
-from compiler.frontends.torch_module import named_outputs
-from compiler.options import WINOGRAD_TOLERANCE
-from compiler.verify import compare
-from runtime.session import Session
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.frontends.torch_module import named_outputs
+from modeldyno.compiler.options import WINOGRAD_TOLERANCE
+from modeldyno.compiler.verify import compare
+from modeldyno.runtime.session import Session
 from tests.compiler.transformer_models import ARCHITECTURES, built
 
 # transformers and torch.export speak to their own developers.

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler import Options, compile_model, pipeline
-from compiler.frontends.onnx_file import read_onnx
-from compiler.outputs import check_output
-from compiler.verify import compare
-from dyno.errors import CompileError, OutputError, ParityError
-from runtime.artifact import digest_file
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
-from runtime.weight_records import WEIGHTS_NAME
+from modeldyno.base.errors import CompileError, OutputError, ParityError
+from modeldyno.compiler import Options, compile_model, pipeline
+from modeldyno.compiler.frontends.onnx_file import read_onnx
+from modeldyno.compiler.outputs import check_output
+from modeldyno.compiler.verify import compare
+from modeldyno.runtime.artifact import digest_file
+from modeldyno.runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
+from modeldyno.runtime.weight_records import WEIGHTS_NAME
 from tests.compiler.models import add_net, conv_net, mlp, saved
 
 STAGES = ["read", *(name for name, _ in pipeline.STAGES), "link", "verify"]

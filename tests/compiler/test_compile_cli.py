@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compiler.targets import TARGETS
-from dyno.cli import run
-from runtime.manifest import read_manifest
+from modeldyno.base.cli import run
+from modeldyno.compiler.targets import TARGETS
+from modeldyno.runtime.manifest import read_manifest
 from tests.compiler.models import conv_net, det_net, mlp, saved
 from tests.compiler.test_build import wrong_stage
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dyno", *map(str, args)]
+    command = [sys.executable, "-m", "modeldyno", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -94,7 +94,7 @@ def test_outputs_that_differ_exit_2_and_leave_nothing(
 
 def test_ctrl_c_while_it_compiles_exits_130_and_leaves_nothing(tmp_path: Path) -> None:
     net = saved(tmp_path / "net.onnx", conv_net())
-    command = [sys.executable, "-m", "dyno", "compile", str(net), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "modeldyno", "compile", str(net), "-o", str(tmp_path / "out")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:

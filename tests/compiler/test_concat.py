@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from compiler.passes.concat import flatten_concats
-from compiler.passes.memory import plan_memory
-from compiler.pipeline import run_stages
+from modeldyno.compiler.passes.concat import flatten_concats
+from modeldyno.compiler.passes.memory import plan_memory
+from modeldyno.compiler.pipeline import run_stages
 from tests.compiler.relaxed import (
     AVX2,
     AVX512,

@@ -13,23 +13,23 @@ import numpy as np
 import onnx
 import pytest
 
-from compiler import cuda, cuda_compilers
-from compiler.cubin import read_cubin
-from compiler.cuda_compilers import compile_cuda, missing_for_nvrtc, why_no_cuda
-from compiler.frontends.onnx_file import read_onnx
-from compiler.models import compile_model
-from compiler.options import Options
-from compiler.pipeline import run_stages
-from compiler.reach import runs_where, why_not_built
-from compiler.targets import TARGETS
-from dyno.errors import ArtifactError, CompileError, ConfigError
-from dyno.host import host_facts
-from runtime import gpu, tvm_light
-from runtime.bundle import write_bundle
-from runtime.gpu import CPU, GpuLane, check_gpu, offer_kernels
-from runtime.inspection import inspect_artifact
-from runtime.manifest import GPU_CODE_NAME, GpuCodeFile, read_manifest
-from runtime.session import Session
+from modeldyno.base.errors import ArtifactError, CompileError, ConfigError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler import cuda, cuda_compilers
+from modeldyno.compiler.cubin import read_cubin
+from modeldyno.compiler.cuda_compilers import compile_cuda, missing_for_nvrtc, why_no_cuda
+from modeldyno.compiler.frontends.onnx_file import read_onnx
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.pipeline import run_stages
+from modeldyno.compiler.reach import runs_where, why_not_built
+from modeldyno.compiler.targets import TARGETS
+from modeldyno.runtime import gpu, tvm_light
+from modeldyno.runtime.bundle import write_bundle
+from modeldyno.runtime.gpu import CPU, GpuLane, check_gpu, offer_kernels
+from modeldyno.runtime.inspection import inspect_artifact
+from modeldyno.runtime.manifest import GPU_CODE_NAME, GpuCodeFile, read_manifest
+from modeldyno.runtime.session import Session
 from tests.compiler.models import add_net, constant, mlp, model, node, saved, tensor
 
 GPUS = [name for name, target in TARGETS.items() if target.kind == "cuda"]

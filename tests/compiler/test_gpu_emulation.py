@@ -12,14 +12,14 @@ import onnx
 import pytest
 
 from benchmarks.zoo.registry import onnx_file
-from compiler import cuda
-from compiler.cuda_compilers import why_no_cuda
-from compiler.emulation import gpu
-from compiler.emulation.gpu import NAME, EmulatedGpu, build_emulation
-from compiler.models import compile_model
-from dyno.errors import ArtifactError, CompileError, ParityError
-from dyno.host import host_facts
-from runtime.feeds import random_feeds
+from modeldyno.base.errors import ArtifactError, CompileError, ParityError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler import cuda
+from modeldyno.compiler.cuda_compilers import why_no_cuda
+from modeldyno.compiler.emulation import gpu
+from modeldyno.compiler.emulation.gpu import NAME, EmulatedGpu, build_emulation
+from modeldyno.compiler.models import compile_model
+from modeldyno.runtime.feeds import random_feeds
 from tests.compiler.models import mlp, model, node, saved, tensor, weights
 
 pytestmark = pytest.mark.skipif(host_facts().architecture != "x86_64", reason="the emulation is for x86-64")

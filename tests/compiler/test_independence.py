@@ -8,14 +8,14 @@ from typing import Any
 import onnx
 import pytest
 
-from compiler.any_shape import AnyShape
-from compiler.frontends.onnx_records import graph_records
-from compiler.independence import Judge
-from compiler.padding import check_axes
-from compiler.shapes import open_dimensions, parse_shapes, template
-from compiler.splitting import independence
-from dyno.rowflow.walk import judge_joined
-from runtime.manifest import Independence
+from modeldyno.base.rowflow.walk import judge_joined
+from modeldyno.compiler.any_shape import AnyShape
+from modeldyno.compiler.frontends.onnx_records import graph_records
+from modeldyno.compiler.independence import Judge
+from modeldyno.compiler.padding import check_axes
+from modeldyno.compiler.shapes import open_dimensions, parse_shapes, template
+from modeldyno.compiler.splitting import independence
+from modeldyno.runtime.manifest import Independence
 from tests.compiler.models import conv_net, mlp
 from tests.compiler.sequence_models import centred, encoder, scaled_by_all, weighed
 
@@ -206,7 +206,7 @@ class Centred(nn.Module):  # type: ignore[name-defined]
 def test_a_torch_module_is_judged_by_its_graph_with_open_sizes(
     module: Any, span: str, word: str, why: str
 ) -> None:
-    from compiler.frontends.torch_module import module_family
+    from modeldyno.compiler.frontends.torch_module import module_family
 
     sizes = parse_shapes({next(iter(signature(module))): (span, 4)})
     example = [torch.zeros(1, 4)]

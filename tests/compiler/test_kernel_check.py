@@ -12,15 +12,15 @@ from tvm import relax, tirx
 from tvm_ffi import structural_map
 
 from benchmarks.zoo.registry import onnx_file
-from compiler import compile_model, pipeline
-from compiler.frontends.dispatch import read_model
-from compiler.kernel_check import KernelCheck, UncheckedError, blame, check_kernels
-from compiler.schedules import apply
-from compiler.schedules.machine import Machine
-from compiler.schedules.tile import register_tile
-from compiler.targets import host_target
-from dyno.errors import ParityError
-from dyno.host import host_facts
+from modeldyno.base.errors import ParityError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler import compile_model, pipeline
+from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.kernel_check import KernelCheck, UncheckedError, blame, check_kernels
+from modeldyno.compiler.schedules import apply
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.schedules.tile import register_tile
+from modeldyno.compiler.targets import host_target
 from tests.compiler.models import conv_net, mlp, saved
 from tests.compiler.relaxed import module, scaled_constants, source_of
 
@@ -101,7 +101,7 @@ def test_kernels_with_two_results_views_and_constants_are_followed() -> None:
 
 
 def _input(name: str) -> Any:
-    from dyno.record import TensorSpec
+    from modeldyno.base.record import TensorSpec
 
     return TensorSpec(name=name, dtype="float32", shape=(4, 8))
 

@@ -10,13 +10,13 @@ import pytest
 import tvm
 from tvm import relax, te
 
-from compiler import Options, compile_model
-from compiler.kernel_facts import FLOPS, kernel_facts
-from compiler.peak import peak_function, peak_kernel, with_peak
-from compiler.schedules.machine import Machine
-from compiler.targets import TARGETS
-from runtime.manifest import KernelFacts
-from runtime.weight_records import ArgumentSpec
+from modeldyno.compiler import Options, compile_model
+from modeldyno.compiler.kernel_facts import FLOPS, kernel_facts
+from modeldyno.compiler.peak import peak_function, peak_kernel, with_peak
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.targets import TARGETS
+from modeldyno.runtime.manifest import KernelFacts
+from modeldyno.runtime.weight_records import ArgumentSpec
 from tests.compiler.models import conv_net, model, node, saved, tensor, weights
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from onnx import TensorProto, helper
 
-from compiler import compile_model
-from compiler.options import Options
-from runtime.manifest import Manifest, read_manifest
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.manifest import Manifest, read_manifest
 from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor, weights
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 from onnx import helper
 
-from compiler.frontends.onnx_rules.apply import take_apart
-from compiler.onnx_backend import ModeldynoBackend
-from dyno.errors import CompileError, ModelError, RequestError
+from modeldyno.base.errors import CompileError, ModelError, RequestError
+from modeldyno.compiler.frontends.onnx_rules.apply import take_apart
+from modeldyno.compiler.onnx_backend import ModeldynoBackend
 from tests.compiler.models import constant, model, node, tensor
 
 Array = npt.NDArray[Any]

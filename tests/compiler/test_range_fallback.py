@@ -17,18 +17,18 @@ import onnx
 import pytest
 from onnx import helper
 
-from compiler.models import compile_model
-from compiler.options import Options
-from dyno.errors import ArtifactError, ConfigError, CoverageError, ModelError
-from dyno.host import host_facts
-from runtime.artifact import read_bucket
-from runtime.buckets import BucketedSession
-from runtime.bundle import write_bundle
-from runtime.inspection import compiled_lines, inspect_artifact, lines
-from runtime.manifest import MANIFEST_NAME, read_manifest, sealed
-from runtime.profiler import profile
-from runtime.session import Session
-from runtime.weight_records import WEIGHTS_NAME
+from modeldyno.base.errors import ArtifactError, ConfigError, CoverageError, ModelError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.artifact import read_bucket
+from modeldyno.runtime.buckets import BucketedSession
+from modeldyno.runtime.bundle import write_bundle
+from modeldyno.runtime.inspection import compiled_lines, inspect_artifact, lines
+from modeldyno.runtime.manifest import MANIFEST_NAME, read_manifest, sealed
+from modeldyno.runtime.profiler import profile
+from modeldyno.runtime.session import Session
+from modeldyno.runtime.weight_records import WEIGHTS_NAME
 from tests.bucketed import numbers, same, source
 from tests.compiler.models import counted, saved, text_net
 from tests.compiler.sequence_models import encoder, tokens

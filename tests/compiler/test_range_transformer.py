@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler import compile_model
-from runtime.manifest import read_manifest
-from runtime.session import Session
+from modeldyno.compiler import compile_model
+from modeldyno.runtime.manifest import read_manifest
+from modeldyno.runtime.session import Session
 from tests.bucketed import Arrays
 
 torch = pytest.importorskip("torch")

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from benchmarks.zoo.light import light_model
-from compiler import compile_model
-from runtime.session import Session
+from modeldyno.compiler import compile_model
+from modeldyno.runtime.session import Session
 from tests.compiler.models import saved
 
 pytestmark = [

@@ -17,9 +17,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
-from compiler.models import compile_model
-from compiler.passes.layout import channels_last
-from compiler.passes.phases import (
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.passes.layout import channels_last
+from modeldyno.compiler.passes.phases import (
     TransposedAxis,
     phase_filters,
     plan_axes,
@@ -27,8 +27,8 @@ from compiler.passes.phases import (
     split_phases,
     wasted_share,
 )
-from compiler.passes.reshape_convs import reshape_convs
-from runtime.session import Session
+from modeldyno.compiler.passes.reshape_convs import reshape_convs
+from modeldyno.runtime.session import Session
 from tests.compiler.models import model, node, saved, tensor, weights
 from tests.compiler.relaxed import (
     AVX2,

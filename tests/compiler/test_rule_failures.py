@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from tvm import relax, tirx
 from tvm.s_tir import ScheduleError
 
-from compiler import Options, compile_model
-from compiler.cli import compile_command
-from compiler.schedules import apply
-from compiler.schedules.common import can_inline, is_schedulable, new_schedule, root_blocks
-from compiler.schedules.generic import blocks_apply
-from dyno.errors import CompileError
-from runtime.manifest import RuleFailure, read_manifest
+from modeldyno.base.errors import CompileError
+from modeldyno.compiler import Options, compile_model
+from modeldyno.compiler.cli import compile_command
+from modeldyno.compiler.schedules import apply
+from modeldyno.compiler.schedules.common import can_inline, is_schedulable, new_schedule, root_blocks
+from modeldyno.compiler.schedules.generic import blocks_apply
+from modeldyno.runtime.manifest import RuleFailure, read_manifest
 from tests.compiler.models import conv_net, saved
 from tests.compiler.relaxed import AVX512, module, run_staged, staged_until
 

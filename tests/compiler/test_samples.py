@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.roles import Facts, Role
-from compiler.samples import draw, kinds
-from dyno.record import TensorSpec
-from runtime.feeds import random_feeds
+from modeldyno.base.record import TensorSpec
+from modeldyno.compiler.roles import Facts, Role
+from modeldyno.compiler.samples import draw, kinds
+from modeldyno.runtime.feeds import random_feeds
 
 
 def spec(dtype: str, *shape: int) -> TensorSpec:

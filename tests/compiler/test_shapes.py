@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.shapes import Span, bucket_sizes, is_open, parse_shapes, parse_size, template
-from dyno.errors import ConfigError, DynoError, ModelError
-from runtime.bucket_records import Place
+from modeldyno.base.errors import ConfigError, DynoError, ModelError
+from modeldyno.compiler.shapes import Span, bucket_sizes, is_open, parse_shapes, parse_size, template
+from modeldyno.runtime.bucket_records import Place
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,17 @@ import tvm_ffi
 from onnx import helper
 from tvm import relax, te, tirx
 
-from compiler import kernel_size
-from compiler.cuda import cuda_stages
-from compiler.cuda_compilers import why_no_cuda
-from compiler.frontends.dispatch import read_model
-from compiler.kernel_size import fused_operators, kernel_steps
-from compiler.pipeline import STAGES, run_stages
-from compiler.schedules.apply import schedule_all
-from compiler.schedules.values import name_values
-from compiler.targets import TARGETS, host_target
-from dyno.errors import CompileError
-from dyno.host import host_facts
+from modeldyno.base.errors import CompileError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler import kernel_size
+from modeldyno.compiler.cuda import cuda_stages
+from modeldyno.compiler.cuda_compilers import why_no_cuda
+from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.kernel_size import fused_operators, kernel_steps
+from modeldyno.compiler.pipeline import STAGES, run_stages
+from modeldyno.compiler.schedules.apply import schedule_all
+from modeldyno.compiler.schedules.values import name_values
+from modeldyno.compiler.targets import TARGETS, host_target
 from tests.compiler.models import model, tensor, weights
 from tests.compiler.relaxed import AVX512, module, run_staged, source_of, staged_until
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from compiler.passes.tails import Tails
-from compiler.schedules.choice import BIAS_RELU, Choice, Workload, candidates, choose
-from compiler.tuning import candidate
-from compiler.tuning.records import Records
-from compiler.tuning.tuner import describe
+from modeldyno.compiler.passes.tails import Tails
+from modeldyno.compiler.schedules.choice import BIAS_RELU, Choice, Workload, candidates, choose
+from modeldyno.compiler.tuning import candidate
+from modeldyno.compiler.tuning.records import Records
+from modeldyno.compiler.tuning.tuner import describe
 from tests.compiler.relaxed import AVX512, module, staged_until
 from tests.compiler.test_tuning import CONV, HOST, no_warnings, write_choice
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from compiler import compile_model
+from modeldyno.compiler import compile_model
 from tests.compiler.models import model, node, saved, tensor
 from tests.compiler.test_compile_cli import dyno
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.target_names import PRESETS, other_names, preset_of
-from compiler.targets import TARGETS, resolve_target
-from dyno.errors import ConfigError
-from dyno.host import host_facts
-from recommender.catalog import load_catalog
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler.target_names import PRESETS, other_names, preset_of
+from modeldyno.compiler.targets import TARGETS, resolve_target
+from modeldyno.recommender.catalog import load_catalog
 
 CATALOG = list(load_catalog().values())
 # What the catalogue's processors are; Intel's numbers and AWS' own AMD ones.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compiler import compile_model, judgement
-from compiler.options import Options
+from modeldyno.compiler import compile_model, judgement
+from modeldyno.compiler.options import Options
 from tests.compiler.models import mlp, model, node, saved, tensor, weights
 
 

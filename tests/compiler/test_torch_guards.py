@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from compiler.models import compile_model
-from compiler.options import Options
-from dyno.errors import RequestError
-from runtime.session import Session
+from modeldyno.base.errors import RequestError
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.session import Session
 
 Compute = Callable[..., torch.Tensor]
 X = torch.arange(12.0).reshape(3, 4) + 1

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from compiler.frontends.torch_module import read_module, read_pt2
-from compiler.models import compile_model
-from dyno.errors import ConfigError, ModelError
-from runtime.session import Session
+from modeldyno.base.errors import ConfigError, ModelError
+from modeldyno.compiler.frontends.torch_module import read_module, read_pt2
+from modeldyno.compiler.models import compile_model
+from modeldyno.runtime.session import Session
 
 
 class Two(torch.nn.Module):
@@ -342,8 +342,8 @@ def test_without_torch_the_extra_to_install_is_named(static_pt2: Path, tmp_path:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
-        "from compiler import compile_model\n"
-        "from dyno.errors import ModelError\n"
+        "from modeldyno.compiler import compile_model\n"
+        "from modeldyno.base.errors import ModelError\n"
         "try:\n"
         f"    compile_model(Path({str(static_pt2)!r}), Path({str(tmp_path / 'out')!r}))\n"
         "except ModelError as error:\n"

@@ -12,16 +12,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from compiler import compile_model
-from compiler.cli import compile_command
-from compiler.frontends import torch_roads
-from compiler.frontends.torch_module import read_module
-from compiler.roads import by_any_road
-from compiler.source import Source
-from dyno.errors import CompileError, ParityError
-from runtime.inspect_cli import inspect_command
-from runtime.manifest import Manifest
-from runtime.session import Session
+from modeldyno.base.errors import CompileError, ParityError
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.cli import compile_command
+from modeldyno.compiler.frontends import torch_roads
+from modeldyno.compiler.frontends.torch_module import read_module
+from modeldyno.compiler.roads import by_any_road
+from modeldyno.compiler.source import Source
+from modeldyno.runtime.inspect_cli import inspect_command
+from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.session import Session
 
 X = torch.linspace(-2, 2, 96).reshape(2, 3, 4, 4)
 WHOLE = torch.arange(96).reshape(2, 3, 4, 4) % 5

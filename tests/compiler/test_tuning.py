@@ -17,22 +17,22 @@ import psutil
 import pytest
 from tvm import tirx
 
-from compiler import Options, compile_model, judgement
-from compiler.passes.legalize import legalize
-from compiler.schedules.choice import Choice, Workload, candidates, choose
-from compiler.schedules.machine import Machine
-from compiler.targets import host_target
-from compiler.tuning import candidate, decide, records
-from compiler.tuning.builder import Builder
-from compiler.tuning.interrupts import watched_interrupts
-from compiler.tuning.measure import CandidateFailed, Kernel, Meter
-from compiler.tuning.records import Records
-from compiler.tuning.revision import KERNELS_REVISION
-from compiler.tuning.search import Outcome, search
-from compiler.tuning.tuner import by_time, describe, kernel_uses
-from dyno.errors import ConfigError, OutputError, ParityError
-from dyno.host import host_facts
-from runtime.manifest import Manifest, TuningFacts
+from modeldyno.base.errors import ConfigError, OutputError, ParityError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler import Options, compile_model, judgement
+from modeldyno.compiler.passes.legalize import legalize
+from modeldyno.compiler.schedules.choice import Choice, Workload, candidates, choose
+from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.targets import host_target
+from modeldyno.compiler.tuning import candidate, decide, records
+from modeldyno.compiler.tuning.builder import Builder
+from modeldyno.compiler.tuning.interrupts import watched_interrupts
+from modeldyno.compiler.tuning.measure import CandidateFailed, Kernel, Meter
+from modeldyno.compiler.tuning.records import Records
+from modeldyno.compiler.tuning.revision import KERNELS_REVISION
+from modeldyno.compiler.tuning.search import Outcome, search
+from modeldyno.compiler.tuning.tuner import by_time, describe, kernel_uses
+from modeldyno.runtime.manifest import Manifest, TuningFacts
 from tests.compiler.models import conv_net, model, node, saved, tensor, weights
 
 HOST = host_target(host_facts())
@@ -472,7 +472,7 @@ def test_kernels_are_counted_and_taken_by_their_share_of_time() -> None:
 
 def test_ctrl_c_keeps_what_was_measured_and_ends_the_measuring_process(tmp_path: Path, kept: Path) -> None:
     net = saved(tmp_path / "net.onnx", two_convolutions())
-    command = [sys.executable, "-m", "dyno", "compile", str(net), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "modeldyno", "compile", str(net), "-o", str(tmp_path / "out")]
     command += ["--tune", "300", "--tuning-records", str(kept)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -494,7 +494,7 @@ def test_ctrl_c_keeps_what_was_measured_and_ends_the_measuring_process(tmp_path:
 def test_the_command_tells_what_was_tuned(tmp_path: Path, kept: Path) -> None:
     write_choice(kept, CONV, candidates(CONV, HOST.machine)[1])
     net = saved(tmp_path / "net.onnx", wide_net())
-    command = [sys.executable, "-m", "dyno", "compile", str(net), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "modeldyno", "compile", str(net), "-o", str(tmp_path / "out")]
     command += ["--tuning-records", str(kept)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "kernels: 0 measured now, 1 from records, 0 not measured; 1 faster than by default" in text

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler import compile_model
-from compiler.reverify import verify_artifact
-from compiler.shapes import parse_shapes, template
-from compiler.source import digest_files
-from compiler.user_inputs import read_inputs, read_open_inputs
-from dyno.errors import ConfigError, ParityError
-from dyno.record import TensorSpec
-from runtime.manifest import read_manifest
+from modeldyno.base.errors import ConfigError, ParityError
+from modeldyno.base.record import TensorSpec
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.reverify import verify_artifact
+from modeldyno.compiler.shapes import parse_shapes, template
+from modeldyno.compiler.source import digest_files
+from modeldyno.compiler.user_inputs import read_inputs, read_open_inputs
+from modeldyno.runtime.manifest import read_manifest
 from tests.compiler.models import conv_net, mlp, model, node, saved, tensor, weights
 from tests.compiler.test_build import wrong_stage
 
@@ -152,7 +152,7 @@ def test_a_record_of_a_size_that_is_not_compiled_is_refused() -> None:
 
 
 def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dyno", *map(str, args)]
+    command = [sys.executable, "-m", "modeldyno", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 

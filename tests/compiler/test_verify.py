@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from compiler.verify import check_parity, compare
-from dyno.errors import ParityError
-from runtime.session import Session
+from modeldyno.base.errors import ParityError
+from modeldyno.compiler.verify import check_parity, compare
+from modeldyno.runtime.session import Session
 from tests.compiler.relaxed import source_of
 
 

@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.build import compile_source
-from compiler.emulation.root import Emulator, cpu_model
-from compiler.emulation.run import Array, run_emulated
-from compiler.frontends.dispatch import read_model
-from compiler.models import compile_model
-from compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE, Options
-from compiler.source import Source
-from compiler.targets import TARGETS
-from compiler.verify import check_parity
-from dyno.errors import ArtifactError, CompileError
-from runtime.bundle import write_bundle
-from runtime.feeds import random_feeds
-from runtime.manifest import read_manifest
+from modeldyno.base.errors import ArtifactError, CompileError
+from modeldyno.compiler.build import compile_source
+from modeldyno.compiler.emulation.root import Emulator, cpu_model
+from modeldyno.compiler.emulation.run import Array, run_emulated
+from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.models import compile_model
+from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE, Options
+from modeldyno.compiler.source import Source
+from modeldyno.compiler.targets import TARGETS
+from modeldyno.compiler.verify import check_parity
+from modeldyno.runtime.bundle import write_bundle
+from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.manifest import read_manifest
 from tests.compiler.models import conv_net, saved
 from tests.emulation.gallery import GALLERY
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dyno.procs import start
-from dyno.records import LoadResult, LoadSpec
-from loadgen.payload import Payload
-from loadgen.run import run_load
+from modeldyno.base.procs import start
+from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.run import run_load
 
 PAYLOAD = Payload(b"12345678", "application/octet-stream")
 SERVER = Path(__file__).parent / "stub_server.py"

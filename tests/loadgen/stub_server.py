@@ -11,8 +11,8 @@ import asyncio
 import json
 from pathlib import Path
 
-from dyno.files import write_text
-from dyno.procs import end_with_parent
+from modeldyno.base.files import write_text
+from modeldyno.base.procs import end_with_parent
 
 METADATA = json.dumps(
     {

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dyno.errors import ConfigError
-from loadgen.arrivals import (
+from modeldyno.base.errors import ConfigError
+from modeldyno.loadgen.arrivals import (
     arrivals,
     constant_arrivals,
     gamma_arrivals,

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dyno.records import LoadSpec, ResourceUsage
-from loadgen.caveats import Circumstances, caveats
-from loadgen.recording import FailureKind, Ints, Recording
-from loadgen.summary import summarise
-from loadgen.usage import WindowUsage
+from modeldyno.base.records import LoadSpec, ResourceUsage
+from modeldyno.loadgen.caveats import Circumstances, caveats
+from modeldyno.loadgen.recording import FailureKind, Ints, Recording
+from modeldyno.loadgen.summary import summarise
+from modeldyno.loadgen.usage import WindowUsage
 
 OPEN = LoadSpec(url="http://host/", rate_rps=500, warmup_s=0, duration_s=8)
 CLOSED = LoadSpec(url="http://host/", users=4, warmup_s=0, duration_s=8)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dyno.cli import SUMMARIES
-from dyno.errors import ConfigError, LoadTestError
-from dyno.procs import free_port, python_module
-from dyno.records import LoadResult, read_record
-from loadgen.cli import load_command
+from modeldyno.base.cli import SUMMARIES
+from modeldyno.base.errors import ConfigError, LoadTestError
+from modeldyno.base.procs import free_port, python_module
+from modeldyno.base.records import LoadResult, read_record
+from modeldyno.loadgen.cli import load_command
 from tests.loadgen.stub import stub_server
 
 
@@ -48,7 +48,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def dyno_load(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        python_module("dyno", "load", *args), capture_output=True, text=True, timeout=60, check=False
+        python_module("modeldyno", "load", *args), capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -182,7 +182,7 @@ def test_strict_exits_1_when_the_generator_could_not_keep_up(
 ) -> None:
     late = ("requests were sent late: 99th percentile 9 ms",)
     void = read_record(done.output, LoadResult).model_copy(update={"invalid_reasons": late})
-    monkeypatch.setattr("loadgen.run.run_load", lambda *_, **__: void)
+    monkeypatch.setattr("modeldyno.loadgen.run.run_load", lambda *_, **__: void)
     command = [done.url, "--payload", str(done.output), "--content-type", "text/plain"]
     runs = [
         CliRunner().invoke(load_command, [*command, *flags], standalone_mode=False)

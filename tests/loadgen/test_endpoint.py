@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dyno.errors import ConfigError, LoadTestError
-from loadgen.endpoint import check_listening, endpoint_url, host_and_port, server_root
+from modeldyno.base.errors import ConfigError, LoadTestError
+from modeldyno.loadgen.endpoint import check_listening, endpoint_url, host_and_port, server_root
 
 
 @pytest.mark.parametrize(

@@ -17,19 +17,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-import loadgen
-from dyno.procs import free_port, python_module, start
-from loadgen.plan import LOCUSTFILE
+from modeldyno import loadgen
+from modeldyno.base.procs import free_port, python_module, start
+from modeldyno.loadgen.plan import LOCUSTFILE
 from tests.loadgen.stub import stub_server
 
 
 def test_importing_the_room_does_not_load_gevent() -> None:
     modules = [
         found.name
-        for found in pkgutil.walk_packages(loadgen.__path__, "loadgen.")
-        if not found.name.startswith("loadgen.locustfiles")
+        for found in pkgutil.walk_packages(loadgen.__path__, "modeldyno.loadgen.")
+        if not found.name.startswith("modeldyno.loadgen.locustfiles")
     ]
-    assert "loadgen.run" in modules
+    assert "modeldyno.loadgen.run" in modules
     code = f"import sys, {', '.join(modules)}; sys.exit('gevent' in sys.modules or 'locust' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -80,7 +80,7 @@ def test_plain_locust_has_its_web_page_and_starts_users_from_there(tmp_path: Pat
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopping_dyno_load_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
     with stub_server(tmp_path) as server:
-        command = python_module("dyno", "load", server.url, "--warmup", "0", "--duration", "60")
+        command = python_module("modeldyno", "load", server.url, "--warmup", "0", "--duration", "60")
         with start(command, log=tmp_path / "load.log", env={"TMPDIR": str(tmp_path)}) as parent:
             until(lambda: "req/s" in parent.log_tail())
             family = psutil.Process(parent.pid).children(recursive=True)

@@ -7,12 +7,12 @@ from itertools import chain, islice
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
-from dyno.records import LoadSpec
-from loadgen.arrivals import poisson_arrivals
-from loadgen.hdr import encode_histogram
-from loadgen.merge import merged
-from loadgen.recording import FailureKind, Ints, Recorder, Recording
-from loadgen.summary import summarise
+from modeldyno.base.records import LoadSpec
+from modeldyno.loadgen.arrivals import poisson_arrivals
+from modeldyno.loadgen.hdr import encode_histogram
+from modeldyno.loadgen.merge import merged
+from modeldyno.loadgen.recording import FailureKind, Ints, Recorder, Recording
+from modeldyno.loadgen.summary import summarise
 
 SPEC = LoadSpec(url="http://x/", rate_rps=100.0, warmup_s=0.0, duration_s=10.0)
 BUSY, BAD = FailureKind(503, "status", "full"), FailureKind(400, "status", "bad")

@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import LoadResult, LoadSpec
-from loadgen.mlperf import (
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.loadgen.mlperf import (
     Queries,
     chance,
     estimate_us,
@@ -19,8 +19,8 @@ from loadgen.mlperf import (
     verdict,
     within_needed,
 )
-from loadgen.recording import Recording
-from loadgen.run import run_load
+from modeldyno.loadgen.recording import Recording
+from modeldyno.loadgen.run import run_load
 from tests.loadgen.stub import PAYLOAD, stub_server
 
 

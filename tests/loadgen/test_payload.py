@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import TensorSpec
-from loadgen.payload import Payload, payload_for, payload_from_file
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import TensorSpec
+from modeldyno.loadgen.payload import Payload, payload_for, payload_from_file
 
 
 def spec(name: str, dtype: str, *shape: int | None) -> TensorSpec:

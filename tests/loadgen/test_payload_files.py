@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dyno.errors import ConfigError
-from dyno.records import LoadSpec
-from loadgen import payload_files
-from loadgen.display import print_result
-from loadgen.payload import NPY, NPZ, Payload
-from loadgen.payload_files import Draw, Kind, Mix, read_mix
-from loadgen.payload_store import load_mix, save_mix
-from loadgen.run import run_load
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadSpec
+from modeldyno.loadgen import payload_files
+from modeldyno.loadgen.display import print_result
+from modeldyno.loadgen.payload import NPY, NPZ, Payload
+from modeldyno.loadgen.payload_files import Draw, Kind, Mix, read_mix
+from modeldyno.loadgen.payload_store import load_mix, save_mix
+from modeldyno.loadgen.run import run_load
 from tests.loadgen.stub import stub_server
 
 

@@ -13,15 +13,15 @@ import psutil
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from dyno.errors import ConfigError, LoadTestError
-from dyno.host import usable_cores
-from dyno.procs import free_port
-from dyno.records import LoadResult, LoadSpec, read_record, write_record
-from loadgen import fleet, run
-from loadgen.arrivals import poisson_arrivals
-from loadgen.payload_files import single
-from loadgen.progress import LoadProgress
-from loadgen.spec_checks import checked_spec
+from modeldyno.base.errors import ConfigError, LoadTestError
+from modeldyno.base.host import usable_cores
+from modeldyno.base.procs import free_port
+from modeldyno.base.records import LoadResult, LoadSpec, read_record, write_record
+from modeldyno.loadgen import fleet, run
+from modeldyno.loadgen.arrivals import poisson_arrivals
+from modeldyno.loadgen.payload_files import single
+from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.loadgen.spec_checks import checked_spec
 from tests.loadgen.stub import PAYLOAD, Running, load, stub_server
 
 STALL = ("--stall-at-s", "1")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from dyno.errors import ConfigError, LoadTestError, UnansweredError
-from dyno.procs import python_module
-from dyno.records import LoadResult, RateSearch, read_record
-from loadgen.cli import load_command
-from loadgen.search import find_rate, judge, parse_limits, samples_needed
+from modeldyno.base.errors import ConfigError, LoadTestError, UnansweredError
+from modeldyno.base.procs import python_module
+from modeldyno.base.records import LoadResult, RateSearch, read_record
+from modeldyno.loadgen.cli import load_command
+from modeldyno.loadgen.search import find_rate, judge, parse_limits, samples_needed
 from tests.loadgen.stub import stub_server
 from tests.reports.sample import GOLDEN
 
@@ -24,7 +24,7 @@ TRIAL = GOLDEN / "trials" / "c7a.medium_compiled_t1_w1.json"
 
 def result(rate: float, p99_ms: float | None, *, answered: float = 1.0, invalid: bool = False) -> LoadResult:
     """A LoadResult of the golden run, with other numbers."""
-    from dyno.records import Trial
+    from modeldyno.base.records import Trial
 
     golden = read_record(TRIAL, Trial).points[0]
     percentiles = [
@@ -125,7 +125,7 @@ def test_the_command_finds_a_rate_on_a_real_server_and_writes_its_steps(tmp_path
     output = tmp_path / "search.json"
     options = ["--find-rate", "--limit", "p50_ms=200", "--rate", "40", "--warmup", "0.2", "--duration", "0.5"]
     with stub_server(tmp_path, "--slow-until-s", "600", "--slow-ms", "400") as server:
-        command = python_module("dyno", "load", server.url, *options, "-o", str(output))
+        command = python_module("modeldyno", "load", server.url, *options, "-o", str(output))
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     found = read_record(output, RateSearch)
     assert done.returncode == 1, done.stderr  # 400 ms are above 200 ms at any rate
@@ -265,7 +265,7 @@ def test_a_search_whose_generator_is_the_limit_exits_3_and_says_so(tmp_path: Pat
         "1",
     ]
     with stub_server(tmp_path, "--service-ms", "500") as server:
-        command = python_module("dyno", "load", server.url, *options, "--max-in-flight", "1")
+        command = python_module("modeldyno", "load", server.url, *options, "--max-in-flight", "1")
         done = subprocess.run(
             [*command, "-o", str(output)], capture_output=True, text=True, check=False, timeout=300
         )

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import LoadSpec, Phase, Stairs
-from loadgen.shapes import (
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadSpec, Phase, Stairs
+from modeldyno.loadgen.shapes import (
     cut,
     parse_phases,
     parse_shape,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import LoadTestError
-from dyno.procs import free_port
-from dyno.records import TensorSpec
-from loadgen.signature import fetch_signature, parse_signature, payload_from_server
+from modeldyno.base.errors import LoadTestError
+from modeldyno.base.procs import free_port
+from modeldyno.base.records import TensorSpec
+from modeldyno.loadgen.signature import fetch_signature, parse_signature, payload_from_server
 from tests.loadgen.stub import stub_server
 
 

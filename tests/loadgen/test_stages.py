@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import LoadResult, LoadSpec, read_record, write_record
-from loadgen.display import print_result
-from loadgen.run import run_load
-from loadgen.shapes import parse_phases, parse_stairs
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import LoadResult, LoadSpec, read_record, write_record
+from modeldyno.loadgen.display import print_result
+from modeldyno.loadgen.run import run_load
+from modeldyno.loadgen.shapes import parse_phases, parse_stairs
 from tests.loadgen.stub import PAYLOAD, stub_server
 
 SHAPES = """

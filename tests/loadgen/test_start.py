@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dyno.procs import free_port, python_module, start
-from dyno.records import LoadResult, read_record
+from modeldyno.base.procs import free_port, python_module, start
+from modeldyno.base.records import LoadResult, read_record
 from tests.loadgen.stub import stub_server
 
 JUMP = """
@@ -27,7 +27,7 @@ def load(
     """Run `dyno load` against a stub, from a folder of its own."""
     (folder / "body.json").write_text("{}")
     with stub_server(folder, *server) as stub:
-        command = python_module("dyno", "load", stub.url, "--payload", str(folder / "body.json"), *args)
+        command = python_module("modeldyno", "load", stub.url, "--payload", str(folder / "body.json"), *args)
         return subprocess.run(
             command,
             capture_output=True,
@@ -54,7 +54,7 @@ def test_a_wall_clock_that_is_set_forward_ends_no_worker(tmp_path: Path) -> None
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_worker_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
     (tmp_path / "tmp").mkdir()
-    command = python_module("dyno", "load-worker", f"127.0.0.1:{free_port()}")
+    command = python_module("modeldyno", "load-worker", f"127.0.0.1:{free_port()}")
     with start(command, log=tmp_path / "log", env={"TMPDIR": str(tmp_path / "tmp")}) as worker:
         end_s = time.monotonic() + 60
         while "1 worker for" not in worker.log_tail() and time.monotonic() < end_s:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import Estimate, LoadSpec
-from loadgen.shapes import parse_stairs
-from loadgen.stop_rules import Evidence, Rule, check_rules, flat, met, parse_rules, share_low
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import Estimate, LoadSpec
+from modeldyno.loadgen.shapes import parse_stairs
+from modeldyno.loadgen.stop_rules import Evidence, Rule, check_rules, flat, met, parse_rules, share_low
 
 S = 1_000_000
 

@@ -6,9 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from dyno.records import LoadResult, LoadSpec
-from loadgen.run import run_load
-from loadgen.shapes import parse_stairs
+from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.loadgen.run import run_load
+from modeldyno.loadgen.shapes import parse_stairs
 from tests.loadgen.stub import PAYLOAD, stub_server
 
 LONG = {"users": 2, "duration_s": 60.0}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from dyno.records import LoadSpec, Percentile
-from loadgen.hdr import encode_histogram
-from loadgen.recording import FailureKind, Ints, Recording
-from loadgen.summary import percentiles, summarise
+from modeldyno.base.records import LoadSpec, Percentile
+from modeldyno.loadgen.hdr import encode_histogram
+from modeldyno.loadgen.recording import FailureKind, Ints, Recording
+from modeldyno.loadgen.summary import percentiles, summarise
 
 SPEC = LoadSpec(url="http://host/invocations", users=1, warmup_s=1.0, duration_s=2.0)
 

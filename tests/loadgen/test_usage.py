@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.procs import Child, start
-from loadgen.gpus import GpuMeter
-from loadgen.looks import Look, core_busy, switched, switches
-from loadgen.usage import (
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.procs import Child, start
+from modeldyno.loadgen.gpus import GpuMeter
+from modeldyno.loadgen.looks import Look, core_busy, switched, switches
+from modeldyno.loadgen.usage import (
     Reading,
     UsageSampler,
     affinity,

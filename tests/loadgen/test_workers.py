@@ -14,18 +14,18 @@ import numpy as np
 import psutil
 import pytest
 
-from dyno.errors import ConfigError, LoadTestError
-from dyno.procs import free_port, python_module, start
-from dyno.records import LoadResult, LoadSpec, read_record
-from loadgen.arrivals import poisson_arrivals
-from loadgen.fleet import Workers, parse_address
-from loadgen.fleet import _received as received
-from loadgen.locustfiles.messages import pack_folder, unpack_folder
-from loadgen.payload import Payload
-from loadgen.payload_files import Kind, Mix
-from loadgen.progress import LoadProgress
-from loadgen.run import run_load
-from loadgen.shapes import parse_phases, parse_stairs
+from modeldyno.base.errors import ConfigError, LoadTestError
+from modeldyno.base.procs import free_port, python_module, start
+from modeldyno.base.records import LoadResult, LoadSpec, read_record
+from modeldyno.loadgen.arrivals import poisson_arrivals
+from modeldyno.loadgen.fleet import Workers, parse_address
+from modeldyno.loadgen.fleet import _received as received
+from modeldyno.loadgen.locustfiles.messages import pack_folder, unpack_folder
+from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.payload_files import Kind, Mix
+from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.loadgen.run import run_load
+from modeldyno.loadgen.shapes import parse_phases, parse_stairs
 from tests.loadgen.stub import PAYLOAD, stub_server
 from tests.loadgen.test_locustfile import alive, until
 from tests.loadgen.test_stages import users
@@ -190,8 +190,8 @@ def test_workers_that_hang_before_the_test_begins_are_an_error_in_time(
 ) -> None:
     hanging = tmp_path / "hanging.py"
     hanging.write_text("import time\ntime.sleep(600)")
-    monkeypatch.setattr("loadgen.fleet.LOCUSTFILE", hanging)
-    monkeypatch.setattr("loadgen.follow.STARTUP_LIMIT_S", 2.0)
+    monkeypatch.setattr("modeldyno.loadgen.fleet.LOCUSTFILE", hanging)
+    monkeypatch.setattr("modeldyno.loadgen.follow.STARTUP_LIMIT_S", 2.0)
     with (
         stub_server(tmp_path) as server,
         pytest.raises(
@@ -218,9 +218,9 @@ def test_workers_of_another_command_join_by_the_masters_address(tmp_path: Path) 
         load_args = ("--rate", "40", "--warmup", "0", "--duration", "1.5", "-o", str(output))
         joining = ("--workers", "1", "--expect-workers", "1", "--master-bind", address)
         body = ("--payload", str(tmp_path / "body.npy"))
-        with start(python_module("dyno", "load-worker", address), log=tmp_path / "worker.log") as worker:
+        with start(python_module("modeldyno", "load-worker", address), log=tmp_path / "worker.log") as worker:
             done = subprocess.run(
-                python_module("dyno", "load", server.url, *load_args, *joining, *body),
+                python_module("modeldyno", "load", server.url, *load_args, *joining, *body),
                 capture_output=True,
                 text=True,
                 timeout=120,
@@ -258,7 +258,7 @@ def test_a_worker_that_never_starts_is_an_error_at_once(
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise RuntimeError('no such luck')")
-    monkeypatch.setattr("loadgen.fleet.LOCUSTFILE", broken)
+    monkeypatch.setattr("modeldyno.loadgen.fleet.LOCUSTFILE", broken)
     began = time.monotonic()
     with (
         stub_server(tmp_path) as server,

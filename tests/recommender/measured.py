@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from dyno.host import host_facts
-from dyno.records import (
+from modeldyno.base.host import host_facts
+from modeldyno.base.records import (
     PERCENTILES,
     Candidate,
     Estimate,

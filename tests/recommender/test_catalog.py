@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import InstanceType
-from recommender.catalog import CATALOG_FILE, find_instance, load_catalog, match_instances
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import InstanceType
+from modeldyno.recommender.catalog import CATALOG_FILE, find_instance, load_catalog, match_instances
 
 CATALOG = load_catalog()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dyno.records import Estimate
-from recommender.cost import cost_per_million, price_caveat
+from modeldyno.base.records import Estimate
+from modeldyno.recommender.cost import cost_per_million, price_caveat
 from tests.recommender.measured import instance
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from dyno.records import InstanceType
-from recommender.catalog import load_catalog
-from recommender.filters import coremark_per_usd
-from recommender.instances_cli import COLUMNS, instances_command
+from modeldyno.base.records import InstanceType
+from modeldyno.recommender.catalog import load_catalog
+from modeldyno.recommender.filters import coremark_per_usd
+from modeldyno.recommender.instances_cli import COLUMNS, instances_command
 
 
 def instances(*args: str) -> Result:
@@ -122,7 +122,7 @@ def test_no_match_says_so_and_exits_1() -> None:
 
 
 def dyno_instances(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dyno", "instances", *args]
+    command = [sys.executable, "-m", "modeldyno", "instances", *args]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError
-from recommender.job import Job, Load, load_job, with_shapes
-from recommender.job_fields import shape_text
+from modeldyno.base.errors import ConfigError
+from modeldyno.recommender.job import Job, Load, load_job, with_shapes
+from modeldyno.recommender.job_fields import shape_text
 
 
 def write(folder: Path, text: str) -> Path:

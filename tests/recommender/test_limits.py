@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dyno.records import Limits, LoadResult, LoadSpec
-from recommender.limits import Miss, doubts, misses
+from modeldyno.base.records import Limits, LoadResult, LoadSpec
+from modeldyno.recommender.limits import Miss, doubts, misses
 from tests.recommender.measured import instance, point, trial
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dyno.cgroups import memory_cap_refusal
-from dyno.errors import ServerError
-from dyno.host import usable_cores
-from dyno.records import HostFacts, InstanceType
-from recommender.providers import Launch
-from recommender.providers.local import LocalProvider
+from modeldyno.base.cgroups import memory_cap_refusal
+from modeldyno.base.errors import ServerError
+from modeldyno.base.host import usable_cores
+from modeldyno.base.records import HostFacts, InstanceType
+from modeldyno.recommender.providers import Launch
+from modeldyno.recommender.providers.local import LocalProvider
 from tests.recommender.tiny import instance, planned, processes_naming, write_model
 
 HOST = HostFacts(

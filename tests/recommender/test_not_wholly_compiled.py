@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from recommender import words
-from recommender.compiled import Compiled, compile_apart, not_wholly_compiled, summary
-from recommender.events import CompileEnded
-from recommender.job import Compile, Job
-from recommender.run import _told
-from recommender.source import inspect_model
-from reports.page import write_report
+from modeldyno.recommender import words
+from modeldyno.recommender.compiled import Compiled, compile_apart, not_wholly_compiled, summary
+from modeldyno.recommender.events import CompileEnded
+from modeldyno.recommender.job import Compile, Job
+from modeldyno.recommender.run import _told
+from modeldyno.recommender.source import inspect_model
+from modeldyno.reports.page import write_report
 from tests.compiler.models import conv_net, counted, det_net, saved
 from tests.reports.sample import sample, write_run
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.host import host_facts
-from recommender.job import Job
-from recommender.plan import estimate_s, instance_types, most_s, plan_trials
-from recommender.providers.local import serve_command
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.host import host_facts
+from modeldyno.recommender.job import Job
+from modeldyno.recommender.plan import estimate_s, instance_types, most_s, plan_trials
+from modeldyno.recommender.providers.local import serve_command
 
 HOST = host_facts().model_copy(update={"architecture": "x86_64", "usable_cores": 2})
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from loadgen.progress import LoadProgress
-from recommender.events import RunPlanned, TrialEnded, TrialLoaded, TrialStarted
-from recommender.job import Job
-from recommender.progress import Display
-from recommender.trial import failed_trial
+from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.recommender.events import RunPlanned, TrialEnded, TrialLoaded, TrialStarted
+from modeldyno.recommender.job import Job
+from modeldyno.recommender.progress import Display
+from modeldyno.recommender.trial import failed_trial
 from tests.recommender.tiny import instance, planned
 
 ONE, TWO = planned(instance("test.one")), planned(instance("test.two"))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dyno.records import InstanceType, Limits, LoadResult, LoadSpec, Row, Trial
-from recommender.rank import rank
+from modeldyno.base.records import InstanceType, Limits, LoadResult, LoadSpec, Row, Trial
+from modeldyno.recommender.rank import rank
 from tests.recommender.measured import instance, point, trial
 
 FREE = Limits(error_rate=None)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from dyno.errors import LoadTestError, UnansweredError
-from dyno.records import Limits, LoadResult, LoadSpec, RateSearch, RateStep, ServerSettings, Trial
-from loadgen.search import judge
-from recommender.job import FindRate
-from recommender.rank import rank
-from recommender.rate_search import Plan, certainly_missed, found_rate, search, search_limits
+from modeldyno.base.errors import LoadTestError, UnansweredError
+from modeldyno.base.records import Limits, LoadResult, LoadSpec, RateSearch, RateStep, ServerSettings, Trial
+from modeldyno.loadgen.search import judge
+from modeldyno.recommender.job import FindRate
+from modeldyno.recommender.rank import rank
+from modeldyno.recommender.rate_search import Plan, certainly_missed, found_rate, search, search_limits
 from tests.recommender.measured import instance, point, trial
 
 LIMITS = Limits(p99_ms=50)

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import Recommendation, Trial, read_record
-from recommender.events import CompileEnded, CompileStarted, Event, RunPlanned, TrialEnded, TrialStarted
-from recommender.job import Job
-from recommender.run import recommend
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import Recommendation, Trial, read_record
+from modeldyno.recommender.events import (
+    CompileEnded,
+    CompileStarted,
+    Event,
+    RunPlanned,
+    TrialEnded,
+    TrialStarted,
+)
+from modeldyno.recommender.job import Job
+from modeldyno.recommender.run import recommend
 from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, quick_job, write_model
 
 BOTH = {"backends": ["onnxruntime", "compiled"], "instance_types": [SMALLEST, FOREIGN]}

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from dyno.cli import run
+from modeldyno.base.cli import run
 from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, write_model
 
 JOB = {
@@ -38,8 +38,8 @@ def command(folder: Path, *extra: str) -> list[str]:
 # A run that signals itself inside the Popen of its load generator, and prints what is left when it says so.
 INTERRUPTED_AT_FORK = """
 import os, signal, subprocess, sys, time
-import recommender.cli
-from dyno.cli import main
+import modeldyno.recommender.cli
+from modeldyno.base.cli import main
 
 started, said = [], recommender.cli.say
 
@@ -67,7 +67,7 @@ def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dyno", *command(folder)],
+            [sys.executable, "-m", "modeldyno", *command(folder)],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
         )

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import TensorSpec
-from recommender.job import Job
-from recommender.sent import Sent, sent
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import TensorSpec
+from modeldyno.recommender.job import Job
+from modeldyno.recommender.sent import Sent, sent
 
 
 def inputs(rows: int) -> tuple[TensorSpec, ...]:

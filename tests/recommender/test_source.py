@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError, DynoError, ModelError
-from recommender.job import Job
-from recommender.source import inspect_model
+from modeldyno.base.errors import ConfigError, DynoError, ModelError
+from modeldyno.recommender.job import Job
+from modeldyno.recommender.source import inspect_model
 from tests.recommender.tiny import SIZE, SMALLEST, write_model
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError, OutputError
-from dyno.records import Trial, read_record
-from recommender.job import Job
-from recommender.store import RunFile, open_store, run_file
-from recommender.trial import failed_trial
+from modeldyno.base.errors import ConfigError, OutputError
+from modeldyno.base.records import Trial, read_record
+from modeldyno.recommender.job import Job
+from modeldyno.recommender.store import RunFile, open_store, run_file
+from modeldyno.recommender.trial import failed_trial
 from tests.recommender.tiny import instance, planned
 
 TYPE = instance()

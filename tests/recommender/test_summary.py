@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dyno.records import Limits, Recommendation, Trial
-from recommender.rank import rank
-from recommender.summary import print_summary
+from modeldyno.base.records import Limits, Recommendation, Trial
+from modeldyno.recommender.rank import rank
+from modeldyno.recommender.summary import print_summary
 from tests.recommender.measured import instance, point, trial
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dyno.records import Fidelity, InstanceType, Limits, LoadSpec, TensorSpec
-from loadgen.payload import payload_for
-from loadgen.progress import LoadProgress
-from recommender.job import Load
-from recommender.providers import Endpoint, Launch
-from recommender.providers.local import LocalProvider
-from recommender.trial import Workload, run_trial
+from modeldyno.base.records import Fidelity, InstanceType, Limits, LoadSpec, TensorSpec
+from modeldyno.loadgen.payload import payload_for
+from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.recommender.job import Load
+from modeldyno.recommender.providers import Endpoint, Launch
+from modeldyno.recommender.providers.local import LocalProvider
+from modeldyno.recommender.trial import Workload, run_trial
 from tests.loadgen.stub import stub_server
 from tests.recommender.tiny import SIZE, instance, planned, processes_naming, write_model
 

@@ -10,9 +10,9 @@ import onnx
 import psutil
 from onnx import TensorProto, helper, numpy_helper
 
-from dyno.records import Candidate, InstanceType, ServerSettings
-from recommender.job import Job
-from recommender.plan import PlannedTrial
+from modeldyno.base.records import Candidate, InstanceType, ServerSettings
+from modeldyno.recommender.job import Job
+from modeldyno.recommender.plan import PlannedTrial
 
 SIZE = 8
 # The smallest type of this machine's architecture, and one of the other.

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dyno.files import write_text
+from modeldyno.base.files import write_text
 from tests.replay.golden import golden, revision, write_revision
 from tests.replay.nets import NETS
 from tests.replay.record import record

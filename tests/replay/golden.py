@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from dyno.files import write_text
+from modeldyno.base.files import write_text
 from tests.replay.nets import NETS
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from compiler.schedules.apply import RULES
-from compiler.targets import TARGETS
-from compiler.tuning.revision import KERNELS_REVISION
+from modeldyno.compiler.schedules.apply import RULES
+from modeldyno.compiler.targets import TARGETS
+from modeldyno.compiler.tuning.revision import KERNELS_REVISION
 from tests.replay.golden import golden, revision, rules
 from tests.replay.nets import NETS
 from tests.replay.record import record

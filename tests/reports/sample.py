@@ -14,7 +14,7 @@ from typing import Literal
 
 from hdrh.histogram import HdrHistogram
 
-from dyno.records import (
+from modeldyno.base.records import (
     PERCENTILES,
     Candidate,
     CompileSummary,
@@ -34,7 +34,7 @@ from dyno.records import (
     Trial,
     write_record,
 )
-from dyno.units import usd_per_million
+from modeldyno.base.units import usd_per_million
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "run"
 Backend = Literal["onnxruntime", "compiled"]

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from dyno.records import Row, Trial
-from reports.answer import answer
-from reports.folder import Run
-from reports.view import bars, view
+from modeldyno.base.records import Row, Trial
+from modeldyno.reports.answer import answer
+from modeldyno.reports.folder import Run
+from modeldyno.reports.view import bars, view
 from tests.reports.sample import Backend, instance, point, recommendation, row, trial
 
 # $0.36 an hour at 100 requests a second: 0.36 / (100 x 3600) x 1,000,000 = $1.00 per million.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dyno.procs import start
-from reports.page import write_report
+from modeldyno.base.procs import start
+from modeldyno.reports.page import write_report
 from tests.reports.sample import GOLDEN
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

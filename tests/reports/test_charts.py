@@ -8,11 +8,11 @@ import matplotlib as mpl
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from dyno.records import Limits, Percentile
-from reports.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
-from reports.folder import Run
-from reports.histogram import quantiles
-from reports.series import Bar, Series, all_series
+from modeldyno.base.records import Limits, Percentile
+from modeldyno.reports.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
+from modeldyno.reports.folder import Run
+from modeldyno.reports.histogram import quantiles
+from modeldyno.reports.series import Bar, Series, all_series
 from tests.reports.sample import instance, point, recommendation, row, sample, trial
 
 

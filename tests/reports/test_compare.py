@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from dyno.records import Estimate, Row, Trial
-from reports.compare import ratio, speedup
-from reports.folder import Run
+from modeldyno.base.records import Estimate, Row, Trial
+from modeldyno.reports.compare import ratio, speedup
+from modeldyno.reports.folder import Run
 from tests.reports.sample import instance, point, recommendation, row, trial
 
 LARGE, MEDIUM = instance("c7a.large", 2, 0.1), instance("c7a.medium", 1, 0.05)

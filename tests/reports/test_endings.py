@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dyno.records import ErrorGroup, Outcome, Spread
-from reports.endings import endings
-from reports.folder import Run
-from reports.page import render
+from modeldyno.base.records import ErrorGroup, Outcome, Spread
+from modeldyno.reports.endings import endings
+from modeldyno.reports.folder import Run
+from modeldyno.reports.page import render
 from tests.reports.sample import instance, point, recommendation, row, trial
 
 LARGE = instance("c7a.large", 2, 0.1)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import Trial, write_record
-from reports.folder import read_run
-from reports.page import write_report
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import Trial, write_record
+from modeldyno.reports.folder import read_run
+from modeldyno.reports.page import write_report
 from tests.reports.sample import GOLDEN, sample, write_run
 
 
@@ -83,6 +83,6 @@ def test_a_damaged_histogram_is_a_damaged_record(tmp_path: Path) -> None:
 
 
 def test_a_record_of_absurd_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.folder.MOST_RECORD_BYTES", 1000)
+    monkeypatch.setattr("modeldyno.reports.folder.MOST_RECORD_BYTES", 1000)
     with pytest.raises(ConfigError, match="is larger than"):
         read_run(write_run(tmp_path, *sample()))

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dyno.errors import ConfigError
-from reports.folder import read_run
-from reports.frame import trials_frame
+from modeldyno.base.errors import ConfigError
+from modeldyno.reports.folder import read_run
+from modeldyno.reports.frame import trials_frame
 from tests.reports.sample import GOLDEN, recommendation, write_run
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from dyno.cli import SUMMARIES
-from dyno.errors import OutputError
-from dyno.records import Limits, Recommendation, Row, Trial
-from reports.cli import report_command
-from reports.folder import Run, read_run
-from reports.page import keep_together, render, write_report
-from reports.remarks import warnings
-from reports.view import view
+from modeldyno.base.cli import SUMMARIES
+from modeldyno.base.errors import OutputError
+from modeldyno.base.records import Limits, Recommendation, Row, Trial
+from modeldyno.reports.cli import report_command
+from modeldyno.reports.folder import Run, read_run
+from modeldyno.reports.page import keep_together, render, write_report
+from modeldyno.reports.remarks import warnings
+from modeldyno.reports.view import view
 from tests.reports.sample import (
     GOLDEN,
     HOSTILE,

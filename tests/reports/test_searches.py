@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dyno.load_records import standing
-from dyno.records import (
+from modeldyno.base.load_records import standing
+from modeldyno.base.records import (
     CompiledShape,
     LoadResult,
     PayloadKind,
@@ -16,11 +16,11 @@ from dyno.records import (
     ServerSettings,
     Trial,
 )
-from reports.compare import speedup
-from reports.folder import Run
-from reports.page import render
-from reports.searches import searches
-from reports.sent import facts, kinds
+from modeldyno.reports.compare import speedup
+from modeldyno.reports.folder import Run
+from modeldyno.reports.page import render
+from modeldyno.reports.searches import searches
+from modeldyno.reports.sent import facts, kinds
 from tests.reports.sample import Backend, instance, point, recommendation, row, trial
 from tests.reports.test_page import Page
 

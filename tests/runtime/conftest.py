@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler import compile_model
+from modeldyno.compiler import compile_model
 from tests.compiler.models import mlp, model, node, saved, tensor, weights
 
 

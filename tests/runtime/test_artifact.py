@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from dyno.errors import ArtifactError
-from dyno.host import host_facts
-from runtime.artifact import missing_features, open_artifact
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, sealed
-from runtime.session import Session
-from runtime.weight_records import WEIGHTS_NAME
+from modeldyno.base.errors import ArtifactError
+from modeldyno.base.host import host_facts
+from modeldyno.runtime.artifact import missing_features, open_artifact
+from modeldyno.runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, sealed
+from modeldyno.runtime.session import Session
+from modeldyno.runtime.weight_records import WEIGHTS_NAME
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def flip_weights(folder: Path) -> None:
 
 
 def text_library(folder: Path) -> None:
-    from runtime.artifact import digest_file
+    from modeldyno.runtime.artifact import digest_file
 
     (folder / LIBRARY_NAME).write_text("no library\n")
     edited(library_bytes=11, library_digest=digest_file(folder / LIBRARY_NAME))(folder)

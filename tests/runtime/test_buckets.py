@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler import compile_model
-from dyno.errors import ArtifactError, ConfigError, RequestError
-from dyno.host import host_facts
-from runtime.artifact import read_bucket
-from runtime.buckets import BucketedSession
-from runtime.inspection import inspect_artifact, lines
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
-from runtime.profiler import profile
-from runtime.session import Session
-from runtime.weight_records import WEIGHTS_NAME
+from modeldyno.base.errors import ArtifactError, ConfigError, RequestError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler import compile_model
+from modeldyno.runtime.artifact import read_bucket
+from modeldyno.runtime.buckets import BucketedSession
+from modeldyno.runtime.inspection import inspect_artifact, lines
+from modeldyno.runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
+from modeldyno.runtime.profiler import profile
+from modeldyno.runtime.session import Session
+from modeldyno.runtime.weight_records import WEIGHTS_NAME
 from tests.bucketed import Arrays, same, source
 from tests.compiler.models import conv_net, mlp, saved
 from tests.compiler.sequence_models import encoder, tokens

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from compiler import compile_model
-from dyno.errors import ArtifactError, ConfigError
-from runtime.bundle import write_bundle
-from runtime.feeds import random_feeds
-from runtime.manifest import LIBRARY_NAME, MANIFEST_NAME
-from runtime.session import Session
+from modeldyno.base.errors import ArtifactError, ConfigError
+from modeldyno.compiler import compile_model
+from modeldyno.runtime.bundle import write_bundle
+from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.manifest import LIBRARY_NAME, MANIFEST_NAME
+from modeldyno.runtime.session import Session
 from tests.compiler.models import constant, model, node, saved, tensor
 from tests.runtime.test_artifact import OTHER, edited
 
@@ -63,7 +63,7 @@ def test_a_python_with_numpy_alone_gives_the_same_outputs(
     bare_python: Path, unpacked: Path, two_inputs: Path, tmp_path: Path
 ) -> None:
     probe = "import importlib.util as u; print([n for n in {} if u.find_spec(n)])"
-    names = ["numpy", "tvm", "tvm_ffi", "torch", "pydantic", "click", "dyno", "runtime"]
+    names = ["numpy", "tvm", "tvm_ffi", "torch", "pydantic", "click", "modeldyno"]
     assert run([bare_python, "-c", probe.format(names)], tmp_path).stdout.strip() == "['numpy']"
     done = run([bare_python, unpacked / "run.py", "--json", "--repeat", "2", "-o", "out"], tmp_path)
     assert done.returncode == 0, done.stderr
@@ -156,7 +156,7 @@ def test_a_bundle_is_a_tar_gz(artifact: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_says_how_large_it_is(artifact: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "dyno", "bundle", str(artifact), "-o", str(tmp_path / "a.tgz")]
+    command = [sys.executable, "-m", "modeldyno", "bundle", str(artifact), "-o", str(tmp_path / "a.tgz")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"wrote {tmp_path / 'a.tgz'}: ")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dyno.host import host_facts
-from runtime.inspection import inspect_artifact, lines
-from runtime.manifest import LIBRARY_NAME, Manifest
-from runtime.weight_records import WEIGHTS_NAME
+from modeldyno.base.host import host_facts
+from modeldyno.runtime.inspection import inspect_artifact, lines
+from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest
+from modeldyno.runtime.weight_records import WEIGHTS_NAME
 from tests.runtime.test_artifact import OTHER, edited
 
 
@@ -23,7 +23,7 @@ def copy(artifact: Path, tmp_path: Path) -> Path:
 
 
 def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dyno", "inspect", *map(str, args)]
+    command = [sys.executable, "-m", "modeldyno", "inspect", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler import compile_model
-from runtime.feeds import random_feeds
-from runtime.manifest import LIBRARY_NAME, read_manifest
-from runtime.memory import ALIGNMENT_BYTES, map_weights
-from runtime.session import Session
-from runtime.weight_records import WEIGHTS_NAME
+from modeldyno.compiler import compile_model
+from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.manifest import LIBRARY_NAME, read_manifest
+from modeldyno.runtime.memory import ALIGNMENT_BYTES, map_weights
+from modeldyno.runtime.session import Session
+from modeldyno.runtime.weight_records import WEIGHTS_NAME
 from tests.compiler.models import model, node, saved, tensor, weights
 
 SIDE = 2048
@@ -26,9 +26,9 @@ MIB = 1 << 20
 CHILD = """
 import json, re, sys
 from pathlib import Path
-from runtime import tvm_light
-from runtime.feeds import random_feeds
-from runtime.session import Session
+from modeldyno.runtime import tvm_light
+from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.session import Session
 
 def memory():
     found = dict(re.findall(r"(Vm\\w+|Rss\\w+):\\s+(\\d+)", Path("/proc/self/status").read_text()))

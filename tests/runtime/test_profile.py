@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from compiler import compile_model
-from dyno.errors import ArtifactError, ConfigError
-from runtime.feeds import random_feeds
-from runtime.manifest import MANIFEST_NAME, read_manifest, sealed
-from runtime.profile_cli import COLUMNS, profile_command
-from runtime.profile_records import Profile
-from runtime.profiler import Observer, physical_cores, profile
-from runtime.session import Session
+from modeldyno.base.errors import ArtifactError, ConfigError
+from modeldyno.compiler import compile_model
+from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.manifest import MANIFEST_NAME, read_manifest, sealed
+from modeldyno.runtime.profile_cli import COLUMNS, profile_command
+from modeldyno.runtime.profile_records import Profile
+from modeldyno.runtime.profiler import Observer, physical_cores, profile
+from modeldyno.runtime.session import Session
 from tests.compiler.models import model, node, saved, tensor, weights
 
 
@@ -199,7 +199,7 @@ def test_after_a_profile_nothing_is_observed_any_more(net: Path) -> None:
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
-from runtime import profiler
+from modeldyno.runtime import profiler
 
 class Interrupting(profiler.Observer):
     def __call__(self, *args):

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dyno.errors import ConfigError
-from dyno.records import TensorSpec
-from runtime.inference import load_inputs, save_outputs
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records import TensorSpec
+from modeldyno.runtime.inference import load_inputs, save_outputs
 
 
 def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dyno", "run", *map(str, args)]
+    command = [sys.executable, "-m", "modeldyno", "run", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -14,18 +14,18 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from compiler import compile_model
-from compiler.options import Options
-from dyno.errors import ArtifactError, ConfigError, ModelError, RequestError
-from dyno.host import host_facts
-from runtime.bundle import write_bundle
-from runtime.feeds import random_feeds
-from runtime.inspection import inspect_artifact, lines
-from runtime.manifest import read_manifest
-from runtime.profiler import profile
-from runtime.segments import SegmentLane
-from runtime.session import Session
-from serving.backends import load_backend
+from modeldyno.base.errors import ArtifactError, ConfigError, ModelError, RequestError
+from modeldyno.base.host import host_facts
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.options import Options
+from modeldyno.runtime.bundle import write_bundle
+from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.inspection import inspect_artifact, lines
+from modeldyno.runtime.manifest import read_manifest
+from modeldyno.runtime.profiler import profile
+from modeldyno.runtime.segments import SegmentLane
+from modeldyno.runtime.session import Session
+from modeldyno.serving.backends import load_backend
 from tests.compiler.models import det_net, saved, text_net
 
 FALLBACK = Options(fallback="onnxruntime")
@@ -109,7 +109,7 @@ def test_wrong_inputs_are_refused_as_by_any_session(segmented: Path) -> None:
 
 def test_an_artifact_without_such_segments_does_not_import_onnxruntime(artifact: Path) -> None:
     script = (
-        "from pathlib import Path\nfrom runtime.session import Session\n"
+        "from pathlib import Path\nfrom modeldyno.runtime.session import Session\n"
         "import numpy as np\nSession.load(Path(sys.argv[1]), 1).run({'x': np.zeros((2, 8), np.float32)})\n"
     )
     done = without_onnxruntime(script, artifact)
@@ -117,7 +117,7 @@ def test_an_artifact_without_such_segments_does_not_import_onnxruntime(artifact:
 
 
 def test_where_onnxruntime_is_not_installed_the_error_says_what_needs_it(segmented: Path) -> None:
-    done = without_onnxruntime("from dyno.cli import main\nsys.exit(main())", "run", segmented)
+    done = without_onnxruntime("from modeldyno.base.cli import main\nsys.exit(main())", "run", segmented)
     assert done.returncode == 2
     assert "runs a part of its model (Det) in ONNX Runtime" in done.stderr
     assert "pip install onnxruntime" in done.stderr

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dyno import procs
+from modeldyno.base import procs
 
 JSON, NPY, NPZ, RAW = "application/json", "application/x-npy", "application/x-npz", "application/octet-stream"
 STARTS_WITHIN_S = 60.0
@@ -65,7 +65,7 @@ def ask(
 
 def start(model: Path, folder: Path, *flags: str) -> procs.Child:
     """Start a server on a free port (unless the flags say otherwise) that will write `folder`/port."""
-    args = procs.python_module("dyno", "serve", str(model), "--port", "0", "--threads", "1")
+    args = procs.python_module("modeldyno", "serve", str(model), "--port", "0", "--threads", "1")
     return procs.start([*args, "--port-file", str(folder / "port"), *flags], log=folder / "server.log")
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import psutil
 import pytest
 
-from dyno import procs
-from dyno.errors import ArtifactError
-from serving.backends import load_backend
+from modeldyno.base import procs
+from modeldyno.base.errors import ArtifactError
+from modeldyno.serving.backends import load_backend
 from tests.serving import models
 from tests.serving.helpers import JSON, NPY, RAW, Server, from_npy, npy, serving
 
@@ -26,7 +26,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
     model = models.matmul(folder / "m.onnx")
     command = procs.python_module(
-        "dyno", "compile", str(model), "--shape", "x=2,4", "-o", str(folder / "artifact")
+        "modeldyno", "compile", str(model), "--shape", "x=2,4", "-o", str(folder / "artifact")
     )
     subprocess.run(command, check=True, capture_output=True)
     return folder / "artifact"

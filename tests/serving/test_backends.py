@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dyno.errors import ArtifactError, ModelError, RequestError
-from dyno.records import TensorSpec
-from serving.backends import load_backend, loader, model_kind
+from modeldyno.base.errors import ArtifactError, ModelError, RequestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.serving.backends import load_backend, loader, model_kind
 from tests.serving import models
 
 

@@ -14,14 +14,14 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from dyno.errors import RequestError
-from runtime.kinds import KINDS
-from serving.answer import Answer, Call
-from serving.backends import Backend, load_backend
-from serving.batch_check import Decision, decide, why_not_joined
-from serving.batching import BatchLimits, Prepare, Result, run_joined
-from serving.independence import verdict_of
-from serving.protocol import NPY, InvocationCall
+from modeldyno.base.errors import RequestError
+from modeldyno.runtime.kinds import KINDS
+from modeldyno.serving.answer import Answer, Call
+from modeldyno.serving.backends import Backend, load_backend
+from modeldyno.serving.batch_check import Decision, decide, why_not_joined
+from modeldyno.serving.batching import BatchLimits, Prepare, Result, run_joined
+from modeldyno.serving.independence import verdict_of
+from modeldyno.serving.protocol import NPY, InvocationCall
 from tests.serving import models
 from tests.serving.helpers import Reply, Server, from_npy, multiplications, npy, serving, wait_until
 from tests.serving.test_app import counts

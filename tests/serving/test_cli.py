@@ -7,8 +7,8 @@ import sys
 
 from click.testing import CliRunner
 
-from dyno.cli import SUMMARIES
-from serving.cli import serve_command
+from modeldyno.base.cli import SUMMARIES
+from modeldyno.serving.cli import serve_command
 
 
 def test_help_names_every_flag_and_its_default() -> None:
@@ -38,7 +38,8 @@ def test_help_names_every_flag_and_its_default() -> None:
 
 def test_the_command_imports_nothing_heavy() -> None:
     code = (
-        "import serving.cli, sys; print({'pydantic', 'numpy', 'uvicorn', 'onnxruntime'} & set(sys.modules))"
+        "import modeldyno.serving.cli, sys\n"
+        "print({'pydantic', 'numpy', 'uvicorn', 'onnxruntime'} & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"

@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dyno.errors import RequestError
-from dyno.records import TensorSpec
-from serving.answer import JSON
-from serving.protocol import CONTENT_TYPES, NPY, NPZ, RAW, decode
+from modeldyno.base.errors import RequestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.serving.answer import JSON
+from modeldyno.serving.protocol import CONTENT_TYPES, NPY, NPZ, RAW, decode
 from tests.serving.helpers import npy, npz
 
 MAX_BYTES = 4096

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dyno.errors import RequestError
-from dyno.records import TensorSpec
-from serving.answer import Headers
-from serving.body import unpack
-from serving.oip import HEADER_LENGTH, InferCall, datatype, read_infer
+from modeldyno.base.errors import RequestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.serving.answer import Headers
+from modeldyno.serving.body import unpack
+from modeldyno.serving.oip import HEADER_LENGTH, InferCall, datatype, read_infer
 
 T = TypeVar("T")
 X = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.backends import Backend, load_backend
-from serving.pool import WorkerPool
+from modeldyno.serving.backends import Backend, load_backend
+from modeldyno.serving.pool import WorkerPool
 from tests.serving import models
 
 

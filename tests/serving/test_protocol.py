@@ -11,10 +11,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from dyno.errors import RequestError
-from dyno.records import TensorSpec
-from serving.answer import JSON
-from serving.protocol import NPY, NPZ, RAW, decode, encode
+from modeldyno.base.errors import RequestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.serving.answer import JSON
+from modeldyno.serving.protocol import NPY, NPZ, RAW, decode, encode
 from tests.serving.helpers import from_npy, from_npz, npy, npz
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from dyno import procs
+from modeldyno.base import procs
 from tests.serving import models
 from tests.serving.helpers import (
     NPY,
@@ -92,7 +92,8 @@ def test_a_bad_model_is_one_message_and_exit_code_2(
 
 def test_what_a_look_at_the_file_tells_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import pathlib, sys; from serving.server import *; from serving.settings import *\n"
+        "import pathlib, sys; from modeldyno.serving.server import *\n"
+        "from modeldyno.serving.settings import *\n"
         "try: serve(ServeSettings(pathlib.Path(sys.argv[1])))\n"
         "except ModelError: print({'numpy', 'onnxruntime', 'uvicorn', 'tvm_ffi'} & set(sys.modules))"
     )

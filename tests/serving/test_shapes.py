@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler import compile_model
-from compiler.manifests import write_manifest
-from compiler.options import Options
-from dyno import procs
-from dyno.errors import ConfigError
-from loadgen.signature import fetch_signature, payload_from_server
-from runtime.manifest import Independence, read_manifest
-from runtime.session import Session
-from serving.backends import ArtifactBackend
-from serving.batch_check import decide, why_not_joined
-from serving.independence import verdict_of
+from modeldyno.base import procs
+from modeldyno.base.errors import ConfigError
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.manifests import write_manifest
+from modeldyno.compiler.options import Options
+from modeldyno.loadgen.signature import fetch_signature, payload_from_server
+from modeldyno.runtime.manifest import Independence, read_manifest
+from modeldyno.runtime.session import Session
+from modeldyno.serving.backends import ArtifactBackend
+from modeldyno.serving.batch_check import decide, why_not_joined
+from modeldyno.serving.independence import verdict_of
 from tests.bucketed import numbers, source
 from tests.compiler.models import counted, saved
 from tests.serving import models
@@ -34,7 +34,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
     model = models.matmul(folder / "m.onnx")
     shape = ("--shape", "x=1..4@2|4,4")
-    command = procs.python_module("dyno", "compile", str(model), *shape, "-o", str(folder / "artifact"))
+    command = procs.python_module("modeldyno", "compile", str(model), *shape, "-o", str(folder / "artifact"))
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "N (x[0]): 1 to 4, and more in several runs; compiled for 2, 4" in done.stdout
     return folder / "artifact"

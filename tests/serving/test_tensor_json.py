@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dyno.errors import RequestError
-from dyno.records import TensorSpec
-from serving import tensor_json
-from serving.answer import JSON
-from serving.oip import datatype, read_infer
-from serving.protocol import decode, encode
-from serving.tensor_json import Numbers, read_json
+from modeldyno.base.errors import RequestError
+from modeldyno.base.records import TensorSpec
+from modeldyno.serving import tensor_json
+from modeldyno.serving.answer import JSON
+from modeldyno.serving.oip import datatype, read_infer
+from modeldyno.serving.protocol import decode, encode
+from modeldyno.serving.tensor_json import Numbers, read_json
 
 DTYPES = ("float32", "float64", "float16", "int64", "int32", "int8", "uint64", "uint8", "bool")
 ODD = [

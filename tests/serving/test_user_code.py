@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dyno.errors import ModelError, RequestError
-from serving import user_defaults
-from serving.answer import Answer
-from serving.backends import model_kind
-from serving.user_code import code_loader
+from modeldyno.base.errors import ModelError, RequestError
+from modeldyno.serving import user_defaults
+from modeldyno.serving.answer import Answer
+from modeldyno.serving.backends import model_kind
+from modeldyno.serving.user_code import code_loader
 from tests.serving import models
 from tests.serving.helpers import JSON, NPY, Server, from_npy, npy, serving, start
 

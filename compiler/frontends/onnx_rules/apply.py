@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, inliner, shape_inference
 
-from compiler.frontends.onnx_rules import (
+from modeldyno.compiler.frontends.onnx_rules import (
     arithmetic,
     attention,
     fourier,
@@ -21,8 +21,8 @@ from compiler.frontends.onnx_rules import (
     reductions,
     resize,
 )
-from compiler.frontends.onnx_rules.graph import Facts, Rule, Writer
-from compiler.frontends.onnx_weights import without_weights
+from modeldyno.compiler.frontends.onnx_rules.graph import Facts, Rule, Writer
+from modeldyno.compiler.frontends.onnx_weights import without_weights
 
 _REDUCTIONS = (
     *("ReduceMax", "ReduceMin", "ReduceSum", "ReduceMean", "ReduceProd", "ReduceLogSumExp", "ReduceLogSum"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Refused, Writer
+from modeldyno.compiler.frontends.onnx_rules.graph import Refused, Writer
 
 MOST_STEPS = 256  # of a product that is unrolled along an axis
 SORTED = tuple(map(np.dtype, ("float32", "float64", "int32", "int64")))  # what TVM's TopK takes

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Array, Writer
+from modeldyno.compiler.frontends.onnx_rules.graph import Array, Writer
 
 
 def attention(w: Writer) -> list[str] | None:

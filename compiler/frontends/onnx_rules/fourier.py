@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Array, Writer
+from modeldyno.compiler.frontends.onnx_rules.graph import Array, Writer
 
 MOST_POINTS = 1024  # the matrix has 4 numbers for each pair of points: 16 MiB of float32
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Writer
+from modeldyno.compiler.frontends.onnx_rules.graph import Writer
 
 
 def layer_norm(w: Writer) -> list[str] | None:

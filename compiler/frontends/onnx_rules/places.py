@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Refused, Writer
+from modeldyno.compiler.frontends.onnx_rules.graph import Refused, Writer
 
 
 def col2im(w: Writer) -> list[str] | None:

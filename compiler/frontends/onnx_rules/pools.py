@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.frontends.onnx_rules.graph import Refused, Writer
+from modeldyno.compiler.frontends.onnx_rules.graph import Refused, Writer
 
 
 def max_pool_misread(w: Writer) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from compiler.frontends.onnx_rules.graph import Refused, Writer
+from modeldyno.compiler.frontends.onnx_rules.graph import Refused, Writer
 
 MOST_STEPS = 256  # unrolled code grows with each
 _PLAIN = ("Relu", "Tanh", "Sigmoid", "Softsign", "Softplus")

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Refused, Writer
+from modeldyno.compiler.frontends.onnx_rules.graph import Refused, Writer
 
 _OF_NOTHING = {"Max": -np.inf, "Min": np.inf, "Prod": 1, "LogSum": -np.inf, "LogSumExp": -np.inf}
 _CHANGE_EACH = ("LogSum", "SumSquare", "L1", "L2")  # an element too, where nothing is reduced

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.frontends.onnx_rules.graph import Array, Refused, Writer
+from modeldyno.compiler.frontends.onnx_rules.graph import Array, Refused, Writer
 
 # What the front end reads as ONNX means it, where the sizes are a whole multiple or share.
 _READ_WELL = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")

@@ -1,0 +1,301 @@
+"""The records that rooms exchange as files. Each file that stands alone carries a `schema_version`.
+
+LoadResult      what one load test measured (`dyno load`)
+Trial           one candidate: its shape, its load tests, or why it failed (`dyno recommend`)
+Recommendation  the ranking made from a run's trials
+
+Names carry their unit. An Estimate is never shown without its interval.
+
+Those of a load test are in dyno.load_records, what all have in common is in dyno.record; everything outside
+`dyno` takes them from here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modeldyno.base.load_records import (
+    PERCENTILES,
+    ErrorGroup,
+    GpuUsage,
+    LoadResult,
+    LoadSpec,
+    MachineUsage,
+    Outcome,
+    PayloadKind,
+    Percentile,
+    Phase,
+    RateSearch,
+    RateStep,
+    ResourceUsage,
+    Scenario,
+    Spread,
+    Stairs,
+    Stop,
+    TimelinePoint,
+    WorkerUsage,
+)
+from modeldyno.base.record import Estimate, HostFacts, R, Record, TensorSpec, read_record, write_record
+
+__all__ = [
+    "PERCENTILES",
+    "Candidate",
+    "CompileSummary",
+    "CompiledShape",
+    "ErrorGroup",
+    "Estimate",
+    "Fidelity",
+    "GpuUsage",
+    "HostFacts",
+    "InstanceType",
+    "Limits",
+    "LoadResult",
+    "LoadSpec",
+    "MachineUsage",
+    "Outcome",
+    "PayloadKind",
+    "Percentile",
+    "Phase",
+    "Port",
+    "R",
+    "RateSearch",
+    "RateStep",
+    "Recommendation",
+    "Record",
+    "ResourceUsage",
+    "Row",
+    "Scenario",
+    "ServerSettings",
+    "Spread",
+    "Stairs",
+    "Stop",
+    "TensorSpec",
+    "TimelinePoint",
+    "Trial",
+    "WorkerUsage",
+    "read_record",
+    "write_record",
+]
+
+Fidelity = Literal["measured", "emulated", "projected"]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class InstanceType(Record):
+    """One row of the instance catalogue."""
+
+    instance_type: str
+    family: str = Field(description="the part before the dot, e.g. c7i")
+    architecture: Literal["x86_64", "arm64"]
+    vcpus: int = Field(gt=0)
+    cores: int | None = Field(description="physical cores; None where not published")
+    memory_gib: float = Field(gt=0, allow_inf_nan=False)
+    cpu_model: str | None
+    coremark_per_s: float | None = Field(description="CoreMark iterations a second over all threads")
+    gpu: str | None
+    gpu_count: int = 0
+    usd_per_hour: float = Field(
+        ge=0, allow_inf_nan=False, description="on-demand, Linux, us-east-1 unless overridden"
+    )
+    price_date: str = Field(description="ISO date, or only the year, the price was published")
+    price_source: str
+
+
+class ServerSettings(Record):
+    """How the model server of a candidate is run."""
+
+    threads: int = Field(gt=0, description="threads inside one inference")
+    workers: int = Field(default=1, gt=0, description="inferences that may run side by side in a process")
+    processes: int = Field(default=1, gt=0, description="server processes behind the port")
+    max_batch: int = Field(default=1, gt=0, description="rows that waiting requests may be joined to")
+    batch_delay_ms: float = Field(
+        default=0.0, ge=0, description="how long a request may wait for others to join"
+    )
+    max_waiting: int = Field(
+        default=256, ge=0, description="requests that may wait in each process; one more is answered 503"
+    )
+    timeout_ms: float | None = Field(
+        default=None, gt=0, description="a request that has not begun by then is answered 504; None: never"
+    )
+    rows_independent: bool = Field(
+        default=False, description="requests are joined where nothing proves, nor refutes, independent rows"
+    )
+
+    @property
+    def key(self) -> str:
+        """What differs between the candidates of a run; what is at its default is left out."""
+        names = (("p", self.processes, 1), ("b", self.max_batch, 1), ("d", self.batch_delay_ms, 0))
+        more = (f"_{letter}{value:g}" for letter, value, default in names if value != default)
+        return f"t{self.threads}_w{self.workers}{''.join(more)}"
+
+
+class Candidate(Record):
+    """One configuration to measure."""
+
+    backend: Literal["onnxruntime", "compiled"]
+    instance_type: str
+    settings: ServerSettings
+
+    @property
+    def key(self) -> str:
+        """A name that is unique in a run and safe as a file name."""
+        return f"{self.instance_type}_{self.backend}_{self.settings.key}"
+
+
+class Trial(Record):
+    """One candidate, measured or failed. `points` has one load test per load level, in order."""
+
+    schema_version: Literal[1] = 1
+    candidate: Candidate
+    instance: InstanceType
+    fidelity: Fidelity
+    started_at: str
+    seconds: float = Field(description="wall clock of the whole trial")
+    startup_s: float | None = Field(description="process start to first successful /ping")
+    points: tuple[LoadResult, ...] = ()
+    failure: str | None = Field(default=None, description="why there is no complete measurement")
+    server_log_tail: str = Field(default="", description="last lines of the server, kept when it failed")
+    notes: tuple[str, ...] = Field(default=(), description="what the emulation leaves out, in words")
+    warnings: tuple[str, ...] = Field(
+        default=(), description="where the candidate was not what its settings say, in words"
+    )
+    compiled_with: dict[str, str] = Field(
+        default_factory=dict,
+        description="what was chosen for the artifact, by the job's names; empty for onnxruntime",
+    )
+    search: RateSearch | None = Field(
+        default=None, description="the search for the highest rate; `points` are its load tests"
+    )
+
+
+class Limits(Record):
+    """What a configuration must meet; None is no limit."""
+
+    p50_ms: float | None = Field(default=None, gt=0, description="the highest median latency")
+    p95_ms: float | None = Field(
+        default=None, gt=0, description="the highest 95th percentile of latency; needs 72 samples"
+    )
+    p99_ms: float | None = Field(
+        default=None, gt=0, description="the highest 99th percentile of latency; needs 368 samples"
+    )
+    error_rate: float | None = Field(
+        default=0.01, ge=0, le=1, description="the highest share of requests that fail"
+    )
+    throughput_rps: float | None = Field(
+        default=None, gt=0, description="the least requests a second that are enough"
+    )
+    usd_per_hour: float | None = Field(
+        default=None, gt=0, description="the highest price of the instance type"
+    )
+
+
+class Row(Record):
+    """One line of a recommendation: a candidate at its best load level."""
+
+    rank: int | None = Field(description="1 is best; None in `rejected`")
+    tied_with_best: bool = Field(
+        default=False, description="its cost interval overlaps the best one's: no winner"
+    )
+    instance_type: str
+    backend: str
+    settings: ServerSettings
+    users: int | None = Field(description="load level the row was taken at")
+    rate_rps: float | None
+    found_rate: bool = Field(
+        default=False,
+        description="`rate_rps` is the highest found to meet the limits: the throughput is that rate, its "
+        "interval goes from a rate that certainly meets them to one that certainly does not",
+    )
+    undecided: str = Field(
+        default="",
+        description="why its search for the highest rate ended before it was decided; empty: it was",
+    )
+    stage: str = Field(default="", description="the phase, where `users` does not say the load level")
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    p99_low_ms: float | None
+    p99_high_ms: float | None
+    throughput_rps: float | None
+    throughput_low_rps: float | None
+    throughput_high_rps: float | None
+    error_rate: float | None
+    usd_per_hour: float
+    usd_per_million: float | None
+    usd_per_million_low: float | None
+    usd_per_million_high: float | None
+    cpu_utilization: float | None = Field(description="share of the instance's vCPUs, 0 to 1")
+    memory_mib: float | None
+    fidelity: Fidelity
+    samples: int
+    trial: str = Field(description="key of the trial record")
+    reasons: tuple[str, ...] = Field(default=(), description="why it is rejected")
+    invalid_reasons: tuple[str, ...] = Field(
+        default=(), description="why its load test is void: it ranks behind all that were measured validly"
+    )
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether the load test that the row rests on was the one asked for."""
+        return not self.invalid_reasons
+
+
+class CompiledShape(Record):
+    """One of the shapes of an artifact that takes several."""
+
+    sizes: str = Field(description="of the open dimensions, in their order: 8x128")
+    p50_ms: float | None = Field(description="median of one full run; None: not measured")
+    padding_share: float = Field(description="share of the run that is padding at worst")
+
+
+class CompileSummary(Record):
+    """What the report says about the compiled model."""
+
+    target: str
+    seconds: float
+    max_abs: float
+    max_rel: float
+    cosine: float
+    undecided: tuple[str, ...] = Field(
+        default=(), description="outputs of which the check does not tell whether they are right"
+    )
+    samples: tuple[str, ...] = Field(
+        default=(), description="kinds of inputs that the outputs were compared on"
+    )
+    operators_share: float | None = Field(default=None, description="share of the operators compiled")
+    flops_share: float | None = Field(
+        default=None, description="share of the FLOPs compiled; None where it is not known"
+    )
+    fallback: tuple[str, ...] = Field(
+        default=(), description="operators of the compiled candidates that run in ONNX Runtime"
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict, description="what was chosen for it, by the job's names"
+    )
+    tuning: str = Field(default="", description="where the kernels come from, in words; empty: not tuned")
+    axes: tuple[str, ...] = Field(default=(), description="what sizes each open dimension takes, in words")
+    shapes: tuple[CompiledShape, ...] = Field(
+        default=(), description="each shape that was compiled; empty where there is one"
+    )
+
+
+class Recommendation(Record):
+    """The ranking of a run."""
+
+    schema_version: Literal[1] = 1
+    model: str = Field(description="the model file's name")
+    model_digest: str = Field(description="BLAKE2b of the model file(s)")
+    created_at: str
+    objective: Literal["usd_per_million"] = "usd_per_million"
+    limits: Limits
+    host: HostFacts
+    compiled: CompileSummary | None = None
+    caveats: tuple[str, ...] = Field(
+        default=(), description="what the emulation leaves out, by instance type; prices with date and source"
+    )
+    ranking: tuple[Row, ...]
+    rejected: tuple[Row, ...]
+    notes: tuple[str, ...] = Field(default=(), description="what else to know of this run, in words")

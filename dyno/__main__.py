@@ -1,5 +1,0 @@
-"""`python -m dyno` is `dyno`."""
-
-from dyno.cli import main
-
-main()

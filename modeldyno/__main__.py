@@ -1,0 +1,5 @@
+"""`python -m modeldyno` is `dyno`."""
+
+from modeldyno.base.cli import main
+
+main()
