@@ -26,9 +26,9 @@ from benchmarks.prepare import Prepared, measured_peak, prepared
 from benchmarks.side_by_side import Place, measure
 from benchmarks.summary import MINE, Row, agreement, geometric_means, peak_share, timing
 from benchmarks.zoo.registry import DEFAULT_CACHE, ZOO
-from modeldyno.base.console import print_table, say
+from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 
 DEFAULT_PEERS = "onnxruntime,openvino"
 ROUNDS = 9

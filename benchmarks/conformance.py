@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.conformance_worker import load_cases
-from modeldyno.base.console import say
+from modeldyno.base.command.console import say
 from modeldyno.base.files import write_text
-from modeldyno.base.procs import Child, python_module, start
+from modeldyno.base.process.procs import Child, python_module, start
 
 WORKERS = 2
 BATCH = 1000

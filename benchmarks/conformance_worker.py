@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.errors import CompileError, DynoError
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 
 REASON_LIMIT = 300
 

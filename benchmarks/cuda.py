@@ -35,10 +35,10 @@ from benchmarks.feeds import save_feeds
 from benchmarks.summary import difference
 from benchmarks.zoo.registry import DEFAULT_CACHE
 from modeldyno.base.clock import utc_now
-from modeldyno.base.console import print_table, say
+from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
-from modeldyno.base.host import host_facts
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.runtime.feeds import random_feeds
 from modeldyno.runtime.gpu import compute_capability
 

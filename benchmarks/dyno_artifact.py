@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from modeldyno.base.files import write_text
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 
 
 def main(model: str, folder: str, answer: str, options: str = "{}", target: str = "host") -> None:

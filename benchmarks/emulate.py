@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.zoo.registry import DEFAULT_CACHE, onnx_file
-from modeldyno.base.console import print_table, say
+from modeldyno.base.command.console import print_table, say
 from modeldyno.base.errors import DynoError
 from modeldyno.base.files import write_text
-from modeldyno.base.host import host_facts
-from modeldyno.base.procs import python_module
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.process.procs import python_module
 from modeldyno.compiler.build import compile_source
 from modeldyno.compiler.emulation.root import PREPARE, Emulator, cpu_model, find_emulator
 from modeldyno.compiler.emulation.run import run_emulated

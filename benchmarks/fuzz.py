@@ -26,9 +26,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from modeldyno.base.console import say
+from modeldyno.base.command.console import say
 from modeldyno.base.files import write_text
-from modeldyno.base.procs import Child, python_module, start
+from modeldyno.base.process.procs import Child, python_module, start
 
 TIMEOUT_S = 240.0
 FAULTS = ("WRONG", "CRASH", "HANG", "TRACEBACK")

@@ -11,7 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 
 
 def main(first: int, behind: int, results: Path, keep: Path | None = None) -> None:

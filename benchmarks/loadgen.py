@@ -32,9 +32,9 @@ from typing import Any
 from benchmarks.loadgen_intervals import intervals_section
 from benchmarks.loadgen_limits import added_section, capacity_section
 from benchmarks.loadgen_sections import Row, coverage_section, md1_section, mm1_section, stall_section
-from modeldyno.base.console import print_table, say
+from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 
 SECTIONS: dict[str, Callable[[bool], list[Row]]] = {
     "intervals": intervals_section,

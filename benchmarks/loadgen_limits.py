@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmarks.goals import adds_little
 from benchmarks.loadgen_sections import Row, load, queue_server
-from modeldyno.base.console import say
+from modeldyno.base.command.console import say
 from modeldyno.base.errors import LoadTestError
-from modeldyno.base.host import usable_cores
+from modeldyno.base.host.facts import usable_cores
 from modeldyno.loadgen.fleet import Workers
 
 KEPT_UP = 0.98

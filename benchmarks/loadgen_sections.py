@@ -19,10 +19,10 @@ from benchmarks.queue_server import services
 from benchmarks.queueing import Queue, times_in_system
 from benchmarks.queueing_samples import queue_samples
 from benchmarks.ready import wait_for_port
-from modeldyno.base.console import say
-from modeldyno.base.host import usable_cores
-from modeldyno.base.procs import python_module, start
-from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.base.command.console import say
+from modeldyno.base.host.facts import usable_cores
+from modeldyno.base.process.procs import python_module, start
+from modeldyno.base.records.run import LoadResult, LoadSpec
 from modeldyno.loadgen.arrivals import arrivals
 from modeldyno.loadgen.fleet import ALONE, Workers
 from modeldyno.loadgen.intervals import quantile_rank

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.files import write_text
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 
 SUMS = 12
 STEPS = 1_000_000  # of the loop: 12 vectors each, a few milliseconds
@@ -30,7 +30,7 @@ def peak_gflops(name: str = "host") -> float:
 
     `name` is a target that this machine can run: its vectors are used.
     """
-    from modeldyno.base.host import host_facts
+    from modeldyno.base.host.facts import host_facts
     from modeldyno.compiler.targets import resolve_target
 
     target = resolve_target(name, host_facts())

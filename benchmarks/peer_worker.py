@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.feeds import load_feeds
 from benchmarks.peers import PEERS, Job
 from benchmarks.timing import times_ms
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 
 MIB = 1 << 20
 

@@ -164,7 +164,7 @@ def tvm_default_peer(job: Job) -> Loaded:
     import tvm
     from tvm.relax.frontend.onnx import from_onnx
 
-    from modeldyno.base.host import host_facts, usable_cores
+    from modeldyno.base.host.facts import host_facts, usable_cores
     from modeldyno.compiler.targets import resolve_target
 
     shapes = {name: list(array.shape) for name, array in job.feeds.items()}

@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks.feeds import model_feeds, save_feeds
 from benchmarks.flops import model_flops
 from benchmarks.zoo.registry import ZOO
-from modeldyno.base.console import say
-from modeldyno.base.procs import python_module, start
+from modeldyno.base.command.console import say
+from modeldyno.base.process.procs import python_module, start
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modeldyno.base.files import write_text
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 ANSWER = HEAD % (2, b"{}")

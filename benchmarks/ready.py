@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from modeldyno.base.procs import Child
+from modeldyno.base.process.procs import Child
 
 READY_S = 60.0
 

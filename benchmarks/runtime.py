@@ -29,9 +29,9 @@ import numpy as np
 
 from benchmarks.prepare import Prepared, prepared
 from benchmarks.zoo.registry import DEFAULT_CACHE
-from modeldyno.base.console import print_table, say
+from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.runtime.bundle import write_bundle
 
 FIGURES = ("import_ms", "load_ms", "first_ms", "start_to_first_ms", "steady_ms", "rss_mb")

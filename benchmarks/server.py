@@ -28,9 +28,9 @@ from benchmarks.server_goals import Figures, Goal, goals
 from benchmarks.server_models import CASES, Case, build
 from benchmarks.server_peers import PEERS, MissingPeerError, lists, serving_peer
 from benchmarks.timing import times_ms
-from modeldyno.base import procs
-from modeldyno.base.console import print_table
+from modeldyno.base.command.console import print_table
 from modeldyno.base.files import write_text
+from modeldyno.base.process import procs
 
 CONNECTIONS = (1, 8, 64)
 _FLAGS = {"plain": (), "batching": ("--max-batch", "32"), "2_processes": ("--processes", "2")}

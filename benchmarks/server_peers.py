@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modeldyno.base import procs
+from modeldyno.base.process import procs
 
 if TYPE_CHECKING:
     import numpy as np

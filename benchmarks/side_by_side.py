@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from modeldyno.base.procs import PARENT_VARIABLE, python_module
+from modeldyno.base.process.procs import PARENT_VARIABLE, python_module
 
 ROUND_MS = 500.0  # how long a peer's turn lasts, about
 SLOW_MS, SLOW_ROUNDS = 2000.0, 2  # a peer with inferences longer than this takes part in so many rounds only

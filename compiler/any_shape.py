@@ -9,7 +9,7 @@ from itertools import cycle
 import numpy as np
 
 from modeldyno.base.errors import DynoError, ModelError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.shapes import Template
 from modeldyno.compiler.source import Shapes

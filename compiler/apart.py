@@ -16,10 +16,10 @@ from types import FrameType
 import click
 import psutil
 
-from modeldyno.base.cgroup_limits import memory_limit_bytes
-from modeldyno.base.cgroups import own_group
 from modeldyno.base.errors import CompileError
-from modeldyno.base.procs import Child, start
+from modeldyno.base.host.cgroup_limits import memory_limit_bytes
+from modeldyno.base.host.cgroups import own_group
+from modeldyno.base.process.procs import Child, start
 from modeldyno.base.units import BYTES_PER_MIB
 
 MEMORY_SHARE = 0.9  # of what the machine, or the control group around this process, has

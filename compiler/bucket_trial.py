@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from modeldyno.base.errors import ParityError, RequestError
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.any_shape import Feeds, seeded_feeds
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.judgement import Bounds

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from modeldyno.base.errors import CompileError, DynoError
 from modeldyno.base.files import staged_folder
-from modeldyno.base.host import host_facts
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.any_shape import AnyShape
 from modeldyno.compiler.bucket_trial import Between, check_between, measure, worst_parity
 from modeldyno.compiler.build import OnTuning, compile_source

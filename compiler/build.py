@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modeldyno.base.errors import CompileError, ParityError
 from modeldyno.base.files import staged_folder, write_bytes
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.emulation.gpu import EmulatedGpu
 from modeldyno.compiler.emulation.root import cpu_model, find_emulator
 from modeldyno.compiler.emulation.run import EmulatedSession

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modeldyno.base import console
+from modeldyno.base.command import console
+from modeldyno.base.command.outputs import OutputFile, OutputFolder
+from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.outputs import OutputFile, OutputFolder
-from modeldyno.base.procs import python_module
-from modeldyno.base.shape_flag import split_shapes
+from modeldyno.base.process.procs import python_module
 
 if TYPE_CHECKING:
     from modeldyno.compiler.targets import CompileTarget
@@ -153,7 +153,7 @@ def compile_command(
     from modeldyno.compiler.source import check_model_file
 
     check_model_file(model)
-    from modeldyno.base.host import host_facts
+    from modeldyno.base.host.facts import host_facts
     from modeldyno.compiler import apart
     from modeldyno.compiler.outputs import check_output
     from modeldyno.compiler.targets import resolve_target
@@ -251,7 +251,7 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
 
 
 def _target_row(target: CompileTarget) -> dict[str, Any]:
-    from modeldyno.base.host import host_facts
+    from modeldyno.base.host.facts import host_facts
     from modeldyno.compiler.reach import runs_where, why_not_built
     from modeldyno.compiler.target_names import other_names
 

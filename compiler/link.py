@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from modeldyno.base.errors import CompileError, OutputError
-from modeldyno.base.procs import python_module
+from modeldyno.base.process.procs import python_module
 from modeldyno.compiler.targets import CompileTarget
 
 # With less than this free, a linker that was killed by a signal is taken to have met a full disk.

@@ -9,7 +9,7 @@ from typing import Any
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.files import write_text
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.source import Source
 from modeldyno.compiler.targets import CompileTarget, runs_here

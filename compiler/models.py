@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.build import OnTuning, compile_source
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.outputs import check_output

@@ -24,7 +24,7 @@ from onnx import helper
 from onnx.backend.base import Backend, BackendRep
 
 from modeldyno.base.errors import ModelError, RequestError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.build import compile_source
 from modeldyno.compiler.frontends.onnx_file import read_onnx
 from modeldyno.compiler.frontends.onnx_freeze import freeze, shape_inputs

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.onnx_flops import Shape, fixed_shape, fixed_shapes, node_flops
 
 # Element types that compiled code takes and gives, by ONNX's number: numpy's, but complex ones.

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from modeldyno.base.errors import CompileError, DynoError
 from modeldyno.base.files import write_text
+from modeldyno.base.process.interrupts import watched_interrupts
 from modeldyno.compiler.dump import dump_text
 from modeldyno.compiler.non_finite import non_finite, operators_of
 from modeldyno.compiler.source import Source
 from modeldyno.compiler.targets import CompileTarget
-from modeldyno.compiler.tuning.interrupts import watched_interrupts
 from modeldyno.compiler.tvm_words import reason
 from modeldyno.runtime.guard_records import Guard
 from modeldyno.runtime.manifest import KernelFacts, NonFinite, PeakKernel, RuleFailure, StageTime

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from modeldyno.base.records import HostFacts
+from modeldyno.base.records.run import HostFacts
 from modeldyno.compiler.cuda_compilers import why_no_cuda
 from modeldyno.compiler.emulation.root import PREPARE, cpu_model, find_emulator
 from modeldyno.compiler.targets import CompileTarget, runs_here

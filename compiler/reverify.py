@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from modeldyno.base.errors import ConfigError, ParityError
-from modeldyno.base.record import Record
+from modeldyno.base.records.record import Record
 from modeldyno.compiler.bucket_trial import Between, check_between, worst_parity
 from modeldyno.compiler.judgement import Bounds
 from modeldyno.compiler.models import open_family, read_source

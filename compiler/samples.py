@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.roles import Array, Facts, Role
 from modeldyno.runtime.feeds import is_array, random_feeds
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modeldyno.base.errors import CompileError
 from modeldyno.base.files import staged_folder, write_bytes
-from modeldyno.base.quiet import silent_stderr
+from modeldyno.base.process.quiet import silent_stderr
 from modeldyno.compiler.frontends.onnx_weights import is_large, size_bytes
 from modeldyno.compiler.manifests import common_facts, segments_digest, why_unverified, write_manifest
 from modeldyno.compiler.onnx_flops import Shape

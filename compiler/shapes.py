@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modeldyno.base.errors import ConfigError, ModelError
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.source import Shapes, show_shape
 from modeldyno.runtime.bucket_records import Place
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from modeldyno.base.errors import ConfigError, ModelError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.roles import Facts
 from modeldyno.runtime.manifest import Road
 

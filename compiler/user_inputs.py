@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.shapes import FreeAxis, Template, open_specs
 from modeldyno.compiler.source import MOST_ELEMENTS, UserInputs, digest_files, show_shape
 from modeldyno.runtime.bucket_records import Place

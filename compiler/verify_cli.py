@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from modeldyno.base import console
+from modeldyno.base.command import console
 
 EXIT_CODES = {"same": 0, "differs": 1, "not decided": 3}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modeldyno.base.records import LoadSpec, Percentile, Stop
+from modeldyno.base.records.run import LoadSpec, Percentile, Stop
 from modeldyno.loadgen.intervals import CORRELATION_99, fewest_samples
 from modeldyno.loadgen.recording import Recording
 from modeldyno.loadgen.summary import Summary

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
-from modeldyno.base.console import say
-from modeldyno.base.shape_flag import fixed_shapes
+from modeldyno.base.command.console import say
+from modeldyno.base.command.shape_flag import fixed_shapes
 from modeldyno.loadgen import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from modeldyno.base.records import LoadResult, LoadSpec
+    from modeldyno.base.records.run import LoadResult, LoadSpec
     from modeldyno.loadgen.fleet import Workers
     from modeldyno.loadgen.interrupts import Interrupts
     from modeldyno.loadgen.payload import Payload
@@ -101,7 +101,7 @@ def load_command(
     )
     fleet = _workers(workers, expect_workers, master_bind, connect_s, searching=find_rate)
     _one_payload(payload_text, needing=content_type is not None or rows, shaped=bool(shapes))
-    from modeldyno.base.records import LoadSpec
+    from modeldyno.base.records.run import LoadSpec
     from modeldyno.loadgen.arrivals import read_trace, trace_rate
     from modeldyno.loadgen.display import live_progress
     from modeldyno.loadgen.endpoint import endpoint_url

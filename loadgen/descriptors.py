@@ -7,7 +7,7 @@ from contextlib import suppress
 import psutil
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadSpec
+from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.fleet import Workers
 from modeldyno.loadgen.payload_files import Mix
 from modeldyno.loadgen.shapes import planned_stages

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modeldyno.base.console import print_table, say
+from modeldyno.base.command.console import print_table, say
 from modeldyno.base.units import short_duration
 
 if TYPE_CHECKING:
-    from modeldyno.base.records import (
+    from modeldyno.base.records.run import (
         LoadResult,
         MachineUsage,
         PayloadKind,

@@ -9,8 +9,8 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 from modeldyno.base.errors import ConfigError, LoadTestError
-from modeldyno.base.procs import Child, free_port, python_module, start
-from modeldyno.base.records import LoadSpec
+from modeldyno.base.process.procs import Child, free_port, python_module, start
+from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.endpoint import server_root
 from modeldyno.loadgen.merge import merged
 from modeldyno.loadgen.plan import LOCUSTFILE, PLAN_VARIABLE, SPARE_USERS, WORKER_VARIABLE, Plan

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from modeldyno.base.errors import LoadTestError
 from modeldyno.base.files import write_text
-from modeldyno.base.host import host_facts
-from modeldyno.base.procs import Child
-from modeldyno.base.records import LoadSpec, Stop
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.process.procs import Child
+from modeldyno.base.records.run import LoadSpec, Stop
 from modeldyno.loadgen.caveats import Circumstances
 from modeldyno.loadgen.endpoint import host_and_port
 from modeldyno.loadgen.fleet import Fleet, Workers

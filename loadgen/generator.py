@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.base.records import LoadSpec, Spread, WorkerUsage
+from modeldyno.base.records.run import LoadSpec, Spread, WorkerUsage
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.hdr import encode_histogram
 from modeldyno.loadgen.intervals import quantile_rank

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modeldyno.base.records import LoadSpec, PayloadKind
+from modeldyno.base.records.run import LoadSpec, PayloadKind
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.payload_files import Mix
 from modeldyno.loadgen.recording import US_PER_S, Recording

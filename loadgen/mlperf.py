@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadSpec, Scenario
+from modeldyno.base.records.run import LoadSpec, Scenario
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.recording import US_PER_S, Ints, Recording
 

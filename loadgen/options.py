@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from modeldyno.base.cores import parse_cores
+from modeldyno.base.command.outputs import OutputFile
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.outputs import OutputFile
+from modeldyno.base.host.cores import parse_cores
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +30,7 @@ def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     cores = parse_cores(ctx, param, value)
     if cores is None:
         return None
-    from modeldyno.base.host import usable_cores
+    from modeldyno.base.host.facts import usable_cores
 
     if not set(cores) <= set(usable_cores()):
         usable = ",".join(map(str, usable_cores()))

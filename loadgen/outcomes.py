@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.base.records import LoadSpec, Outcome
+from modeldyno.base.records.run import LoadSpec, Outcome
 from modeldyno.loadgen.generator import spread
 from modeldyno.loadgen.recording import Ints, Recording
 

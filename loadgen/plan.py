@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from modeldyno.base.records import LoadSpec, Record, read_record, write_record
+from modeldyno.base.records.run import LoadSpec, Record, read_record, write_record
 from modeldyno.loadgen.payload_files import Mix
 from modeldyno.loadgen.payload_store import save_mix
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from modeldyno.base.errors import LoadTestError, UnansweredError
-from modeldyno.base.host import host_facts
-from modeldyno.base.records import LoadResult, LoadSpec, ResourceUsage, Stop
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.records.run import LoadResult, LoadSpec, ResourceUsage, Stop
 from modeldyno.loadgen.caveats import Circumstances, caveats, stop_caveats
 from modeldyno.loadgen.fleet import Gathered
 from modeldyno.loadgen.follow import Seen

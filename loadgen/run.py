@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import ConfigError, LoadTestError, OutputError
-from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.base.records.run import LoadResult, LoadSpec
 from modeldyno.loadgen.descriptors import with_bound
 from modeldyno.loadgen.endpoint import check_listening
 from modeldyno.loadgen.fleet import ALONE, Workers, check_shareable, checked, gather, launch, plan_pool

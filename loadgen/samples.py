@@ -14,7 +14,7 @@ import numpy as np
 
 from modeldyno.base.errors import ConfigError, OutputError
 from modeldyno.base.files import write_bytes
-from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.base.records.run import LoadResult, LoadSpec
 from modeldyno.loadgen.outcomes import outcome_names, statuses
 from modeldyno.loadgen.recording import US_PER_S, Recording
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from modeldyno.base.errors import ConfigError, LoadTestError, UnansweredError
-from modeldyno.base.records import PERCENTILES, LoadResult, RateSearch, RateStep
+from modeldyno.base.records.run import PERCENTILES, LoadResult, RateSearch, RateStep
 from modeldyno.loadgen.interrupts import CutShortError
 from modeldyno.loadgen.intervals import fewest_samples
 

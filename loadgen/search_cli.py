@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from modeldyno.base.console import print_table, say
+from modeldyno.base.command.console import print_table, say
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadResult, LoadSpec, RateSearch, RateStep
+from modeldyno.base.records.run import LoadResult, LoadSpec, RateSearch, RateStep
 from modeldyno.loadgen.fleet import Workers
 from modeldyno.loadgen.idle import Idle
 from modeldyno.loadgen.interrupts import Interrupts

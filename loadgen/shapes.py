@@ -20,7 +20,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadSpec, Phase, Record, Stairs
+from modeldyno.base.records.run import LoadSpec, Phase, Record, Stairs
 
 SETTLE_SHARE = 0.1
 SHORTEST_STAGE_S = 2.0

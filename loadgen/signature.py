@@ -8,7 +8,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 from modeldyno.base.errors import LoadTestError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.loadgen.endpoint import check_listening, server_root
 from modeldyno.loadgen.payload import Payload, payload_for
 from modeldyno.runtime.feeds import Shapes, at_shapes

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadSpec
+from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.endpoint import endpoint_url
 from modeldyno.loadgen.payload_files import Mix
 from modeldyno.loadgen.shapes import Stage, planned_s, planned_stages

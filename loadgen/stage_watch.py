@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadSpec, TimelinePoint
+from modeldyno.base.records.run import LoadSpec, TimelinePoint
 from modeldyno.loadgen.caveats import Circumstances
 from modeldyno.loadgen.progress import Closing, Event, Failed, LoadProgress, Started, Wanted
 from modeldyno.loadgen.shapes import SHORTEST_STAGE_S, Stage, cut, planned_stages, stages_of_shape

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import Estimate, LoadSpec, Percentile
+from modeldyno.base.records.run import Estimate, LoadSpec, Percentile
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.intervals import Ints
 from modeldyno.loadgen.summary import percentile_at

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from modeldyno.base.files import write_text
-from modeldyno.base.records import Estimate, LoadSpec, Stop
+from modeldyno.base.records.run import Estimate, LoadSpec, Stop
 from modeldyno.loadgen.intervals import SLICES, Ints, throughput_estimate
 from modeldyno.loadgen.progress import CLOCK, FAILED
 from modeldyno.loadgen.recording import US_PER_S

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.base.records import (
+from modeldyno.base.records.run import (
     PERCENTILES,
     ErrorGroup,
     Estimate,

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import GpuUsage, MachineUsage, ResourceUsage
+from modeldyno.base.records.run import GpuUsage, MachineUsage, ResourceUsage
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.loadgen.endpoint import host_and_port
 from modeldyno.loadgen.gpus import GpuMeter

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeldyno.base.records import LoadSpec, WorkerUsage
+from modeldyno.base.records.run import LoadSpec, WorkerUsage
 from modeldyno.loadgen.caveats import MOST_LAG_MS, MOST_LAG_SHARE
 from modeldyno.loadgen.summary import Summary
 

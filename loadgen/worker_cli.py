@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modeldyno.base.console import say
+from modeldyno.base.command.console import say
 from modeldyno.base.errors import LoadTestError
 
 if TYPE_CHECKING:
-    from modeldyno.base.procs import Child
+    from modeldyno.base.process.procs import Child
     from modeldyno.loadgen.interrupts import Interrupts
 
 LOOK_EVERY_S = 0.2

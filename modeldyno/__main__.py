@@ -1,5 +1,5 @@
 """`python -m modeldyno` is `dyno`."""
 
-from modeldyno.base.cli import main
+from modeldyno.base.command.cli import main
 
 main()

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from modeldyno.base.errors import ConfigError, unknown_name
-from modeldyno.base.records import InstanceType
+from modeldyno.base.records.run import InstanceType
 from modeldyno.recommender.instance_file import Cell, TableRow, read_rows
 
 CATALOG_FILE = Path(__file__).parent / "data" / "instances.csv"

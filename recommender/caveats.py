@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modeldyno.base.records import Trial
+from modeldyno.base.records.run import Trial
 
 PRICE_TERMS = "on-demand, Linux, the catalogue's in us-east-1"
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modeldyno.base.console import say
+from modeldyno.base.command.console import say
+from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError, ModelError, ServerError
-from modeldyno.base.shape_flag import split_shapes
 
 if TYPE_CHECKING:
     from modeldyno.recommender.job import Job
@@ -129,7 +129,7 @@ def _naming_lines(job_file: Path | None) -> Iterator[None]:
 @contextmanager
 def _interruptible(run_dir: Path) -> Iterator[None]:
     """Ctrl-C and SIGTERM take down what was started, then say how to go on."""
-    from modeldyno.base.procs import stop_all
+    from modeldyno.base.process.procs import stop_all
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

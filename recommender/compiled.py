@@ -10,8 +10,8 @@ from pathlib import Path
 
 from modeldyno.base.errors import ArtifactError, OutputError
 from modeldyno.base.files import mapped_output_errors
-from modeldyno.base.procs import python_module, start
-from modeldyno.base.records import CompiledShape, CompileSummary
+from modeldyno.base.process.procs import python_module, start
+from modeldyno.base.records.run import CompiledShape, CompileSummary
 from modeldyno.base.units import percent
 from modeldyno.recommender.job import Job
 from modeldyno.recommender.job_fields import shape_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records import LoadSpec, Trial
+from modeldyno.base.records.run import LoadSpec, Trial
 from modeldyno.loadgen.progress import LoadProgress
 from modeldyno.recommender.job_load import Load
 from modeldyno.recommender.plan import PlannedTrial

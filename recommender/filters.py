@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modeldyno.base.errors import ConfigError, unknown_name
-from modeldyno.base.records import InstanceType
+from modeldyno.base.records.run import InstanceType
 from modeldyno.base.units import SECONDS_PER_HOUR
 
 SortKey = Literal["usd_per_hour", "vcpus", "memory_gib", "coremark_per_usd"]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import yaml
 
 from modeldyno.base.errors import ConfigError, unknown_name
-from modeldyno.base.records import InstanceType
+from modeldyno.base.records.run import InstanceType
 
 COLUMNS = tuple(InstanceType.model_fields)
 MAX_BYTES = 4 * 2**20

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modeldyno.base.console import print_json, print_table, say
+from modeldyno.base.command.console import print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from modeldyno.base.records import InstanceType
+    from modeldyno.base.records.run import InstanceType
 
 NO_MATCH = 1
 COLUMNS = ("instance type", "arch", "vCPUs", "cores", "GiB", "USD/h", "CoreMark/s", "CPU", "GPU")

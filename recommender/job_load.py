@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadSpec, Phase, Record, Stairs
+from modeldyno.base.records.run import LoadSpec, Phase, Record, Stairs
 from modeldyno.loadgen.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
 from modeldyno.loadgen.shapes import planned_s
 from modeldyno.loadgen.stop_rules import check_rules

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from modeldyno.base.records import Limits, LoadResult, Percentile, Trial
+from modeldyno.base.records.run import Limits, LoadResult, Percentile, Trial
 
 INFINITE = float("inf")
 

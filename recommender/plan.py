@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from modeldyno.base.errors import ConfigError, unknown_name
-from modeldyno.base.records import Candidate, HostFacts, InstanceType, ServerSettings
+from modeldyno.base.records.run import Candidate, HostFacts, InstanceType, ServerSettings
 from modeldyno.recommender.catalog import load_catalog, match_instances
 from modeldyno.recommender.job import Backend, Job
 from modeldyno.recommender.providers.local import catalog_architecture

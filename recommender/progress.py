@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from modeldyno.base.console import say
-from modeldyno.base.records import Candidate, Trial
+from modeldyno.base.command.console import say
+from modeldyno.base.records.run import Candidate, Trial
 from modeldyno.base.units import short_duration
 from modeldyno.recommender import words
 from modeldyno.recommender.events import (

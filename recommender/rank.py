@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeldyno.base.records import Estimate, Limits, LoadResult, RateSearch, Row, Trial
+from modeldyno.base.records.run import Estimate, Limits, LoadResult, RateSearch, Row, Trial
 from modeldyno.base.units import usd_per_million
 from modeldyno.recommender.cost import Cost, cost_per_million, price_caveat
 from modeldyno.recommender.limits import INFINITE, Miss, doubts, misses

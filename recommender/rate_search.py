@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modeldyno.base.errors import LoadTestError
-from modeldyno.base.load_records import standing
-from modeldyno.base.records import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
+from modeldyno.base.records.load import standing
+from modeldyno.base.records.run import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
 from modeldyno.loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 from modeldyno.loadgen.search import (
     ERROR_RATE,

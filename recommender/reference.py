@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin
 from pydantic_core import PydanticUndefined
 
 from modeldyno.base.files import write_text
-from modeldyno.base.records import Limits, Phase, Record, Stairs
+from modeldyno.base.records.run import Limits, Phase, Record, Stairs
 from modeldyno.recommender.job import CandidateSpace, Compile, FindRate, Job, Load, Server
 
 if typing.TYPE_CHECKING:

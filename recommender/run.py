@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeldyno.base.clock import utc_now
-from modeldyno.base.host import host_facts
-from modeldyno.base.records import Recommendation, Row, Trial, write_record
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.records.run import Recommendation, Row, Trial, write_record
 from modeldyno.recommender.caveats import caveats
 from modeldyno.recommender.compiled import (
     Compiled,

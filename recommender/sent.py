@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.loadgen.arrivals import read_trace, trace_rate
 from modeldyno.loadgen.payload import payload_for
 from modeldyno.loadgen.payload_files import Kind, Mix, read_mix, single

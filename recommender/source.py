@@ -8,8 +8,8 @@ from itertools import product
 from pathlib import Path
 
 from modeldyno.base.errors import ConfigError, DynoError, ModelError
-from modeldyno.base.host import host_facts
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.frontends.dispatch import open_family, read_model
 from modeldyno.compiler.reach import runs_where
 from modeldyno.compiler.shapes import Size, Span, Template, fixed_shapes, is_open, parse_shapes, template

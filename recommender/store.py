@@ -20,8 +20,8 @@ from pydantic import Field
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import mapped_output_errors
-from modeldyno.base.host import host_facts
-from modeldyno.base.records import Candidate, InstanceType, Record, Trial, read_record, write_record
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.records.run import Candidate, InstanceType, Record, Trial, read_record, write_record
 from modeldyno.loadgen.mlperf import SERVER
 from modeldyno.recommender.job import Job, Server
 from modeldyno.recommender.job_fields import shape_text

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from modeldyno.base.console import print_json, print_table
-from modeldyno.base.records import Recommendation, Row
+from modeldyno.base.command.console import print_json, print_table
+from modeldyno.base.records.run import Recommendation, Row
 from modeldyno.recommender import words
 from modeldyno.recommender.events import RunPlanned
 from modeldyno.recommender.trial import level_name

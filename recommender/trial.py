@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import LoadTestError, ServerError
-from modeldyno.base.records import (
+from modeldyno.base.records.run import (
     Candidate,
     Fidelity,
     Limits,

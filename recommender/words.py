@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from modeldyno.base.records import Candidate, LoadResult, RateSearch, Row, ServerSettings, Trial
+from modeldyno.base.records.run import Candidate, LoadResult, RateSearch, Row, ServerSettings, Trial
 from modeldyno.base.units import short_duration
 from modeldyno.loadgen.shapes import closed_loop
 from modeldyno.recommender.compiled import not_wholly_compiled

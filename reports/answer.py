@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modeldyno.base.records import Row
+from modeldyno.base.records.run import Row
 from modeldyno.reports import words
 from modeldyno.reports.compare import BASELINE, Ratio, speedup
 from modeldyno.reports.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown

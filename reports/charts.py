@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from modeldyno.base.records import Limits, LoadResult, TimelinePoint
+from modeldyno.base.records.run import Limits, LoadResult, TimelinePoint
 from modeldyno.reports import svg
 from modeldyno.reports.digits import plain
 from modeldyno.reports.drawing import (

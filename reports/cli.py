@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from modeldyno.base.console import say
-from modeldyno.base.outputs import OutputFile
+from modeldyno.base.command.console import say
+from modeldyno.base.command.outputs import OutputFile
 
 
 @click.command("report", short_help="Write a run's one-file HTML report again from its records.")

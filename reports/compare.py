@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from modeldyno.base.records import Estimate, LoadResult, Row
+from modeldyno.base.records.run import Estimate, LoadResult, Row
 from modeldyno.reports import words
 from modeldyno.reports.folder import Run, level_of
 

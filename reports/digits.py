@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from modeldyno.base.records import Estimate, Percentile
+from modeldyno.base.records.run import Estimate, Percentile
 
 MISSING = EN_DASH = "\u2013"
 TIMES = "\u00d7"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records import LoadResult, Outcome
+from modeldyno.base.records.run import LoadResult, Outcome
 from modeldyno.reports import words
 from modeldyno.reports.digits import plain, share
 from modeldyno.reports.folder import Run

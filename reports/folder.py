@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.load_records import standing
-from modeldyno.base.records import LoadResult, LoadSpec, R, Recommendation, Row, Trial, read_record
+from modeldyno.base.records.load import standing
+from modeldyno.base.records.run import LoadResult, LoadSpec, R, Recommendation, Row, Trial, read_record
 
 RECOMMENDATION_NAME = "recommendation.json"
 TRIALS_NAME = "trials"

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from modeldyno.base.files import write_text
-from modeldyno.base.records import Limits
+from modeldyno.base.records.run import Limits
 from modeldyno.reports.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
 from modeldyno.reports.folder import Run, read_run
 from modeldyno.reports.series import Series

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modeldyno.base.records import Row
+from modeldyno.base.records.run import Row
 from modeldyno.reports import words
 from modeldyno.reports.digits import EN_DASH
 from modeldyno.reports.folder import Run, level_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records import RateStep, Trial
+from modeldyno.base.records.run import RateStep, Trial
 from modeldyno.reports import words
 from modeldyno.reports.digits import MISSING, count, plain, share
 from modeldyno.reports.folder import Run

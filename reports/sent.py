@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modeldyno.base.records import LoadResult, LoadSpec, PayloadKind, ServerSettings
+from modeldyno.base.records.run import LoadResult, LoadSpec, PayloadKind, ServerSettings
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.reports import words
 from modeldyno.reports.digits import EN_DASH, Shown, count, percentile, share

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records import LoadResult, Row
+from modeldyno.base.records.run import LoadResult, Row
 from modeldyno.reports import words
 from modeldyno.reports.compare import BASELINE
 from modeldyno.reports.folder import Run

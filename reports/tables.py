@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modeldyno.base.records import ErrorGroup, LoadResult, Percentile, Row, Trial
+from modeldyno.base.records.run import ErrorGroup, LoadResult, Percentile, Row, Trial
 from modeldyno.reports import words
 from modeldyno.reports.answer import cost, p99, throughput, times
 from modeldyno.reports.compare import BASELINE, speedup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records import CompileSummary, HostFacts, Row
+from modeldyno.base.records.run import CompileSummary, HostFacts, Row
 from modeldyno.base.units import percent, short_duration
 from modeldyno.reports import remarks, words
 from modeldyno.reports.answer import Answer, answer, cost

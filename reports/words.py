@@ -6,7 +6,7 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 
-from modeldyno.base.records import Fidelity, Limits, Row, ServerSettings
+from modeldyno.base.records.run import Fidelity, Limits, Row, ServerSettings
 from modeldyno.reports.digits import TIMES, count, plain
 
 BACKENDS = {"onnxruntime": "ONNX Runtime", "compiled": "compiled"}

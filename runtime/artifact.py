@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from modeldyno.base.errors import ArtifactError
-from modeldyno.base.host import Processor
-from modeldyno.base.record import HostFacts
+from modeldyno.base.host.facts import Processor
+from modeldyno.base.records.record import HostFacts
 from modeldyno.runtime.bucket_records import Bucket
 from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
 from modeldyno.runtime.segment_records import Segment

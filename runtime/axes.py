@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime.bucket_plan import fitting
 from modeldyno.runtime.bucket_records import Axis, Place
 from modeldyno.runtime.buckets_text import sizes_text

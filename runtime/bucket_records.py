@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from modeldyno.base.record import Record
+from modeldyno.base.records.record import Record
 from modeldyno.runtime.segment_records import FallbackOperator
 
 BUCKETS_NAME = "buckets"

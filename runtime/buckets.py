@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from modeldyno.base.errors import ArtifactError, ConfigError, RequestError
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime import tvm_light
 from modeldyno.runtime.artifact import read_bucket
 from modeldyno.runtime.axes import Array, Axes, Feeds, Sizes, fill

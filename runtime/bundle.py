@@ -5,7 +5,7 @@
     NAME/lib/                   modeldyno/{base,runtime}, tvm_ffi, TVM's runtime library;
                                 licenses/ of what is not ours
 
-Our modules go in as they are, but for pydantic: `base.plain_models` stands in for it. The same input gives
+Our modules go in as they are, but for pydantic: `base.records.plain_models` stands in for it. The same input gives
 the same archive, byte for byte. ONNX Runtime, which a model with segments for it needs, does not go in: it
 comes as packages of its own for each processor and Python.
 """
@@ -155,7 +155,7 @@ def _library_files(packages: Path | None, *, extra: bool) -> Iterator[Entry]:
             text = (root / package / f"{module}.py").read_text()
             yield (
                 f"modeldyno/{package}/{module}.py",
-                _PYDANTIC.sub(r"\1from modeldyno.base.plain_models import ", text).encode(),
+                _PYDANTIC.sub(r"\1from modeldyno.base.records.plain_models import ", text).encode(),
             )
     yield f"modeldyno/runtime/{RUNTIME_LIBRARY}", _tvm_library(packages, RUNTIME_LIBRARY)
     if extra:

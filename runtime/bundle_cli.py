@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from modeldyno.base import console
-from modeldyno.base.outputs import OutputFile
+from modeldyno.base.command import console
+from modeldyno.base.command.outputs import OutputFile
 
 
 @click.command("bundle")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime.feeds import is_array
 from modeldyno.runtime.lane import TEXT
 from modeldyno.runtime.manifest import Manifest

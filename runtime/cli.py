@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from modeldyno.base import console
+from modeldyno.base.command import console
+from modeldyno.base.command.outputs import OutputFolder
+from modeldyno.base.command.shape_flag import fixed_shapes
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.outputs import OutputFolder
-from modeldyno.base.shape_flag import fixed_shapes
 
 
 @click.command("run")

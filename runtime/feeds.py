@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.record import Record
+from modeldyno.base.records.record import Record
 
 if TYPE_CHECKING:
     import numpy.typing as npt

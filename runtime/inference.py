@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import write_bytes
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime.feeds import Shapes, at_shapes, random_feeds
 from modeldyno.runtime.session import Session
 

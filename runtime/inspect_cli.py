@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from modeldyno.base import console
+from modeldyno.base.command import console
 from modeldyno.base.errors import ArtifactError
 
 
@@ -19,7 +19,7 @@ def inspect_command(artifact: Path, *, as_json: bool) -> None:
     None of its code is loaded, so an artifact made for another machine can be looked at. A file that is not
     the one in the manifest is told after the rest, with exit code 2.
     """
-    from modeldyno.base.host import host_facts
+    from modeldyno.base.host.facts import host_facts
     from modeldyno.runtime.inspection import inspect_artifact, lines
 
     found = inspect_artifact(artifact, host_facts())

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from modeldyno.base.errors import ArtifactError
-from modeldyno.base.record import HostFacts, Record, TensorSpec
+from modeldyno.base.records.record import HostFacts, Record, TensorSpec
 from modeldyno.base.units import BYTES_PER_MIB, percent, short_duration
 from modeldyno.runtime.artifact import check_host
 from modeldyno.runtime.buckets_text import bucket_rows, columns, sentences, shares_differ

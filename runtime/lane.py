@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime.guard_records import check_word
 from modeldyno.runtime.manifest import Manifest
 from modeldyno.runtime.memory import empty_aligned

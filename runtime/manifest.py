@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from modeldyno.base.errors import ArtifactError
-from modeldyno.base.record import Record, TensorSpec
+from modeldyno.base.records.record import Record, TensorSpec
 from modeldyno.runtime.bucket_records import Buckets
 from modeldyno.runtime.guard_records import Guard
 from modeldyno.runtime.segment_records import Segment

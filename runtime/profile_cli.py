@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modeldyno.base import console
+from modeldyno.base.command import console
 from modeldyno.base.errors import ConfigError
 
 if TYPE_CHECKING:

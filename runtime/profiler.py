@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.errors import ArtifactError, ConfigError
-from modeldyno.base.host import host_facts, usable_cores
+from modeldyno.base.host.facts import host_facts, usable_cores
 from modeldyno.runtime.buckets import BucketedSession, one_shape
 from modeldyno.runtime.feeds import random_feeds
 from modeldyno.runtime.manifest import PeakKernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from modeldyno.base.record import Record
+from modeldyno.base.records.record import Record
 from modeldyno.runtime.weight_records import WeightSpec
 
 SEGMENTS_NAME = "segments"

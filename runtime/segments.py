@@ -16,8 +16,8 @@ from typing import Any, cast
 import numpy as np
 
 from modeldyno.base.errors import ArtifactError, RequestError
-from modeldyno.base.host import usable_cores
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.host.facts import usable_cores
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime.artifact import read_segment
 from modeldyno.runtime.feeds import is_array
 from modeldyno.runtime.lane import TEXT, Array, buffer

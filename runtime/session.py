@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import ArtifactError, ConfigError, RequestError
-from modeldyno.base.host import processor, usable_cores
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.host.facts import processor, usable_cores
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime import tvm_light
 from modeldyno.runtime.artifact import open_artifact
 from modeldyno.runtime.feeds import ones, zeros

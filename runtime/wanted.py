@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 
 ARRAYS = (np.ndarray, np.generic)
 

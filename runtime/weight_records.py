@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from modeldyno.base.record import Record
+from modeldyno.base.records.record import Record
 
 WEIGHTS_NAME = "weights.bin"
 

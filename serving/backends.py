@@ -11,7 +11,7 @@ from modeldyno.base.errors import ArtifactError, ModelError
 if TYPE_CHECKING:
     import numpy as np
 
-    from modeldyno.base.records import TensorSpec
+    from modeldyno.base.records.run import TensorSpec
     from modeldyno.runtime.session import Session
 
 Kind = Literal["artifact", "code", "onnx"]

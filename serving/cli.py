@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from modeldyno.base.cores import parse_cores
+from modeldyno.base.command.outputs import OutputFile
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.outputs import OutputFile
+from modeldyno.base.host.cores import parse_cores
 
 
 def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...]:

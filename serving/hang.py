@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modeldyno.base.console import say
+from modeldyno.base.command.console import say
 from modeldyno.base.errors import ServerError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 
 _HEAD_BYTES = 16384  # numpy itself refuses a longer header
 _TOO_LARGE = 413

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.serving.answer import Answer, Headers, header
 from modeldyno.serving.npy import check_names, check_shape, read_raw, shown, view, wanted
 from modeldyno.serving.protocol import RAW, check_finite, from_lists

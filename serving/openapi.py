@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.serving import oip
 from modeldyno.serving.answer import JSON
 from modeldyno.serving.protocol import NPY, NPZ, RAW

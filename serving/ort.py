@@ -10,7 +10,7 @@ import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
 from modeldyno.base.errors import ModelError, RequestError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.runtime.feeds import ones, zeros
 
 if TYPE_CHECKING:

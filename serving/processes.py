@@ -21,10 +21,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from modeldyno.base import procs
-from modeldyno.base.console import say
+from modeldyno.base.command.console import say
 from modeldyno.base.errors import ServerError
-from modeldyno.base.host import usable_cores
+from modeldyno.base.host.facts import usable_cores
+from modeldyno.base.process import procs
 from modeldyno.serving.board import Board, Row, shared_memory
 from modeldyno.serving.hang import hung_after_s
 from modeldyno.serving.keeper import Borrower, Keeper

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.serving.answer import JSON, Answer, Headers, header
 from modeldyno.serving.npy import check_names, check_shape, read_npy, read_npz, read_raw, shown, wanted
 from modeldyno.serving.tensor_json import Numbers, read_json, write_json

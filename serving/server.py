@@ -15,10 +15,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from modeldyno.base.console import say
+from modeldyno.base.command.console import say
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.base.files import write_text
-from modeldyno.base.host import usable_cores
+from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.rowflow.records import UNPROVED, Verdict
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.serving.backends import loader, model_kind

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from modeldyno.base import procs
 from modeldyno.base.errors import DynoError
+from modeldyno.base.process import procs
 from modeldyno.serving.board import Board
 from modeldyno.serving.settings import ServeSettings
 

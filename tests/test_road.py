@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from modeldyno.base.procs import python_module, start
-from modeldyno.base.records import LoadResult, Recommendation, read_record
+from modeldyno.base.process.procs import python_module, start
+from modeldyno.base.records.run import LoadResult, Recommendation, read_record
 from tests.recommender.tiny import SIZE, SMALLEST, write_model
 
 JOB = f"""

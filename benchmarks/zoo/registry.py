@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.zoo.light import light_model
 from modeldyno.base.files import write_bytes
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 
 DEFAULT_CACHE = Path("runs/zoo")
 IMAGE_PIXELS = 224

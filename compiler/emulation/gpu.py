@@ -20,7 +20,7 @@ from typing import Any
 import numpy.typing as npt
 
 from modeldyno.base.errors import CompileError
-from modeldyno.base.procs import python_module
+from modeldyno.base.process.procs import python_module
 from modeldyno.compiler.emulation.run import run_guest
 from modeldyno.compiler.link import lld
 

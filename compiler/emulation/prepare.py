@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import ConfigError, DynoError
 from modeldyno.base.files import staged_folder, write_text
-from modeldyno.base.procs import python_module
+from modeldyno.base.process.procs import python_module
 from modeldyno.compiler.emulation.root import (
     QEMU,
     RECORD_NAME,

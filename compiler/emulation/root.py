@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from modeldyno.base.records import Record
+from modeldyno.base.records.run import Record
 from modeldyno.compiler.targets import CompileTarget
 
 SCHEMA_VERSION = 1

@@ -14,7 +14,7 @@ import onnxruntime
 from onnx import helper
 
 from modeldyno.base.errors import ModelError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.onnx_branches import without_impossible_branches
 from modeldyno.compiler.frontends.onnx_checks import check_nothing_is_empty, check_operators, check_outputs

@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx
 
-from modeldyno.base.quiet import silent_stderr
+from modeldyno.base.process.quiet import silent_stderr
 from modeldyno.compiler.frontends.onnx_converters import known_operators, own_converters
 from modeldyno.compiler.frontends.onnx_rules.apply import correct, take_apart
 from modeldyno.compiler.frontends.onnx_rules.graph import Refused

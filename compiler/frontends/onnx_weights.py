@@ -20,7 +20,7 @@ import onnxruntime
 from onnx import helper
 
 from modeldyno.base.errors import ModelError
-from modeldyno.base.quiet import silent_stderr
+from modeldyno.base.process.quiet import silent_stderr
 
 Array = npt.NDArray[Any]
 PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 20)  # with some room for names and types

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modeldyno.base.errors import ConfigError, ModelError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.base.rowflow.records import Graph
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.pt2_archive import check_example_inputs, check_pt2, written_by

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modeldyno.base.process.interrupts import Interrupts
 from modeldyno.compiler.schedules.choice import Choice, Workload
 from modeldyno.compiler.targets import CompileTarget
 from modeldyno.compiler.tuning import candidate
-from modeldyno.compiler.tuning.interrupts import Interrupts
 from modeldyno.compiler.tuning.measure import Kernel
 
 FEWEST = 4  # candidates, the default among them: below that a search is hardly worth its default's time

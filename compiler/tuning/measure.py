@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modeldyno.base.host import usable_cores
-from modeldyno.base.procs import Child, python_module, start
+from modeldyno.base.host.facts import usable_cores
+from modeldyno.base.process.procs import Child, python_module, start
 
 WORKER = "modeldyno.compiler.tuning.measure_worker"
 START_LIMIT_S = 60.0

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 from modeldyno.runtime import tvm_light
 from modeldyno.runtime.memory import aligned
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.process.interrupts import watched_interrupts
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.schedules.choice import (
     BIAS_RELU,
@@ -24,7 +25,6 @@ from modeldyno.compiler.schedules.choice import (
 from modeldyno.compiler.schedules.machine import Machine
 from modeldyno.compiler.targets import CompileTarget, runs_here
 from modeldyno.compiler.tuning.builder import FEWEST, Builder
-from modeldyno.compiler.tuning.interrupts import watched_interrupts
 from modeldyno.compiler.tuning.measure import CandidateFailed, Meter
 from modeldyno.compiler.tuning.records import (
     Failure,

@@ -32,7 +32,7 @@ from locust import events, task
 from locust.exception import StopUser
 
 from modeldyno.base.errors import DynoError, LoadTestError
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 from modeldyno.loadgen.descriptors import raise_file_limit
 from modeldyno.loadgen.endpoint import INVOCATIONS, endpoint_url
 from modeldyno.loadgen.locustfiles.control import Run

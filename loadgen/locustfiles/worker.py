@@ -21,7 +21,7 @@ import numpy as np
 from gevent.event import AsyncResult, Event
 
 from modeldyno.base.errors import DynoError
-from modeldyno.base.records import read_record
+from modeldyno.base.records.run import read_record
 from modeldyno.loadgen.locustfiles import messages
 from modeldyno.loadgen.locustfiles.control import LEAD_NS, Run
 from modeldyno.loadgen.locustfiles.sender import NS_PER_S, now_ns

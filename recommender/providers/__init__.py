@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from modeldyno.base.records import Candidate, Fidelity, InstanceType
+from modeldyno.base.records.run import Candidate, Fidelity, InstanceType
 
 
 @dataclass(frozen=True)

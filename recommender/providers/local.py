@@ -9,11 +9,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modeldyno.base.cgroups import MemoryCgroup, memory_cgroup, oom_killed
 from modeldyno.base.errors import ServerError
-from modeldyno.base.host import host_facts, usable_cores
-from modeldyno.base.procs import Child, python_module, start
-from modeldyno.base.records import Candidate, Fidelity, HostFacts, InstanceType
+from modeldyno.base.host.cgroups import MemoryCgroup, memory_cgroup, oom_killed
+from modeldyno.base.host.facts import host_facts, usable_cores
+from modeldyno.base.process.procs import Child, python_module, start
+from modeldyno.base.records.run import Candidate, Fidelity, HostFacts, InstanceType
 from modeldyno.base.units import BYTES_PER_GIB
 from modeldyno.recommender.providers import Launch
 

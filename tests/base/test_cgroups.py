@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.cgroup_limits import cpu_limit_cores, memory_limit_bytes
-from modeldyno.base.cgroups import (
+from modeldyno.base.host.cgroup_limits import cpu_limit_cores, memory_limit_bytes
+from modeldyno.base.host.cgroups import (
     MemoryCgroup,
     OwnGroup,
     memory_cap_refusal,
@@ -184,18 +184,18 @@ def test_the_least_limit_on_the_way_up_counts_on_v1(tmp_path: Path) -> None:
 
 def test_what_is_not_allowed_is_none_with_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu io\n")
-    monkeypatch.setattr("modeldyno.base.cgroups.own_group", lambda _: OwnGroup(tmp_path, tmp_path, 2))
+    monkeypatch.setattr("modeldyno.base.host.cgroups.own_group", lambda _: OwnGroup(tmp_path, tmp_path, 2))
     with memory_cgroup(64 * MIB) as made:
         assert made is None
     assert memory_cap_refusal() == f"the group {tmp_path} is not given the memory controller"
-    monkeypatch.setattr("modeldyno.base.cgroups.own_group", lambda _: None)
+    monkeypatch.setattr("modeldyno.base.host.cgroups.own_group", lambda _: None)
     assert memory_cap_refusal() == "no control groups are mounted here"
 
 
 def test_an_error_inside_the_block_without_a_group_comes_out_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("modeldyno.base.cgroups.own_group", lambda _: None)
+    monkeypatch.setattr("modeldyno.base.host.cgroups.own_group", lambda _: None)
     with pytest.raises(KeyError) as caught, memory_cgroup(64 * MIB):
         raise KeyError(os.devnull)
     assert caught.value.__context__ is None

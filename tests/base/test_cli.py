@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from modeldyno.base.cli import GROUP, SUMMARIES
+from modeldyno.base.command.cli import GROUP, SUMMARIES
 
 HEAVY = {
     *("tvm", "tvm_ffi", "torch", "onnx", "onnxruntime", "pandas", "matplotlib"),
@@ -20,10 +20,10 @@ HEAVY = {
 }
 POINTS = {point.name: point for point in entry_points(group=GROUP)}
 
-# A command of its own for each way to end; `base.cli` finds it as it finds any other.
+# A command of its own for each way to end; `base.command.cli` finds it as it finds any other.
 ENDINGS = """
 import atexit, signal, sys
-import click, modeldyno.base.cli as cli
+import click, modeldyno.base.command.cli as cli
 from modeldyno.base.errors import CompileError, ConfigError
 
 @click.command("probe")
@@ -72,7 +72,7 @@ def test_help_lists_every_command_with_its_summary_in_order() -> None:
 
 def test_help_loads_nothing_heavy_and_no_room() -> None:
     code = (
-        "import sys; from modeldyno.base.cli import dyno\n"
+        "import sys; from modeldyno.base.command.cli import dyno\n"
         "dyno(['--help'], standalone_mode=False); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modeldyno.base.console import print_table
+from modeldyno.base.command.console import print_table
 
 if TYPE_CHECKING:
     import pytest

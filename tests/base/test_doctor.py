@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from modeldyno.base import cpu_checks, machine_checks, software_checks
-from modeldyno.base.doctor import doctor_command, examine
-from modeldyno.base.findings import Finding
-from modeldyno.base.host import host_facts
+from modeldyno.base.doctor import cpu_checks, machine_checks, software_checks
+from modeldyno.base.doctor.doctor import doctor_command, examine
+from modeldyno.base.doctor.findings import Finding
+from modeldyno.base.host.facts import host_facts
 
 # Ticks: user nice system idle iowait irq softirq steal guest guest_nice
 STAT_BEFORE = """\
@@ -211,7 +211,7 @@ def test_the_exit_code_is_1_only_when_something_is_missing(
     planted = Finding.model_validate(
         {"group": "CPU", "name": "planted", "status": status, "text": "the text", "advice": "the advice"}
     )
-    monkeypatch.setattr("modeldyno.base.doctor.examine", lambda _: [planted])
+    monkeypatch.setattr("modeldyno.base.doctor.doctor.examine", lambda _: [planted])
     plain = CliRunner().invoke(doctor_command, [])
     assert plain.exit_code == code
     assert plain.stdout.splitlines()[:3] == ["CPU", f"  {status:<8} the text", "           -> the advice"]
@@ -226,7 +226,7 @@ def test_the_exit_code_is_1_only_when_something_is_missing(
 
 def test_the_command_needs_nothing_on_the_path_and_imports_no_heavy_package(tmp_path: Path) -> None:
     code = (
-        "import sys; from modeldyno.base.doctor import doctor_command\n"
+        "import sys; from modeldyno.base.doctor.doctor import doctor_command\n"
         "try: doctor_command(['--json'])\n"
         "finally: print({'tvm', 'torch', 'onnxruntime', 'locust'} & set(sys.modules), file=sys.stderr)"
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.host import arm_features, cpu_features, cpu_info, gpus, host_facts, usable_cores
-from modeldyno.base.records import HostFacts
+from modeldyno.base.host.facts import arm_features, cpu_features, cpu_info, gpus, host_facts, usable_cores
+from modeldyno.base.records.run import HostFacts
 
 XEON = """\
 processor\t: 0
@@ -52,7 +52,7 @@ def test_usable_cores_follow_the_affinity() -> None:
     last = usable_cores()[-1]
     code = (
         f"import os; os.sched_setaffinity(0, {{{last}}}); "
-        "from modeldyno.base.host import *; print(usable_cores(), host_facts().usable_cores)"
+        "from modeldyno.base.host.facts import *; print(usable_cores(), host_facts().usable_cores)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"({last},) 1\n"

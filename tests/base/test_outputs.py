@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from modeldyno.base.cli import dyno
-from modeldyno.base.outputs import why_no_file, why_no_folder
+from modeldyno.base.command.cli import dyno
+from modeldyno.base.command.outputs import why_no_file, why_no_folder
 from tests.base.test_cli import ENDINGS
 
 
@@ -105,7 +105,9 @@ def test_a_reader_that_has_gone_is_no_word_at_all() -> None:
 
 
 def test_where_nobody_can_be_told_the_work_goes_on() -> None:
-    code = 'from modeldyno.base.console import say; [say("x" * 9000) for _ in range(9)]; print("done")'
+    code = (
+        'from modeldyno.base.command.console import say; [say("x" * 9000) for _ in range(9)]; print("done")'
+    )
     command = ["bash", "-c", '"$0" -c "$1" 2> /dev/full', sys.executable, code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "done\n"

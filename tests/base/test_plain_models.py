@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from modeldyno.base import plain_models
+from modeldyno.base.records import plain_models
 
 RECORDS = """
 from typing import Annotated, Literal

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from modeldyno.base.procs import PARENT_VARIABLE, free_port, python_module, start, stop_all
+from modeldyno.base.process.procs import PARENT_VARIABLE, free_port, python_module, start, stop_all
 
 DEADLINE_S = 10.0
 
@@ -113,7 +113,7 @@ def test_stop_does_not_wait_for_a_zombie_that_nobody_waits_for(tmp_path: Path) -
     code = f"""if True:
         import ctypes, sys, time
         from pathlib import Path
-        from modeldyno.base.procs import start
+        from modeldyno.base.process.procs import start
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans come here
         child = start([sys.executable, "-c", {parent!r}], log=Path(sys.argv[1]))
         while not child.log_tail():
@@ -178,7 +178,7 @@ def test_an_interrupt_that_cuts_a_stop_short_leaves_the_rest_to_stop_all(tmp_pat
 
 def test_leaving_the_interpreter_ends_what_was_not_stopped(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from modeldyno.base.procs import start\n"
+        "import sys; from pathlib import Path; from modeldyno.base.process.procs import start\n"
         "print(start(['sleep', '60'], log=Path(sys.argv[1])).pid)"
     )
     done = subprocess.run([*python(code), str(tmp_path / "log")], capture_output=True, text=True, check=True)
@@ -189,7 +189,7 @@ def test_a_fork_leaves_the_children_of_its_parent_alone(tmp_path: Path) -> None:
     code = """if True:
         import os, sys
         from pathlib import Path
-        from modeldyno.base.procs import start
+        from modeldyno.base.process.procs import start
         with start(["sleep", "60"], log=Path(sys.argv[1])) as child:
             if (pid := os.fork()) == 0:
                 sys.exit(0)  # runs what is registered for the end of the interpreter
@@ -214,11 +214,11 @@ def test_a_child_inherits_that_a_signal_is_ignored(tmp_path: Path) -> None:
 
 def test_a_child_that_asked_for_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     child_code = (
-        "import time; from modeldyno.base.procs import end_with_parent; end_with_parent(); "
+        "import time; from modeldyno.base.process.procs import end_with_parent; end_with_parent(); "
         "print('tied', flush=True); time.sleep(60)"
     )
     parent_code = (
-        "import sys, time; from pathlib import Path; from modeldyno.base.procs import start\n"
+        "import sys, time; from pathlib import Path; from modeldyno.base.process.procs import start\n"
         f"child = start([sys.executable, '-c', {child_code!r}], log=Path(sys.argv[1]))\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )
@@ -235,7 +235,7 @@ def test_a_child_that_asked_for_it_ends_when_its_parent_is_killed(tmp_path: Path
 
 
 def test_a_child_whose_parent_died_before_it_asked_ends_at_once() -> None:
-    code = "from modeldyno.base.procs import end_with_parent; end_with_parent(); print('still here')"
+    code = "from modeldyno.base.process.procs import end_with_parent; end_with_parent(); print('still here')"
     # No process has this number, so the parent that the variable names is not the one there is.
     done = subprocess.run(
         python(code), env={**os.environ, PARENT_VARIABLE: "999999999"}, capture_output=True, check=False
@@ -246,7 +246,7 @@ def test_a_child_whose_parent_died_before_it_asked_ends_at_once() -> None:
 
 def test_a_process_that_was_not_started_by_us_is_left_alone() -> None:
     environment = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
-    code = "from modeldyno.base.procs import end_with_parent; end_with_parent(); print('still here')"
+    code = "from modeldyno.base.process.procs import end_with_parent; end_with_parent(); print('still here')"
     done = subprocess.run(python(code), env=environment, capture_output=True, check=True)
     assert done.stdout == b"still here\n"
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from modeldyno.base.quiet import silent_stderr
+from modeldyno.base.process.quiet import silent_stderr
 
 
 def test_stderr_comes_back_when_blocks_of_threads_overlap(capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from modeldyno.base.errors import ConfigError, OutputError
-from modeldyno.base.records import (
+from modeldyno.base.records.run import (
     Candidate,
     Estimate,
     InstanceType,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.procs import python_module
-from modeldyno.base.records import LoadResult, RateSearch, read_record
+from modeldyno.base.process.procs import python_module
+from modeldyno.base.records.run import LoadResult, RateSearch, read_record
 from tests.loadgen.stub import stub_server
 
 WAIT_S = 120

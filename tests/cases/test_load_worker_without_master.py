@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from modeldyno.base.procs import free_port, python_module
+from modeldyno.base.process.procs import free_port, python_module
 
 
 def test_a_worker_that_no_load_test_takes_gives_up_and_says_what_to_look_for(tmp_path: Path) -> None:

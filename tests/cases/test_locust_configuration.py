@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modeldyno.base.records import LoadResult, read_record
+from modeldyno.base.records.run import LoadResult, read_record
 from tests.loadgen.test_start import load
 
 CONFIGURATION = "users = 50\nspawn-rate = 50\nrun-time = 1s\nheadless = false\nonly-summary = false\n"

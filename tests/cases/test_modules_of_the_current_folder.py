@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.procs import python_module
+from modeldyno.base.process.procs import python_module
 from tests.loadgen.stub import stub_server
 from tests.serving import models
 from tests.serving.helpers import serving

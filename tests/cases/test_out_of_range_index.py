@@ -15,8 +15,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from modeldyno.base import procs
 from modeldyno.base.errors import RequestError
+from modeldyno.base.process import procs
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.bundle import write_bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from modeldyno.base.procs import python_module
+from modeldyno.base.process.procs import python_module
 from tests.loadgen.stub import stub_server
 from tests.loadgen.test_start import load
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from modeldyno.base.records import RateSearch, read_record
+from modeldyno.base.records.run import RateSearch, read_record
 from tests.loadgen.stub import stub_server
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.records import LoadSpec
+from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.fleet import Workers
 from modeldyno.loadgen.run import run_load
 from tests.loadgen.stub import PAYLOAD, stub_server

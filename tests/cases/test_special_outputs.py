@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.procs import python_module
+from modeldyno.base.process.procs import python_module
 from tests.loadgen.stub import Running, stub_server
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.passes.rewrite import rewrite
 from modeldyno.compiler.pipeline import STAGES, run_stages
 from modeldyno.compiler.schedules.choice import Chooser

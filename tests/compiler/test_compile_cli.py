@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modeldyno.base.cli import run
+from modeldyno.base.command.cli import run
 from modeldyno.compiler.targets import TARGETS
 from modeldyno.runtime.manifest import read_manifest
 from tests.compiler.models import conv_net, det_net, mlp, saved

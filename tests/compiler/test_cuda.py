@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from modeldyno.base.errors import ArtifactError, CompileError, ConfigError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import cuda, cuda_compilers
 from modeldyno.compiler.cubin import read_cubin
 from modeldyno.compiler.cuda_compilers import compile_cuda, missing_for_nvrtc, why_no_cuda

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.zoo.registry import onnx_file
 from modeldyno.base.errors import ArtifactError, CompileError, ParityError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import cuda
 from modeldyno.compiler.cuda_compilers import why_no_cuda
 from modeldyno.compiler.emulation import gpu

@@ -13,7 +13,7 @@ from tvm_ffi import structural_map
 
 from benchmarks.zoo.registry import onnx_file
 from modeldyno.base.errors import ParityError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model, pipeline
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.kernel_check import KernelCheck, UncheckedError, blame, check_kernels
@@ -101,7 +101,7 @@ def test_kernels_with_two_results_views_and_constants_are_followed() -> None:
 
 
 def _input(name: str) -> Any:
-    from modeldyno.base.record import TensorSpec
+    from modeldyno.base.records.record import TensorSpec
 
     return TensorSpec(name=name, dtype="float32", shape=(4, 8))
 

@@ -18,7 +18,7 @@ import pytest
 from onnx import helper
 
 from modeldyno.base.errors import ArtifactError, ConfigError, CoverageError, ModelError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.artifact import read_bucket

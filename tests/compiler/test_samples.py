@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.roles import Facts, Role
 from modeldyno.compiler.samples import draw, kinds
 from modeldyno.runtime.feeds import random_feeds

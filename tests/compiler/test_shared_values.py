@@ -15,7 +15,7 @@ from onnx import helper
 from tvm import relax, te, tirx
 
 from modeldyno.base.errors import CompileError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import kernel_size
 from modeldyno.compiler.cuda import cuda_stages
 from modeldyno.compiler.cuda_compilers import why_no_cuda

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.target_names import PRESETS, other_names, preset_of
 from modeldyno.compiler.targets import TARGETS, resolve_target
 from modeldyno.recommender.catalog import load_catalog

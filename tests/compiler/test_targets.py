@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from modeldyno.base.errors import CompileError, ConfigError
-from modeldyno.base.host import host_facts
-from modeldyno.base.records import HostFacts
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.records.run import HostFacts
 from modeldyno.compiler import targets
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.models import compile_model

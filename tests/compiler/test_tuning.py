@@ -18,7 +18,8 @@ import pytest
 from tvm import tirx
 
 from modeldyno.base.errors import ConfigError, OutputError, ParityError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.process.interrupts import watched_interrupts
 from modeldyno.compiler import Options, compile_model, judgement
 from modeldyno.compiler.passes.legalize import legalize
 from modeldyno.compiler.schedules.choice import Choice, Workload, candidates, choose
@@ -26,7 +27,6 @@ from modeldyno.compiler.schedules.machine import Machine
 from modeldyno.compiler.targets import host_target
 from modeldyno.compiler.tuning import candidate, decide, records
 from modeldyno.compiler.tuning.builder import Builder
-from modeldyno.compiler.tuning.interrupts import watched_interrupts
 from modeldyno.compiler.tuning.measure import CandidateFailed, Kernel, Meter
 from modeldyno.compiler.tuning.records import Records
 from modeldyno.compiler.tuning.revision import KERNELS_REVISION

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ConfigError, ParityError
-from modeldyno.base.record import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.reverify import verify_artifact
 from modeldyno.compiler.shapes import parse_shapes, template

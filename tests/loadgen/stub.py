@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeldyno.base.procs import start
-from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.base.process.procs import start
+from modeldyno.base.records.run import LoadResult, LoadSpec
 from modeldyno.loadgen.payload import Payload
 from modeldyno.loadgen.run import run_load
 

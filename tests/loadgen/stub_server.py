@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from modeldyno.base.files import write_text
-from modeldyno.base.procs import end_with_parent
+from modeldyno.base.process.procs import end_with_parent
 
 METADATA = json.dumps(
     {

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modeldyno.base.records import LoadSpec, ResourceUsage
+from modeldyno.base.records.run import LoadSpec, ResourceUsage
 from modeldyno.loadgen.caveats import Circumstances, caveats
 from modeldyno.loadgen.recording import FailureKind, Ints, Recording
 from modeldyno.loadgen.summary import summarise

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadSpec
+from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.cli import load_command
 from modeldyno.loadgen.descriptors import RESERVED_FILES, with_bound
 from modeldyno.loadgen.fleet import Workers

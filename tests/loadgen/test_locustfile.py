@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from modeldyno import loadgen
-from modeldyno.base.procs import free_port, python_module, start
+from modeldyno.base.process.procs import free_port, python_module, start
 from modeldyno.loadgen.plan import LOCUSTFILE
 from tests.loadgen.stub import stub_server
 

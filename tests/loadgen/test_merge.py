@@ -7,7 +7,7 @@ from itertools import chain, islice
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
-from modeldyno.base.records import LoadSpec
+from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.arrivals import poisson_arrivals
 from modeldyno.loadgen.hdr import encode_histogram
 from modeldyno.loadgen.merge import merged

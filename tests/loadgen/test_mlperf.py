@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.base.records.run import LoadResult, LoadSpec
 from modeldyno.loadgen.mlperf import (
     Queries,
     chance,

@@ -11,7 +11,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadSpec
+from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.merge import merged
 from modeldyno.loadgen.outcomes import outcomes
 from modeldyno.loadgen.recording import FailureKind, Recorder, Recording

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import LoadSpec
+from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen import payload_files
 from modeldyno.loadgen.display import print_result
 from modeldyno.loadgen.payload import NPY, NPZ, Payload

@@ -14,9 +14,9 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from modeldyno.base.errors import ConfigError, LoadTestError
-from modeldyno.base.host import usable_cores
-from modeldyno.base.procs import free_port
-from modeldyno.base.records import LoadResult, LoadSpec, read_record, write_record
+from modeldyno.base.host.facts import usable_cores
+from modeldyno.base.process.procs import free_port
+from modeldyno.base.records.run import LoadResult, LoadSpec, read_record, write_record
 from modeldyno.loadgen import fleet, run
 from modeldyno.loadgen.arrivals import poisson_arrivals
 from modeldyno.loadgen.payload_files import single

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from modeldyno.base.errors import ConfigError, LoadTestError, UnansweredError
-from modeldyno.base.procs import python_module
-from modeldyno.base.records import LoadResult, RateSearch, read_record
+from modeldyno.base.process.procs import python_module
+from modeldyno.base.records.run import LoadResult, RateSearch, read_record
 from modeldyno.loadgen.cli import load_command
 from modeldyno.loadgen.search import find_rate, judge, parse_limits, samples_needed
 from tests.loadgen.stub import stub_server
@@ -24,7 +24,7 @@ TRIAL = GOLDEN / "trials" / "c7a.medium_compiled_t1_w1.json"
 
 def result(rate: float, p99_ms: float | None, *, answered: float = 1.0, invalid: bool = False) -> LoadResult:
     """A LoadResult of the golden run, with other numbers."""
-    from modeldyno.base.records import Trial
+    from modeldyno.base.records.run import Trial
 
     golden = read_record(TRIAL, Trial).points[0]
     percentiles = [

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.procs import free_port, python_module, start
-from modeldyno.base.records import LoadResult, read_record
+from modeldyno.base.process.procs import free_port, python_module, start
+from modeldyno.base.records.run import LoadResult, read_record
 from tests.loadgen.stub import stub_server
 
 JUMP = """

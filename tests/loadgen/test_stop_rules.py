@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import Estimate, LoadSpec
+from modeldyno.base.records.run import Estimate, LoadSpec
 from modeldyno.loadgen.shapes import parse_stairs
 from modeldyno.loadgen.stop_rules import Evidence, Rule, check_rules, flat, met, parse_rules, share_low
 

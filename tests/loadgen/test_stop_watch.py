@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from modeldyno.base.records import LoadResult, LoadSpec
+from modeldyno.base.records.run import LoadResult, LoadSpec
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.shapes import parse_stairs
 from tests.loadgen.stub import PAYLOAD, stub_server

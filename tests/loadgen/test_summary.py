@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from modeldyno.base.records import LoadSpec, Percentile
+from modeldyno.base.records.run import LoadSpec, Percentile
 from modeldyno.loadgen.hdr import encode_histogram
 from modeldyno.loadgen.recording import FailureKind, Ints, Recording
 from modeldyno.loadgen.summary import percentiles, summarise

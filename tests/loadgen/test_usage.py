@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.procs import Child, start
+from modeldyno.base.process.procs import Child, start
 from modeldyno.loadgen.gpus import GpuMeter
 from modeldyno.loadgen.looks import Look, core_busy, switched, switches
 from modeldyno.loadgen.usage import (

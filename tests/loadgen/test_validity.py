@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from modeldyno.base.records import LoadSpec, Outcome, Spread, WorkerUsage
+from modeldyno.base.records.run import LoadSpec, Outcome, Spread, WorkerUsage
 from modeldyno.loadgen.recording import Recording
 from modeldyno.loadgen.summary import Summary, summarise
 from modeldyno.loadgen.validity import invalid_reasons

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from modeldyno.base.errors import ConfigError, LoadTestError
-from modeldyno.base.procs import free_port, python_module, start
-from modeldyno.base.records import LoadResult, LoadSpec, read_record
+from modeldyno.base.process.procs import free_port, python_module, start
+from modeldyno.base.records.run import LoadResult, LoadSpec, read_record
 from modeldyno.loadgen.arrivals import poisson_arrivals
 from modeldyno.loadgen.fleet import Workers, parse_address
 from modeldyno.loadgen.fleet import _received as received

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from modeldyno.base.host import host_facts
-from modeldyno.base.records import (
+from modeldyno.base.host.facts import host_facts
+from modeldyno.base.records.run import (
     PERCENTILES,
     Candidate,
     Estimate,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import InstanceType
+from modeldyno.base.records.run import InstanceType
 from modeldyno.recommender.catalog import CATALOG_FILE, find_instance, load_catalog, match_instances
 
 CATALOG = load_catalog()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from modeldyno.base.records import InstanceType
+from modeldyno.base.records.run import InstanceType
 from modeldyno.recommender.catalog import load_catalog
 from modeldyno.recommender.filters import coremark_per_usd
 from modeldyno.recommender.instances_cli import COLUMNS, instances_command

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.recommender.job import Job
 from modeldyno.recommender.plan import estimate_s, instance_types, most_s, plan_trials
 from modeldyno.recommender.providers.local import serve_command

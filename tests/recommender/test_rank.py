@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeldyno.base.records import InstanceType, Limits, LoadResult, LoadSpec, Row, Trial
+from modeldyno.base.records.run import InstanceType, Limits, LoadResult, LoadSpec, Row, Trial
 from modeldyno.recommender.rank import rank
 from tests.recommender.measured import instance, point, trial
 

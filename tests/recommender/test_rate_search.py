@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from modeldyno.base.errors import LoadTestError, UnansweredError
-from modeldyno.base.records import Limits, LoadResult, LoadSpec, RateSearch, RateStep, ServerSettings, Trial
+from modeldyno.base.records.run import (
+    Limits,
+    LoadResult,
+    LoadSpec,
+    RateSearch,
+    RateStep,
+    ServerSettings,
+    Trial,
+)
 from modeldyno.loadgen.search import judge
 from modeldyno.recommender.job import FindRate
 from modeldyno.recommender.rank import rank

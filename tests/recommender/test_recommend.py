@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import Recommendation, Trial, read_record
+from modeldyno.base.records.run import Recommendation, Trial, read_record
 from modeldyno.recommender.events import (
     CompileEnded,
     CompileStarted,

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from modeldyno.base.cli import run
+from modeldyno.base.command.cli import run
 from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, write_model
 
 JOB = {
@@ -39,7 +39,7 @@ def command(folder: Path, *extra: str) -> list[str]:
 INTERRUPTED_AT_FORK = """
 import os, signal, subprocess, sys, time
 import modeldyno.recommender.cli
-from modeldyno.base.cli import main
+from modeldyno.base.command.cli import main
 
 started, said = [], recommender.cli.say
 

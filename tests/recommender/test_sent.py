@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.recommender.job import Job
 from modeldyno.recommender.sent import Sent, sent
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError, OutputError
-from modeldyno.base.records import Trial, read_record
+from modeldyno.base.records.run import Trial, read_record
 from modeldyno.recommender.job import Job
 from modeldyno.recommender.store import RunFile, open_store, run_file
 from modeldyno.recommender.trial import failed_trial

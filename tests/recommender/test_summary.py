@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modeldyno.base.records import Limits, Recommendation, Trial
+from modeldyno.base.records.run import Limits, Recommendation, Trial
 from modeldyno.recommender.rank import rank
 from modeldyno.recommender.summary import print_summary
 from tests.recommender.measured import instance, point, trial

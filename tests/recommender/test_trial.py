@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.records import Fidelity, InstanceType, Limits, LoadSpec, TensorSpec
+from modeldyno.base.records.run import Fidelity, InstanceType, Limits, LoadSpec, TensorSpec
 from modeldyno.loadgen.payload import payload_for
 from modeldyno.loadgen.progress import LoadProgress
 from modeldyno.recommender.job import Load

@@ -10,7 +10,7 @@ import onnx
 import psutil
 from onnx import TensorProto, helper, numpy_helper
 
-from modeldyno.base.records import Candidate, InstanceType, ServerSettings
+from modeldyno.base.records.run import Candidate, InstanceType, ServerSettings
 from modeldyno.recommender.job import Job
 from modeldyno.recommender.plan import PlannedTrial
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from hdrh.histogram import HdrHistogram
 
-from modeldyno.base.records import (
+from modeldyno.base.records.run import (
     PERCENTILES,
     Candidate,
     CompileSummary,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modeldyno.base.records import Row, Trial
+from modeldyno.base.records.run import Row, Trial
 from modeldyno.reports.answer import answer
 from modeldyno.reports.folder import Run
 from modeldyno.reports.view import bars, view

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.procs import start
+from modeldyno.base.process.procs import start
 from modeldyno.reports.page import write_report
 from tests.reports.sample import GOLDEN
 

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from modeldyno.base.records import Limits, Percentile
+from modeldyno.base.records.run import Limits, Percentile
 from modeldyno.reports.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
 from modeldyno.reports.folder import Run
 from modeldyno.reports.histogram import quantiles

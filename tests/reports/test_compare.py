@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from modeldyno.base.records import Estimate, Row, Trial
+from modeldyno.base.records.run import Estimate, Row, Trial
 from modeldyno.reports.compare import ratio, speedup
 from modeldyno.reports.folder import Run
 from tests.reports.sample import instance, point, recommendation, row, trial

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from modeldyno.base.records import ErrorGroup, Outcome, Spread
+from modeldyno.base.records.run import ErrorGroup, Outcome, Spread
 from modeldyno.reports.endings import endings
 from modeldyno.reports.folder import Run
 from modeldyno.reports.page import render

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records import Trial, write_record
+from modeldyno.base.records.run import Trial, write_record
 from modeldyno.reports.folder import read_run
 from modeldyno.reports.page import write_report
 from tests.reports.sample import GOLDEN, sample, write_run

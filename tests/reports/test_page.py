@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from modeldyno.base.cli import SUMMARIES
+from modeldyno.base.command.cli import SUMMARIES
 from modeldyno.base.errors import OutputError
-from modeldyno.base.records import Limits, Recommendation, Row, Trial
+from modeldyno.base.records.run import Limits, Recommendation, Row, Trial
 from modeldyno.reports.cli import report_command
 from modeldyno.reports.folder import Run, read_run
 from modeldyno.reports.page import keep_together, render, write_report

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modeldyno.base.load_records import standing
-from modeldyno.base.records import (
+from modeldyno.base.records.load import standing
+from modeldyno.base.records.run import (
     CompiledShape,
     LoadResult,
     PayloadKind,

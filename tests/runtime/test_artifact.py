@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modeldyno.base.errors import ArtifactError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.runtime.artifact import missing_features, open_artifact
 from modeldyno.runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, sealed
 from modeldyno.runtime.session import Session

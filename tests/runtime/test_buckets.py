@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ArtifactError, ConfigError, RequestError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model
 from modeldyno.runtime.artifact import read_bucket
 from modeldyno.runtime.buckets import BucketedSession

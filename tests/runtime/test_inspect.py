@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.runtime.inspection import inspect_artifact, lines
 from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest
 from modeldyno.runtime.weight_records import WEIGHTS_NAME

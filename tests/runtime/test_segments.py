@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 
 from modeldyno.base.errors import ArtifactError, ConfigError, ModelError, RequestError
-from modeldyno.base.host import host_facts
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.bundle import write_bundle
@@ -117,7 +117,9 @@ def test_an_artifact_without_such_segments_does_not_import_onnxruntime(artifact:
 
 
 def test_where_onnxruntime_is_not_installed_the_error_says_what_needs_it(segmented: Path) -> None:
-    done = without_onnxruntime("from modeldyno.base.cli import main\nsys.exit(main())", "run", segmented)
+    done = without_onnxruntime(
+        "from modeldyno.base.command.cli import main\nsys.exit(main())", "run", segmented
+    )
     assert done.returncode == 2
     assert "runs a part of its model (Det) in ONNX Runtime" in done.stderr
     assert "pip install onnxruntime" in done.stderr

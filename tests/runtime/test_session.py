@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from modeldyno.base.errors import ConfigError, RequestError
-from modeldyno.base.host import usable_cores
+from modeldyno.base.host.facts import usable_cores
 from modeldyno.runtime.feeds import random_feeds
 from modeldyno.runtime.memory import aligned
 from modeldyno.runtime.session import Session

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from modeldyno.base import procs
+from modeldyno.base.process import procs
 
 JSON, NPY, NPZ, RAW = "application/json", "application/x-npy", "application/x-npz", "application/octet-stream"
 STARTS_WITHIN_S = 60.0

@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from modeldyno.base import procs
 from modeldyno.base.errors import ArtifactError
+from modeldyno.base.process import procs
 from modeldyno.serving.backends import load_backend
 from tests.serving import models
 from tests.serving.helpers import JSON, NPY, RAW, Server, from_npy, npy, serving

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ArtifactError, ModelError, RequestError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.serving.backends import load_backend, loader, model_kind
 from tests.serving import models
 

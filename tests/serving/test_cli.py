@@ -7,7 +7,7 @@ import sys
 
 from click.testing import CliRunner
 
-from modeldyno.base.cli import SUMMARIES
+from modeldyno.base.command.cli import SUMMARIES
 from modeldyno.serving.cli import serve_command
 
 

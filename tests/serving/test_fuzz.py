@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.serving.answer import JSON
 from modeldyno.serving.protocol import CONTENT_TYPES, NPY, NPZ, RAW, decode
 from tests.serving.helpers import npy, npz

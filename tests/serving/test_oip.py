@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.serving.answer import Headers
 from modeldyno.serving.body import unpack
 from modeldyno.serving.oip import HEADER_LENGTH, InferCall, datatype, read_infer

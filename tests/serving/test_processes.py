@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-from modeldyno.base import procs
+from modeldyno.base.process import procs
 from modeldyno.loadgen.usage import find_server, process_tree
 from modeldyno.serving.shares import Share, by_neighbours, shares
 from tests.serving import models

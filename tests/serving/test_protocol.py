@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records import TensorSpec
+from modeldyno.base.records.run import TensorSpec
 from modeldyno.serving.answer import JSON
 from modeldyno.serving.protocol import NPY, NPZ, RAW, decode, encode
 from tests.serving.helpers import from_npy, from_npz, npy, npz

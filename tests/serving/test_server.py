@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from modeldyno.base import procs
+from modeldyno.base.process import procs
 from tests.serving import models
 from tests.serving.helpers import (
     NPY,

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modeldyno.base import procs
 from modeldyno.base.errors import ConfigError
+from modeldyno.base.process import procs
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.manifests import write_manifest
 from modeldyno.compiler.options import Options

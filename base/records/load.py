@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modeldyno.base.record import Estimate, HostFacts, Record
+from modeldyno.base.records.record import Estimate, HostFacts, Record
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 

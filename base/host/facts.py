@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from modeldyno.base.record import HostFacts
+from modeldyno.base.records.record import HostFacts
 from modeldyno.base.units import BYTES_PER_GIB
 
 CODE_FEATURES = (

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-from modeldyno.base.findings import Finding, finding
-from modeldyno.base.host import gpus
+from modeldyno.base.doctor.findings import Finding, finding
+from modeldyno.base.host.facts import gpus
 
 REQUIRED_PACKAGES = {
     "apache-tvm": "dyno compile",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modeldyno.base.record import Record
+from modeldyno.base.records.record import Record
 
 Status = Literal["ok", "note", "missing"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from modeldyno.base.cgroup_limits import cpu_limit_cores
-from modeldyno.base.cgroups import own_group
-from modeldyno.base.findings import Finding, Status, finding, read_text
-from modeldyno.base.host import host_facts, usable_cores
-from modeldyno.base.record import HostFacts
+from modeldyno.base.doctor.findings import Finding, Status, finding, read_text
+from modeldyno.base.host.cgroup_limits import cpu_limit_cores
+from modeldyno.base.host.cgroups import own_group
+from modeldyno.base.host.facts import host_facts, usable_cores
+from modeldyno.base.records.record import HostFacts
 
 SAMPLE_S = 0.5
 BUSY_CORES_NOTED = 0.2

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modeldyno.base.load_records import (
+from modeldyno.base.records.load import (
     PERCENTILES,
     ErrorGroup,
     GpuUsage,
@@ -37,7 +37,15 @@ from modeldyno.base.load_records import (
     TimelinePoint,
     WorkerUsage,
 )
-from modeldyno.base.record import Estimate, HostFacts, R, Record, TensorSpec, read_record, write_record
+from modeldyno.base.records.record import (
+    Estimate,
+    HostFacts,
+    R,
+    Record,
+    TensorSpec,
+    read_record,
+    write_record,
+)
 
 __all__ = [
     "PERCENTILES",

@@ -94,7 +94,7 @@ def dyno() -> None:
 def main() -> None:
     """Be the process that runs the command."""
     if PARENT_VARIABLE in os.environ:  # started by dyno.procs, which is not imported for anything else
-        from modeldyno.base.procs import end_with_parent
+        from modeldyno.base.process.procs import end_with_parent
 
         end_with_parent()
     sys.stdout = _closed() if sys.stdout is None else _Watched.of(sys.stdout)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from modeldyno.base.cgroups import OwnGroup
+from modeldyno.base.host.cgroups import OwnGroup
 
 _NO_LIMIT_BYTES = 2**60  # v1 writes "no limit" as the largest number of pages
 

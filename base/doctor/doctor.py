@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modeldyno.base.console import print_json
+from modeldyno.base.command.console import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from modeldyno.base.findings import Finding
+    from modeldyno.base.doctor.findings import Finding
 
 SOMETHING_MISSING = 1
 COLOURS = {"ok": "green", "note": "yellow", "missing": "red"}
@@ -38,9 +38,9 @@ def doctor_command(*, as_json: bool) -> None:
 
 def examine(folder: Path) -> list[Finding]:
     """Look at the machine and its software; `folder` is where results would go. Takes about a second."""
-    from modeldyno.base.cpu_checks import cpu_findings
-    from modeldyno.base.machine_checks import machine_findings
-    from modeldyno.base.software_checks import software_findings
+    from modeldyno.base.doctor.cpu_checks import cpu_findings
+    from modeldyno.base.doctor.machine_checks import machine_findings
+    from modeldyno.base.doctor.software_checks import software_findings
 
     return [*cpu_findings(), *machine_findings(folder), *software_findings()]
 

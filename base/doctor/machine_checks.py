@@ -8,11 +8,11 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from modeldyno.base.cgroup_limits import memory_limit_bytes
-from modeldyno.base.cgroups import memory_cap_refusal, own_group
-from modeldyno.base.cpu_checks import cpu_times, steal_share
-from modeldyno.base.findings import Finding, finding, read_text
-from modeldyno.base.host import cpu_info
+from modeldyno.base.doctor.cpu_checks import cpu_times, steal_share
+from modeldyno.base.doctor.findings import Finding, finding, read_text
+from modeldyno.base.host.cgroup_limits import memory_limit_bytes
+from modeldyno.base.host.cgroups import memory_cap_refusal, own_group
+from modeldyno.base.host.facts import cpu_info
 from modeldyno.base.units import BYTES_PER_GIB
 
 STEAL_NOTED = 0.01

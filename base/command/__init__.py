@@ -1,0 +1,1 @@
+"""The `dyno` command, and what its subcommands share."""

@@ -1,0 +1,1 @@
+"""`dyno doctor`: whether this machine is fit to measure on."""
