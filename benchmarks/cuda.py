@@ -39,8 +39,8 @@ from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.runtime.feeds import random_feeds
 from modeldyno.runtime.gpu import compute_capability
+from modeldyno.runtime.sessions.feeds import random_feeds
 
 MINE, EAGER = "bundle", "torch-eager"
 PEERS = (MINE, EAGER, "torch-compile")
@@ -136,7 +136,7 @@ def build(name: str, target: str, folder: Path) -> str:
     """Compile a model of the zoo and write its bundle; give the bundle's path."""
     from benchmarks.zoo.registry import onnx_file
     from modeldyno.compiler.models import compile_model
-    from modeldyno.runtime.bundle import write_bundle
+    from modeldyno.runtime.tools.bundle import write_bundle
 
     say(f"{name}: compiling for {target}")
     archive = folder / f"{name}.{target}.tar.gz"

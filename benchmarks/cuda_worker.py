@@ -51,7 +51,7 @@ def _timed(invoke: Invoke) -> float:
 
 
 def _bundle(device: str, feeds: dict[str, Any], bundle: Path, _compiled: bool) -> tuple[str, Invoke, Outputs]:
-    from modeldyno.runtime.session import Session
+    from modeldyno.runtime.sessions.whole import Session
 
     session = Session.load(bundle / "artifact", threads=1)
     lane: Any

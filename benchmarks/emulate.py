@@ -35,7 +35,7 @@ from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.targets import TARGETS, CompileTarget
 from modeldyno.compiler.verify import compare
-from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.sessions.feeds import random_feeds
 
 DEFAULT_MODELS = "mobilenet_v2,resnet18,minilm_l6"
 _LINE = re.compile(r"^count (\w+) (\d+)$", re.MULTILINE)

@@ -19,8 +19,8 @@ from benchmarks.fuzz_modules import draw_module
 from modeldyno.base.errors import DynoError
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.manifest import Manifest
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.sessions.whole import Session
 
 Row = dict[str, Any]
 KINDS = NON_FINITE + 1  # kinds of inputs

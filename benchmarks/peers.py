@@ -47,7 +47,7 @@ class Loaded:
 
 def dyno_peer(job: Job) -> Loaded:
     """The artifact in the light runtime; nothing is compiled here, so the memory is the runtime's alone."""
-    from modeldyno.runtime.session import Session
+    from modeldyno.runtime.sessions.whole import Session
 
     session = Session.load(job.artifact, job.threads)
     return Loaded(lambda: list(session.run(job.feeds).values()))

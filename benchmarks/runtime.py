@@ -32,7 +32,7 @@ from benchmarks.zoo.registry import DEFAULT_CACHE
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts
-from modeldyno.runtime.bundle import write_bundle
+from modeldyno.runtime.tools.bundle import write_bundle
 
 FIGURES = ("import_ms", "load_ms", "first_ms", "start_to_first_ms", "steady_ms", "rss_mb")
 DEFAULT_MODELS = "mobilenet_v2,resnet50,bert_base"

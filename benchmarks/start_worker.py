@@ -28,7 +28,7 @@ def dyno_peer(model: str, threads: int) -> Loaded:
     """The artifact in the light runtime, from wherever it is found first."""
     from pathlib import Path
 
-    from modeldyno.runtime.session import Session
+    from modeldyno.runtime.sessions.whole import Session
 
     imported = time.monotonic_ns()
     session = Session.load(Path(model), threads)

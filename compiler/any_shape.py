@@ -14,8 +14,8 @@ from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.shapes import Template
 from modeldyno.compiler.source import Shapes
 from modeldyno.runtime.axes import Feeds, Sizes, fill
-from modeldyno.runtime.feeds import random_feeds
 from modeldyno.runtime.kinds import Kind, draw
+from modeldyno.runtime.sessions.feeds import random_feeds
 
 __all__ = ["AnyShape", "Feeds", "Sizes", "seeded_feeds"]
 

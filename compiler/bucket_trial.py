@@ -18,8 +18,8 @@ from modeldyno.compiler.sample_runs import GIVEN
 from modeldyno.compiler.source import Shapes, Source, UserInputs
 from modeldyno.compiler.verify import Checked, check
 from modeldyno.runtime.axes import Sizes
-from modeldyno.runtime.buckets import BucketedSession
-from modeldyno.runtime.manifest import Parity, ParityReport, ParitySample, Road
+from modeldyno.runtime.records.manifest import Parity, ParityReport, ParitySample, Road
+from modeldyno.runtime.sessions.buckets import BucketedSession
 
 BUDGET_S, LEAST_ROUNDS, MOST_ROUNDS = 0.3, 5, 50  # for each bucket
 

@@ -34,12 +34,12 @@ from modeldyno.compiler.shared_weights import SharedWeights
 from modeldyno.compiler.source import UserInputs
 from modeldyno.compiler.splitting import independence
 from modeldyno.compiler.targets import CompileTarget, runs_here
-from modeldyno.runtime.bucket_records import Axis, Bucket, Buckets, bucket_folder
-from modeldyno.runtime.buckets import BucketedSession
-from modeldyno.runtime.manifest import Coverage, Manifest, ParityReport, RuleFailure, StageTime
-from modeldyno.runtime.segment_records import FallbackOperator
-from modeldyno.runtime.session import Session
-from modeldyno.runtime.weight_records import WeightsFile
+from modeldyno.runtime.records.buckets import Axis, Bucket, Buckets, bucket_folder
+from modeldyno.runtime.records.manifest import Coverage, Manifest, ParityReport, RuleFailure, StageTime
+from modeldyno.runtime.records.segments import FallbackOperator
+from modeldyno.runtime.records.weights import WeightsFile
+from modeldyno.runtime.sessions.buckets import BucketedSession
+from modeldyno.runtime.sessions.whole import Session
 
 THREADS = 1  # what buckets are timed with
 Sizes = tuple[int, ...]

@@ -26,7 +26,7 @@ from modeldyno.compiler.targets import CompileTarget, runs_here
 from modeldyno.compiler.verify import check_parity
 from modeldyno.compiler.weights import write_weights
 from modeldyno.runtime.artifact import digest_file
-from modeldyno.runtime.manifest import (
+from modeldyno.runtime.records.manifest import (
     GPU_CODE_NAME,
     LIBRARY_NAME,
     GpuCodeFile,
@@ -35,8 +35,8 @@ from modeldyno.runtime.manifest import (
     StageTime,
     digest_bytes,
 )
-from modeldyno.runtime.session import Session
-from modeldyno.runtime.weight_records import WEIGHTS_NAME, WeightsFile
+from modeldyno.runtime.records.weights import WEIGHTS_NAME, WeightsFile
+from modeldyno.runtime.sessions.whole import Session
 
 if TYPE_CHECKING:
     from modeldyno.compiler.tuning.tuner import Tuner

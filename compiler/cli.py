@@ -16,8 +16,8 @@ from modeldyno.base.process.procs import python_module
 
 if TYPE_CHECKING:
     from modeldyno.compiler.targets import CompileTarget
-    from modeldyno.runtime.bucket_records import Buckets
-    from modeldyno.runtime.manifest import TuningFacts
+    from modeldyno.runtime.records.buckets import Buckets
+    from modeldyno.runtime.records.manifest import TuningFacts
 
 _ARGUMENTS = "dyno.arguments"
 
@@ -157,7 +157,7 @@ def compile_command(
     from modeldyno.compiler import apart
     from modeldyno.compiler.outputs import check_output
     from modeldyno.compiler.targets import resolve_target
-    from modeldyno.runtime.parity_text import undecided_lines
+    from modeldyno.runtime.tools.parity_text import undecided_lines
 
     check_output(output)
     if here is None:  # the hidden option, of the process that does the work: where it tells how far it is
@@ -287,9 +287,9 @@ def _reasons(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _show(manifest: object, output: Path, seconds: float) -> None:
     from modeldyno.base.units import BYTES_PER_MIB, short_duration
-    from modeldyno.runtime.inspection import compiled_lines, road_line
-    from modeldyno.runtime.manifest import Manifest
-    from modeldyno.runtime.parity_text import parity_lines
+    from modeldyno.runtime.records.manifest import Manifest
+    from modeldyno.runtime.tools.inspection import compiled_lines, road_line
+    from modeldyno.runtime.tools.parity_text import parity_lines
 
     assert isinstance(manifest, Manifest)  # noqa: S101 - a type for the reader; compile_model gives no other
     size = manifest.bytes / BYTES_PER_MIB
@@ -314,7 +314,7 @@ def _show_buckets(found: Buckets | None) -> None:
     """Print the shapes that were compiled, and what padding costs; nothing where there is one shape."""
     if found is None:
         return
-    from modeldyno.runtime.buckets_text import bucket_rows, columns, sentences
+    from modeldyno.runtime.tools.buckets_text import bucket_rows, columns, sentences
 
     console.print_table(columns(found), bucket_rows(found), right=columns(found)[1:])
     for line in sentences(found):

@@ -10,7 +10,7 @@ from modeldyno.compiler.onnx_graph import OnnxGraph
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.partition import Part
 from modeldyno.compiler.targets import CompileTarget
-from modeldyno.runtime.manifest import Coverage
+from modeldyno.runtime.records.manifest import Coverage
 
 
 def coverage(graph: OnnxGraph, parts: Iterable[Part], shapes: dict[str, Shape]) -> Coverage:

@@ -30,7 +30,7 @@ from modeldyno.compiler.segments import Pieces, write_segments
 from modeldyno.compiler.source import Array, Source
 from modeldyno.compiler.targets import CompileTarget
 from modeldyno.compiler.unsupported import culprits
-from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.records.manifest import Manifest
 
 # A segment that fails although each of its operators compiles alone is searched by halves for the first
 # operator that it fails with; after so many searches the whole of it is set aside.

@@ -13,9 +13,9 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.source import Source
 from modeldyno.compiler.targets import CompileTarget, runs_here
-from modeldyno.runtime.feeds import is_array
-from modeldyno.runtime.manifest import MANIFEST_NAME, Coverage, Manifest, TargetFacts, sealed
-from modeldyno.runtime.segment_records import Segment
+from modeldyno.runtime.records.manifest import MANIFEST_NAME, Coverage, Manifest, TargetFacts, sealed
+from modeldyno.runtime.records.segments import Segment
+from modeldyno.runtime.sessions.feeds import is_array
 
 TOOLCHAIN = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "torch", "numpy", "modeldyno")
 

@@ -25,7 +25,7 @@ from modeldyno.compiler.source import Shapes, Source
 from modeldyno.compiler.targets import resolve_target
 from modeldyno.compiler.user_inputs import Given as GivenInputs
 from modeldyno.compiler.user_inputs import read_inputs, read_open_inputs
-from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.records.manifest import Manifest
 
 if TYPE_CHECKING:
     from modeldyno.compiler.frontends.family import Family

@@ -30,8 +30,8 @@ from modeldyno.compiler.frontends.onnx_file import read_onnx
 from modeldyno.compiler.frontends.onnx_freeze import freeze, shape_inputs
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.targets import resolve_target
-from modeldyno.runtime.manifest import Coverage
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import Coverage
+from modeldyno.runtime.sessions.whole import Session
 
 Array = npt.NDArray[Any]
 NODE_OPSET = 23  # the newest of the onnx package may be newer than ONNX Runtime reads

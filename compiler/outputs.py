@@ -7,10 +7,10 @@ from pathlib import Path
 
 from modeldyno.base.errors import OutputError
 from modeldyno.base.files import folder_goal, mapped_output_errors, nearest_folder
-from modeldyno.runtime.bucket_records import BUCKETS_NAME
-from modeldyno.runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME
-from modeldyno.runtime.segment_records import SEGMENTS_NAME
-from modeldyno.runtime.weight_records import WEIGHTS_NAME
+from modeldyno.runtime.records.buckets import BUCKETS_NAME
+from modeldyno.runtime.records.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME
+from modeldyno.runtime.records.segments import SEGMENTS_NAME
+from modeldyno.runtime.records.weights import WEIGHTS_NAME
 
 
 def check_output(output: Path) -> None:

@@ -23,7 +23,7 @@ from modeldyno.compiler.shapes import MOST_BUCKETS, FreeAxis, Template, bucket_s
 from modeldyno.compiler.source import Array, fix_shapes
 from modeldyno.compiler.splitting import TOLERANCE, TOLERANCES, Kinds, has_rows, kinds_of, splits_rows
 from modeldyno.compiler.verify import compare
-from modeldyno.runtime.bucket_records import Axis, Place
+from modeldyno.runtime.records.buckets import Axis, Place
 
 
 def check_axes(

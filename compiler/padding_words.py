@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from modeldyno.base.errors import CompileError
 from modeldyno.compiler.any_shape import AnyShape, Sizes
 from modeldyno.compiler.shapes import Template
-from modeldyno.runtime.bucket_records import Axis, Place
+from modeldyno.runtime.records.buckets import Axis, Place
 
 
 def refusal(

@@ -20,8 +20,8 @@ from modeldyno.compiler.non_finite import non_finite, operators_of
 from modeldyno.compiler.source import Source
 from modeldyno.compiler.targets import CompileTarget
 from modeldyno.compiler.tvm_words import reason
-from modeldyno.runtime.guard_records import Guard
-from modeldyno.runtime.manifest import KernelFacts, NonFinite, PeakKernel, RuleFailure, StageTime
+from modeldyno.runtime.records.guards import Guard
+from modeldyno.runtime.records.manifest import KernelFacts, NonFinite, PeakKernel, RuleFailure, StageTime
 
 if TYPE_CHECKING:
     from modeldyno.compiler.passes.memory import Planned

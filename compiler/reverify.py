@@ -18,9 +18,9 @@ from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE
 from modeldyno.compiler.source import Shapes, Source, UserInputs
 from modeldyno.compiler.user_inputs import Given, read_inputs
 from modeldyno.compiler.verify import Checked, check
-from modeldyno.runtime.buckets import BucketedSession
-from modeldyno.runtime.manifest import Manifest, ParityReport, read_manifest
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import Manifest, ParityReport, read_manifest
+from modeldyno.runtime.sessions.buckets import BucketedSession
+from modeldyno.runtime.sessions.whole import Session
 
 
 class Verification(Record):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from modeldyno.base.errors import CompileError, ModelError, ParityError
 from modeldyno.compiler.source import Source
-from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.records.manifest import Manifest
 
 
 def by_any_road(

@@ -12,7 +12,7 @@ from modeldyno.compiler.facts import facts_of
 from modeldyno.compiler.roles import Array, Facts
 from modeldyno.compiler.samples import DRAWS, NORMAL, draw, kinds
 from modeldyno.compiler.source import Source
-from modeldyno.runtime.manifest import ParitySample
+from modeldyno.runtime.records.manifest import ParitySample
 
 Feeds = dict[str, Array]
 FILE = "file"

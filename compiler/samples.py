@@ -25,7 +25,7 @@ import numpy as np
 
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.roles import Array, Facts, Role
-from modeldyno.runtime.feeds import is_array, random_feeds
+from modeldyno.runtime.sessions.feeds import is_array, random_feeds
 
 Feeds = dict[str, Array]
 NORMAL = "normal"

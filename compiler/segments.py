@@ -23,9 +23,9 @@ from modeldyno.compiler.targets import CompileTarget
 from modeldyno.compiler.unsupported import operator
 from modeldyno.compiler.verify import check_parity
 from modeldyno.runtime.artifact import digest_file
-from modeldyno.runtime.manifest import Coverage, Manifest, StageTime, TuningFacts
-from modeldyno.runtime.segment_records import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import Coverage, Manifest, StageTime, TuningFacts
+from modeldyno.runtime.records.segments import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
+from modeldyno.runtime.sessions.whole import Session
 
 
 @dataclass(frozen=True)

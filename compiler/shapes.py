@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.source import Shapes, show_shape
-from modeldyno.runtime.bucket_records import Place
+from modeldyno.runtime.records.buckets import Place
 
 GRAMMAR = (
     "a size (8), a list of exact sizes (1|4|8), a range (1..32) or a range with its buckets (1..32@1|8|32)"

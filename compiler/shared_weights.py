@@ -18,10 +18,10 @@ from onnx import numpy_helper
 from modeldyno.base.files import mapped_output_errors, write_bytes
 from modeldyno.compiler.manifests import segments_digest, write_manifest
 from modeldyno.runtime.artifact import digest_file
-from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
 from modeldyno.runtime.memory import ALIGNMENT_BYTES, map_weights
-from modeldyno.runtime.segment_records import Segment
-from modeldyno.runtime.weight_records import WEIGHTS_NAME, WeightsFile, WeightSpec
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest, read_manifest
+from modeldyno.runtime.records.segments import Segment
+from modeldyno.runtime.records.weights import WEIGHTS_NAME, WeightsFile, WeightSpec
 
 # Of an .onnx file; what is smaller may be a shape or an axis, which ONNX Runtime reads while it loads.
 _SMALL_BYTES = 1024

@@ -14,9 +14,9 @@ from modeldyno.compiler.independence import Judge
 from modeldyno.compiler.shapes import FreeAxis
 from modeldyno.compiler.source import Array
 from modeldyno.compiler.verify import compare
-from modeldyno.runtime.bucket_records import Axis, Place
 from modeldyno.runtime.kinds import FEW, KINDS, MASKED, SIGNS, Kind
-from modeldyno.runtime.manifest import Independence
+from modeldyno.runtime.records.buckets import Axis, Place
+from modeldyno.runtime.records.manifest import Independence
 
 # Rounding of one model at two sizes: other sums in another order. A row that matters does more.
 TOLERANCES = {"float16": 3e-2, "float64": 1e-6}

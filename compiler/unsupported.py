@@ -11,8 +11,8 @@ from modeldyno.compiler.options import Options
 from modeldyno.compiler.probe import Probe
 from modeldyno.compiler.source import Source
 from modeldyno.compiler.targets import CompileTarget
-from modeldyno.runtime.inspection import operator_words
-from modeldyno.runtime.segment_records import FallbackOperator
+from modeldyno.runtime.records.segments import FallbackOperator
+from modeldyno.runtime.tools.inspection import operator_words
 
 # Operators are tried for so long; a model of hundreds of different ones could take minutes.
 PROBE_S = 60.0

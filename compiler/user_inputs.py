@@ -18,8 +18,8 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.shapes import FreeAxis, Template, open_specs
 from modeldyno.compiler.source import MOST_ELEMENTS, UserInputs, digest_files, show_shape
-from modeldyno.runtime.bucket_records import Place
-from modeldyno.runtime.feeds import is_array
+from modeldyno.runtime.records.buckets import Place
+from modeldyno.runtime.sessions.feeds import is_array
 
 Array = npt.NDArray[Any]
 Given = Path | str | Mapping[str, Any]

@@ -15,7 +15,7 @@ from modeldyno.compiler.roles import Facts
 from modeldyno.compiler.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
 from modeldyno.compiler.sensitivity import RUNS, change, moved
 from modeldyno.compiler.source import Array, Source
-from modeldyno.runtime.manifest import Parity, ParityReport, ParitySample
+from modeldyno.runtime.records.manifest import Parity, ParityReport, ParitySample
 
 _MOST_SHARE = 1e9
 _NOTHING = np.empty(0)  # what is missing differs in shape, unless it is missing in both

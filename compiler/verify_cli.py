@@ -55,7 +55,7 @@ def verify_command(
 
     check_model_file(model)
     from modeldyno.compiler.reverify import verify_artifact
-    from modeldyno.runtime.parity_text import parity_lines
+    from modeldyno.runtime.tools.parity_text import parity_lines
 
     found = verify_artifact(artifact, model, inputs=inputs, seed=seed, tolerance=tolerance)
     if not found.same_source:

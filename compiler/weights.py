@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from modeldyno.base.files import mapped_output_errors
 from modeldyno.runtime.memory import ALIGNMENT_BYTES
-from modeldyno.runtime.weight_records import WeightsFile, WeightSpec
+from modeldyno.runtime.records.weights import WeightsFile, WeightSpec
 
 Array = npt.NDArray[Any]
 

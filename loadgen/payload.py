@@ -14,7 +14,7 @@ import numpy.typing as npt
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.base.units import BYTES_PER_MIB
-from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.sessions.feeds import random_feeds
 
 NPY = "application/x-npy"
 NPZ = "application/x-npz"

@@ -11,7 +11,7 @@ from modeldyno.base.errors import LoadTestError
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.loadgen.endpoint import check_listening, server_root
 from modeldyno.loadgen.payload import Payload, payload_for
-from modeldyno.runtime.feeds import Shapes, at_shapes
+from modeldyno.runtime.sessions.feeds import Shapes, at_shapes
 
 METADATA_PATH = "/v2/models/model"
 TIMEOUT_S = 10.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modeldyno.compiler.models import compile_model
     from modeldyno.compiler.options import Options
     from modeldyno.recommender.run import recommend
-    from modeldyno.runtime.session import Session
+    from modeldyno.runtime.sessions.whole import Session
 
 __all__ = ["Options", "Session", "compile_model", "recommend"]
 

@@ -8,7 +8,7 @@ from modeldyno.base.records.run import LoadSpec, Trial
 from modeldyno.loadgen.progress import LoadProgress
 from modeldyno.recommender.job_load import Load
 from modeldyno.recommender.plan import PlannedTrial
-from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.records.manifest import Manifest
 
 
 @dataclass(frozen=True)

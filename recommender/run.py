@@ -38,7 +38,7 @@ from modeldyno.recommender.source import BASELINE, SourceModel, inspect_model
 from modeldyno.recommender.store import RunFile, Store, check_folder, open_store, run_file
 from modeldyno.recommender.trial import Workload, failed_trial, run_trial
 from modeldyno.reports.page import write_report
-from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.records.manifest import Manifest
 
 OnEvent = Callable[[Event], None]
 

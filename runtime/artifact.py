@@ -9,9 +9,9 @@ from pathlib import Path
 from modeldyno.base.errors import ArtifactError
 from modeldyno.base.host.facts import Processor
 from modeldyno.base.records.record import HostFacts
-from modeldyno.runtime.bucket_records import Bucket
-from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
-from modeldyno.runtime.segment_records import Segment
+from modeldyno.runtime.records.buckets import Bucket
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest, read_manifest
+from modeldyno.runtime.records.segments import Segment
 
 CHUNK = 1 << 20
 

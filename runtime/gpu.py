@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import ArtifactError
-from modeldyno.runtime.guard_records import WORD, check_word
-from modeldyno.runtime.manifest import GPU_CODE_NAME, GpuCodeFile, Manifest, digest_bytes
 from modeldyno.runtime.memory import empty_aligned
+from modeldyno.runtime.records.guards import WORD, check_word
+from modeldyno.runtime.records.manifest import GPU_CODE_NAME, GpuCodeFile, Manifest, digest_bytes
 
 Array = npt.NDArray[Any]
 CPU, CUDA = 1, 2

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import ArtifactError
-from modeldyno.runtime.weight_records import WeightsFile, WeightSpec
+from modeldyno.runtime.records.weights import WeightsFile, WeightSpec
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modeldyno.base.records.run import TensorSpec
-    from modeldyno.runtime.session import Session
+    from modeldyno.runtime.sessions.whole import Session
 
 Kind = Literal["artifact", "code", "onnx"]
 MANIFEST = "manifest.json"
@@ -66,8 +66,8 @@ class ArtifactBackend:
         self.outputs = session.outputs
         self.most_rows = session.most_rows  # no more can be joined; None: any number
         self.preferred_batches = session.batch_sizes
-        from modeldyno.runtime.feeds import is_array
-        from modeldyno.runtime.lane import TEXT
+        from modeldyno.runtime.sessions.feeds import is_array
+        from modeldyno.runtime.sessions.lane import TEXT
 
         for spec in (*self.inputs, *self.outputs):
             if spec.dtype == TEXT or not is_array(spec):  # of operators that run in ONNX Runtime
@@ -124,7 +124,7 @@ def load_backend(path: Path, threads: int) -> Backend:
         ArtifactError: the artifact is damaged or made for another machine.
     """
     if model_kind(path) == "artifact":
-        from modeldyno.runtime.session import Session
+        from modeldyno.runtime.sessions.whole import Session
 
         return ArtifactBackend(Session.load(path, threads))
     from modeldyno.serving.ort import OrtBackend

@@ -11,7 +11,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
 from modeldyno.base.errors import ModelError, RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.runtime.feeds import ones, zeros
+from modeldyno.runtime.sessions.feeds import ones, zeros
 
 if TYPE_CHECKING:
     import numpy as np

@@ -41,7 +41,7 @@ def model_fn(folder: Path, threads: int) -> Model:
         ModelError: it has neither.
     """
     if (folder / MANIFEST).is_file():
-        from modeldyno.runtime.session import Session
+        from modeldyno.runtime.sessions.whole import Session
         from modeldyno.serving.backends import ArtifactBackend
 
         return Model(ArtifactBackend(Session.load(folder, threads)))

@@ -30,7 +30,7 @@ def run(artifact: Path, folder: Path, repeat: int) -> None:
     """Run an artifact on the inputs in a folder, and write its outputs there."""
     import numpy as np
 
-    from modeldyno.runtime.session import Session
+    from modeldyno.runtime.sessions.whole import Session
 
     session = Session.load(artifact, threads=1)
     feeds = {

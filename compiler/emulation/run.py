@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from modeldyno.base.errors import ArtifactError, CompileError
 from modeldyno.compiler.emulation.root import Emulator, Plugin
-from modeldyno.runtime.bundle import library_files
-from modeldyno.runtime.manifest import read_manifest
+from modeldyno.runtime.records.manifest import read_manifest
+from modeldyno.runtime.tools.bundle import library_files
 
 Array = npt.NDArray[Any]
 Run = tuple[Path, dict[str, Array]]  # an artifact, and its inputs

@@ -17,7 +17,7 @@ from modeldyno.base.errors import ModelError
 from modeldyno.compiler.frontends.torch_decompositions import decomposed, missing_operators
 from modeldyno.compiler.source import Source
 from modeldyno.compiler.tvm_words import reason
-from modeldyno.runtime.manifest import Road
+from modeldyno.runtime.records.manifest import Road
 
 PLAIN, DECOMPOSED, ONNX = "torch.export", "torch.export + decompositions", "onnx"
 

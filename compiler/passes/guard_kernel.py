@@ -9,7 +9,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from modeldyno.runtime.guard_records import WORD
+from modeldyno.runtime.records.guards import WORD
 
 _INT32_ELEMENTS = 1 << 31
 

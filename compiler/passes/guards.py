@@ -3,7 +3,7 @@
 Front ends mark the inputs that are to be checked (`mark`), since they alone know the operator's name and
 what a negative index means. This pass puts a kernel in the place of each mark that is not known to be
 harmless: it gives the numbers with 0 (1 for a divisor) for each that is out of range, and a word, which
-`runtime.guard_records` reads. The words go from guard to guard, so that the first that failed is told, and
+`runtime.records.guards` reads. The words go from guard to guard, so that the first that failed is told, and
 the last is the last result of `main`. What indexes or divides without a mark is given one here.
 """
 
@@ -24,7 +24,7 @@ from modeldyno.compiler.passes.guarded_ops import divides_whole_numbers, index_i
 from modeldyno.compiler.passes.ranges import Ranges
 from modeldyno.compiler.passes.rewrite import clean, is_leaf, is_straight_line, op_name, shape_of, substitute
 from modeldyno.compiler.source import MOST_ELEMENTS
-from modeldyno.runtime.guard_records import Guard
+from modeldyno.runtime.records.guards import Guard
 
 ATTRIBUTE = "dyno.guards"
 _SIZES = (

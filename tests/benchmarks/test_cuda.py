@@ -13,7 +13,7 @@ from benchmarks.zoo.registry import onnx_file
 from modeldyno.compiler.cuda_compilers import why_no_cuda
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.bundle import write_bundle
+from modeldyno.runtime.tools.bundle import write_bundle
 from tests.compiler.models import add_net, mlp, saved
 
 

@@ -11,7 +11,7 @@ import onnxruntime
 
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import saved
 from tests.compiler.relaxed import Array
 

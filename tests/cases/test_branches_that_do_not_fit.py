@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import constant, model, node, tensor
 
 

@@ -18,8 +18,8 @@ from modeldyno.base.errors import ParityError, RequestError
 from modeldyno.compiler.frontends.onnx_file import read_onnx
 from modeldyno.compiler.source import Source, UserInputs
 from modeldyno.compiler.verify import check_parity
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.manifest import ParityReport
+from modeldyno.runtime.records.manifest import ParityReport
+from modeldyno.runtime.sessions.feeds import random_feeds
 from tests.compiler.models import constant, model, node, saved, tensor, weights
 
 Feeds = dict[str, Any]

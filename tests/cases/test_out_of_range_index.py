@@ -19,8 +19,8 @@ from modeldyno.base.errors import RequestError
 from modeldyno.base.process import procs
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.bundle import write_bundle
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.bundle import write_bundle
 from modeldyno.serving.answer import Answer
 from modeldyno.serving.backends import load_backend
 from modeldyno.serving.batching import BatchLimits, Prepare, run_joined

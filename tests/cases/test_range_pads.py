@@ -10,7 +10,7 @@ import pytest
 
 from modeldyno.base.errors import CompileError
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import constant, model, node, saved, tensor
 
 LARGEST = [node("ArgMax", "x", "y", axis=1, keepdims=0)]

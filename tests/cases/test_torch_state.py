@@ -13,7 +13,7 @@ from torch import nn
 
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 
 
 class Keeps(nn.Module):

@@ -13,7 +13,7 @@ from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.onnx_graph import OnnxGraph
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import constant, model, node, tensor, weights
 
 ML = "ai.onnx.ml"

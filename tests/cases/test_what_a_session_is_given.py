@@ -14,8 +14,8 @@ import pytest
 from modeldyno.base.errors import ArtifactError, RequestError
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.manifest import MANIFEST_NAME, read_manifest
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import MANIFEST_NAME, read_manifest
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import mlp, model, node, tensor, weights
 
 X = np.arange(16, dtype=np.float32).reshape(2, 8)

@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 
 Array = npt.NDArray[Any]
 _KINDS = {"f": T.FLOAT, "i": T.INT64, "j": T.INT32, "b": T.BOOL}

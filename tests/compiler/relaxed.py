@@ -18,7 +18,7 @@ from modeldyno.compiler.schedules.choice import Chooser
 from modeldyno.compiler.schedules.machine import Machine
 from modeldyno.compiler.source import Source
 from modeldyno.compiler.targets import CompileTarget, host_target
-from modeldyno.runtime.manifest import Road
+from modeldyno.runtime.records.manifest import Road
 
 Array = npt.NDArray[Any]
 AVX512, AVX2, NEON = Machine(16, 32), Machine(8, 16), Machine(4, 32)

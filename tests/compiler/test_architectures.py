@@ -13,7 +13,7 @@ from modeldyno.compiler import compile_model
 from modeldyno.compiler.frontends.torch_module import named_outputs
 from modeldyno.compiler.options import WINOGRAD_TOLERANCE
 from modeldyno.compiler.verify import compare
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.transformer_models import ARCHITECTURES, built
 
 # transformers and torch.export speak to their own developers.

@@ -16,8 +16,8 @@ from modeldyno.compiler.frontends.onnx_file import read_onnx
 from modeldyno.compiler.outputs import check_output
 from modeldyno.compiler.verify import compare
 from modeldyno.runtime.artifact import digest_file
-from modeldyno.runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
-from modeldyno.runtime.weight_records import WEIGHTS_NAME
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
+from modeldyno.runtime.records.weights import WEIGHTS_NAME
 from tests.compiler.models import add_net, conv_net, mlp, saved
 
 STAGES = ["read", *(name for name, _ in pipeline.STAGES), "link", "verify"]

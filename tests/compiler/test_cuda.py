@@ -25,11 +25,11 @@ from modeldyno.compiler.pipeline import run_stages
 from modeldyno.compiler.reach import runs_where, why_not_built
 from modeldyno.compiler.targets import TARGETS
 from modeldyno.runtime import gpu, tvm_light
-from modeldyno.runtime.bundle import write_bundle
 from modeldyno.runtime.gpu import CPU, GpuLane, check_gpu, offer_kernels
-from modeldyno.runtime.inspection import inspect_artifact
-from modeldyno.runtime.manifest import GPU_CODE_NAME, GpuCodeFile, read_manifest
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import GPU_CODE_NAME, GpuCodeFile, read_manifest
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.bundle import write_bundle
+from modeldyno.runtime.tools.inspection import inspect_artifact
 from tests.compiler.models import add_net, constant, mlp, model, node, saved, tensor
 
 GPUS = [name for name, target in TARGETS.items() if target.kind == "cuda"]

@@ -18,10 +18,10 @@ from modeldyno.compiler.build import compile_whole
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.source import Source
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.inspection import compiled_lines
-from modeldyno.runtime.manifest import Manifest
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.inspection import compiled_lines
 from tests.compiler.models import constant, conv_net, det_net, model, node, saved, tensor, text_net, weights
 
 FALLBACK = Options(fallback="onnxruntime")

@@ -19,7 +19,7 @@ from modeldyno.compiler.cuda_compilers import why_no_cuda
 from modeldyno.compiler.emulation import gpu
 from modeldyno.compiler.emulation.gpu import NAME, EmulatedGpu, build_emulation
 from modeldyno.compiler.models import compile_model
-from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.sessions.feeds import random_feeds
 from tests.compiler.models import mlp, model, node, saved, tensor, weights
 
 pytestmark = pytest.mark.skipif(host_facts().architecture != "x86_64", reason="the emulation is for x86-64")

@@ -15,7 +15,7 @@ from modeldyno.compiler.independence import Judge
 from modeldyno.compiler.padding import check_axes
 from modeldyno.compiler.shapes import open_dimensions, parse_shapes, template
 from modeldyno.compiler.splitting import independence
-from modeldyno.runtime.manifest import Independence
+from modeldyno.runtime.records.manifest import Independence
 from tests.compiler.models import conv_net, mlp
 from tests.compiler.sequence_models import centred, encoder, scaled_by_all, weighed
 

@@ -15,8 +15,8 @@ from modeldyno.compiler.kernel_facts import FLOPS, kernel_facts
 from modeldyno.compiler.peak import peak_function, peak_kernel, with_peak
 from modeldyno.compiler.schedules.machine import Machine
 from modeldyno.compiler.targets import TARGETS
-from modeldyno.runtime.manifest import KernelFacts
-from modeldyno.runtime.weight_records import ArgumentSpec
+from modeldyno.runtime.records.manifest import KernelFacts
+from modeldyno.runtime.records.weights import ArgumentSpec
 from tests.compiler.models import conv_net, model, node, saved, tensor, weights
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.passes.fold import fold
 from modeldyno.compiler.passes.lrn import rewrite_lrn
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import model, node, saved, tensor
 from tests.compiler.relaxed import AVX512, Array, call_counts, module, run_staged
 

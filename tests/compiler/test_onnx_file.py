@@ -15,8 +15,8 @@ from modeldyno.base.errors import CompileError, ConfigError, ModelError
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.frontends.onnx_file import read_onnx
 from modeldyno.compiler.models import compile_model
-from modeldyno.runtime.manifest import Manifest
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import add_net, constant, conv_net, mlp, model, node, saved, tensor, weights
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(64))

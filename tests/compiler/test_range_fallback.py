@@ -22,13 +22,13 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.artifact import read_bucket
-from modeldyno.runtime.buckets import BucketedSession
-from modeldyno.runtime.bundle import write_bundle
-from modeldyno.runtime.inspection import compiled_lines, inspect_artifact, lines
-from modeldyno.runtime.manifest import MANIFEST_NAME, read_manifest, sealed
-from modeldyno.runtime.profiler import profile
-from modeldyno.runtime.session import Session
-from modeldyno.runtime.weight_records import WEIGHTS_NAME
+from modeldyno.runtime.records.manifest import MANIFEST_NAME, read_manifest, sealed
+from modeldyno.runtime.records.weights import WEIGHTS_NAME
+from modeldyno.runtime.sessions.buckets import BucketedSession
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.bundle import write_bundle
+from modeldyno.runtime.tools.inspection import compiled_lines, inspect_artifact, lines
+from modeldyno.runtime.tools.profiler import profile
 from tests.bucketed import numbers, same, source
 from tests.compiler.models import counted, saved, text_net
 from tests.compiler.sequence_models import encoder, tokens

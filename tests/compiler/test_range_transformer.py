@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.manifest import read_manifest
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import read_manifest
+from modeldyno.runtime.sessions.whole import Session
 from tests.bucketed import Arrays
 
 torch = pytest.importorskip("torch")

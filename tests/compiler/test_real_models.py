@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.zoo.light import light_model
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import saved
 
 pytestmark = [

@@ -28,7 +28,7 @@ from modeldyno.compiler.passes.phases import (
     wasted_share,
 )
 from modeldyno.compiler.passes.reshape_convs import reshape_convs
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import model, node, saved, tensor, weights
 from tests.compiler.relaxed import (
     AVX2,

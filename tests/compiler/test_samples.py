@@ -10,7 +10,7 @@ import pytest
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.roles import Facts, Role
 from modeldyno.compiler.samples import draw, kinds
-from modeldyno.runtime.feeds import random_feeds
+from modeldyno.runtime.sessions.feeds import random_feeds
 
 
 def spec(dtype: str, *shape: int) -> TensorSpec:

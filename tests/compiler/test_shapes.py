@@ -6,7 +6,7 @@ import pytest
 
 from modeldyno.base.errors import ConfigError, DynoError, ModelError
 from modeldyno.compiler.shapes import Span, bucket_sizes, is_open, parse_shapes, parse_size, template
-from modeldyno.runtime.bucket_records import Place
+from modeldyno.runtime.records.buckets import Place
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from modeldyno.base.errors import RequestError
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 
 Compute = Callable[..., torch.Tensor]
 X = torch.arange(12.0).reshape(3, 4) + 1

@@ -19,7 +19,7 @@ import torch
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.compiler.frontends.torch_module import read_module, read_pt2
 from modeldyno.compiler.models import compile_model
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 
 
 class Two(torch.nn.Module):

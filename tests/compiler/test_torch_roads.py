@@ -19,9 +19,9 @@ from modeldyno.compiler.frontends import torch_roads
 from modeldyno.compiler.frontends.torch_module import read_module
 from modeldyno.compiler.roads import by_any_road
 from modeldyno.compiler.source import Source
-from modeldyno.runtime.inspect_cli import inspect_command
-from modeldyno.runtime.manifest import Manifest
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.inspect_cli import inspect_command
 
 X = torch.linspace(-2, 2, 96).reshape(2, 3, 4, 4)
 WHOLE = torch.arange(96).reshape(2, 3, 4, 4) % 5

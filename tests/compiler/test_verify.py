@@ -11,7 +11,7 @@ import pytest
 
 from modeldyno.base.errors import ParityError
 from modeldyno.compiler.verify import check_parity, compare
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.relaxed import source_of
 
 

@@ -22,9 +22,9 @@ from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE, Op
 from modeldyno.compiler.source import Source
 from modeldyno.compiler.targets import TARGETS
 from modeldyno.compiler.verify import check_parity
-from modeldyno.runtime.bundle import write_bundle
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.manifest import read_manifest
+from modeldyno.runtime.records.manifest import read_manifest
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.tools.bundle import write_bundle
 from tests.compiler.models import conv_net, saved
 from tests.emulation.gallery import GALLERY
 

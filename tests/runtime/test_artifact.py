@@ -13,9 +13,9 @@ import pytest
 from modeldyno.base.errors import ArtifactError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.runtime.artifact import missing_features, open_artifact
-from modeldyno.runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, sealed
-from modeldyno.runtime.session import Session
-from modeldyno.runtime.weight_records import WEIGHTS_NAME
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME, sealed
+from modeldyno.runtime.records.weights import WEIGHTS_NAME
+from modeldyno.runtime.sessions.whole import Session
 
 
 @pytest.fixture

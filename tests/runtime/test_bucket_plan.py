@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeldyno.runtime.bucket_plan import Piece, pieces_by_cost, pieces_by_padding
+from modeldyno.runtime.sessions.bucket_plan import Piece, pieces_by_cost, pieces_by_padding
 
 POWERS = (1, 2, 4, 8)
 LINEAR = {size: float(size) for size in POWERS}

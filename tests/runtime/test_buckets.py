@@ -13,12 +13,12 @@ from modeldyno.base.errors import ArtifactError, ConfigError, RequestError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model
 from modeldyno.runtime.artifact import read_bucket
-from modeldyno.runtime.buckets import BucketedSession
-from modeldyno.runtime.inspection import inspect_artifact, lines
-from modeldyno.runtime.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
-from modeldyno.runtime.profiler import profile
-from modeldyno.runtime.session import Session
-from modeldyno.runtime.weight_records import WEIGHTS_NAME
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
+from modeldyno.runtime.records.weights import WEIGHTS_NAME
+from modeldyno.runtime.sessions.buckets import BucketedSession
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.inspection import inspect_artifact, lines
+from modeldyno.runtime.tools.profiler import profile
 from tests.bucketed import Arrays, same, source
 from tests.compiler.models import conv_net, mlp, saved
 from tests.compiler.sequence_models import encoder, tokens

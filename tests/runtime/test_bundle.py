@@ -17,10 +17,10 @@ from onnx import TensorProto
 
 from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.bundle import write_bundle
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.manifest import LIBRARY_NAME, MANIFEST_NAME
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.bundle import write_bundle
 from tests.compiler.models import constant, model, node, saved, tensor
 from tests.runtime.test_artifact import OTHER, edited
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.host.facts import host_facts
-from modeldyno.runtime.inspection import inspect_artifact, lines
-from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest
-from modeldyno.runtime.weight_records import WEIGHTS_NAME
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest
+from modeldyno.runtime.records.weights import WEIGHTS_NAME
+from modeldyno.runtime.tools.inspection import inspect_artifact, lines
 from tests.runtime.test_artifact import OTHER, edited
 
 

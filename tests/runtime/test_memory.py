@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.manifest import LIBRARY_NAME, read_manifest
 from modeldyno.runtime.memory import ALIGNMENT_BYTES, map_weights
-from modeldyno.runtime.session import Session
-from modeldyno.runtime.weight_records import WEIGHTS_NAME
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, read_manifest
+from modeldyno.runtime.records.weights import WEIGHTS_NAME
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import model, node, saved, tensor, weights
 
 SIDE = 2048
@@ -27,8 +27,8 @@ CHILD = """
 import json, re, sys
 from pathlib import Path
 from modeldyno.runtime import tvm_light
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.sessions.whole import Session
 
 def memory():
     found = dict(re.findall(r"(Vm\\w+|Rss\\w+):\\s+(\\d+)", Path("/proc/self/status").read_text()))

@@ -18,12 +18,12 @@ from click.testing import CliRunner, Result
 
 from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.manifest import MANIFEST_NAME, read_manifest, sealed
-from modeldyno.runtime.profile_cli import COLUMNS, profile_command
-from modeldyno.runtime.profile_records import Profile
-from modeldyno.runtime.profiler import Observer, physical_cores, profile
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import MANIFEST_NAME, read_manifest, sealed
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.profile_cli import COLUMNS, profile_command
+from modeldyno.runtime.tools.profile_records import Profile
+from modeldyno.runtime.tools.profiler import Observer, physical_cores, profile
 from tests.compiler.models import model, node, saved, tensor, weights
 
 

@@ -18,13 +18,13 @@ from modeldyno.base.errors import ArtifactError, ConfigError, ModelError, Reques
 from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.bundle import write_bundle
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.inspection import inspect_artifact, lines
-from modeldyno.runtime.manifest import read_manifest
-from modeldyno.runtime.profiler import profile
-from modeldyno.runtime.segments import SegmentLane
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import read_manifest
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.sessions.segments import SegmentLane
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.bundle import write_bundle
+from modeldyno.runtime.tools.inspection import inspect_artifact, lines
+from modeldyno.runtime.tools.profiler import profile
 from modeldyno.serving.backends import load_backend
 from tests.compiler.models import det_net, saved, text_net
 
@@ -109,7 +109,7 @@ def test_wrong_inputs_are_refused_as_by_any_session(segmented: Path) -> None:
 
 def test_an_artifact_without_such_segments_does_not_import_onnxruntime(artifact: Path) -> None:
     script = (
-        "from pathlib import Path\nfrom modeldyno.runtime.session import Session\n"
+        "from pathlib import Path\nfrom modeldyno.runtime.sessions.whole import Session\n"
         "import numpy as np\nSession.load(Path(sys.argv[1]), 1).run({'x': np.zeros((2, 8), np.float32)})\n"
     )
     done = without_onnxruntime(script, artifact)

@@ -16,9 +16,9 @@ import pytest
 
 from modeldyno.base.errors import ConfigError, RequestError
 from modeldyno.base.host.facts import usable_cores
-from modeldyno.runtime.feeds import random_feeds
 from modeldyno.runtime.memory import aligned
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.sessions.whole import Session
 
 Array = npt.NDArray[Any]
 
@@ -242,8 +242,8 @@ def test_a_refused_request_gives_its_lane_back(artifact: Path) -> None:
 PINNED = """
 import os, sys
 from pathlib import Path
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.sessions.whole import Session
 
 cores = sorted(os.sched_getaffinity(0))
 session = Session.load(Path(sys.argv[1]), cores=cores[-1:])
@@ -277,8 +277,8 @@ def test_cores_that_do_not_fit_are_refused(
 def test_running_loads_neither_the_compiler_nor_torch(artifact: Path, tmp_path: Path) -> None:
     (tmp_path / "torch.py").touch()  # so that there is one to be found, and kept out, on any machine
     code = (
-        "import sys\nfrom pathlib import Path\nfrom modeldyno.runtime.session import Session\n"
-        "from modeldyno.runtime.feeds import random_feeds\n"
+        "import sys\nfrom pathlib import Path\nfrom modeldyno.runtime.sessions.whole import Session\n"
+        "from modeldyno.runtime.sessions.feeds import random_feeds\n"
         "session = Session.load(Path(sys.argv[1]), 1)\n"
         "session.run(random_feeds(session.inputs, 0))\n"
         "heavy = ('tvm', 'torch', 'onnx', 'onnxruntime', 'compiler')\n"
@@ -300,7 +300,7 @@ def test_what_a_model_does_not_need_of_tvm_ffi_is_loaded_when_it_is_asked_for(ar
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from modeldyno.runtime.session import Session\n"
+        "from modeldyno.runtime.sessions.whole import Session\n"
         f"Session.load(Path({str(artifact)!r}), 1)\n"
         "parts = ['tvm_ffi.cpp', 'tvm_ffi.libinfo', 'tvm_ffi._optional_torch_c_dlpack']\n"
         "import tvm_ffi\n"

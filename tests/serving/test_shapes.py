@@ -17,8 +17,8 @@ from modeldyno.compiler import compile_model
 from modeldyno.compiler.manifests import write_manifest
 from modeldyno.compiler.options import Options
 from modeldyno.loadgen.signature import fetch_signature, payload_from_server
-from modeldyno.runtime.manifest import Independence, read_manifest
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import Independence, read_manifest
+from modeldyno.runtime.sessions.whole import Session
 from modeldyno.serving.backends import ArtifactBackend
 from modeldyno.serving.batch_check import decide, why_not_joined
 from modeldyno.serving.independence import verdict_of

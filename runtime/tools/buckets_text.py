@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modeldyno.base.units import percent
-from modeldyno.runtime.bucket_records import Axis, Bucket, Buckets
+from modeldyno.runtime.records.buckets import Axis, Bucket, Buckets
 
 Row = tuple[str, ...]
 

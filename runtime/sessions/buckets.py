@@ -16,11 +16,11 @@ from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime import tvm_light
 from modeldyno.runtime.artifact import read_bucket
 from modeldyno.runtime.axes import Array, Axes, Feeds, Sizes, fill
-from modeldyno.runtime.bucket_plan import Piece, pieces_by_cost, pieces_by_padding
-from modeldyno.runtime.bucket_records import Bucket, Buckets
-from modeldyno.runtime.manifest import Manifest
 from modeldyno.runtime.memory import MappedWeights
-from modeldyno.runtime.session import Observer, Session, load_library
+from modeldyno.runtime.records.buckets import Bucket, Buckets
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.sessions.bucket_plan import Piece, pieces_by_cost, pieces_by_padding
+from modeldyno.runtime.sessions.whole import Observer, Session, load_library
 
 _REMEMBERED = 1024  # plans of larger requests, which clients may send in any size, are not kept
 Run = tuple[Sizes, int | None]  # a bucket, and how many rows go into it: None is all, in one run
@@ -168,7 +168,7 @@ class BucketedSession(Session):
     def _load_part(self, bucket: Bucket) -> Session:
         manifest, place = read_bucket(self._folder, bucket), self._folder / bucket.folder
         if manifest.segments:
-            from modeldyno.runtime.segments import SegmentSession
+            from modeldyno.runtime.sessions.segments import SegmentSession
 
             return SegmentSession.open(place, manifest, self.threads, self.cores, self._shared)
         return load_library(place, manifest, self._shared.of(manifest.weights), self.threads, self.cores)

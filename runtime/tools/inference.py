@@ -15,8 +15,8 @@ import numpy.typing as npt
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import write_bytes
 from modeldyno.base.records.record import TensorSpec
-from modeldyno.runtime.feeds import Shapes, at_shapes, random_feeds
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.sessions.feeds import Shapes, at_shapes, random_feeds
+from modeldyno.runtime.sessions.whole import Session
 
 Array = npt.NDArray[Any]
 

@@ -14,10 +14,10 @@ from pydantic import Field, ValidationError
 
 from modeldyno.base.errors import ArtifactError
 from modeldyno.base.records.record import Record, TensorSpec
-from modeldyno.runtime.bucket_records import Buckets
-from modeldyno.runtime.guard_records import Guard
-from modeldyno.runtime.segment_records import Segment
-from modeldyno.runtime.weight_records import ArgumentSpec, WeightsFile
+from modeldyno.runtime.records.buckets import Buckets
+from modeldyno.runtime.records.guards import Guard
+from modeldyno.runtime.records.segments import Segment
+from modeldyno.runtime.records.weights import ArgumentSpec, WeightsFile
 
 SCHEMA_VERSION = 5  # docs/artifact.md says what each version brought
 _OLDEST = 1  # artifacts of this version have their weights inside the library

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import ArtifactError, RequestError
-from modeldyno.runtime.segment_records import Segment
+from modeldyno.runtime.records.segments import Segment
 
 Array = npt.NDArray[Any]
 _FATAL = 4  # every lesser message also comes as an exception, which is told once, by us

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from modeldyno.base.records.record import Record
-from modeldyno.runtime.weight_records import WeightSpec
+from modeldyno.runtime.records.weights import WeightSpec
 
 SEGMENTS_NAME = "segments"
 COMPILED, ONNXRUNTIME = "compiled", "onnxruntime"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from modeldyno.runtime.artifact import check_library, read_bucket, read_segment
 from modeldyno.runtime.gpu import read_kernels
-from modeldyno.runtime.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, Manifest
 from modeldyno.runtime.memory import map_weights
-from modeldyno.runtime.weight_records import WEIGHTS_NAME
+from modeldyno.runtime.records.manifest import GPU_CODE_NAME, LIBRARY_NAME, MANIFEST_NAME, Manifest
+from modeldyno.runtime.records.weights import WEIGHTS_NAME
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:

@@ -35,7 +35,7 @@ def bundle_command(artifact: Path, *, output: Path, packages: Path | None) -> No
     needs onnxruntime too, which does not go in.
     """
     from modeldyno.base.units import BYTES_PER_MIB
-    from modeldyno.runtime.bundle import write_bundle
+    from modeldyno.runtime.tools.bundle import write_bundle
 
     made = write_bundle(artifact, output, packages)
     for package in made.needs:

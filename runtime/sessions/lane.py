@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.records.record import TensorSpec
-from modeldyno.runtime.guard_records import check_word
-from modeldyno.runtime.manifest import Manifest
 from modeldyno.runtime.memory import empty_aligned
+from modeldyno.runtime.records.guards import check_word
+from modeldyno.runtime.records.manifest import Manifest
 
 Array = npt.NDArray[Any]
 _CPU, _POOLED_ALLOCATOR = 1, 2

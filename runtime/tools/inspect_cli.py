@@ -20,7 +20,7 @@ def inspect_command(artifact: Path, *, as_json: bool) -> None:
     the one in the manifest is told after the rest, with exit code 2.
     """
     from modeldyno.base.host.facts import host_facts
-    from modeldyno.runtime.inspection import inspect_artifact, lines
+    from modeldyno.runtime.tools.inspection import inspect_artifact, lines
 
     found = inspect_artifact(artifact, host_facts())
     if as_json:

@@ -19,14 +19,14 @@ from modeldyno.base.errors import ArtifactError, RequestError
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime.artifact import read_segment
-from modeldyno.runtime.feeds import is_array
-from modeldyno.runtime.lane import TEXT, Array, buffer
-from modeldyno.runtime.manifest import Manifest
 from modeldyno.runtime.memory import MappedWeights
-from modeldyno.runtime.onnx_segment import OnnxSegment
-from modeldyno.runtime.segment_records import Segment
-from modeldyno.runtime.session import Observer, Session, load_library
-from modeldyno.runtime.wanted import check_mapping
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.records.segments import Segment
+from modeldyno.runtime.sessions.feeds import is_array
+from modeldyno.runtime.sessions.lane import TEXT, Array, buffer
+from modeldyno.runtime.sessions.onnx_segment import OnnxSegment
+from modeldyno.runtime.sessions.wanted import check_mapping
+from modeldyno.runtime.sessions.whole import Observer, Session, load_library
 
 
 class SegmentSession(Session):

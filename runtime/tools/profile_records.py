@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from modeldyno.base.records.record import Record
-from modeldyno.runtime.manifest import KernelFacts
-from modeldyno.runtime.weight_records import ArgumentSpec
+from modeldyno.runtime.records.manifest import KernelFacts
+from modeldyno.runtime.records.weights import ArgumentSpec
 
 
 class KernelTime(Record):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from modeldyno.base.records.record import Record
-from modeldyno.runtime.segment_records import FallbackOperator
+from modeldyno.runtime.records.segments import FallbackOperator
 
 BUCKETS_NAME = "buckets"
 

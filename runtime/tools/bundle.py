@@ -28,9 +28,9 @@ from typing import BinaryIO, cast
 
 from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.base.files import staged_file
-from modeldyno.runtime.bundle_texts import ENTRY, needed_packages, readme
-from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest, read_manifest
-from modeldyno.runtime.parts import checked_files
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest, read_manifest
+from modeldyno.runtime.tools.bundle_texts import ENTRY, needed_packages, readme
+from modeldyno.runtime.tools.parts import checked_files
 from modeldyno.runtime.tvm_light import CUDA_LIBRARY, EXTRA_LIBRARY, RUNTIME_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")

@@ -11,7 +11,7 @@ from modeldyno.base.command import console
 from modeldyno.base.errors import ConfigError
 
 if TYPE_CHECKING:
-    from modeldyno.runtime.profile_records import KernelTime, Profile
+    from modeldyno.runtime.tools.profile_records import KernelTime, Profile
 
 COLUMNS = ("kernel", "calls", "ms", "% time", "GFLOP", "GFLOP/s", "% peak", "GB/s")
 Row = tuple[str, ...]
@@ -58,7 +58,7 @@ def profile_command(
     of the float32 multiply-adds that the cores in use can do, measured in the same run. GB/s counts each
     tensor of a kernel once.
     """
-    from modeldyno.runtime.profiler import DEFAULT_REPEATS, profile
+    from modeldyno.runtime.tools.profiler import DEFAULT_REPEATS, profile
 
     if repeat is not None and seconds is not None:
         raise click.UsageError("give --repeat or --seconds, not both")

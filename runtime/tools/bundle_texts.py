@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from modeldyno.base.records.record import TensorSpec
-from modeldyno.runtime.feeds import is_array
-from modeldyno.runtime.lane import TEXT
-from modeldyno.runtime.manifest import Manifest
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.sessions.feeds import is_array
+from modeldyno.runtime.sessions.lane import TEXT
 
 ENTRY = '''#!/usr/bin/env python3
 """Run the model of this bundle: python run.py --help. README.md says what it needs."""
@@ -60,7 +60,7 @@ def arguments():
 
 
 def run(given):
-    from modeldyno.runtime.inference import load_inputs, run_once, save_outputs
+    from modeldyno.runtime.tools.inference import load_inputs, run_once, save_outputs
 
     result = run_once(
         HERE / "artifact",
@@ -101,7 +101,7 @@ From Python:
     import sys; sys.path.insert(0, "{name}/lib")
     from pathlib import Path
     import numpy as np
-    from modeldyno.runtime.session import Session
+    from modeldyno.runtime.sessions.whole import Session
 
     outputs = Session.load(Path("{name}/artifact")).run({{{feeds}}})
 

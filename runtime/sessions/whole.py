@@ -16,12 +16,12 @@ from modeldyno.base.host.facts import processor, usable_cores
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime import tvm_light
 from modeldyno.runtime.artifact import open_artifact
-from modeldyno.runtime.feeds import ones, zeros
 from modeldyno.runtime.gpu import GpuLane, check_gpu, offer_kernels
-from modeldyno.runtime.lane import Lane
-from modeldyno.runtime.manifest import LIBRARY_NAME, Manifest
 from modeldyno.runtime.memory import aligned, map_weights_beside
-from modeldyno.runtime.wanted import ARRAYS, check_array, check_mapping
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest
+from modeldyno.runtime.sessions.feeds import ones, zeros
+from modeldyno.runtime.sessions.lane import Lane
+from modeldyno.runtime.sessions.wanted import ARRAYS, check_array, check_mapping
 
 Array = npt.NDArray[Any]
 Observer = Callable[..., None]
@@ -35,7 +35,7 @@ class Session:
     """A loaded artifact. Any number of threads may run it: each inference has a lane of its own.
 
     Lanes are made as they are needed (as many as ever ran side by side) and share the weights. One that is
-    compiled for several shapes is a `runtime.buckets.BucketedSession`.
+    compiled for several shapes is a `runtime.sessions.buckets.BucketedSession`.
     """
 
     most_rows: int | None = None  # of a first axis that is left open
@@ -71,11 +71,11 @@ class Session:
         pinned = _checked_cores(cores, threads)
         manifest = open_artifact(path, processor())
         if manifest.buckets:
-            from modeldyno.runtime.buckets import BucketedSession  # which imports this module
+            from modeldyno.runtime.sessions.buckets import BucketedSession  # which imports this module
 
             return BucketedSession(path, manifest, threads or len(pinned or usable_cores()), pinned)
         if manifest.segments:
-            from modeldyno.runtime.segments import SegmentSession
+            from modeldyno.runtime.sessions.segments import SegmentSession
 
             return SegmentSession.open(path, manifest, threads, pinned)
         if manifest.target.kind == "cuda":

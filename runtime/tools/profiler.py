@@ -20,11 +20,11 @@ import numpy as np
 
 from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.base.host.facts import host_facts, usable_cores
-from modeldyno.runtime.buckets import BucketedSession, one_shape
-from modeldyno.runtime.feeds import random_feeds
-from modeldyno.runtime.manifest import PeakKernel
-from modeldyno.runtime.profile_records import BuiltinTime, KernelTime, Profile, kernel_time
-from modeldyno.runtime.session import Session
+from modeldyno.runtime.records.manifest import PeakKernel
+from modeldyno.runtime.sessions.buckets import BucketedSession, one_shape
+from modeldyno.runtime.sessions.feeds import random_feeds
+from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.tools.profile_records import BuiltinTime, KernelTime, Profile, kernel_time
 
 MIN_REPEATS = 5  # fewer give no quartiles
 DEFAULT_REPEATS = 50

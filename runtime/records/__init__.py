@@ -1,0 +1,1 @@
+"""What is written in an artifact's folder, as records."""

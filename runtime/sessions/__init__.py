@@ -1,0 +1,1 @@
+"""Sessions: a whole model, one of several shapes, one that runs in segments."""
