@@ -33,7 +33,7 @@ test-cases: $(VENV)/.dev  ## run every input that failed once, slow ones too (up
 	$(BIN)/python -m pytest tests/cases
 
 test-emulated: $(VENV)/.dev  ## check ARM code under emulation (Debian; downloads 150 MB the first time)
-	$(BIN)/python -m modeldyno.compiler.emulation.prepare
+	$(BIN)/python -m modeldyno.compiler.check.emulation.prepare
 	$(BIN)/python -m pytest -m emulated
 
 fuzz: $(VENV)/.dev  ## compile 500 random models and compare their answers (40 minutes)

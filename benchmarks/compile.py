@@ -113,7 +113,7 @@ def _hold_back(peers: list[str], folder: Path) -> list[str]:
 
 def _is_narrow(target: str) -> bool:
     """Whether a target is an x86 processor without AVX-512."""
-    from modeldyno.compiler.targets import resolve_target
+    from modeldyno.compiler.targets.catalog import resolve_target
 
     found = resolve_target(target, host_facts())
     return found.architecture == "x86_64" and "avx512f" not in found.features

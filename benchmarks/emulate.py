@@ -1,6 +1,6 @@
 """What ARM code executes, counted under emulation: vector multiply-adds against the model's own operations.
 
-    python -m modeldyno.compiler.emulation.prepare
+    python -m modeldyno.compiler.check.emulation.prepare
     python -m benchmarks.emulate --models mobilenet_v2,resnet18,minilm_l6 --target neoverse-n1 --json FILE
 
 Emulation tells right from wrong and counts; it does not tell how fast a real processor is. Each model is
@@ -28,13 +28,13 @@ from modeldyno.base.errors import DynoError
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.process.procs import python_module
-from modeldyno.compiler.build import compile_source
-from modeldyno.compiler.emulation.root import PREPARE, Emulator, cpu_model, find_emulator
-from modeldyno.compiler.emulation.run import run_emulated
+from modeldyno.compiler.check.emulation.root import PREPARE, Emulator, cpu_model, find_emulator
+from modeldyno.compiler.check.emulation.run import run_emulated
+from modeldyno.compiler.check.verify import compare
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.targets import TARGETS, CompileTarget
-from modeldyno.compiler.verify import compare
+from modeldyno.compiler.targets.catalog import TARGETS, CompileTarget
+from modeldyno.compiler.whole import compile_source
 from modeldyno.runtime.sessions.feeds import random_feeds
 
 DEFAULT_MODELS = "mobilenet_v2,resnet18,minilm_l6"

@@ -15,7 +15,7 @@ from pathlib import Path
 import onnx
 from onnx import numpy_helper, shape_inference
 
-from modeldyno.compiler.onnx_flops import Shape, fixed_shapes, node_flops
+from modeldyno.compiler.model.onnx_flops import Shape, fixed_shapes, node_flops
 
 # Shapes and indices that inference needs to see are small; weights are large and only their shape counts.
 _KEPT_ELEMENTS = 1024

@@ -31,7 +31,7 @@ def peak_gflops(name: str = "host") -> float:
     `name` is a target that this machine can run: its vectors are used.
     """
     from modeldyno.base.host.facts import host_facts
-    from modeldyno.compiler.targets import resolve_target
+    from modeldyno.compiler.targets.catalog import resolve_target
 
     target = resolve_target(name, host_facts())
     lanes = target.machine.lanes

@@ -165,7 +165,7 @@ def tvm_default_peer(job: Job) -> Loaded:
     from tvm.relax.frontend.onnx import from_onnx
 
     from modeldyno.base.host.facts import host_facts, usable_cores
-    from modeldyno.compiler.targets import resolve_target
+    from modeldyno.compiler.targets.catalog import resolve_target
 
     shapes = {name: list(array.shape) for name, array in job.feeds.items()}
     module = from_onnx(onnx.load(job.model), shape_dict=shapes)

@@ -15,7 +15,7 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.process.procs import python_module
 
 if TYPE_CHECKING:
-    from modeldyno.compiler.targets import CompileTarget
+    from modeldyno.compiler.targets.catalog import CompileTarget
     from modeldyno.runtime.records.buckets import Buckets
     from modeldyno.runtime.records.manifest import TuningFacts
 
@@ -149,14 +149,14 @@ def compile_command(
         raise ConfigError("--tuning-records and --no-tuning-records go against each other")
     if inputs and no_verify:
         raise ConfigError("--inputs is for the check that --no-verify leaves out")
+    from modeldyno.compiler.model.source import check_model_file
     from modeldyno.compiler.options import Options
-    from modeldyno.compiler.source import check_model_file
 
     check_model_file(model)
     from modeldyno.base.host.facts import host_facts
     from modeldyno.compiler import apart
-    from modeldyno.compiler.outputs import check_output
-    from modeldyno.compiler.targets import resolve_target
+    from modeldyno.compiler.artifact.outputs import check_output
+    from modeldyno.compiler.targets.catalog import resolve_target
     from modeldyno.runtime.tools.parity_text import undecided_lines
 
     check_output(output)
@@ -215,7 +215,7 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     """
     from fnmatch import fnmatch
 
-    from modeldyno.compiler.targets import TARGETS
+    from modeldyno.compiler.targets.catalog import TARGETS
 
     found = [target for name, target in TARGETS.items() if fnmatch(name, pattern or "*")]
     rows = [_target_row(target) for target in found]
@@ -252,8 +252,8 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
 
 def _target_row(target: CompileTarget) -> dict[str, Any]:
     from modeldyno.base.host.facts import host_facts
-    from modeldyno.compiler.reach import runs_where, why_not_built
-    from modeldyno.compiler.target_names import other_names
+    from modeldyno.compiler.check.reach import runs_where, why_not_built
+    from modeldyno.compiler.targets.names import other_names
 
     gpu = target.kind == "cuda"
     running, unbuilt = runs_where(target, host_facts()), why_not_built(target)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.facts import host_facts
-from modeldyno.compiler.build import OnTuning, compile_source
-from modeldyno.compiler.options import Options
-from modeldyno.compiler.outputs import check_output
-from modeldyno.compiler.pipeline import OnStage
-from modeldyno.compiler.shapes import (
+from modeldyno.compiler.artifact.outputs import check_output
+from modeldyno.compiler.check.user_inputs import Given as GivenInputs
+from modeldyno.compiler.check.user_inputs import read_inputs, read_open_inputs
+from modeldyno.compiler.model.shapes import (
     Given,
     fixed_shapes,
     is_open,
@@ -21,10 +20,11 @@ from modeldyno.compiler.shapes import (
     parse_shapes,
     template,
 )
-from modeldyno.compiler.source import Shapes, Source
-from modeldyno.compiler.targets import resolve_target
-from modeldyno.compiler.user_inputs import Given as GivenInputs
-from modeldyno.compiler.user_inputs import read_inputs, read_open_inputs
+from modeldyno.compiler.model.source import Shapes, Source
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.stages.cpu import OnStage
+from modeldyno.compiler.targets.catalog import resolve_target
+from modeldyno.compiler.whole import OnTuning, compile_source
 from modeldyno.runtime.records.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def compile_model(
     """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
 
     `shapes` fixes input shapes that the file leaves open, by input name; a size may be a text that names
-    several ("1..32", "1|4|8": see `compiler.shapes`), each of which is cut into segments for itself where
+    several ("1..32", "1|4|8": see `compiler.model.shapes`), each of which is cut into segments for itself where
     `options.fallback` asks for segments. `inputs` are records that the outputs are compared on too: .npz
     files, or arrays by the inputs' names. `on_stage` is called with each
     stage's name as it begins; `on_tuning` with a line of text for each kernel that was measured, and with
@@ -69,7 +69,7 @@ def compile_model(
             raise ConfigError(
                 f"{resolved.name}: artifacts of several shapes can't be made for GPUs yet: give fixed sizes"
             )
-        from modeldyno.compiler.buckets import FamilyCompile, compile_family
+        from modeldyno.compiler.ranges.family import FamilyCompile, compile_family
 
         places = {(name, at) for name, given in sizes.items() for at in open_dimensions(given)}
         family = open_family(model, places, example_inputs, example_kwargs, foreign=foreign)
@@ -105,7 +105,7 @@ def read_source(
         return read_model(Path(model), shapes, foreign=foreign)
     if args is None:
         raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
-    from modeldyno.compiler.frontends.torch_module import read_module
+    from modeldyno.compiler.frontends.torch.module import read_module
 
     return read_module(model, args, kwargs)
 
@@ -129,6 +129,6 @@ def open_family(
         return dispatch.open_family(Path(model), foreign=foreign)
     if args is None:
         raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
-    from modeldyno.compiler.frontends.torch_module import module_family
+    from modeldyno.compiler.frontends.torch.module import module_family
 
     return module_family(model, args, kwargs, lambda name, at: (name, at) in places)

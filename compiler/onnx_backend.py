@@ -25,11 +25,11 @@ from onnx.backend.base import Backend, BackendRep
 
 from modeldyno.base.errors import ModelError, RequestError
 from modeldyno.base.host.facts import host_facts
-from modeldyno.compiler.build import compile_source
-from modeldyno.compiler.frontends.onnx_file import read_onnx
-from modeldyno.compiler.frontends.onnx_freeze import freeze, shape_inputs
+from modeldyno.compiler.frontends.onnx.file import read_onnx
+from modeldyno.compiler.frontends.onnx.freeze import freeze, shape_inputs
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.targets import resolve_target
+from modeldyno.compiler.targets.catalog import resolve_target
+from modeldyno.compiler.whole import compile_source
 from modeldyno.runtime.records.manifest import Coverage
 from modeldyno.runtime.sessions.whole import Session
 

@@ -51,10 +51,10 @@ def verify_command(
     Example:
         dyno verify artifact model.onnx --inputs cat.npz --inputs dog.npz --seed 7
     """
-    from modeldyno.compiler.source import check_model_file
+    from modeldyno.compiler.model.source import check_model_file
 
     check_model_file(model)
-    from modeldyno.compiler.reverify import verify_artifact
+    from modeldyno.compiler.check.reverify import verify_artifact
     from modeldyno.runtime.tools.parity_text import parity_lines
 
     found = verify_artifact(artifact, model, inputs=inputs, seed=seed, tolerance=tolerance)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from modeldyno.base.records.run import Limits, Record
-from modeldyno.compiler.shapes import Size, parse_shapes
+from modeldyno.compiler.model.shapes import Size, parse_shapes
 from modeldyno.loadgen.mlperf import SERVER
 from modeldyno.recommender.job_fields import FOLDER, Count, JobPath, Seconds, Shapes
 from modeldyno.recommender.job_load import FindRate, Load

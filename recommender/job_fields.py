@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from modeldyno.compiler.shapes import parse_size
+from modeldyno.compiler.model.shapes import parse_size
 
 FOLDER = "folder"
 """Key in the validation context: the job file's folder, which relative paths start from."""

@@ -10,11 +10,19 @@ from pathlib import Path
 from modeldyno.base.errors import ConfigError, DynoError, ModelError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import TensorSpec
+from modeldyno.compiler.check.reach import runs_where
 from modeldyno.compiler.frontends.dispatch import open_family, read_model
-from modeldyno.compiler.reach import runs_where
-from modeldyno.compiler.shapes import Size, Span, Template, fixed_shapes, is_open, parse_shapes, template
-from modeldyno.compiler.source import Source
-from modeldyno.compiler.targets import resolve_target
+from modeldyno.compiler.model.shapes import (
+    Size,
+    Span,
+    Template,
+    fixed_shapes,
+    is_open,
+    parse_shapes,
+    template,
+)
+from modeldyno.compiler.model.source import Source
+from modeldyno.compiler.targets.catalog import resolve_target
 from modeldyno.recommender.job import Backend, Job
 
 BASELINE: Backend = "onnxruntime"

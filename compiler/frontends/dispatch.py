@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.frontends.family import Family
-from modeldyno.compiler.source import Shapes, Source, check_model_file
+from modeldyno.compiler.model.source import Shapes, Source, check_model_file
 
 
 def read_model(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
@@ -19,11 +19,11 @@ def read_model(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
     """
     check_model_file(path)
     if path.suffix == ".pt2":
-        from modeldyno.compiler.frontends.torch_module import read_pt2
+        from modeldyno.compiler.frontends.torch.module import read_pt2
 
         return read_pt2(path, shapes)
     if path.suffix == ".onnx":
-        from modeldyno.compiler.frontends.onnx_file import read_onnx
+        from modeldyno.compiler.frontends.onnx.file import read_onnx
 
         return read_onnx(path, shapes, foreign=foreign)
     raise _unknown_kind(path)
@@ -37,11 +37,11 @@ def open_family(path: Path, *, foreign: bool = False) -> Family:
     """
     check_model_file(path)
     if path.suffix == ".pt2":
-        from modeldyno.compiler.frontends.torch_module import pt2_family
+        from modeldyno.compiler.frontends.torch.module import pt2_family
 
         return pt2_family(path)
     if path.suffix == ".onnx":
-        from modeldyno.compiler.frontends.onnx_file import onnx_family
+        from modeldyno.compiler.frontends.onnx.file import onnx_family
 
         return onnx_family(path, foreign=foreign)
     raise _unknown_kind(path)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modeldyno.base.rowflow.records import Graph
-from modeldyno.compiler.shapes import Declared, Template
-from modeldyno.compiler.source import Array, Shapes, Source
+from modeldyno.compiler.model.shapes import Declared, Template
+from modeldyno.compiler.model.source import Array, Shapes, Source
 
 
 @dataclass(frozen=True)

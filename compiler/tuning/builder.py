@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from modeldyno.base.process.interrupts import Interrupts
-from modeldyno.compiler.schedules.choice import Choice, Workload
-from modeldyno.compiler.targets import CompileTarget
+from modeldyno.compiler.kernels.choice import Choice, Workload
+from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.compiler.tuning import candidate
 from modeldyno.compiler.tuning.measure import Kernel
 

@@ -10,11 +10,11 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from modeldyno.compiler import pipeline
-from modeldyno.compiler.link import link
-from modeldyno.compiler.passes.tails import data_operands, emit_tail
-from modeldyno.compiler.schedules.choice import Choice, Workload
-from modeldyno.compiler.targets import CompileTarget
+from modeldyno.compiler.codegen.link import link
+from modeldyno.compiler.kernels.choice import Choice, Workload
+from modeldyno.compiler.lower.epilogues import data_operands, emit_tail
+from modeldyno.compiler.stages import cpu as pipeline
+from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.compiler.tuning.measure import CandidateFailed
 
 Arguments = tuple[tuple[str, tuple[int, ...]], ...]

@@ -15,8 +15,8 @@ from modeldyno.base.errors import OutputError
 from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import Record
-from modeldyno.compiler.schedules.choice import Choice, Workload, candidates
-from modeldyno.compiler.targets import CompileTarget
+from modeldyno.compiler.kernels.choice import Choice, Workload, candidates
+from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.compiler.tuning.revision import KERNELS_REVISION
 
 Warn = Callable[[str], None]

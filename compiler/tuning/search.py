@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from modeldyno.compiler.schedules.choice import Choice, Workload
+from modeldyno.compiler.kernels.choice import Choice, Workload
 from modeldyno.compiler.tuning.builder import Builder
 from modeldyno.compiler.tuning.decide import FEWEST_ROUNDS, better_half, ratios, replaces, spread
 from modeldyno.compiler.tuning.measure import CandidateFailed, Kernel, Meter

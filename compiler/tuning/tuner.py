@@ -12,8 +12,7 @@ from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.process.interrupts import watched_interrupts
-from modeldyno.compiler.options import Options
-from modeldyno.compiler.schedules.choice import (
+from modeldyno.compiler.kernels.choice import (
     BIAS_RELU,
     Choice,
     Tail,
@@ -22,8 +21,9 @@ from modeldyno.compiler.schedules.choice import (
     choose,
     choose_direct,
 )
-from modeldyno.compiler.schedules.machine import Machine
-from modeldyno.compiler.targets import CompileTarget, runs_here
+from modeldyno.compiler.options import Options
+from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
+from modeldyno.compiler.targets.machine import Machine
 from modeldyno.compiler.tuning.builder import FEWEST, Builder
 from modeldyno.compiler.tuning.measure import CandidateFailed, Meter
 from modeldyno.compiler.tuning.records import (
@@ -190,7 +190,7 @@ def tuner(target: CompileTarget, options: Options, report: Report, warn: Warn) -
 
 def kernel_uses(module: Any, machine: Machine) -> Counter[Workload]:
     """Count how often each distinct kernel is called in a module that is ready for `legalize`."""
-    from modeldyno.compiler.passes.legalize import legalize
+    from modeldyno.compiler.lower.legalize import legalize
 
     uses: Counter[Workload] = Counter()
 

@@ -14,7 +14,7 @@ from benchmarks.compile import main
 from benchmarks.feeds import model_feeds, save_feeds
 from benchmarks.peak import loop_instructions, peak_kernel
 from benchmarks.side_by_side import Place, measure
-from modeldyno.compiler.targets import TARGETS
+from modeldyno.compiler.targets.catalog import TARGETS
 
 
 def tiny(folder: Path) -> Path:

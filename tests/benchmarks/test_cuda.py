@@ -10,7 +10,7 @@ import pytest
 from benchmarks import cuda
 from benchmarks.zoo import registry
 from benchmarks.zoo.registry import onnx_file
-from modeldyno.compiler.cuda_compilers import why_no_cuda
+from modeldyno.compiler.codegen.cuda_compilers import why_no_cuda
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.tools.bundle import write_bundle

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.emulate import built_plugin, counted, shares, totals
-from modeldyno.compiler.emulation.root import Emulator
-from modeldyno.compiler.targets import TARGETS
+from modeldyno.compiler.check.emulation.root import Emulator
+from modeldyno.compiler.targets.catalog import TARGETS
 from tests.compiler.models import model, node, saved, tensor, weights
 from tests.emulation.conftest import emulator
 

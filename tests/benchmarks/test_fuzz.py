@@ -179,7 +179,7 @@ def test_a_kernel_that_is_wrong_for_large_numbers_is_found(
 ) -> None:
     from tvm import te, tirx
 
-    from modeldyno.compiler.passes import fast_math
+    from modeldyno.compiler.lower import fast_math
 
     def wrong(data: Any) -> Any:
         right, far = fast_math.sigmoid(data), tirx.const(50, "float32")

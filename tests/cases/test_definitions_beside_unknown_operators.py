@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from modeldyno.compiler.frontends.onnx_converters import known_operators
-from modeldyno.compiler.frontends.onnx_rules.apply import take_apart
+from modeldyno.compiler.frontends.onnx.converters.common import known_operators
+from modeldyno.compiler.frontends.onnx.rules.apply import take_apart
 from tests.cases.agreement import Both
 from tests.compiler.models import constant, model, node, tensor
 

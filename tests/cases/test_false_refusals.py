@@ -76,7 +76,7 @@ def test_half_precision_is_held_to_its_own_step(tmp_path: Path) -> None:
 
 
 def test_wrong_weights_of_half_precision_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from modeldyno.compiler.passes.rewrite import rewrite
+    from modeldyno.compiler.graph.rewrite import rewrite
     from tests.compiler import relaxed
 
     def spoiled(mod: Any, _factor: float) -> Any:

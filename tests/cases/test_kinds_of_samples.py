@@ -15,9 +15,9 @@ import pytest
 from onnx import TensorProto
 
 from modeldyno.base.errors import ParityError, RequestError
-from modeldyno.compiler.frontends.onnx_file import read_onnx
-from modeldyno.compiler.source import Source, UserInputs
-from modeldyno.compiler.verify import check_parity
+from modeldyno.compiler.check.verify import check_parity
+from modeldyno.compiler.frontends.onnx.file import read_onnx
+from modeldyno.compiler.model.source import Source, UserInputs
 from modeldyno.runtime.records.manifest import ParityReport
 from modeldyno.runtime.sessions.feeds import random_feeds
 from tests.compiler.models import constant, model, node, saved, tensor, weights
@@ -262,7 +262,7 @@ def test_a_request_that_only_one_of_the_two_refuses_is_a_difference_with_its_own
 def test_a_big_model_is_checked_on_two_kinds_at_least(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modeldyno.compiler import sample_runs
+    from modeldyno.compiler.check import sample_runs
 
     monkeypatch.setattr(sample_runs, "BUDGET_S", 0.0)
     monkeypatch.setattr(sample_runs, "BUDGET_RUNS", 0)

@@ -10,8 +10,8 @@ import onnxruntime
 from onnx import TensorProto
 
 from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from modeldyno.compiler.models import compile_model
-from modeldyno.compiler.onnx_graph import OnnxGraph
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import constant, model, node, tensor, weights

@@ -12,12 +12,12 @@ import tvm
 from tvm import relax
 
 from modeldyno.base.host.facts import host_facts
-from modeldyno.compiler.passes.rewrite import rewrite
-from modeldyno.compiler.pipeline import STAGES, run_stages
-from modeldyno.compiler.schedules.choice import Chooser
-from modeldyno.compiler.schedules.machine import Machine
-from modeldyno.compiler.source import Source
-from modeldyno.compiler.targets import CompileTarget, host_target
+from modeldyno.compiler.graph.rewrite import rewrite
+from modeldyno.compiler.kernels.choice import Chooser
+from modeldyno.compiler.model.source import Source
+from modeldyno.compiler.stages.cpu import STAGES, run_stages
+from modeldyno.compiler.targets.catalog import CompileTarget, host_target
+from modeldyno.compiler.targets.machine import Machine
 from modeldyno.runtime.records.manifest import Road
 
 Array = npt.NDArray[Any]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from modeldyno.compiler import compile_model
-from modeldyno.compiler.frontends.torch_module import named_outputs
+from modeldyno.compiler.check.verify import compare
+from modeldyno.compiler.frontends.torch.module import named_outputs
 from modeldyno.compiler.options import WINOGRAD_TOLERANCE
-from modeldyno.compiler.verify import compare
 from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.transformer_models import ARCHITECTURES, built
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
-from modeldyno.compiler.passes.attention import fuse_attention
-from modeldyno.compiler.passes.lower_attention import lower_attention
-from modeldyno.compiler.passes.rewrite import op_name
-from modeldyno.compiler.schedules.attention import attention
-from modeldyno.compiler.schedules.attention_plan import LOWEST, Sizes
-from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.graph.attention import fuse_attention
+from modeldyno.compiler.graph.rewrite import op_name
+from modeldyno.compiler.kernels.attention.kernel import attention
+from modeldyno.compiler.kernels.attention.plan import LOWEST, Sizes
+from modeldyno.compiler.lower.attention import lower_attention
+from modeldyno.compiler.targets.machine import Machine
 
 MACHINES = [Machine(lanes=16, registers=32), Machine(lanes=8, registers=16), Machine(lanes=4, registers=32)]
 # The largest error of a result, for values of about 1: sums of up to 400 terms in float32.

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.schedules.borders import MOST_CASES
-from modeldyno.compiler.schedules.choice import choose_direct
-from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.kernels.choice import choose_direct
+from modeldyno.compiler.loops.borders import MOST_CASES
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX2, AVX512, module, run_staged, staged_until
 from tests.compiler.test_kernels import assert_close, conv_reference, normal
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import CompileError, OutputError, ParityError
-from modeldyno.compiler import Options, compile_model, pipeline
-from modeldyno.compiler.frontends.onnx_file import read_onnx
-from modeldyno.compiler.outputs import check_output
-from modeldyno.compiler.verify import compare
+from modeldyno.compiler import Options, compile_model
+from modeldyno.compiler.artifact.outputs import check_output
+from modeldyno.compiler.check.verify import compare
+from modeldyno.compiler.frontends.onnx.file import read_onnx
+from modeldyno.compiler.stages import cpu as pipeline
 from modeldyno.runtime.artifact import digest_file
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
 from modeldyno.runtime.records.weights import WEIGHTS_NAME

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 from tvm import relax
 
-from modeldyno.compiler.frontends.onnx_file import read_onnx
-from modeldyno.compiler.passes.clip import find_clips
+from modeldyno.compiler.frontends.onnx.file import read_onnx
+from modeldyno.compiler.graph.clip import find_clips
 from tests.compiler.models import constant, model, node, saved, tensor
 from tests.compiler.relaxed import AVX2, AVX512, Array, call_counts, module, run_staged
 

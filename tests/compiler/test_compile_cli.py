@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeldyno.base.command.cli import run
-from modeldyno.compiler.targets import TARGETS
+from modeldyno.compiler.targets.catalog import TARGETS
 from modeldyno.runtime.records.manifest import read_manifest
 from tests.compiler.models import conv_net, det_net, mlp, saved
 from tests.compiler.test_build import wrong_stage

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.passes.concat import flatten_concats
-from modeldyno.compiler.passes.memory import plan_memory
-from modeldyno.compiler.pipeline import run_stages
+from modeldyno.compiler.lower.concat import flatten_concats
+from modeldyno.compiler.memory.planning import plan_memory
+from modeldyno.compiler.stages.cpu import run_stages
 from tests.compiler.relaxed import (
     AVX2,
     AVX512,

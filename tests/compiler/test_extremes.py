@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX2, AVX512, MACHINES, NEON, Array, module, run_staged
 
 INF, NAN = np.float32(np.inf), np.float32(np.nan)

@@ -13,11 +13,11 @@ import pytest
 from onnx import TensorProto
 
 from modeldyno.base.errors import CompileError, ConfigError, CoverageError, ModelError, ParityError
-from modeldyno.compiler import fallback
-from modeldyno.compiler.build import compile_whole
+from modeldyno.compiler.fallback import cut as fallback
+from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.source import Source
+from modeldyno.compiler.whole import compile_whole
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.runtime.sessions.feeds import random_feeds
 from modeldyno.runtime.sessions.whole import Session
@@ -190,7 +190,7 @@ def test_an_operator_whose_compiled_results_differ_runs_in_onnx_runtime(
         raise ParityError("differs", stage="verify", target="host")
 
     monkeypatch.setattr(fallback, "compile_whole", misread)
-    monkeypatch.setattr("modeldyno.compiler.probe.compile_whole", misread)
+    monkeypatch.setattr("modeldyno.compiler.fallback.probe.compile_whole", misread)
     made = conv_net()
     made.graph.node[2].op_type = "Tanh"
     manifest = compiled(tmp_path, made)
@@ -262,8 +262,8 @@ def test_fallback_is_for_onnx_models(tmp_path: Path) -> None:
 def test_an_operator_that_is_wrong_on_one_kind_of_inputs_alone_is_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modeldyno.compiler import pipeline
-    from modeldyno.compiler.passes.rewrite import rewrite
+    from modeldyno.compiler.graph.rewrite import rewrite
+    from modeldyno.compiler.stages import cpu as pipeline
 
     def capped(_builder: Any, _var: Any, value: Any) -> Any:
         """Cap what Abs gives at 100: a fault that normal inputs do not show."""

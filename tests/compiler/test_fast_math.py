@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.passes.legalize import legalize
-from modeldyno.compiler.pipeline import run_stages
+from modeldyno.compiler.lower.legalize import legalize
+from modeldyno.compiler.stages.cpu import run_stages
 from tests.compiler.relaxed import (
     AVX512,
     Array,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.passes.fold import GROWTH_LIMIT_BYTES, fold, fold_batch_norm
-from modeldyno.compiler.passes.rewrite import clean
+from modeldyno.compiler.graph.fold import GROWTH_LIMIT_BYTES, fold, fold_batch_norm
+from modeldyno.compiler.graph.rewrite import clean
 from tests.compiler.relaxed import Array, call_counts, module, run_default
 
 

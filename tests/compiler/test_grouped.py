@@ -12,13 +12,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
-from modeldyno.compiler.passes.legalize_grouped import grouped_conv2d
-from modeldyno.compiler.passes.shuffle import fold_shuffles
-from modeldyno.compiler.schedules.apply import RULES, schedule_all
-from modeldyno.compiler.schedules.choice import Choice, Workload, candidates, choose
-from modeldyno.compiler.schedules.grouped import group_tiles, merge_groups, merged_groups, pack_groups
-from modeldyno.compiler.schedules.grouped_rule import grouped_walk
-from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.kernels.choice import Choice, Workload, candidates, choose
+from modeldyno.compiler.kernels.grouped import group_tiles, merge_groups, merged_groups, pack_groups
+from modeldyno.compiler.lower.legalize_grouped import grouped_conv2d
+from modeldyno.compiler.lower.shuffle import fold_shuffles
+from modeldyno.compiler.rules.apply import RULES, schedule_all
+from modeldyno.compiler.rules.grouped import grouped_walk
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX2, AVX512, NEON, Array, call_counts, module, run_staged, staged_until
 
 R = relax.op

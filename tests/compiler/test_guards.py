@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from modeldyno.base.errors import CompileError, ModelError, RequestError
+from modeldyno.compiler.guards.guards import Mark, checked_constant, place_guards
+from modeldyno.compiler.model.shapes import Span
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.passes.guards import Mark, checked_constant, place_guards
-from modeldyno.compiler.shapes import Span
 from tests.compiler.guarded import CASES, compiled, reference
 from tests.compiler.models import constant, model, node, saved, tensor
 
@@ -164,7 +164,7 @@ def test_a_constant_that_no_request_can_mend_ends_the_compile(tmp_path: Path) ->
 
 
 def test_a_constant_divisor_of_zero_is_refused() -> None:
-    from modeldyno.compiler.passes.fold import as_constant
+    from modeldyno.compiler.graph.fold import as_constant
 
     with pytest.raises(NotImplementedError, match="its input 'b' is a constant that holds 0"):
         checked_constant(as_constant(np.array([1, 0])), Mark("Mod", "ratio", "b"))

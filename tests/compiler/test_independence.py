@@ -9,12 +9,12 @@ import onnx
 import pytest
 
 from modeldyno.base.rowflow.walk import judge_joined
-from modeldyno.compiler.any_shape import AnyShape
-from modeldyno.compiler.frontends.onnx_records import graph_records
-from modeldyno.compiler.independence import Judge
-from modeldyno.compiler.padding import check_axes
-from modeldyno.compiler.shapes import open_dimensions, parse_shapes, template
-from modeldyno.compiler.splitting import independence
+from modeldyno.compiler.frontends.onnx.records import graph_records
+from modeldyno.compiler.model.shapes import open_dimensions, parse_shapes, template
+from modeldyno.compiler.ranges.any_shape import AnyShape
+from modeldyno.compiler.ranges.independence import Judge
+from modeldyno.compiler.ranges.padding import check_axes
+from modeldyno.compiler.ranges.splitting import independence
 from modeldyno.runtime.records.manifest import Independence
 from tests.compiler.models import conv_net, mlp
 from tests.compiler.sequence_models import centred, encoder, scaled_by_all, weighed
@@ -206,7 +206,7 @@ class Centred(nn.Module):  # type: ignore[name-defined]
 def test_a_torch_module_is_judged_by_its_graph_with_open_sizes(
     module: Any, span: str, word: str, why: str
 ) -> None:
-    from modeldyno.compiler.frontends.torch_module import module_family
+    from modeldyno.compiler.frontends.torch.module import module_family
 
     sizes = parse_shapes({next(iter(signature(module))): (span, 4)})
     example = [torch.zeros(1, 4)]

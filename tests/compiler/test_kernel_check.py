@@ -14,13 +14,14 @@ from tvm_ffi import structural_map
 from benchmarks.zoo.registry import onnx_file
 from modeldyno.base.errors import ParityError
 from modeldyno.base.host.facts import host_facts
-from modeldyno.compiler import compile_model, pipeline
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.check.kernel_check import KernelCheck, UncheckedError, blame, check_kernels
 from modeldyno.compiler.frontends.dispatch import read_model
-from modeldyno.compiler.kernel_check import KernelCheck, UncheckedError, blame, check_kernels
-from modeldyno.compiler.schedules import apply
-from modeldyno.compiler.schedules.machine import Machine
-from modeldyno.compiler.schedules.tile import register_tile
-from modeldyno.compiler.targets import host_target
+from modeldyno.compiler.rules import apply
+from modeldyno.compiler.rules.tile import register_tile
+from modeldyno.compiler.stages import cpu as pipeline
+from modeldyno.compiler.targets.catalog import host_target
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.models import conv_net, mlp, saved
 from tests.compiler.relaxed import module, scaled_constants, source_of
 

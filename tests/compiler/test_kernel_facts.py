@@ -11,10 +11,10 @@ import tvm
 from tvm import relax, te
 
 from modeldyno.compiler import Options, compile_model
-from modeldyno.compiler.kernel_facts import FLOPS, kernel_facts
-from modeldyno.compiler.peak import peak_function, peak_kernel, with_peak
-from modeldyno.compiler.schedules.machine import Machine
-from modeldyno.compiler.targets import TARGETS
+from modeldyno.compiler.kernels.facts import FLOPS, kernel_facts
+from modeldyno.compiler.memory.peak import peak_function, peak_kernel, with_peak
+from modeldyno.compiler.targets.catalog import TARGETS
+from modeldyno.compiler.targets.machine import Machine
 from modeldyno.runtime.records.manifest import KernelFacts
 from modeldyno.runtime.records.weights import ArgumentSpec
 from tests.compiler.models import conv_net, model, node, saved, tensor, weights

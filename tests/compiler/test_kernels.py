@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
-from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX512, MACHINES, module, run_staged
 
 Array = npt.NDArray[Any]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.passes.layout import channels_last
+from modeldyno.compiler.graph.layout import channels_last
 from tests.compiler.relaxed import Array, call_counts, module, run_default
 
 SHAPE = (1, 3, 8, 8)

@@ -10,9 +10,9 @@ import pytest
 from tvm import relax
 
 from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.graph.fold import fold
+from modeldyno.compiler.graph.lrn import rewrite_lrn
 from modeldyno.compiler.models import compile_model
-from modeldyno.compiler.passes.fold import fold
-from modeldyno.compiler.passes.lrn import rewrite_lrn
 from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import model, node, saved, tensor
 from tests.compiler.relaxed import AVX512, Array, call_counts, module, run_staged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.targets.machine import Machine
 
 AVX512, AVX2, SSE, NEON = Machine(16, 32), Machine(8, 16), Machine(4, 16), Machine(4, 32)
 

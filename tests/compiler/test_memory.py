@@ -9,9 +9,9 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from modeldyno.compiler.passes.memory import SETUP, is_planned, plan_memory
-from modeldyno.compiler.passes.rewrite import op_name
-from modeldyno.compiler.pipeline import run_stages
+from modeldyno.compiler.graph.rewrite import op_name
+from modeldyno.compiler.memory.planning import SETUP, is_planned, plan_memory
+from modeldyno.compiler.stages.cpu import run_stages
 from tests.compiler.relaxed import (
     AVX512,
     module,

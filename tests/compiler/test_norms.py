@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.passes.norms import fuse_norms
+from modeldyno.compiler.graph.norms import fuse_norms
 from tests.compiler.relaxed import AVX512, Array, call_counts, module, run_default, run_staged
 
 R = relax.op

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from modeldyno.base.errors import CompileError, ConfigError, ModelError
 from modeldyno.compiler.frontends.dispatch import read_model
-from modeldyno.compiler.frontends.onnx_file import read_onnx
+from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.models import compile_model
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.runtime.sessions.whole import Session

@@ -12,7 +12,7 @@ import pytest
 from onnx import helper
 
 from modeldyno.base.errors import CompileError, ModelError, RequestError
-from modeldyno.compiler.frontends.onnx_rules.apply import take_apart
+from modeldyno.compiler.frontends.onnx.rules.apply import take_apart
 from modeldyno.compiler.onnx_backend import ModeldynoBackend
 from tests.compiler.models import constant, model, node, tensor
 

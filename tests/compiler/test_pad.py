@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.passes.pad import fold_padding
+from modeldyno.compiler.graph.pad import fold_padding
 from tests.compiler.relaxed import Array, call_counts, module, run_default
 
 WEIGHT = np.random.default_rng(1).standard_normal((5, 3, 3, 3)).astype(np.float32)

@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from modeldyno.base.errors import CompileError, ConfigError, DynoError
-from modeldyno.compiler.frontends.onnx_file import onnx_family
-from modeldyno.compiler.padding import check_axes, worst_sizes
-from modeldyno.compiler.shapes import parse_shapes, template
+from modeldyno.compiler.frontends.onnx.file import onnx_family
+from modeldyno.compiler.model.shapes import parse_shapes, template
+from modeldyno.compiler.ranges.padding import check_axes, worst_sizes
 from modeldyno.runtime.records.buckets import Axis, Place
 from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor, weights
 from tests.compiler.sequence_models import centred, encoder, scaled_by_all, smoothed, weighed

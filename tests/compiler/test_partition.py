@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from modeldyno.compiler.partition import Part, partition
+from modeldyno.compiler.fallback.partition import Part, partition
 
 
 def kinds(parts: list[Part]) -> str:

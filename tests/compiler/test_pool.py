@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tvm import relax, tirx
 
-from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX2, AVX512, Array, module, run_staged, staged_until
 
 R = relax.op

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
-from modeldyno.compiler.passes.lower_products import lower_products
-from modeldyno.compiler.passes.rewrite import op_name
-from modeldyno.compiler.schedules.machine import Machine
+from modeldyno.compiler.graph.rewrite import op_name
+from modeldyno.compiler.lower.products import lower_products
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX512, module, run_staged
 
 MACHINES = [Machine(lanes=16, registers=32), Machine(lanes=8, registers=16), Machine(lanes=4, registers=32)]

@@ -17,9 +17,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
-from modeldyno.compiler.models import compile_model
-from modeldyno.compiler.passes.layout import channels_last
-from modeldyno.compiler.passes.phases import (
+from modeldyno.compiler.graph.layout import channels_last
+from modeldyno.compiler.graph.phases import (
     TransposedAxis,
     phase_filters,
     plan_axes,
@@ -27,7 +26,8 @@ from modeldyno.compiler.passes.phases import (
     split_phases,
     wasted_share,
 )
-from modeldyno.compiler.passes.reshape_convs import reshape_convs
+from modeldyno.compiler.graph.reshape_convs import reshape_convs
+from modeldyno.compiler.models import compile_model
 from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import model, node, saved, tensor, weights
 from tests.compiler.relaxed import (

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from modeldyno.compiler.frontends.onnx_roles import onnx_facts
-from modeldyno.compiler.onnx_graph import OnnxGraph
-from modeldyno.compiler.roles import Facts, Role
+from modeldyno.compiler.check.roles import Facts, Role
+from modeldyno.compiler.frontends.onnx.roles import onnx_facts
+from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from tests.compiler.models import constant, model, node, tensor, weights
 
 INT64 = TensorProto.INT64

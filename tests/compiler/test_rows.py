@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import relax, tirx
 
-from modeldyno.compiler.schedules.machine import Machine
-from modeldyno.compiler.schedules.rows import row_program, rows_apply
+from modeldyno.compiler.kernels.rows import row_program, rows_apply
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX2, AVX512, Array, module, run_staged, staged_until
 
 R = relax.op

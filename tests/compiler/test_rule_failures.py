@@ -16,9 +16,9 @@ from tvm.s_tir import ScheduleError
 from modeldyno.base.errors import CompileError
 from modeldyno.compiler import Options, compile_model
 from modeldyno.compiler.cli import compile_command
-from modeldyno.compiler.schedules import apply
-from modeldyno.compiler.schedules.common import can_inline, is_schedulable, new_schedule, root_blocks
-from modeldyno.compiler.schedules.generic import blocks_apply
+from modeldyno.compiler.loops.common import can_inline, is_schedulable, new_schedule, root_blocks
+from modeldyno.compiler.rules import apply
+from modeldyno.compiler.rules.generic import blocks_apply
 from modeldyno.runtime.records.manifest import RuleFailure, read_manifest
 from tests.compiler.models import conv_net, saved
 from tests.compiler.relaxed import AVX512, module, run_staged, staged_until

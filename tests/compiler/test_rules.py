@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tvm import relax, tirx
 
-from modeldyno.compiler.schedules import apply
-from modeldyno.compiler.schedules.generic import blocks_apply, per_block
-from modeldyno.compiler.schedules.tile import register_tile, tile_applies
+from modeldyno.compiler.rules import apply
+from modeldyno.compiler.rules.generic import blocks_apply, per_block
+from modeldyno.compiler.rules.tile import register_tile, tile_applies
 from tests.compiler.relaxed import AVX512, module, run_staged, staged_until
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from modeldyno.base.records.record import TensorSpec
-from modeldyno.compiler.roles import Facts, Role
-from modeldyno.compiler.samples import draw, kinds
+from modeldyno.compiler.check.roles import Facts, Role
+from modeldyno.compiler.check.samples import draw, kinds
 from modeldyno.runtime.sessions.feeds import random_feeds
 
 

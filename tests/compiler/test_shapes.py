@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modeldyno.base.errors import ConfigError, DynoError, ModelError
-from modeldyno.compiler.shapes import Span, bucket_sizes, is_open, parse_shapes, parse_size, template
+from modeldyno.compiler.model.shapes import Span, bucket_sizes, is_open, parse_shapes, parse_size, template
 from modeldyno.runtime.records.buckets import Place
 
 

@@ -16,15 +16,15 @@ from tvm import relax, te, tirx
 
 from modeldyno.base.errors import CompileError
 from modeldyno.base.host.facts import host_facts
-from modeldyno.compiler import kernel_size
-from modeldyno.compiler.cuda import cuda_stages
-from modeldyno.compiler.cuda_compilers import why_no_cuda
+from modeldyno.compiler.codegen import kernel_size
+from modeldyno.compiler.codegen.cuda_compilers import why_no_cuda
+from modeldyno.compiler.codegen.kernel_size import fused_operators, kernel_steps
 from modeldyno.compiler.frontends.dispatch import read_model
-from modeldyno.compiler.kernel_size import fused_operators, kernel_steps
-from modeldyno.compiler.pipeline import STAGES, run_stages
-from modeldyno.compiler.schedules.apply import schedule_all
-from modeldyno.compiler.schedules.values import name_values
-from modeldyno.compiler.targets import TARGETS, host_target
+from modeldyno.compiler.rules.apply import schedule_all
+from modeldyno.compiler.stages.cpu import STAGES, run_stages
+from modeldyno.compiler.stages.cuda import cuda_stages
+from modeldyno.compiler.subexpressions.values import name_values
+from modeldyno.compiler.targets.catalog import TARGETS, host_target
 from tests.compiler.models import model, tensor, weights
 from tests.compiler.relaxed import AVX512, module, run_staged, source_of, staged_until
 

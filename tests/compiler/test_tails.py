@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.passes.tails import Tails
-from modeldyno.compiler.schedules.choice import BIAS_RELU, Choice, Workload, candidates, choose
+from modeldyno.compiler.kernels.choice import BIAS_RELU, Choice, Workload, candidates, choose
+from modeldyno.compiler.lower.epilogues import Tails
 from modeldyno.compiler.tuning import candidate
 from modeldyno.compiler.tuning.records import Records
 from modeldyno.compiler.tuning.tuner import describe

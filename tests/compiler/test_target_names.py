@@ -6,8 +6,8 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.facts import host_facts
-from modeldyno.compiler.target_names import PRESETS, other_names, preset_of
-from modeldyno.compiler.targets import TARGETS, resolve_target
+from modeldyno.compiler.targets.catalog import TARGETS, resolve_target
+from modeldyno.compiler.targets.names import PRESETS, other_names, preset_of
 from modeldyno.recommender.catalog import load_catalog
 
 CATALOG = list(load_catalog().values())

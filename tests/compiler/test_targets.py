@@ -11,12 +11,12 @@ import pytest
 from modeldyno.base.errors import CompileError, ConfigError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import HostFacts
-from modeldyno.compiler import targets
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.models import compile_model
-from modeldyno.compiler.pipeline import run_stages
-from modeldyno.compiler.schedules.machine import Machine
-from modeldyno.compiler.targets import TARGETS, host_target, resolve_target, runs_here
+from modeldyno.compiler.stages.cpu import run_stages
+from modeldyno.compiler.targets import catalog as targets
+from modeldyno.compiler.targets.catalog import TARGETS, host_target, resolve_target, runs_here
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.models import conv_net, mlp, saved
 
 V3, V4 = TARGETS["x86-64-v3"].features, TARGETS["x86-64-v4"].features
@@ -138,7 +138,9 @@ def test_no_compiler_is_needed_to_link(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_linker_that_fails_is_a_compile_error_of_the_link_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modeldyno.compiler.link._EMULATIONS", {"x86_64": "no_such", "aarch64": "no_such"})
+    monkeypatch.setattr(
+        "modeldyno.compiler.codegen.link._EMULATIONS", {"x86_64": "no_such", "aarch64": "no_such"}
+    )
     with pytest.raises(CompileError, match="linking failed") as caught:
         compile_model(saved(tmp_path / "net.onnx", conv_net()), tmp_path / "artifact")
     assert caught.value.stage == "link"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.compiler import compile_model, judgement
+from modeldyno.compiler import compile_model
+from modeldyno.compiler.check import judgement
 from modeldyno.compiler.options import Options
 from tests.compiler.models import mlp, model, node, saved, tensor, weights
 

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from modeldyno.base.errors import CompileError, ParityError
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.cli import compile_command
-from modeldyno.compiler.frontends import torch_roads
-from modeldyno.compiler.frontends.torch_module import read_module
-from modeldyno.compiler.roads import by_any_road
-from modeldyno.compiler.source import Source
+from modeldyno.compiler.frontends.import_paths import by_any_road
+from modeldyno.compiler.frontends.torch import import_paths as torch_roads
+from modeldyno.compiler.frontends.torch.module import read_module
+from modeldyno.compiler.model.source import Source
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.runtime.sessions.whole import Session
 from modeldyno.runtime.tools.inspect_cli import inspect_command

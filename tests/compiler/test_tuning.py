@@ -20,11 +20,12 @@ from tvm import tirx
 from modeldyno.base.errors import ConfigError, OutputError, ParityError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.process.interrupts import watched_interrupts
-from modeldyno.compiler import Options, compile_model, judgement
-from modeldyno.compiler.passes.legalize import legalize
-from modeldyno.compiler.schedules.choice import Choice, Workload, candidates, choose
-from modeldyno.compiler.schedules.machine import Machine
-from modeldyno.compiler.targets import host_target
+from modeldyno.compiler import Options, compile_model
+from modeldyno.compiler.check import judgement
+from modeldyno.compiler.kernels.choice import Choice, Workload, candidates, choose
+from modeldyno.compiler.lower.legalize import legalize
+from modeldyno.compiler.targets.catalog import host_target
+from modeldyno.compiler.targets.machine import Machine
 from modeldyno.compiler.tuning import candidate, decide, records
 from modeldyno.compiler.tuning.builder import Builder
 from modeldyno.compiler.tuning.measure import CandidateFailed, Kernel, Meter

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ParityError
-from modeldyno.compiler.verify import check_parity, compare
+from modeldyno.compiler.check.verify import check_parity, compare
 from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.relaxed import source_of
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from modeldyno.compiler.passes.views import sink_reshapes
+from modeldyno.compiler.graph.views import sink_reshapes
 from tests.compiler.relaxed import AVX512, call_counts, module, run_default, run_staged
 from tests.compiler.test_kernels import normal
 

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
-from modeldyno.compiler.passes.legalize import legalize
-from modeldyno.compiler.pipeline import STAGES
-from modeldyno.compiler.schedules.choice import Choice, Workload, candidates, choose
-from modeldyno.compiler.schedules.machine import Machine
-from modeldyno.compiler.schedules.winograd import TRANSFORMS, Tiling, pack_winograd_weight, winograd_tilings
+from modeldyno.compiler.kernels.choice import Choice, Workload, candidates, choose
+from modeldyno.compiler.kernels.winograd import TRANSFORMS, Tiling, pack_winograd_weight, winograd_tilings
+from modeldyno.compiler.lower.legalize import legalize
+from modeldyno.compiler.stages.cpu import STAGES
+from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX2, AVX512, MACHINES, module, source_of, target_for
 from tests.compiler.test_kernels import conv_reference, normal
 

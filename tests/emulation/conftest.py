@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modeldyno.compiler.emulation.root import PREPARE, Emulator, find_emulator
+from modeldyno.compiler.check.emulation.root import PREPARE, Emulator, find_emulator
 
 # Looked for before the tests get a cache folder of their own.
 _FOUND = find_emulator()

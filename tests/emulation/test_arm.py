@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ArtifactError, CompileError
-from modeldyno.compiler.build import compile_source
-from modeldyno.compiler.emulation.root import Emulator, cpu_model
-from modeldyno.compiler.emulation.run import Array, run_emulated
+from modeldyno.compiler.check.emulation.root import Emulator, cpu_model
+from modeldyno.compiler.check.emulation.run import Array, run_emulated
+from modeldyno.compiler.check.verify import check_parity
 from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE, Options
-from modeldyno.compiler.source import Source
-from modeldyno.compiler.targets import TARGETS
-from modeldyno.compiler.verify import check_parity
+from modeldyno.compiler.targets.catalog import TARGETS
+from modeldyno.compiler.whole import compile_source
 from modeldyno.runtime.records.manifest import read_manifest
 from modeldyno.runtime.sessions.feeds import random_feeds
 from modeldyno.runtime.tools.bundle import write_bundle

@@ -19,8 +19,8 @@ from tvm import relax
 
 from modeldyno.base.errors import CompileError
 from modeldyno.compiler import compile_model
-from modeldyno.compiler.dump import dump_text
 from modeldyno.compiler.options import Options
+from modeldyno.compiler.stages.dump import dump_text
 from tests.compiler.models import saved
 from tests.replay.nets import Net
 
@@ -38,7 +38,7 @@ def record(net: Net, folder: Path) -> str:
     dumps, artifact = folder / "dumps", folder / "artifact"
     options = Options(verify=False, reuse_tuning=False, fallback=net.fallback, dump_dir=dumps)
     model = saved(folder / "model.onnx", net.make())
-    with patch("modeldyno.compiler.pipeline.dump_text", _well_formed_text):
+    with patch("modeldyno.compiler.stages.cpu.dump_text", _well_formed_text):
         if net.target.startswith("cuda"):
             _without_compiler(model, artifact, net, options)
         else:
@@ -55,7 +55,7 @@ def _well_formed_text(module: tvm.IRModule) -> str:
 
 def _without_compiler(model: Path, artifact: Path, net: Net, options: Options) -> None:
     """Run the stages in front of NVIDIA's compiler, also where there is none; the artifact is left out."""
-    with patch("modeldyno.compiler.cuda.why_no_cuda", return_value=""):
+    with patch("modeldyno.compiler.stages.cuda.why_no_cuda", return_value=""):
         try:
             compile_model(model, artifact.with_name("gpu"), target=net.target, options=options)
         except CompileError as error:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.compiler.schedules.apply import RULES
-from modeldyno.compiler.targets import TARGETS
+from modeldyno.compiler.rules.apply import RULES
+from modeldyno.compiler.targets.catalog import TARGETS
 from modeldyno.compiler.tuning.revision import KERNELS_REVISION
 from tests.replay.golden import golden, revision, rules
 from tests.replay.nets import NETS

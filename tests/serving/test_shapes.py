@@ -14,7 +14,7 @@ import pytest
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.process import procs
 from modeldyno.compiler import compile_model
-from modeldyno.compiler.manifests import write_manifest
+from modeldyno.compiler.artifact.manifests import write_manifest
 from modeldyno.compiler.options import Options
 from modeldyno.loadgen.signature import fetch_signature, payload_from_server
 from modeldyno.runtime.records.manifest import Independence, read_manifest

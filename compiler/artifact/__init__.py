@@ -1,0 +1,1 @@
+"""What an artifact's folder holds beside the code: manifest, outputs, weights that several share."""

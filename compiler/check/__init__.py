@@ -1,0 +1,1 @@
+"""Whether the compiled code does what the source model does."""

@@ -1,0 +1,291 @@
+"""Parity: the artifact's outputs against the source model's, on several kinds of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from modeldyno.base.errors import ParityError, RequestError
+from modeldyno.compiler.check.facts import facts_of
+from modeldyno.compiler.check.judgement import STEPS, Bounds, Judgement, judge
+from modeldyno.compiler.check.roles import Facts
+from modeldyno.compiler.check.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
+from modeldyno.compiler.check.sensitivity import RUNS, change, moved
+from modeldyno.compiler.model.source import Array, Source
+from modeldyno.runtime.records.manifest import Parity, ParityReport, ParitySample
+
+_MOST_SHARE = 1e9
+_NOTHING = np.empty(0)  # what is missing differs in shape, unless it is missing in both
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found: its figures, what differs in a sentence (empty: nothing), and on which inputs."""
+
+    report: ParityReport
+    difference: str = ""
+    feeds: Feeds | None = None
+
+
+def check_parity(
+    source: Source, session: Runs, *, seed: int, tolerance: float, target: str, whole_tolerance: float = 0.0
+) -> ParityReport:
+    """Compare every output on every sample and give the figures; see `compiler.check.judgement` for what passes.
+
+    Raises:
+        ParityError: an output is too far off, not finite where the source's is, or of another shape or type;
+            only one of the two refuses some inputs; or one gives other outputs on a second call.
+    """
+    bounds = Bounds(tolerance, whole_tolerance)
+    checked = check(source, session, seed=seed, bounds=bounds)
+    if checked.difference:
+        raise ParityError(
+            f"{source.name}: {checked.difference}; the artifact is not kept",
+            stage="verify",
+            target=target,
+            feeds=checked.feeds,
+        )
+    return checked.report
+
+
+def check(source: Source, session: Runs, *, seed: int, bounds: Bounds) -> Checked:
+    """Compare every output on every sample, up to the first difference.
+
+    Raises:
+        ModelError: the source model runs on none of the ordinary inputs that are drawn.
+    """
+    try:
+        return _Check(source, session, seed, bounds).run()
+    finally:
+        source.release()
+
+
+class _Check:
+    """One source model and one artifact, sample by sample."""
+
+    def __init__(self, source: Source, session: Runs, seed: int, bounds: Bounds) -> None:
+        self.source, self.session, self.seed, self.bounds = source, session, seed, bounds
+        self.facts = facts_of(source) if source.feeds is None else Facts()
+        self.rows: tuple[Parity, ...] = ()
+        self.samples: list[ParitySample] = []
+
+    def run(self) -> Checked:
+        """Check the samples that there is time for, the user's own, and that a second call gives the same."""
+        pool = Samples(self.source, self.facts, self.seed, emulated=hasattr(self.session, "run_all"))
+        first: Answered | None = None
+        for answered in answers(self.session, pool):
+            said = "" if first else self._source_again(answered.sample)
+            first = first or answered
+            if said := said or self._sample(answered):
+                return self._ended(pool, said, answered.sample.feeds)
+        if first is not None and (said := self._again(first)):
+            return self._ended(pool, said, first.sample.feeds)
+        return self._ended(pool)
+
+    def _ended(self, pool: Samples, said: str = "", feeds: Feeds | None = None) -> Checked:
+        report = ParityReport(
+            reference=self.source.reference_name,
+            seed=self.seed,
+            tolerance_max_rel=self.bounds.floats,
+            outputs=self.rows,
+            samples=tuple(self.samples),
+            not_run=tuple(pool.not_run),
+        )
+        return Checked(report, said, feeds)
+
+    def _sample(self, answered: Answered) -> str:
+        """Judge one sample's outputs; say what differs."""
+        sample, reference = answered.sample, self.source.reference_name
+        if isinstance(answered.found, RequestError) or sample.expected is None:
+            return self._refused(answered)
+        wanted, found = _arrays(sample.expected), _named(sample.expected, answered.found)
+        for name, array in wanted.items():
+            if said := _other_kind(name, array, found.get(name, _NOTHING), reference):
+                return said
+        moves = _Moves(self.source, sample.feeds, wanted, self.seed)
+        judged = [
+            self._judged(compare(name, array, found[name]), array, sample, moves)
+            for name, array in wanted.items()
+        ]
+        self.rows = self.rows or tuple(each.row for each in judged)
+        self._note(sample, judged)
+        differing = [each for each in judged if each.verdict == "differs"]
+        worst = max(differing, key=lambda each: each.share, default=None)
+        return _difference(worst, sample, reference) if worst else ""
+
+    def _judged(self, row: Parity, wanted: Array, sample: Sample, moves: _Moves) -> Judgement:
+        exact = row.output in self.facts.exact
+        judged = judge(
+            row,
+            wanted,
+            sample.feeds,
+            self.bounds,
+            (lambda _units: 0.0) if exact else (lambda units: moves.change(row.output, units)),
+            always_move=not self.rows,
+        )
+        if judged.verdict == "differs" and sample.extreme and not np.isfinite(_numbers(wanted)).all():
+            # What overflows in the source model too is no answer to compare with.
+            told = judged.row.model_copy(update={"decided": False})
+            return replace(judged, verdict="not decided", row=told)
+        return judged
+
+    def _note(self, sample: Sample, judged: Sequence[Judgement]) -> None:
+        decided = [each for each in judged if each.verdict != "not decided"]
+        worst = max(decided, key=lambda each: each.share, default=None)
+        undecided = tuple(each.row.output for each in judged if each.verdict == "not decided")
+        self.samples.append(
+            sample.noted(
+                share=min(round(worst.share, 4), _MOST_SHARE) if worst else 0.0,
+                output=worst.row.output if worst else "",
+                undecided=undecided,
+            )
+        )
+        if sample.kind == FILE:  # what the user gave is to be decided, as the first sample is
+            self.rows = tuple(
+                row.model_copy(update={"decided": row.decided and row.output not in undecided})
+                for row in self.rows
+            )
+
+    def _refused(self, answered: Answered) -> str:
+        """Say where one of the two refuses inputs that the other takes."""
+        sample, reference = answered.sample, self.source.reference_name
+        refusal = answered.found if isinstance(answered.found, RequestError) else None
+        if sample.expected is not None:
+            return f"the artifact refuses {sample.title} ({refusal}), and {reference} answers"
+        if refusal is None:
+            return f"{reference} refuses {sample.title} ({sample.refusal}), and the artifact answers"
+        self.samples.append(sample.noted(refused=True))
+        return ""
+
+    def _source_again(self, sample: Sample) -> str:
+        """Say which output of the source model is another when it is called with the same inputs again."""
+        if sample.expected is None:
+            return ""
+        again = _arrays(self.source.reference(copied(sample.feeds)))
+        for name, before in _arrays(sample.expected).items():
+            changed = compare(name, before, again.get(name, _NOTHING)).max_rel
+            if not changed <= max(self.bounds.of(before), 0.0):
+                return (
+                    f"output {name!r} of the source model is another when it is called with the same inputs "
+                    "again: it has state or draws random numbers, and no artifact can be checked against it. "
+                    "--no-verify compiles without the check"
+                )
+        return ""
+
+    def _again(self, first: Answered) -> str:
+        """Say which output of the artifact is another when it is called with the first inputs at the end."""
+        expected = first.sample.expected
+        if expected is None or isinstance(first.found, RequestError) or hasattr(self.session, "run_all"):
+            return ""
+        again = _named(expected, self.session.run(copied(first.sample.feeds)))
+        for name, before in _named(expected, first.found).items():
+            if compare(name, before, again.get(name, _NOTHING)).max_abs:
+                return (
+                    f"output {name!r} of the artifact is another when it is called with the same inputs again"
+                )
+        return ""
+
+
+class _Moves:
+    """How far the source model's outputs change when a sample is moved by a few units: seen once for all."""
+
+    def __init__(self, source: Source, feeds: Feeds, expected: dict[str, Array], seed: int) -> None:
+        self._source, self._feeds, self._expected, self._seed = source, feeds, expected, seed
+        self._known: dict[int, dict[str, float]] = {}
+
+    def change(self, output: str, units: int) -> float:
+        """Give the largest change of an output; 0 where no input is a float."""
+        if units not in self._known:
+            self._known[units] = dict.fromkeys(self._expected, 0.0)
+            if any(array.dtype.kind == "f" for array in self._feeds.values()):
+                self._run(self._known[units], units)
+        return self._known[units][output]
+
+    def _run(self, largest: dict[str, float], units: int) -> None:
+        for number in range(RUNS):
+            feeds = copied(moved(self._feeds, self._seed + number, units))
+            try:
+                found = _arrays(self._source.reference(feeds))
+            except Exception:  # whatever the model raises on what it takes otherwise: nothing to compare
+                return
+            for name, before in self._expected.items():
+                largest[name] = max(largest[name], change(before, found.get(name, _NOTHING)))
+
+
+def _difference(judged: Judgement, sample: Sample, reference: str) -> str:
+    row = judged.row
+    delta = f" and {STEPS} x {row.delta:.1e}" if row.delta else ""
+    return (
+        f"output {row.output!r} differs from {reference} by {row.max_rel:.2e} of its largest value on "
+        f"{sample.title} (by {row.max_abs:.1e}; tolerance {row.tolerance:.0e}{delta}, "
+        f"cosine {row.cosine:.6f}). A larger tolerance can be set with --tolerance"
+    )
+
+
+def _numbers(array: Array) -> Array:
+    return array if array.dtype.kind in "fiub" else np.zeros(0)
+
+
+def _arrays(values: dict[str, Any]) -> dict[str, Array]:
+    """Give every array: of a sequence or a map those in it, by their places."""
+    found: dict[str, Array] = {}
+    for name, value in values.items():
+        if isinstance(value, list):
+            found[f"len({name})"] = np.asarray(len(value))
+            found |= _arrays({f"{name}[{place}]": each for place, each in enumerate(value)})
+        elif isinstance(value, dict):
+            found[f"keys({name})"] = np.asarray(list(value), object)
+            found[f"values({name})"] = np.asarray(list(value.values()))
+        elif value is not None:
+            found[name] = np.asarray(value)
+    return found
+
+
+def _named(expected: dict[str, Any], found: dict[str, Any]) -> dict[str, Array]:
+    """Give the artifact's arrays by the source model's names."""
+    return _arrays(dict(zip(expected, found.values(), strict=True)))
+
+
+def _other_kind(name: str, wanted: Array, got: Array, reference: str) -> str:
+    """Say where an output has another shape or type: figures of a difference say nothing there."""
+    is_, was = (f"{array.dtype.name} {list(array.shape)}" for array in (got, wanted))
+    return "" if is_ == was else f"output {name!r} is {is_}, and {was} in {reference}"
+
+
+def compare(name: str, expected: Array, found: Array) -> Parity:
+    """Give max |a - b|, the same relative to max |b|, and the cosine, over one output.
+
+    All is infinitely far off when shapes or types differ, or where only one of the two is infinite or NaN.
+    """
+    if expected.shape != found.shape or expected.dtype != found.dtype:
+        return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
+    if expected.dtype == object:  # text: the same or not
+        off = 0.0 if np.array_equal(expected, found) else float("inf")
+        return Parity(output=name, max_abs=off, max_rel=off, cosine=float(not off))
+    a, b = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+    not_finite = float(1 - np.isfinite(b).mean()) if b.size else 0.0
+    if a.size == 0 or np.array_equal(a, b, equal_nan=True):
+        return Parity(output=name, max_abs=0.0, max_rel=0.0, cosine=1.0, not_finite=not_finite)
+    # An infinity that both have (a mask, say) is no difference; the finite rest is compared.
+    finite = np.isfinite(b)
+    same_elsewhere = np.array_equal(a[~finite], b[~finite], equal_nan=True)
+    a, b = a[finite], b[finite]
+    if not (same_elsewhere and np.isfinite(a).all()):
+        return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
+    max_abs = float(np.abs(a - b).max())
+    largest = float(np.abs(b).max())
+    return Parity(
+        output=name,
+        max_abs=max_abs,
+        max_rel=max_abs / largest if largest else float("inf"),
+        cosine=_cosine(a, b),
+        not_finite=not_finite,
+    )
+
+
+def _cosine(a: Any, b: Any) -> float:
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm else 0.0

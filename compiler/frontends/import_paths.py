@@ -1,0 +1,41 @@
+"""More than one road from a source model into the compiler: the next is taken where one ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from modeldyno.base.errors import CompileError, ModelError, ParityError
+from modeldyno.compiler.model.source import Source
+from modeldyno.runtime.records.manifest import Manifest
+
+
+def by_any_road(
+    source: Source, compile_one: Callable[[Source], Manifest], say: Callable[[str], None]
+) -> Manifest:
+    """Compile by the first road that leads to an artifact; `say` is told where one ends.
+
+    Raises:
+        CompileError: no road does (a ParityError where the first gave wrong results); says why each ended.
+    """
+    try:
+        return compile_one(source)
+    except CompileError as error:
+        if source.otherwise is None:
+            raise
+        say(f"the road {source.road.name} ends: {error}")
+        first = error
+    try:
+        other = source.otherwise(first)
+        other = replace(other, records=source.records) if source.records else other
+        say(f"trying the road {other.road.name}")
+        return by_any_road(other, compile_one, say)
+    except (CompileError, ModelError) as error:
+        raise _no_road(first, error) from first
+
+
+def _no_road(first: CompileError, last: Exception) -> CompileError:
+    message = f"{first}. Nor by way of ONNX: {last}"
+    if isinstance(first, ParityError):
+        return ParityError(message, stage=first.stage, target=first.target, feeds=first.feeds)
+    return type(first)(message, stage=first.stage, target=first.target, operators=first.operators)

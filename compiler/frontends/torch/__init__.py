@@ -1,0 +1,1 @@
+"""From a torch module or an exported program to Relax."""

@@ -1,0 +1,42 @@
+"""Reshapes out of the way: element-wise work goes before a reshape, where it joins what made its input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import relax
+
+from modeldyno.compiler.graph.layout import UNARY
+from modeldyno.compiler.graph.rewrite import op_name, rewrite, shape_of
+
+
+def sink_reshapes(mod: Any) -> Any:
+    """Turn f(reshape(x)) into reshape(f(x)) and reshape(reshape(x)) into one reshape, or none.
+
+    Exporters flatten the input of each matrix product and restore its shape behind it: a GELU between the two
+    would be a walk over memory of its own instead of a part of the product's tail.
+    """
+    views: dict[Any, Any] = {}  # what each reshape's result is a view of
+
+    def handle(builder: Any, var: Any, value: Any) -> Any:
+        name, shape = op_name(value), shape_of(var)
+        if shape is None or name not in {"relax.reshape", *UNARY}:
+            return value
+        source = views.get(value.args[0])
+        if name == "relax.reshape":
+            return _view(builder, views, value.args[0] if source is None else source, shape)
+        if source is None:
+            return value
+        made = builder.emit(relax.Call(value.op, [source, *value.args[1:]], value.attrs))
+        return _view(builder, views, made, shape)
+
+    return rewrite(mod, handle)
+
+
+def _view(builder: Any, views: dict[Any, Any], source: Any, shape: tuple[int, ...]) -> Any:
+    """Give `source` in another shape, and remember that it is only that."""
+    if shape_of(source) == shape:
+        return source
+    result = builder.emit(relax.op.reshape(source, shape))
+    views[result] = source
+    return result

@@ -1,0 +1,1 @@
+"""Checks in compiled code of what a request brings: indices, divisors."""

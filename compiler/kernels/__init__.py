@@ -1,0 +1,1 @@
+"""What each kernel computes, and which kernel an operator gets."""

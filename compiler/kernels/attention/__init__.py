@@ -1,0 +1,1 @@
+"""The attention kernel: its plan, its softmax, its loops."""

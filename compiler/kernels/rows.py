@@ -1,0 +1,280 @@
+"""Programs over rows: softmax, layer norm and reductions over the last axis, one row at a time in the cache.
+
+Every kernel takes its sums in three steps: `partial`, several vectors of running sums so that no addition
+waits for the one before it; folds that halve them down to one number; and a few elements left over where a
+row is no multiple of a vector. The stages carry the annotation ROW, which is what the rule answers to: it
+computes all of a row's stages, and the element-wise work before them, inside one loop over rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tvm import te, tirx
+
+from modeldyno.compiler.kernels.extremes import EXTREMES
+from modeldyno.compiler.loops.common import (
+    extent,
+    inline_where_possible,
+    is_spatial,
+    iteration_kinds,
+    new_schedule,
+    root_blocks,
+    spread,
+)
+from modeldyno.compiler.loops.exponential import power_of_e
+from modeldyno.compiler.rules.generic import vectorize_column
+from modeldyno.compiler.targets.machine import Machine
+
+ROW = "dyno.row"  # block annotation: [leading axes that name the row, elements in a row]
+
+# Vectors of running sums: two additions start in each cycle and each takes four.
+_IN_FLIGHT = 8
+
+Read = Callable[..., Any]  # (*row axes, column) -> element
+
+
+_COMBINE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "sum": (te.sum, lambda left, right: left + right),
+    **{kind: (extreme.reducer, extreme.pair) for kind, extreme in EXTREMES.items()},
+}
+
+
+def softmax(data: Any, *, lanes: int) -> Any:
+    """Softmax over the last axis: exp(x - max) / sum of them."""
+    _, powers, total = _powers(data, lanes)
+    one = tirx.const(1, data.dtype)
+    scale = _per_row(data, lambda *row: one / total(row), "scale")
+    return _per_element(data, lambda *axes: powers[axes] * scale[axes[:-1]], "softmax")
+
+
+def log_softmax(data: Any, *, log: Callable[[Any], Any], lanes: int) -> Any:
+    """x - max - log(sum of exp(x - max)) over the last axis; `log` is of one number."""
+    highest, _, total = _powers(data, lanes)
+    offset = _per_row(data, lambda *row: log(total(row)), "offset")
+    return _per_element(
+        data, lambda *axes: data[axes] - highest[axes[:-1]] - offset[axes[:-1]], "log_softmax"
+    )
+
+
+def layer_norm(data: Any, gamma: Any, beta: Any, *, epsilon: float, lanes: int) -> Any:
+    """(x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis.
+
+    The variance is of the differences from the mean, so a mean far from zero costs it no digits.
+    """
+    size = tirx.const(int(data.shape[-1]), data.dtype)
+    total = _reduced(data, lambda *axes: data[axes], "sum", lanes)
+    mean = _per_row(data, lambda *row: total(row) / size, "mean")
+
+    def square(*axes: Any) -> Any:
+        difference = data[axes] - mean[axes[:-1]]
+        return difference * difference
+
+    squares = _reduced(data, square, "sum", lanes)
+    scale = _per_row(data, lambda *row: _inverse_root(squares(row) / size, epsilon), "scale")
+    return _per_element(
+        data,
+        lambda *axes: (data[axes] - mean[axes[:-1]]) * scale[axes[:-1]] * gamma[axes[-1]] + beta[axes[-1]],
+        "layer_norm",
+    )
+
+
+def rms_norm(data: Any, weight: Any, *, epsilon: float, lanes: int) -> Any:
+    """X / sqrt(mean of squares + epsilon) * weight over the last axis."""
+    size = tirx.const(int(data.shape[-1]), data.dtype)
+    squares = _reduced(data, lambda *axes: data[axes] * data[axes], "sum", lanes)
+    scale = _per_row(data, lambda *row: _inverse_root(squares(row) / size, epsilon), "scale")
+    return _per_element(data, lambda *axes: data[axes] * scale[axes[:-1]] * weight[axes[-1]], "rms_norm")
+
+
+def reduce_row(data: Any, *, kind: str, keep: bool, lanes: int) -> Any:
+    """Sum, mean, max or min over the last axis, which stays with size 1 when `keep`.
+
+    A maximum is no number where the first of the row is none (see `extremes`).
+    """
+    lead = len(data.shape) - 1
+    total = _reduced(data, lambda *axes: data[axes], "sum" if kind == "mean" else kind, lanes)
+    size = tirx.const(int(data.shape[-1]), data.dtype)
+    shape = (*_sizes(data)[:-1], 1) if keep else _sizes(data)[:-1]
+
+    def element(*axes: Any) -> Any:
+        whole = total(axes[:lead])
+        if kind in EXTREMES:
+            return EXTREMES[kind].pair(data[(*axes[:lead], 0)], whole)
+        return whole / size if kind == "mean" else whole
+
+    return te.compute(shape, element, name=f"row_{kind}", attrs={ROW: [lead, int(data.shape[-1])]})
+
+
+def _powers(data: Any, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
+    """Give the maximum of each row, exp(x - maximum) and the function to the sums of the powers."""
+    top = _reduced(data, lambda *axes: data[axes], "max", lanes)
+    highest = _per_row(data, lambda *row: top(row), "highest")
+    powers = _per_element(data, lambda *axes: power_of_e(data[axes] - highest[axes[:-1]], 1), "powers")
+    return highest, powers, _reduced(data, lambda *axes: powers[axes], "sum", lanes)
+
+
+def _inverse_root(value: Any, epsilon: float) -> Any:
+    return tirx.const(1, "float32") / te.sqrt(value + tirx.const(epsilon, "float32"))
+
+
+def _sizes(data: Any) -> tuple[int, ...]:
+    # Plain numbers make loops of 32 bits: while TVM narrows longer ones, it loses the hints to its partition.
+    return tuple(int(size) for size in data.shape)
+
+
+def _per_row(data: Any, element: Callable[..., Any], name: str) -> Any:
+    lead = len(data.shape) - 1
+    return te.compute(_sizes(data)[:-1], element, name=name, attrs={ROW: [lead, int(data.shape[-1])]})
+
+
+def _per_element(data: Any, element: Callable[..., Any], name: str) -> Any:
+    return te.compute(
+        _sizes(data), element, name=name, attrs={ROW: [len(data.shape) - 1, int(data.shape[-1])]}
+    )
+
+
+def _reduced(data: Any, read: Read, kind: str, lanes: int) -> Callable[[Any], Any]:
+    """Reduce each row of `read`; gives the function from row axes to the row's result."""
+    reducer, combine = _COMBINE[kind]
+    *lead, size = (int(dim) for dim in data.shape)
+    whole = size // lanes * lanes
+    parts: list[Callable[[Any], Any]] = []
+    if whole:
+        folded = _fold(_partial(lead, size, read, reducer, lanes), combine, size)
+        parts.append(lambda row: folded[(*row, 0)])
+    if size > whole:
+        step = te.reduce_axis((0, size - whole), "rest")
+        rest = te.compute(
+            tuple(lead),
+            lambda *row: reducer(read(*row, step + whole), axis=[step]),
+            name=f"{kind}_rest",
+            attrs={ROW: [len(lead), size]},
+        )
+        parts.append(lambda row: rest[tuple(row)])
+    if len(parts) == 1:
+        return parts[0]
+    return lambda row: combine(parts[0](row), parts[1](row))
+
+
+def _partial(lead: list[int], size: int, read: Read, reducer: Callable[..., Any], lanes: int) -> Any:
+    whole = size // lanes * lanes
+    width = math.gcd(whole // lanes, _IN_FLIGHT) * lanes
+    step = te.reduce_axis((0, whole // width), "step")
+    return te.compute(
+        (*lead, width),
+        lambda *axes: reducer(read(*axes[:-1], step * width + axes[-1]), axis=[step]),
+        name="partial",
+        attrs={ROW: [len(lead), size]},
+    )
+
+
+def _fold(partial: Any, combine: Callable[..., Any], size: int) -> Any:
+    """Halve the last axis until one number is left: a chain of vectors, then of parts of one vector."""
+    *lead, width = (int(dim) for dim in partial.shape)
+    while width > 1:
+        width //= 2
+        partial = _halved(partial, combine, (*lead, width), size)
+    return partial
+
+
+def _halved(wide: Any, combine: Callable[..., Any], shape: tuple[int, ...], size: int) -> Any:
+    return te.compute(
+        shape,
+        lambda *axes: combine(wide[axes], wide[(*axes[:-1], axes[-1] + shape[-1])]),
+        name="fold",
+        attrs={ROW: [len(shape) - 1, size]},
+    )
+
+
+def rows_apply(func: Any, _machine: Machine) -> bool:
+    """Whether stages carry ROW, all for the same rows, and the last one does."""
+    sch = new_schedule(func)
+    found = [_row_of(sch, block) for block in root_blocks(sch)]
+    return bool(found) and found[-1] is not None and len(set(found) - {None}) == 1
+
+
+def row_program(func: Any, machine: Machine) -> Any:
+    """Schedule a function whose stages carry ROW as one loop over rows."""
+    sch = new_schedule(func)
+    blocks = root_blocks(sch)
+    lead, size = _row_of(sch, blocks[-1]) or (0, 0)
+    if not lead:
+        sch.add_unit_loop(blocks[-1])
+    loops = sch.get_loops(blocks[-1])[: max(lead, 1)]
+    stages = _stages(sch, blocks[:-1], size)
+    sums = []
+    for block in stages:
+        sch.compute_at(block, loops[-1], preserve_unit_loops=True)
+        sums += _schedule_stage(sch, block, (len(loops), lead), machine)
+    _schedule_columns(sch, blocks[-1], len(loops), machine)
+    spread(sch, loops, steps_inside=size * len(stages))
+    # After all else: a loop of a decomposed sum can be neither split, shared nor put in vectors.
+    for block, step in sums:
+        sch.decompose_reduction(block, step)
+    return sch.mod["main"]
+
+
+def _row_of(sch: Any, block: Any) -> tuple[int, int] | None:
+    annotations = sch.get(block).annotations
+    if ROW not in annotations:
+        return None
+    lead, size = (int(number) for number in annotations[ROW])
+    return lead, size
+
+
+def _stages(sch: Any, blocks: list[Any], size: int) -> list[Any]:
+    """Inline whole rows that one stage reads; give what is left, consumers first."""
+    kept = []
+    for block in blocks:
+        # The folds stay stages: inlined, they would be one long chain of single numbers.
+        row = _row_of(sch, block)
+        whole = row is None or _held(sch, block, row[0]) == size
+        once = is_spatial(sch, block) and len(sch.get_consumers(block)) == 1
+        if not (whole and once and inline_where_possible(sch, block)):
+            kept.append(block)
+    return kept[::-1]
+
+
+def _schedule_stage(sch: Any, block: Any, rows: tuple[int, int], machine: Machine) -> list[tuple[Any, Any]]:
+    """Put a stage in vectors; give the sum that is to be parted from its init, with its outermost loop."""
+    outer, lead = rows
+    if _row_of(sch, block) is None:
+        _schedule_columns(sch, block, outer, machine)
+        return []
+    kinds = iteration_kinds(sch, block)
+    held = _held(sch, block, lead)
+    loops = sch.get_loops(block)
+    if is_spatial(sch, block):
+        if held <= machine.lanes * _IN_FLIGHT and kinds[lead:]:
+            _vectorize_held(sch, loops[-1], machine)
+        else:
+            _schedule_columns(sch, block, outer, machine)
+        return []
+    if len(kinds) == lead + 1:
+        return [(block, loops[-1])]
+    column, step = loops[-2:]
+    sch.reorder(step, column)
+    _vectorize_held(sch, column, machine)
+    return [(block, step)]
+
+
+def _vectorize_held(sch: Any, column: Any, machine: Machine) -> None:
+    if extent(sch, column) > machine.lanes:
+        vectors, column = sch.split(column, [None, machine.lanes])
+        sch.unroll(vectors)
+    sch.vectorize(column)
+
+
+def _held(sch: Any, block: Any, lead: int) -> int:
+    """Elements of one row of what a stage writes; 1 where it is a number for each row."""
+    shape = list(sch.get(block).writes[0].source.shape)
+    return math.prod(int(dim) for dim in shape[lead:])
+
+
+def _schedule_columns(sch: Any, block: Any, outer: int, machine: Machine) -> None:
+    loops = sch.get_loops(block)
+    if len(loops) > outer:
+        vectorize_column(sch, loops[-1], machine.lanes)

@@ -1,0 +1,46 @@
+"""Concatenations: those of concatenations made one, and the kernel of what is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import relax, topi
+
+from modeldyno.compiler.graph.rewrite import op_name, readers, rewrite
+
+# Function attribute: the function concatenates its arguments on this axis, and does nothing else.
+CONCAT = "dyno.concat"
+
+
+def flatten_concats(mod: Any) -> Any:
+    """Make one concatenation of those whose parts are concatenations on the same axis, read nowhere else."""
+    reads = readers(mod["main"])
+    inner: dict[Any, Any] = {}
+
+    def handle(builder: Any, var: Any, value: Any) -> Any:
+        if op_name(value) != "relax.concat" or not isinstance(value.args[0], relax.Tuple):
+            return value
+        axis = int(value.attrs.axis)
+        parts: list[Any] = []
+        for part in value.args[0].fields:
+            known = inner.get(part)
+            if known is None or int(known.attrs.axis) != axis:
+                parts.append(part)
+            else:
+                parts.extend(known.args[0].fields)
+        flat = relax.op.concat(parts, axis)
+        if len(reads.get(var, [])) != 1:
+            return flat
+        bound = builder.emit(flat)
+        inner[bound] = flat
+        return bound
+
+    return rewrite(mod, handle)
+
+
+def concat_kernel(builder: Any, call: Any) -> Any:
+    """Give a concatenation TVM's kernel, marked for what it is."""
+    if not isinstance(call.args[0], relax.Tuple) or call.attrs.axis is None:
+        return call
+    axis = int(call.attrs.axis) % len(call.ty.shape)
+    return builder.call_te(topi.concatenate, list(call.args[0].fields), axis, primfunc_attrs={CONCAT: axis})

@@ -1,0 +1,153 @@
+"""Kernels of rows (softmax, norms, reductions) and of pooling; TVM's own for what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tvm import relax
+
+from modeldyno.compiler.graph.rewrite import OUT_FUSABLE, shape_of
+from modeldyno.compiler.kernels import pool, rows
+from modeldyno.compiler.kernels.extremes import EXTREMES
+from modeldyno.compiler.lower.extremes import WINDOWS, over_axes, window_max
+from modeldyno.compiler.lower.fast_math import log_of
+from modeldyno.compiler.targets.machine import Machine
+
+Legalize = Callable[[Any, Any], Any]
+# TVM's number for "reduces": FuseOps computes the element-wise work before such a kernel inside it.
+REDUCES = 3
+
+
+def light_kernels(machine: Machine) -> dict[str, Legalize]:
+    """Legalization of the operators over rows and windows, for LegalizeOps; others keep what they have."""
+    rules: dict[str, Callable[[Any, Any, Machine], Any]] = {
+        "relax.nn.softmax": _softmax,
+        "relax.nn.log_softmax": _log_softmax,
+        "relax.nn.layer_norm": _layer_norm,
+        "relax.nn.rms_norm": _rms_norm,
+        **dict.fromkeys(WINDOWS, _max_pool),
+        "relax.nn.avg_pool2d": _average_pool,
+        "relax.nn.adaptive_avg_pool2d": _adaptive_average,
+        **dict.fromkeys(("relax.sum", "relax.mean", "relax.max", "relax.min"), _reduce),
+    }
+    return {name: _or_default(rule, machine) for name, rule in rules.items()}
+
+
+def lower_rest(mod: Any) -> Any:
+    """Give TVM's own kernel to every operator that is still one, so that it is fused and scheduled too."""
+    return relax.transform.LegalizeOps(enable_warning=False)(mod)
+
+
+def _or_default(rule: Callable[[Any, Any, Machine], Any], machine: Machine) -> Legalize:
+    def legalize_call(builder: Any, call: Any) -> Any:
+        answer = rule(builder, call, machine)
+        # What stays an operator gets TVM's own kernel in `lower_rest`.
+        return call if answer is None else answer
+
+    return legalize_call
+
+
+def _over_last(call: Any, axes: Any) -> bool:
+    """Whether a call works on float32 rows along the last axis, of fixed shape and not empty."""
+    shape = shape_of(call.args[0])
+    if not shape or 0 in shape or str(call.args[0].ty.dtype) != "float32" or axes is None:
+        return False
+    return [int(axis) % len(shape) for axis in axes] == [len(shape) - 1]
+
+
+def _row_kernel(builder: Any, kernel: Any, args: list[Any], hint: str) -> Any:
+    return builder.call_te(kernel, *args, primfunc_name_hint=hint, primfunc_attrs={"op_pattern": REDUCES})
+
+
+def _softmax(builder: Any, call: Any, machine: Machine) -> Any:
+    if not _over_last(call, [call.attrs.axis]):
+        return None
+    return _row_kernel(builder, partial(rows.softmax, lanes=machine.lanes), [call.args[0]], "softmax")
+
+
+def _log_softmax(builder: Any, call: Any, machine: Machine) -> Any:
+    if not _over_last(call, [call.attrs.axis]):
+        return None
+    kernel = partial(rows.log_softmax, log=log_of, lanes=machine.lanes)
+    return _row_kernel(builder, kernel, [call.args[0]], "log_softmax")
+
+
+def _layer_norm(builder: Any, call: Any, machine: Machine) -> Any:
+    attrs = call.attrs
+    if not _over_last(call, attrs.axes) or not (attrs.center and attrs.scale):
+        return None
+    kernel = partial(rows.layer_norm, epsilon=float(attrs.epsilon), lanes=machine.lanes)
+    return _row_kernel(builder, kernel, list(call.args), "layer_norm")
+
+
+def _rms_norm(builder: Any, call: Any, machine: Machine) -> Any:
+    if not _over_last(call, call.attrs.axes):
+        return None
+    kernel = partial(rows.rms_norm, epsilon=float(call.attrs.epsilon), lanes=machine.lanes)
+    return _row_kernel(builder, kernel, list(call.args), "rms_norm")
+
+
+def _reduce(builder: Any, call: Any, machine: Machine) -> Any:
+    shape = shape_of(call.args[0])
+    kind = str(call.op.name).rsplit(".", 1)[1]
+    if not _over_last(call, call.attrs.axis) or shape is None or len(shape) < 2:
+        return over_axes(builder, call, kind=kind, lanes=machine.lanes) if kind in EXTREMES else None
+    kernel = partial(rows.reduce_row, kind=kind, keep=bool(call.attrs.keepdims), lanes=machine.lanes)
+    return _row_kernel(builder, kernel, [call.args[0]], kind)
+
+
+def _window(call: Any) -> pool.PoolWindow | None:
+    """Give the window of a pooling of float32 NHWC data of fixed shape; None for any other call."""
+    attrs, shape, out = call.attrs, shape_of(call.args[0]), shape_of(call)
+    layouts = {str(attrs.layout), str(attrs.out_layout) or str(attrs.layout)}
+    if layouts != {"NHWC"} or shape is None or out is None or str(call.args[0].ty.dtype) != "float32":
+        return None
+
+    def pair(values: Any) -> tuple[int, int]:
+        first, second = (int(value) for value in values)
+        return first, second
+
+    top, left, bottom, right = (int(size) for size in attrs.padding)
+    return pool.PoolWindow(
+        pair(attrs.pool_size),
+        pair(attrs.strides),
+        pair(attrs.dilation),
+        (top, left, bottom, right),
+        (out[1], out[2]),
+    )
+
+
+def _pool_kernel(builder: Any, kernel: Any, data: Any, hint: str) -> Any:
+    attrs = {"op_pattern": OUT_FUSABLE}
+    return builder.call_te(kernel, data, primfunc_name_hint=hint, primfunc_attrs=attrs)
+
+
+def _max_pool(builder: Any, call: Any, _machine: Machine) -> Any:
+    window = _window(call)
+    if window is None:
+        return window_max(builder, call)
+    return _pool_kernel(builder, partial(pool.max_pool, window=window), call.args[0], "max_pool2d")
+
+
+def _average_pool(builder: Any, call: Any, _machine: Machine) -> Any:
+    window = _window(call)
+    if window is None:
+        return None
+    kernel = partial(pool.average_pool, window=window, count_padding=bool(call.attrs.count_include_pad))
+    return _pool_kernel(builder, kernel, call.args[0], "avg_pool2d")
+
+
+def _adaptive_average(builder: Any, call: Any, _machine: Machine) -> Any:
+    """Mean of even windows: what adaptive pooling is where the output's size divides the input's."""
+    shape, out = shape_of(call.args[0]), shape_of(call)
+    layouts = {str(call.attrs.layout), str(call.attrs.out_layout) or str(call.attrs.layout)}
+    if layouts != {"NHWC"} or shape is None or out is None or str(call.args[0].ty.dtype) != "float32":
+        return None
+    if shape[1] % out[1] or shape[2] % out[2]:
+        return None
+    size = (shape[1] // out[1], shape[2] // out[2])
+    window = pool.PoolWindow(size, size, (1, 1), (0, 0, 0, 0), (out[1], out[2]))
+    kernel = partial(pool.average_pool, window=window, count_padding=False)
+    return _pool_kernel(builder, kernel, call.args[0], "adaptive_avg_pool2d")

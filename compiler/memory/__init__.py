@@ -1,0 +1,1 @@
+"""Where tensors lie: planned, reused, packed."""

@@ -1,0 +1,1 @@
+"""A model as it was read: its source, shapes, graph."""

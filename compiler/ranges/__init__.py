@@ -1,0 +1,1 @@
+"""Models compiled for a range of sizes: one artifact for several shapes."""

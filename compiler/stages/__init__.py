@@ -1,0 +1,1 @@
+"""The stages of a compile, in order, for CPUs and for NVIDIA's GPUs."""

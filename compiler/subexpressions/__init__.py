@@ -1,0 +1,1 @@
+"""Common subexpressions inside a kernel, computed once."""

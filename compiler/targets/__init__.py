@@ -1,0 +1,1 @@
+"""Processors that artifacts are compiled for."""
