@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modeldyno.serving.notes import Notes
-    from modeldyno.serving.pool import WorkerPool
+    from modeldyno.serving.dispatch.pool import WorkerPool
+    from modeldyno.serving.meters.notes import Notes
 
 
 class Notebook:

@@ -21,10 +21,10 @@ from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.sessions.whole import Session
 from modeldyno.runtime.tools.bundle import write_bundle
-from modeldyno.serving.answer import Answer
-from modeldyno.serving.backends import load_backend
-from modeldyno.serving.batching import BatchLimits, Prepare, run_joined
-from modeldyno.serving.protocol import NPY, InvocationCall
+from modeldyno.serving.dispatch.batching import BatchLimits, Prepare, run_joined
+from modeldyno.serving.models.base import load_backend
+from modeldyno.serving.protocols.invocations import NPY, InvocationCall
+from modeldyno.serving.wire.answer import Answer
 from tests.compiler.guarded import CASES
 from tests.compiler.models import model, node, saved, tensor, weights
 from tests.serving.helpers import JSON, Server, serving

@@ -25,7 +25,7 @@ from modeldyno.runtime.sessions.whole import Session
 from modeldyno.runtime.tools.bundle import write_bundle
 from modeldyno.runtime.tools.inspection import inspect_artifact, lines
 from modeldyno.runtime.tools.profiler import profile
-from modeldyno.serving.backends import load_backend
+from modeldyno.serving.models.base import load_backend
 from tests.compiler.models import det_net, saved, text_net
 
 FALLBACK = Options(fallback="onnxruntime")

@@ -8,8 +8,8 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
-from modeldyno.serving.acceptor import Acceptor
-from modeldyno.serving.board import Board, shared_memory
+from modeldyno.serving.meters.board import Board, shared_memory
+from modeldyno.serving.web.acceptor import Acceptor
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ import pytest
 
 from modeldyno.base.errors import ArtifactError
 from modeldyno.base.process import procs
-from modeldyno.serving.backends import load_backend
+from modeldyno.serving.models.base import load_backend
 from tests.serving import models
 from tests.serving.helpers import JSON, NPY, RAW, Server, from_npy, npy, serving
 

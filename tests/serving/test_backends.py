@@ -9,7 +9,7 @@ import pytest
 
 from modeldyno.base.errors import ArtifactError, ModelError, RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving.backends import load_backend, loader, model_kind
+from modeldyno.serving.models.base import load_backend, loader, model_kind
 from tests.serving import models
 
 

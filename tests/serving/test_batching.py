@@ -16,12 +16,12 @@ from tritonclient.utils import InferenceServerException
 
 from modeldyno.base.errors import RequestError
 from modeldyno.runtime.kinds import KINDS
-from modeldyno.serving.answer import Answer, Call
-from modeldyno.serving.backends import Backend, load_backend
-from modeldyno.serving.batch_check import Decision, decide, why_not_joined
-from modeldyno.serving.batching import BatchLimits, Prepare, Result, run_joined
-from modeldyno.serving.independence import verdict_of
-from modeldyno.serving.protocol import NPY, InvocationCall
+from modeldyno.serving.dispatch.batch_check import Decision, decide, why_not_joined
+from modeldyno.serving.dispatch.batching import BatchLimits, Prepare, Result, run_joined
+from modeldyno.serving.models.base import Backend, load_backend
+from modeldyno.serving.models.independence import verdict_of
+from modeldyno.serving.protocols.invocations import NPY, InvocationCall
+from modeldyno.serving.wire.answer import Answer, Call
 from tests.serving import models
 from tests.serving.helpers import Reply, Server, from_npy, multiplications, npy, serving, wait_until
 from tests.serving.test_app import counts

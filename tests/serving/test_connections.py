@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from modeldyno.serving.heads import MOST_HEAD_BYTES, MOST_HEADERS
+from modeldyno.serving.web.heads import MOST_HEAD_BYTES, MOST_HEADERS
 from tests.serving import models
 from tests.serving.gate import Gate, body, connect, post, received, statuses
 from tests.serving.helpers import JSON, Server, serving, wait_until

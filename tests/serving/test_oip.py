@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving.answer import Headers
-from modeldyno.serving.body import unpack
-from modeldyno.serving.oip import HEADER_LENGTH, InferCall, datatype, read_infer
+from modeldyno.serving.protocols.oip import HEADER_LENGTH, InferCall, datatype, read_infer
+from modeldyno.serving.web.body import unpack
+from modeldyno.serving.wire.answer import Headers
 
 T = TypeVar("T")
 X = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from modeldyno.serving import openapi
+from modeldyno.serving.protocols import openapi
 from tests.serving import models
 from tests.serving.helpers import JSON, Server, serving
 
@@ -85,7 +85,7 @@ def test_an_error_follows_its_schema(server: Server, document: dict[str, Any]) -
 
 
 def test_one_input_may_be_a_bare_list_and_user_code_takes_anything(tmp_path: Path) -> None:
-    from modeldyno.serving.backends import load_backend
+    from modeldyno.serving.models.base import load_backend
 
     backend = load_backend(models.matmul(tmp_path / "m.onnx"), 1)
     paths = openapi.document("m", "1", backend.inputs, backend.outputs)["paths"]

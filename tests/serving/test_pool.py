@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.serving.backends import Backend, load_backend
-from modeldyno.serving.pool import WorkerPool
+from modeldyno.serving.dispatch.pool import WorkerPool
+from modeldyno.serving.models.base import Backend, load_backend
 from tests.serving import models
 
 

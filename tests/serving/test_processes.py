@@ -19,7 +19,7 @@ import pytest
 
 from modeldyno.base.process import procs
 from modeldyno.loadgen.usage import find_server, process_tree
-from modeldyno.serving.shares import Share, by_neighbours, shares
+from modeldyno.serving.process.shares import Share, by_neighbours, shares
 from tests.serving import models
 from tests.serving.gate import Gate, body, connect, post, received, statuses
 from tests.serving.helpers import JSON, NPY, Server, ask, multiplications, npy, serving, start, wait_until

@@ -92,7 +92,7 @@ def test_a_bad_model_is_one_message_and_exit_code_2(
 
 def test_what_a_look_at_the_file_tells_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import pathlib, sys; from modeldyno.serving.server import *\n"
+        "import pathlib, sys; from modeldyno.serving.process.host import *\n"
         "from modeldyno.serving.settings import *\n"
         "try: serve(ServeSettings(pathlib.Path(sys.argv[1])))\n"
         "except ModelError: print({'numpy', 'onnxruntime', 'uvicorn', 'tvm_ffi'} & set(sys.modules))"

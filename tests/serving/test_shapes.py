@@ -19,9 +19,9 @@ from modeldyno.compiler.options import Options
 from modeldyno.loadgen.signature import fetch_signature, payload_from_server
 from modeldyno.runtime.records.manifest import Independence, read_manifest
 from modeldyno.runtime.sessions.whole import Session
-from modeldyno.serving.backends import ArtifactBackend
-from modeldyno.serving.batch_check import decide, why_not_joined
-from modeldyno.serving.independence import verdict_of
+from modeldyno.serving.dispatch.batch_check import decide, why_not_joined
+from modeldyno.serving.models.base import ArtifactBackend
+from modeldyno.serving.models.independence import verdict_of
 from tests.bucketed import numbers, source
 from tests.compiler.models import counted, saved
 from tests.serving import models

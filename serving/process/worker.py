@@ -13,7 +13,7 @@ from pathlib import Path
 
 from modeldyno.base.errors import DynoError
 from modeldyno.base.process import procs
-from modeldyno.serving.board import Board
+from modeldyno.serving.meters.board import Board
 from modeldyno.serving.settings import ServeSettings
 
 MOST_REPORT_BYTES = 60_000
@@ -29,7 +29,7 @@ def worker_args(
     """
     numbers = map(str, (*descriptors, processes, number))
     return procs.python_module(
-        "modeldyno.serving.worker", *numbers, json.dumps(asdict(settings), default=str)
+        "modeldyno.serving.process.worker", *numbers, json.dumps(asdict(settings), default=str)
     )
 
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(settings: ServeSettings, listener: int, channel: int, board: Board, number: int) -> None:
-    from modeldyno.serving.server import Place, serve_here
+    from modeldyno.serving.process.host import Place, serve_here
 
     with socket.socket(fileno=listener) as inherited, socket.socket(fileno=channel) as to_parent:
         place = Place(board, number, to_parent)

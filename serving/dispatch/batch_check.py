@@ -15,8 +15,8 @@ import numpy as np
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.base.rowflow.records import Place, Verdict
 from modeldyno.runtime.kinds import KINDS, WHOLE_KINDS, Kind, draw
-from modeldyno.serving.backends import Backend
-from modeldyno.serving.npy import shape_text
+from modeldyno.serving.models.base import Backend
+from modeldyno.serving.wire.npy import shape_text
 
 _SEED = 0
 # Other code paths of a library for other numbers of rows round otherwise; rows that depend on one another

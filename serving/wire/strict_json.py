@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from modeldyno.base.errors import RequestError
-from modeldyno.serving.npy import shown
+from modeldyno.serving.wire.npy import shown
 
 _CONSTANTS = (b"NaN", b"Infinity")
 _NOT_ACCEPTABLE = 406

@@ -20,8 +20,8 @@ from typing import Any, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from modeldyno.serving.answer import Answer, Request
-from modeldyno.serving.heads import (
+from modeldyno.serving.process.keeper import NOT_LENT, Lender, Lent
+from modeldyno.serving.web.heads import (
     CLOSE,
     MOST_HEAD_BYTES,
     MOST_HEADERS,
@@ -32,8 +32,8 @@ from modeldyno.serving.heads import (
     too_long,
     without_offer,
 )
-from modeldyno.serving.keeper import NOT_LENT, Lender, Lent
-from modeldyno.serving.sockets import Held, has_ended, has_reset, unsent
+from modeldyno.serving.web.sockets import Held, has_ended, has_reset, unsent
+from modeldyno.serving.wire.answer import Answer, Request
 
 IS_LATE = "dyno.late"
 """In a request's state once its body has taken too long; who waits for the body is woken."""

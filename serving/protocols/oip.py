@@ -18,10 +18,10 @@ import numpy as np
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving.answer import Answer, Headers, header
-from modeldyno.serving.npy import check_names, check_shape, read_raw, shown, view, wanted
-from modeldyno.serving.protocol import RAW, check_finite, from_lists
-from modeldyno.serving.tensor_json import Numbers, read_json, write_json
+from modeldyno.serving.protocols.invocations import RAW, check_finite, from_lists
+from modeldyno.serving.wire.answer import Answer, Headers, header
+from modeldyno.serving.wire.npy import check_names, check_shape, read_raw, shown, view, wanted
+from modeldyno.serving.wire.tensor_json import Numbers, read_json, write_json
 
 VERSION = "1"
 HEADER_LENGTH = b"inference-header-content-length"

@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from modeldyno.serving.heads import PROBE, last_answer
+from modeldyno.serving.web.heads import PROBE, last_answer
 
 SUPPORTED = hasattr(select, "epoll")
 """Whether this system can tell of ends; else nothing is lent."""

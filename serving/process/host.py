@@ -21,14 +21,14 @@ from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.rowflow.records import UNPROVED, Verdict
 from modeldyno.base.units import BYTES_PER_MIB
-from modeldyno.serving.backends import loader, model_kind
-from modeldyno.serving.board import Board, Row, board_alone
-from modeldyno.serving.independence import verdict_of
+from modeldyno.serving.meters.board import Board, Row, board_alone
+from modeldyno.serving.models.base import loader, model_kind
+from modeldyno.serving.models.independence import verdict_of
 from modeldyno.serving.settings import ServeSettings
 
 if TYPE_CHECKING:
-    from modeldyno.serving.batching import BatchLimits
-    from modeldyno.serving.pool import WorkerPool
+    from modeldyno.serving.dispatch.batching import BatchLimits
+    from modeldyno.serving.dispatch.pool import WorkerPool
 
 _BACKLOG = 2048
 _M_TRIM_THRESHOLD = -1  # names and numbers of glibc's malloc.h
@@ -70,7 +70,7 @@ def serve(settings: ServeSettings) -> None:
     pin(settings.cpus)
     with bind(settings.host, settings.port) as listener:
         if settings.processes > 1:
-            from modeldyno.serving.processes import serve_processes
+            from modeldyno.serving.process.supervisor import serve_processes
 
             serve_processes(settings, listener, lambda: _listen(settings, listener))
         else:
@@ -174,7 +174,7 @@ def _check_batches(settings: ServeSettings) -> None:
 
 
 def _load(settings: ServeSettings, threads: int) -> WorkerPool:
-    from modeldyno.serving.pool import WorkerPool
+    from modeldyno.serving.dispatch.pool import WorkerPool
 
     say(
         f"loading {settings.path} with workers: {settings.workers}, threads in each: {threads}, "
@@ -207,9 +207,9 @@ def _run(
     *,
     verdict: Verdict,
 ) -> None:
-    from modeldyno.serving.app import App
-    from modeldyno.serving.drain import DrainingServer
-    from modeldyno.serving.metrics import Meters
+    from modeldyno.serving.meters.metrics import Meters
+    from modeldyno.serving.web.app import App
+    from modeldyno.serving.web.drain import DrainingServer
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     facts = {
@@ -241,8 +241,8 @@ def _run(
 
 def _batch_limits(settings: ServeSettings, pool: WorkerPool, verdict: Verdict) -> BatchLimits | None:
     """Return the limits of joining, or None, and say why where it was asked for."""
-    from modeldyno.serving.batch_check import Decision, decide
-    from modeldyno.serving.batching import BatchLimits
+    from modeldyno.serving.dispatch.batch_check import Decision, decide
+    from modeldyno.serving.dispatch.batching import BatchLimits
 
     if settings.max_batch == 1:
         return None

@@ -13,20 +13,20 @@ from types import MethodType
 from typing import Any
 
 from modeldyno.base.errors import RequestError
-from modeldyno.serving import oip, openapi
-from modeldyno.serving.answer import Answer, Call, ClientLeftError, Headers, Request, error_answer
-from modeldyno.serving.backends import Backend
-from modeldyno.serving.batching import Batcher, BatchLimits
-from modeldyno.serving.board import Board
-from modeldyno.serving.body import TIMED_OUT, Receive, read_body, unpack
-from modeldyno.serving.connection import CONNECTION, Connection
-from modeldyno.serving.hang import HangWatch
-from modeldyno.serving.heads import CLOSE
-from modeldyno.serving.metrics import CONTENT_TYPE, Meters
+from modeldyno.serving.dispatch.batching import Batcher, BatchLimits
+from modeldyno.serving.dispatch.pool import WorkerPool
+from modeldyno.serving.meters.board import Board
+from modeldyno.serving.meters.metrics import CONTENT_TYPE, Meters
+from modeldyno.serving.models.base import Backend
+from modeldyno.serving.models.code import UserCode
 from modeldyno.serving.notebook import Notebook
-from modeldyno.serving.pool import WorkerPool
-from modeldyno.serving.protocol import read_invocation
-from modeldyno.serving.user_code import UserCode
+from modeldyno.serving.process.hang import HangWatch
+from modeldyno.serving.protocols import oip, openapi
+from modeldyno.serving.protocols.invocations import read_invocation
+from modeldyno.serving.web.body import TIMED_OUT, Receive, read_body, unpack
+from modeldyno.serving.web.connection import CONNECTION, Connection
+from modeldyno.serving.web.heads import CLOSE
+from modeldyno.serving.wire.answer import Answer, Call, ClientLeftError, Headers, Request, error_answer
 
 Scope = MutableMapping[str, Any]
 Handler = Callable[[Scope, Receive], Awaitable[Answer | None]]

@@ -23,9 +23,9 @@ import numpy as np
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving.answer import JSON, Answer, Headers, header
-from modeldyno.serving.npy import check_names, check_shape, read_npy, read_npz, read_raw, shown, wanted
-from modeldyno.serving.tensor_json import Numbers, read_json, write_json
+from modeldyno.serving.wire.answer import JSON, Answer, Headers, header
+from modeldyno.serving.wire.npy import check_names, check_shape, read_npy, read_npz, read_raw, shown, wanted
+from modeldyno.serving.wire.tensor_json import Numbers, read_json, write_json
 
 NPY = "application/x-npy"
 NPZ = "application/x-npz"

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from modeldyno.serving.board import Board
+from modeldyno.serving.meters.board import Board
 
 _OTHERS_FIRST_S = 0.003
 _NO_DESCRIPTORS_S = 0.5

@@ -19,9 +19,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from modeldyno.serving.answer import Answer, Call
-from modeldyno.serving.backends import Backend
-from modeldyno.serving.pool import HungError, WorkerPool, settle
+from modeldyno.serving.dispatch.pool import HungError, WorkerPool, settle
+from modeldyno.serving.models.base import Backend
+from modeldyno.serving.wire.answer import Answer, Call
 
 Place: TypeAlias = tuple[str, int]  # an input and a dimension of it
 Prepare: TypeAlias = Callable[[Backend], Call]

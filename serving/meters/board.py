@@ -10,8 +10,8 @@ import mmap
 import os
 import tempfile
 
-from modeldyno.serving.keeper import MOST_LENT
-from modeldyno.serving.notes import NOTES_BYTES, Notes
+from modeldyno.serving.meters.notes import NOTES_BYTES, Notes
+from modeldyno.serving.process.keeper import MOST_LENT
 
 _CELL_BYTES = 8  # a double: written and read whole
 _ROW_BYTES = 8192  # whole pages: processes that count at the same time don't take lines from each other

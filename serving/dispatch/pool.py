@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Generic, TypeAlias, TypeVar, cast
 
-from modeldyno.serving.backends import Backend
+from modeldyno.serving.models.base import Backend
 
 T = TypeVar("T")
 Done: TypeAlias = Callable[[T | None, Exception | None], None]

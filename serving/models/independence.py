@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from modeldyno.base.rowflow.records import MOST_NUMBERS, UNPROVED, Verdict
-from modeldyno.serving.backends import model_kind
+from modeldyno.serving.models.base import model_kind
 
 
 def verdict_of(path: Path) -> Verdict:

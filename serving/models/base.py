@@ -127,7 +127,7 @@ def load_backend(path: Path, threads: int) -> Backend:
         from modeldyno.runtime.sessions.whole import Session
 
         return ArtifactBackend(Session.load(path, threads))
-    from modeldyno.serving.ort import OrtBackend
+    from modeldyno.serving.models.onnx import OrtBackend
 
     return OrtBackend(path, threads)
 
@@ -142,7 +142,7 @@ def loader(path: Path, threads: int) -> Callable[[], Backend]:
         ModelError, ArtifactError: as `load_backend`, now or when the result is called.
     """
     if model_kind(path) == "code":
-        from modeldyno.serving.user_code import code_loader
+        from modeldyno.serving.models.code import code_loader
 
         return code_loader(path, threads)
     if model_kind(path) == "onnx" and threads == 1:

@@ -25,12 +25,12 @@ from modeldyno.base.command.console import say
 from modeldyno.base.errors import ServerError
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.process import procs
-from modeldyno.serving.board import Board, Row, shared_memory
-from modeldyno.serving.hang import hung_after_s
-from modeldyno.serving.keeper import Borrower, Keeper
+from modeldyno.serving.meters.board import Board, Row, shared_memory
+from modeldyno.serving.process.hang import hung_after_s
+from modeldyno.serving.process.keeper import Borrower, Keeper
+from modeldyno.serving.process.shares import Share, by_neighbours, shares
+from modeldyno.serving.process.worker import MOST_REPORT_BYTES, worker_args
 from modeldyno.serving.settings import ServeSettings
-from modeldyno.serving.shares import Share, by_neighbours, shares
-from modeldyno.serving.worker import MOST_REPORT_BYTES, worker_args
 
 _LOOK_EVERY_S = 0.05
 _GRACE_S = 40.0  # longer than a worker's own drain

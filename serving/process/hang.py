@@ -14,9 +14,9 @@ from modeldyno.base.command.console import say
 from modeldyno.base.errors import ServerError
 
 if TYPE_CHECKING:
-    from modeldyno.serving.batching import Batcher
-    from modeldyno.serving.board import Board
-    from modeldyno.serving.pool import WorkerPool
+    from modeldyno.serving.dispatch.batching import Batcher
+    from modeldyno.serving.dispatch.pool import WorkerPool
+    from modeldyno.serving.meters.board import Board
 
 _LEAST_S = 5.0
 _MOST_LEFT = 4

@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from modeldyno.serving.board import FIRST_FREE, Board, Row
+from modeldyno.serving.meters.board import FIRST_FREE, Board, Row
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving import oip
-from modeldyno.serving.answer import JSON
-from modeldyno.serving.protocol import NPY, NPZ, RAW
+from modeldyno.serving.protocols import oip
+from modeldyno.serving.protocols.invocations import NPY, NPZ, RAW
+from modeldyno.serving.wire.answer import JSON
 
 Schema = dict[str, Any]
 

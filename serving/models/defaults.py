@@ -10,10 +10,10 @@ import numpy as np
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from modeldyno.base.errors import ModelError, RequestError
-from modeldyno.serving.answer import JSON
-from modeldyno.serving.backends import MANIFEST, Backend, load_backend
-from modeldyno.serving.npy import read_any_npy, shown
-from modeldyno.serving.protocol import NPY, RAW, media_type
+from modeldyno.serving.models.base import MANIFEST, Backend, load_backend
+from modeldyno.serving.protocols.invocations import NPY, RAW, media_type
+from modeldyno.serving.wire.answer import JSON
+from modeldyno.serving.wire.npy import read_any_npy, shown
 
 CSV = "text/csv"
 _INPUT_TYPES = (JSON, NPY, CSV, RAW)
@@ -42,7 +42,7 @@ def model_fn(folder: Path, threads: int) -> Model:
     """
     if (folder / MANIFEST).is_file():
         from modeldyno.runtime.sessions.whole import Session
-        from modeldyno.serving.backends import ArtifactBackend
+        from modeldyno.serving.models.base import ArtifactBackend
 
         return Model(ArtifactBackend(Session.load(folder, threads)))
     models = sorted(folder.glob("*.onnx"))

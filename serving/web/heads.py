@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from modeldyno.serving.answer import Answer, error_answer
+from modeldyno.serving.wire.answer import Answer, error_answer
 
 MOST_HEAD_BYTES = 1 << 16
 """Of a request's line and headers; of its trailers too."""

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from modeldyno.base.errors import RequestError
-from modeldyno.serving.answer import Headers, header
-from modeldyno.serving.connection import IS_LATE
-from modeldyno.serving.npy import shown
+from modeldyno.serving.web.connection import IS_LATE
+from modeldyno.serving.wire.answer import Headers, header
+from modeldyno.serving.wire.npy import shown
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

@@ -9,12 +9,12 @@ import socket
 import uvicorn
 
 from modeldyno.base.errors import ServerError
-from modeldyno.serving.acceptor import Acceptor
-from modeldyno.serving.app import App
-from modeldyno.serving.board import Board
-from modeldyno.serving.connection import Connection
-from modeldyno.serving.keeper import SUPPORTED, Lender
-from modeldyno.serving.watch import Watch
+from modeldyno.serving.meters.board import Board
+from modeldyno.serving.process.keeper import SUPPORTED, Lender
+from modeldyno.serving.web.acceptor import Acceptor
+from modeldyno.serving.web.app import App
+from modeldyno.serving.web.connection import Connection
+from modeldyno.serving.web.watch import Watch
 
 _KEEP_ALIVE_S = (
     120  # longer than any pause of a slow open-loop load, else idle connections break under its requests

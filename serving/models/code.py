@@ -26,13 +26,13 @@ from types import ModuleType
 from typing import Any
 
 from modeldyno.base.errors import DynoError, ModelError, RequestError
-from modeldyno.serving import user_defaults
-from modeldyno.serving.answer import JSON, Answer, Headers, header
-from modeldyno.serving.backends import find_script
-from modeldyno.serving.bounds import check_csv, check_json, depth
-from modeldyno.serving.npy import shown
-from modeldyno.serving.protocol import media_type
-from modeldyno.serving.strict_json import check_constants
+from modeldyno.serving.models import defaults as user_defaults
+from modeldyno.serving.models.base import find_script
+from modeldyno.serving.protocols.invocations import media_type
+from modeldyno.serving.wire.answer import JSON, Answer, Headers, header
+from modeldyno.serving.wire.bounds import check_csv, check_json, depth
+from modeldyno.serving.wire.npy import shown
+from modeldyno.serving.wire.strict_json import check_constants
 
 _MODULE = "inference"
 _DEEP = 300  # Python's own reader gives up near 1000, of which the script has used some

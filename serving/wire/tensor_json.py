@@ -26,7 +26,7 @@ from pydantic_core import from_json  # 5 to 10 times faster than json here; pyda
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.base.units import BYTES_PER_MIB
-from modeldyno.serving.bounds import alone, check_json, check_lists
+from modeldyno.serving.wire.bounds import alone, check_json, check_lists
 
 T = TypeVar("T")
 _LARGE = 2048  # bytes of digits; with less, cutting takes longer than it saves

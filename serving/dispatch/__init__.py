@@ -1,0 +1,1 @@
+"""From requests to runs: the pool, and batches."""

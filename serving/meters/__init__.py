@@ -1,0 +1,1 @@
+"""What the server counts, in memory that its processes share."""

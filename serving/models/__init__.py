@@ -1,0 +1,1 @@
+"""What is served: an artifact, an ONNX file, a user's code."""

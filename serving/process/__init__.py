@@ -1,0 +1,1 @@
+"""Server processes: how one is started, what watches it."""

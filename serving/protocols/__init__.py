@@ -1,0 +1,1 @@
+"""What clients speak: SageMaker's invocations, the Open Inference Protocol, OpenAPI."""
