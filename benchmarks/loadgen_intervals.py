@@ -12,8 +12,8 @@ from benchmarks.goals import Verdict
 from benchmarks.loadgen_sections import LOADS, SERVICE_MS, SHARES, Row
 from benchmarks.queueing import Queue
 from benchmarks.queueing_samples import queue_samples
-from modeldyno.loadgen.dependence import Dependence
-from modeldyno.loadgen.intervals import effective_ranks, order_ranks
+from modeldyno.loadgen.stats.dependence import Dependence
+from modeldyno.loadgen.stats.intervals import effective_ranks, order_ranks
 
 AT_ONCE = 50
 WINDOWS_S = (10.0, 60.0)

@@ -15,7 +15,7 @@ from benchmarks.loadgen_sections import Row, load, queue_server
 from modeldyno.base.command.console import say
 from modeldyno.base.errors import LoadTestError
 from modeldyno.base.host.facts import usable_cores
-from modeldyno.loadgen.fleet import Workers
+from modeldyno.loadgen.generator.fleet import Workers
 
 KEPT_UP = 0.98
 FIRST_RPS, FINEST = 4000.0, 1.1

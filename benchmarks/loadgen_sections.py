@@ -23,11 +23,11 @@ from modeldyno.base.command.console import say
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.process.procs import python_module, start
 from modeldyno.base.records.run import LoadResult, LoadSpec
-from modeldyno.loadgen.arrivals import arrivals
-from modeldyno.loadgen.fleet import ALONE, Workers
-from modeldyno.loadgen.intervals import quantile_rank
-from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.generator.fleet import ALONE, Workers
+from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.run import run_load
+from modeldyno.loadgen.spec.arrivals import arrivals
+from modeldyno.loadgen.stats.intervals import quantile_rank
 
 SERVICE_MS = 5.0
 LOADS = (0.3, 0.5, 0.7, 0.8)

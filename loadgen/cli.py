@@ -10,16 +10,16 @@ from click.core import ParameterSource
 
 from modeldyno.base.command.console import say
 from modeldyno.base.command.shape_flag import fixed_shapes
-from modeldyno.loadgen import options
+from modeldyno.loadgen.spec import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from modeldyno.base.records.run import LoadResult, LoadSpec
-    from modeldyno.loadgen.fleet import Workers
+    from modeldyno.loadgen.generator.fleet import Workers
     from modeldyno.loadgen.interrupts import Interrupts
-    from modeldyno.loadgen.payload import Payload
-    from modeldyno.loadgen.payload_files import Mix
+    from modeldyno.loadgen.payloads.body import Payload
+    from modeldyno.loadgen.payloads.files import Mix
 
 
 EXIT_INVALID = 1
@@ -102,12 +102,12 @@ def load_command(
     fleet = _workers(workers, expect_workers, master_bind, connect_s, searching=find_rate)
     _one_payload(payload_text, needing=content_type is not None or rows, shaped=bool(shapes))
     from modeldyno.base.records.run import LoadSpec
-    from modeldyno.loadgen.arrivals import read_trace, trace_rate
     from modeldyno.loadgen.display import live_progress
-    from modeldyno.loadgen.endpoint import endpoint_url
     from modeldyno.loadgen.run import run_load
-    from modeldyno.loadgen.shapes import parse_phases, parse_shape, parse_stairs
-    from modeldyno.loadgen.stop_rules import parse_rules
+    from modeldyno.loadgen.server.endpoint import endpoint_url
+    from modeldyno.loadgen.spec.arrivals import read_trace, trace_rate
+    from modeldyno.loadgen.spec.stages import parse_phases, parse_shape, parse_stairs
+    from modeldyno.loadgen.spec.stop_rules import parse_rules
 
     trace_s = read_trace(trace_path) if trace_path else ()
     if trace_s and rate_rps is None:
@@ -175,7 +175,7 @@ def _measured(
     """Measure, write and print; an interrupt ends it in order. Give the exit code."""
     from modeldyno.loadgen.interrupts import CutShortError, Interrupts
     from modeldyno.loadgen.keep import keep_and_print
-    from modeldyno.loadgen.samples import SamplesLostError
+    from modeldyno.loadgen.stats.samples import SamplesLostError
 
     lost: SamplesLostError | None = None
     with Interrupts() as interrupts:
@@ -206,7 +206,7 @@ def _workers(local: int, remote: int, bind: str | None, within_s: float, *, sear
         raise click.UsageError("--expect-workers and --master-bind belong together.")
     if searching and remote:
         raise click.UsageError("--find-rate runs many tests, a worker elsewhere joins one: use --workers.")
-    from modeldyno.loadgen.fleet import Workers, parse_address
+    from modeldyno.loadgen.generator.fleet import Workers, parse_address
 
     if bind is None:
         return Workers(local)
@@ -270,8 +270,8 @@ def _given(name: str) -> bool:
 
 
 def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSpec:
-    from modeldyno.loadgen.mlperf import scenario_spec
     from modeldyno.loadgen.search import parse_limits
+    from modeldyno.loadgen.spec.mlperf import scenario_spec
 
     limits = parse_limits(limit_texts) if limit_texts else {}
     return scenario_spec(spec, name, bound_ms=limits.get("p99_ms"))
@@ -280,8 +280,8 @@ def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSp
 def _payload(
     spec: LoadSpec, text: str | None, content_type: str | None, shapes: tuple[str, ...], *, rows: bool
 ) -> Payload | Mix:
-    from modeldyno.loadgen.payload_files import read_mix
-    from modeldyno.loadgen.signature import payload_from_server
+    from modeldyno.loadgen.payloads.files import read_mix
+    from modeldyno.loadgen.server.signature import payload_from_server
 
     if text is not None:
         return read_mix(text, content_type, rows=rows)

@@ -8,9 +8,9 @@ import psutil
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadSpec
-from modeldyno.loadgen.fleet import Workers
-from modeldyno.loadgen.payload_files import Mix
-from modeldyno.loadgen.shapes import planned_stages
+from modeldyno.loadgen.generator.fleet import Workers
+from modeldyno.loadgen.payloads.files import Mix
+from modeldyno.loadgen.spec.stages import planned_stages
 
 RESERVED_FILES = 64
 """Descriptors of a Locust process besides its connections."""

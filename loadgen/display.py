@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Spread,
         WorkerUsage,
     )
-    from modeldyno.loadgen.progress import LoadProgress
+    from modeldyno.loadgen.generator.progress import LoadProgress
 
 MOST_CORES = 16
 PLAIN_LINES = 20
@@ -129,7 +129,7 @@ def print_kinds(kinds: Sequence[PayloadKind]) -> None:
 
 def print_stages(result: LoadResult) -> None:
     """Print a line for each phase or step."""
-    from modeldyno.loadgen.shapes import stage_name
+    from modeldyno.loadgen.spec.stages import stage_name
 
     columns = ("stage", "req/s", "95 %", "p50", "95 %", "p99", "95 %", "samples", "errors")
     rows = [
@@ -157,7 +157,7 @@ def headline(result: LoadResult) -> str:
     """Word what was sent, and for how long it was measured."""
     spec = result.spec
     if spec.rate_rps is None:
-        from modeldyno.loadgen.shapes import closed_loop
+        from modeldyno.loadgen.spec.stages import closed_loop
 
         load = f"closed loop, {closed_loop(spec)}"
     else:
@@ -173,7 +173,7 @@ def headline(result: LoadResult) -> str:
 def _row(entry: Percentile, samples: int) -> tuple[str, str, str, str]:
     name = f"p{entry.percentile:g}"
     if entry.ms is None:
-        from modeldyno.loadgen.intervals import fewest_samples
+        from modeldyno.loadgen.stats.intervals import fewest_samples
 
         return name, "-", f"needs {fewest_samples(entry.percentile / 100)} samples", str(samples)
     high = "unbounded" if entry.high_ms is None else _ms(entry.high_ms)

@@ -11,18 +11,26 @@ from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import ConfigError, LoadTestError, OutputError
 from modeldyno.base.records.run import LoadResult, LoadSpec
 from modeldyno.loadgen.descriptors import with_bound
-from modeldyno.loadgen.endpoint import check_listening
-from modeldyno.loadgen.fleet import ALONE, Workers, check_shareable, checked, gather, launch, plan_pool
-from modeldyno.loadgen.follow import OnProgress, follow, startup_limit_s
+from modeldyno.loadgen.generator.fleet import (
+    ALONE,
+    Workers,
+    check_shareable,
+    checked,
+    gather,
+    launch,
+    plan_pool,
+)
+from modeldyno.loadgen.generator.plan import MAX_POOL, Plan, write_plan
 from modeldyno.loadgen.interrupts import NEVER, Interrupts
-from modeldyno.loadgen.payload import Payload
-from modeldyno.loadgen.payload_files import Mix, single
-from modeldyno.loadgen.plan import MAX_POOL, Plan, write_plan
-from modeldyno.loadgen.recording import Recording
-from modeldyno.loadgen.result import whole_result
-from modeldyno.loadgen.samples import SamplesLostError, check_samples_file, write_samples
-from modeldyno.loadgen.spec_checks import checked_spec, first_users
-from modeldyno.loadgen.usage import find_server, is_alive, named_server
+from modeldyno.loadgen.payloads.body import Payload
+from modeldyno.loadgen.payloads.files import Mix, single
+from modeldyno.loadgen.server.endpoint import check_listening
+from modeldyno.loadgen.spec.checks import checked_spec, first_users
+from modeldyno.loadgen.stats.recording import Recording
+from modeldyno.loadgen.stats.samples import SamplesLostError, check_samples_file, write_samples
+from modeldyno.loadgen.verdict.result import whole_result
+from modeldyno.loadgen.watch.follow import OnProgress, follow, startup_limit_s
+from modeldyno.loadgen.watch.usage import find_server, is_alive, named_server
 
 
 def run_load(
@@ -42,9 +50,9 @@ def run_load(
     `trace_s` are the arrival times of a spec whose arrivals are a trace, in seconds, from 0 on.
     `cpus` pins the load generator to those cores; `workers` makes it several processes.
     When `interrupts` asks for it, the test ends at once and its result says that it was cut short.
-    `samples_file` gets every request (loadgen.samples). `server_pid` is the process whose tree is watched;
+    `samples_file` gets every request (loadgen.stats.samples). `server_pid` is the process whose tree is watched;
     without it the one that listens at the port is taken, if it is on this machine. What is counted where:
-    see loadgen.recording.
+    see loadgen.stats.recording.
 
     Raises:
         ConfigError: the spec asks for no loop, both, or more than can be run; or `server_pid` is gone.

@@ -6,7 +6,7 @@ is a gap, from the highest rate that met the limits to the lowest that did not: 
 as far as chance in the tests themselves allows; `certain` says where the confidence interval too is within
 the limit.
 
-Before each test the server is seen idle (loadgen.idle). A void test says nothing of the rate: it is repeated,
+Before each test the server is seen idle (loadgen.server.idle). A void test says nothing of the rate: it is repeated,
 and where every repetition is void, higher rates stay unknown. The rate that was found is tried once more, in
 a test of its own that nothing chose it by; when that misses, the search goes on below.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from modeldyno.base.errors import ConfigError, LoadTestError, UnansweredError
 from modeldyno.base.records.run import PERCENTILES, LoadResult, RateSearch, RateStep
 from modeldyno.loadgen.interrupts import CutShortError
-from modeldyno.loadgen.intervals import fewest_samples
+from modeldyno.loadgen.stats.intervals import fewest_samples
 
 KEPT_UP = 0.95  # of what arrived in the window: fewer answers in it mean that a queue grows
 SPARE = 1.1  # times the planned window: for so long a test may wait for its samples

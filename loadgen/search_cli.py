@@ -10,15 +10,15 @@ import click
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadResult, LoadSpec, RateSearch, RateStep
-from modeldyno.loadgen.fleet import Workers
-from modeldyno.loadgen.idle import Idle
+from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.interrupts import Interrupts
 from modeldyno.loadgen.keep import keep_and_print
-from modeldyno.loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
-from modeldyno.loadgen.payload import Payload
-from modeldyno.loadgen.payload_files import Mix, first_body
+from modeldyno.loadgen.payloads.body import Payload
+from modeldyno.loadgen.payloads.files import Mix, first_body
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.search import SPARE, find_rate, parse_limits, planned_samples, samples_needed
+from modeldyno.loadgen.server.idle import Idle
+from modeldyno.loadgen.spec.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_UNDECIDED = 3

@@ -46,7 +46,7 @@ def load_worker_command(*, master: str, workers: int, connect_s: float) -> int:
     MASTER is the HOST or HOST:PORT that it listens at. It says what to send and when; this command ends with
     the test.
     """
-    from modeldyno.loadgen.fleet import parse_address, start_worker
+    from modeldyno.loadgen.generator.fleet import parse_address, start_worker
     from modeldyno.loadgen.interrupts import Interrupts
 
     host, port = parse_address(master)
@@ -85,7 +85,7 @@ def _wait_until_taken(
     Raises:
         LoadTestError: it has not in this time.
     """
-    from modeldyno.loadgen.plan import JOINED_FILE
+    from modeldyno.loadgen.generator.plan import JOINED_FILE
 
     began_s = told_s = time.monotonic()
     while not interrupts.by and all(child.returncode() is None for child in children):

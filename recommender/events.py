@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadSpec, Trial
-from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.recommender.job_load import Load
 from modeldyno.recommender.plan import PlannedTrial
 from modeldyno.runtime.records.manifest import Manifest

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from modeldyno.base.records.run import Limits, Record
 from modeldyno.compiler.model.shapes import Size, parse_shapes
-from modeldyno.loadgen.mlperf import SERVER
+from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job_fields import FOLDER, Count, JobPath, Seconds, Shapes
 from modeldyno.recommender.job_load import FindRate, Load
 from modeldyno.recommender.yaml_lines import FieldError, load_yaml_record

@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadSpec, Phase, Record, Stairs
-from modeldyno.loadgen.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
-from modeldyno.loadgen.shapes import planned_s
-from modeldyno.loadgen.stop_rules import check_rules
+from modeldyno.loadgen.spec.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
+from modeldyno.loadgen.spec.stages import planned_s
+from modeldyno.loadgen.spec.stop_rules import check_rules
 from modeldyno.recommender.job_fields import Count, JobPath, Rate, Seconds, Shapes
 from modeldyno.recommender.yaml_lines import FieldError
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from modeldyno.base.errors import LoadTestError
 from modeldyno.base.records.load import standing
 from modeldyno.base.records.run import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
-from modeldyno.loadgen.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 from modeldyno.loadgen.search import (
     ERROR_RATE,
     KEPT_UP,
@@ -20,7 +19,8 @@ from modeldyno.loadgen.search import (
     planned_samples,
     samples_needed,
 )
-from modeldyno.loadgen.stop_rules import share_low
+from modeldyno.loadgen.spec.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
+from modeldyno.loadgen.spec.stop_rules import share_low
 from modeldyno.recommender.job_load import PROBE_S, FindRate
 
 METHOD = (
@@ -66,7 +66,7 @@ def search_limits(limits: Limits) -> dict[str, float]:
 def search(plan: Plan, settings: ServerSettings, measure: Measure, idle: Idle) -> RateSearch:
     """Search from where the job says, or from half of what a closed loop gets.
 
-    `idle` waits between load tests until the server is idle (loadgen.idle).
+    `idle` waits between load tests until the server is idle (loadgen.server.idle).
 
     Raises:
         LoadTestError: nothing is answered, or too slowly for one test to state what is limited.

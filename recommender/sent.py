@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.loadgen.arrivals import read_trace, trace_rate
-from modeldyno.loadgen.payload import payload_for
-from modeldyno.loadgen.payload_files import Kind, Mix, read_mix, single
+from modeldyno.loadgen.payloads.body import payload_for
+from modeldyno.loadgen.payloads.files import Kind, Mix, read_mix, single
+from modeldyno.loadgen.spec.arrivals import read_trace, trace_rate
 from modeldyno.recommender.job import Job
 
 

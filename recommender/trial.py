@@ -21,13 +21,13 @@ from modeldyno.base.records.run import (
     ServerSettings,
     Trial,
 )
-from modeldyno.loadgen.arrivals import trace_rate
-from modeldyno.loadgen.idle import Idle
-from modeldyno.loadgen.payload import Payload
-from modeldyno.loadgen.payload_files import Mix, first_body
-from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.loadgen.generator.progress import LoadProgress
+from modeldyno.loadgen.payloads.body import Payload
+from modeldyno.loadgen.payloads.files import Mix, first_body
 from modeldyno.loadgen.run import run_load
-from modeldyno.loadgen.shapes import closed_loop
+from modeldyno.loadgen.server.idle import Idle
+from modeldyno.loadgen.spec.arrivals import trace_rate
+from modeldyno.loadgen.spec.stages import closed_loop
 from modeldyno.recommender.job_load import FindRate, Load
 from modeldyno.recommender.plan import PlannedTrial
 from modeldyno.recommender.providers import Endpoint, Launch, Provider

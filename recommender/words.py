@@ -7,7 +7,7 @@ from typing import Any
 
 from modeldyno.base.records.run import Candidate, LoadResult, RateSearch, Row, ServerSettings, Trial
 from modeldyno.base.units import short_duration
-from modeldyno.loadgen.shapes import closed_loop
+from modeldyno.loadgen.spec.stages import closed_loop
 from modeldyno.recommender.compiled import not_wholly_compiled
 from modeldyno.recommender.events import CompileEnded, RunPlanned, TrialLoaded
 from modeldyno.recommender.job_load import Load

@@ -16,7 +16,7 @@ from benchmarks.loadgen_sections import chance_ms, queue_row, queue_server, serv
 from benchmarks.queue_server import services
 from benchmarks.queueing import Queue, times_in_system
 from benchmarks.queueing_samples import queue_samples
-from modeldyno.loadgen.arrivals import arrivals
+from modeldyno.loadgen.spec.arrivals import arrivals
 
 
 def test_mean_and_quantiles_of_an_exponential_server_are_the_formulas() -> None:

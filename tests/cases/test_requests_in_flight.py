@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.records.run import LoadSpec
-from modeldyno.loadgen.fleet import Workers
+from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.run import run_load
 from tests.loadgen.stub import PAYLOAD, stub_server
 from tests.loadgen.test_in_flight import reasons

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modeldyno.base.process.procs import start
 from modeldyno.base.records.run import LoadResult, LoadSpec
-from modeldyno.loadgen.payload import Payload
+from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.run import run_load
 
 PAYLOAD = Payload(b"12345678", "application/octet-stream")

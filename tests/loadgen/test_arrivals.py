@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.loadgen.arrivals import (
+from modeldyno.loadgen.spec.arrivals import (
     arrivals,
     constant_arrivals,
     gamma_arrivals,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from modeldyno.base.records.run import LoadSpec, ResourceUsage
-from modeldyno.loadgen.caveats import Circumstances, caveats
-from modeldyno.loadgen.recording import FailureKind, Ints, Recording
-from modeldyno.loadgen.summary import summarise
-from modeldyno.loadgen.usage import WindowUsage
+from modeldyno.loadgen.stats.recording import FailureKind, Ints, Recording
+from modeldyno.loadgen.stats.summary import summarise
+from modeldyno.loadgen.verdict.caveats import Circumstances, caveats
+from modeldyno.loadgen.watch.usage import WindowUsage
 
 OPEN = LoadSpec(url="http://host/", rate_rps=500, warmup_s=0, duration_s=8)
 CLOSED = LoadSpec(url="http://host/", users=4, warmup_s=0, duration_s=8)

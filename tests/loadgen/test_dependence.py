@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.queueing import Queue
 from benchmarks.queueing_samples import queue_samples
-from modeldyno.loadgen.dependence import MOST_BLOCKS, Dependence, autocovariance, design_effect
-from modeldyno.loadgen.intervals import effective_ranks, quantile_rank
+from modeldyno.loadgen.stats.dependence import MOST_BLOCKS, Dependence, autocovariance, design_effect
+from modeldyno.loadgen.stats.intervals import effective_ranks, quantile_rank
 
 Floats = npt.NDArray[np.float64]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from modeldyno.base.errors import ConfigError, LoadTestError
-from modeldyno.loadgen.endpoint import check_listening, endpoint_url, host_and_port, server_root
+from modeldyno.loadgen.server.endpoint import check_listening, endpoint_url, host_and_port, server_root
 
 
 @pytest.mark.parametrize(

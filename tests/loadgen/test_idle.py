@@ -6,7 +6,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from modeldyno.loadgen.idle import LEAST_LIMIT_S, REFUSED_LIMIT_S, Idle
+from modeldyno.loadgen.server.idle import LEAST_LIMIT_S, REFUSED_LIMIT_S, Idle
 from tests.loadgen.stub import PAYLOAD, Running, stub_server
 
 SILENT = ",".join(["ok"] * 5 + ["hang"] * 50)

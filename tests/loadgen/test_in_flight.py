@@ -11,10 +11,10 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.cli import load_command
 from modeldyno.loadgen.descriptors import RESERVED_FILES, with_bound
-from modeldyno.loadgen.fleet import Workers
-from modeldyno.loadgen.payload import Payload
-from modeldyno.loadgen.payload_files import single
-from modeldyno.loadgen.plan import MAX_POOL
+from modeldyno.loadgen.generator.fleet import Workers
+from modeldyno.loadgen.generator.plan import MAX_POOL
+from modeldyno.loadgen.payloads.body import Payload
+from modeldyno.loadgen.payloads.files import single
 from modeldyno.loadgen.run import run_load
 from modeldyno.recommender.job import Job
 from tests.loadgen.stub import PAYLOAD, stub_server

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modeldyno.loadgen.intervals import (
+from modeldyno.loadgen.stats.intervals import (
     SLICES,
     effective_ranks,
     fewest_samples,

@@ -8,11 +8,11 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 
 from modeldyno.base.records.run import LoadSpec
-from modeldyno.loadgen.arrivals import poisson_arrivals
-from modeldyno.loadgen.hdr import encode_histogram
-from modeldyno.loadgen.merge import merged
-from modeldyno.loadgen.recording import FailureKind, Ints, Recorder, Recording
-from modeldyno.loadgen.summary import summarise
+from modeldyno.loadgen.spec.arrivals import poisson_arrivals
+from modeldyno.loadgen.stats.hdr import encode_histogram
+from modeldyno.loadgen.stats.merge import merged
+from modeldyno.loadgen.stats.recording import FailureKind, Ints, Recorder, Recording
+from modeldyno.loadgen.stats.summary import summarise
 
 SPEC = LoadSpec(url="http://x/", rate_rps=100.0, warmup_s=0.0, duration_s=10.0)
 BUSY, BAD = FailureKind(503, "status", "full"), FailureKind(400, "status", "bad")

@@ -9,7 +9,8 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadResult, LoadSpec
-from modeldyno.loadgen.mlperf import (
+from modeldyno.loadgen.run import run_load
+from modeldyno.loadgen.spec.mlperf import (
     Queries,
     chance,
     estimate_us,
@@ -19,8 +20,7 @@ from modeldyno.loadgen.mlperf import (
     verdict,
     within_needed,
 )
-from modeldyno.loadgen.recording import Recording
-from modeldyno.loadgen.run import run_load
+from modeldyno.loadgen.stats.recording import Recording
 from tests.loadgen.stub import PAYLOAD, stub_server
 
 

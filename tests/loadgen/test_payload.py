@@ -8,7 +8,7 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.loadgen.payload import Payload, payload_for, payload_from_file
+from modeldyno.loadgen.payloads.body import Payload, payload_for, payload_from_file
 
 
 def spec(name: str, dtype: str, *shape: int | None) -> TensorSpec:

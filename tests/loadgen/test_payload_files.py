@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadSpec
-from modeldyno.loadgen import payload_files
 from modeldyno.loadgen.display import print_result
-from modeldyno.loadgen.payload import NPY, NPZ, Payload
-from modeldyno.loadgen.payload_files import Draw, Kind, Mix, read_mix
-from modeldyno.loadgen.payload_store import load_mix, save_mix
+from modeldyno.loadgen.payloads import files as payload_files
+from modeldyno.loadgen.payloads.body import NPY, NPZ, Payload
+from modeldyno.loadgen.payloads.files import Draw, Kind, Mix, read_mix
+from modeldyno.loadgen.payloads.store import load_mix, save_mix
 from modeldyno.loadgen.run import run_load
 from tests.loadgen.stub import stub_server
 

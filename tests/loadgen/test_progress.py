@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modeldyno.loadgen.progress import EventReader, Finished, LoadProgress, Started, append_event
+from modeldyno.loadgen.generator.progress import EventReader, Finished, LoadProgress, Started, append_event
 
 STATE = LoadProgress(3.0, 12.0, False, 30, 1, 10.0, 2.5, None)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modeldyno.loadgen.recording import FailureKind, Recorder, load_recording, save_recording
+from modeldyno.loadgen.stats.recording import FailureKind, Recorder, load_recording, save_recording
 
 MS = 1_000_000
 BOOM = FailureKind(500, "status", "x" * 400)

@@ -17,11 +17,12 @@ from modeldyno.base.errors import ConfigError, LoadTestError
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.process.procs import free_port
 from modeldyno.base.records.run import LoadResult, LoadSpec, read_record, write_record
-from modeldyno.loadgen import fleet, run
-from modeldyno.loadgen.arrivals import poisson_arrivals
-from modeldyno.loadgen.payload_files import single
-from modeldyno.loadgen.progress import LoadProgress
-from modeldyno.loadgen.spec_checks import checked_spec
+from modeldyno.loadgen import run
+from modeldyno.loadgen.generator import fleet
+from modeldyno.loadgen.generator.progress import LoadProgress
+from modeldyno.loadgen.payloads.files import single
+from modeldyno.loadgen.spec.arrivals import poisson_arrivals
+from modeldyno.loadgen.spec.checks import checked_spec
 from tests.loadgen.stub import PAYLOAD, Running, load, stub_server
 
 STALL = ("--stall-at-s", "1")

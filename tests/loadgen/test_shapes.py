@@ -6,7 +6,7 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadSpec, Phase, Stairs
-from modeldyno.loadgen.shapes import (
+from modeldyno.loadgen.spec.stages import (
     cut,
     parse_phases,
     parse_shape,

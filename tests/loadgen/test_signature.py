@@ -8,7 +8,7 @@ import pytest
 from modeldyno.base.errors import LoadTestError
 from modeldyno.base.process.procs import free_port
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.loadgen.signature import fetch_signature, parse_signature, payload_from_server
+from modeldyno.loadgen.server.signature import fetch_signature, parse_signature, payload_from_server
 from tests.loadgen.stub import stub_server
 
 

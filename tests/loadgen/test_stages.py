@@ -14,7 +14,7 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadResult, LoadSpec, read_record, write_record
 from modeldyno.loadgen.display import print_result
 from modeldyno.loadgen.run import run_load
-from modeldyno.loadgen.shapes import parse_phases, parse_stairs
+from modeldyno.loadgen.spec.stages import parse_phases, parse_stairs
 from tests.loadgen.stub import PAYLOAD, stub_server
 
 SHAPES = """

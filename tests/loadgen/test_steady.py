@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modeldyno.loadgen.recording import Recording
-from modeldyno.loadgen.steady import steady_from_us
-from modeldyno.loadgen.summary import summarise
+from modeldyno.loadgen.stats.recording import Recording
+from modeldyno.loadgen.stats.steady import steady_from_us
+from modeldyno.loadgen.stats.summary import summarise
 from tests.loadgen.test_caveats import FINE, OPEN, words
 
 STARTS = np.arange(1000) * 1000

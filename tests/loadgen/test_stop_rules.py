@@ -5,8 +5,8 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import Estimate, LoadSpec
-from modeldyno.loadgen.shapes import parse_stairs
-from modeldyno.loadgen.stop_rules import Evidence, Rule, check_rules, flat, met, parse_rules, share_low
+from modeldyno.loadgen.spec.stages import parse_stairs
+from modeldyno.loadgen.spec.stop_rules import Evidence, Rule, check_rules, flat, met, parse_rules, share_low
 
 S = 1_000_000
 

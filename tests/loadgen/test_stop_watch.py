@@ -8,7 +8,7 @@ import pytest
 
 from modeldyno.base.records.run import LoadResult, LoadSpec
 from modeldyno.loadgen.run import run_load
-from modeldyno.loadgen.shapes import parse_stairs
+from modeldyno.loadgen.spec.stages import parse_stairs
 from tests.loadgen.stub import PAYLOAD, stub_server
 
 LONG = {"users": 2, "duration_s": 60.0}

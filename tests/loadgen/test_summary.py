@@ -5,9 +5,9 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from modeldyno.base.records.run import LoadSpec, Percentile
-from modeldyno.loadgen.hdr import encode_histogram
-from modeldyno.loadgen.recording import FailureKind, Ints, Recording
-from modeldyno.loadgen.summary import percentiles, summarise
+from modeldyno.loadgen.stats.hdr import encode_histogram
+from modeldyno.loadgen.stats.recording import FailureKind, Ints, Recording
+from modeldyno.loadgen.stats.summary import percentiles, summarise
 
 SPEC = LoadSpec(url="http://host/invocations", users=1, warmup_s=1.0, duration_s=2.0)
 

@@ -12,9 +12,9 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.process.procs import Child, start
-from modeldyno.loadgen.gpus import GpuMeter
-from modeldyno.loadgen.looks import Look, core_busy, switched, switches
-from modeldyno.loadgen.usage import (
+from modeldyno.loadgen.watch.gpus import GpuMeter
+from modeldyno.loadgen.watch.looks import Look, core_busy, switched, switches
+from modeldyno.loadgen.watch.usage import (
     Reading,
     UsageSampler,
     affinity,

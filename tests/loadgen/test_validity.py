@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from modeldyno.base.records.run import LoadSpec, Outcome, Spread, WorkerUsage
-from modeldyno.loadgen.recording import Recording
-from modeldyno.loadgen.summary import Summary, summarise
-from modeldyno.loadgen.validity import invalid_reasons
+from modeldyno.loadgen.stats.recording import Recording
+from modeldyno.loadgen.stats.summary import Summary, summarise
+from modeldyno.loadgen.verdict.validity import invalid_reasons
 
 OPEN = LoadSpec(url="http://x", rate_rps=100.0, warmup_s=0.0, duration_s=10.0)
 CLOSED = LoadSpec(url="http://x", users=1, warmup_s=0.0, duration_s=10.0)

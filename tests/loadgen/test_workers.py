@@ -17,15 +17,15 @@ import pytest
 from modeldyno.base.errors import ConfigError, LoadTestError
 from modeldyno.base.process.procs import free_port, python_module, start
 from modeldyno.base.records.run import LoadResult, LoadSpec, read_record
-from modeldyno.loadgen.arrivals import poisson_arrivals
-from modeldyno.loadgen.fleet import Workers, parse_address
-from modeldyno.loadgen.fleet import _received as received
-from modeldyno.loadgen.locustfiles.messages import pack_folder, unpack_folder
-from modeldyno.loadgen.payload import Payload
-from modeldyno.loadgen.payload_files import Kind, Mix
-from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.loadgen.generator.fleet import Workers, parse_address
+from modeldyno.loadgen.generator.fleet import _received as received
+from modeldyno.loadgen.generator.messages import pack_folder, unpack_folder
+from modeldyno.loadgen.generator.progress import LoadProgress
+from modeldyno.loadgen.payloads.body import Payload
+from modeldyno.loadgen.payloads.files import Kind, Mix
 from modeldyno.loadgen.run import run_load
-from modeldyno.loadgen.shapes import parse_phases, parse_stairs
+from modeldyno.loadgen.spec.arrivals import poisson_arrivals
+from modeldyno.loadgen.spec.stages import parse_phases, parse_stairs
 from tests.loadgen.stub import PAYLOAD, stub_server
 from tests.loadgen.test_locustfile import alive, until
 from tests.loadgen.test_stages import users
@@ -190,8 +190,8 @@ def test_workers_that_hang_before_the_test_begins_are_an_error_in_time(
 ) -> None:
     hanging = tmp_path / "hanging.py"
     hanging.write_text("import time\ntime.sleep(600)")
-    monkeypatch.setattr("modeldyno.loadgen.fleet.LOCUSTFILE", hanging)
-    monkeypatch.setattr("modeldyno.loadgen.follow.STARTUP_LIMIT_S", 2.0)
+    monkeypatch.setattr("modeldyno.loadgen.generator.fleet.LOCUSTFILE", hanging)
+    monkeypatch.setattr("modeldyno.loadgen.watch.follow.STARTUP_LIMIT_S", 2.0)
     with (
         stub_server(tmp_path) as server,
         pytest.raises(
@@ -258,7 +258,7 @@ def test_a_worker_that_never_starts_is_an_error_at_once(
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise RuntimeError('no such luck')")
-    monkeypatch.setattr("modeldyno.loadgen.fleet.LOCUSTFILE", broken)
+    monkeypatch.setattr("modeldyno.loadgen.generator.fleet.LOCUSTFILE", broken)
     began = time.monotonic()
     with (
         stub_server(tmp_path) as server,

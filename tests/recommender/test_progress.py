@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.recommender.events import RunPlanned, TrialEnded, TrialLoaded, TrialStarted
 from modeldyno.recommender.job import Job
 from modeldyno.recommender.progress import Display

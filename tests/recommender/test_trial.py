@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.records.run import Fidelity, InstanceType, Limits, LoadSpec, TensorSpec
-from modeldyno.loadgen.payload import payload_for
-from modeldyno.loadgen.progress import LoadProgress
+from modeldyno.loadgen.generator.progress import LoadProgress
+from modeldyno.loadgen.payloads.body import payload_for
 from modeldyno.recommender.job import Load
 from modeldyno.recommender.providers import Endpoint, Launch
 from modeldyno.recommender.providers.local import LocalProvider

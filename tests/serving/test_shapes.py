@@ -16,7 +16,7 @@ from modeldyno.base.process import procs
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.artifact.manifests import write_manifest
 from modeldyno.compiler.options import Options
-from modeldyno.loadgen.signature import fetch_signature, payload_from_server
+from modeldyno.loadgen.server.signature import fetch_signature, payload_from_server
 from modeldyno.runtime.records.manifest import Independence, read_manifest
 from modeldyno.runtime.sessions.whole import Session
 from modeldyno.serving.dispatch.batch_check import decide, why_not_joined

@@ -1,0 +1,1 @@
+"""One HTTP connection of the load generator."""

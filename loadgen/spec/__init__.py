@@ -1,0 +1,1 @@
+"""What a load test should do, checked before it starts."""

@@ -1,0 +1,1 @@
+"""Whether a load test's figures may be relied on."""
