@@ -15,7 +15,7 @@ from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError, ModelError, ServerError
 
 if TYPE_CHECKING:
-    from modeldyno.recommender.job import Job
+    from modeldyno.recommender.job.job import Job
 
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_UNDECIDED = 3
@@ -80,9 +80,9 @@ def recommend_command(
 
     Exit code 1: no candidate meets the limits. 3: none was found to, and not every search was decided.
     """
-    from modeldyno.recommender.progress import shown_progress
     from modeldyno.recommender.run import plan_run, recommend
-    from modeldyno.recommender.summary import print_plan, print_summary
+    from modeldyno.recommender.show.progress import shown_progress
+    from modeldyno.recommender.show.summary import print_plan, print_summary
 
     job = _job(job_file, shapes)
     if dry_run:
@@ -105,7 +105,7 @@ def recommend_command(
 
 
 def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:
-    from modeldyno.recommender.job import Job, load_job, with_shapes
+    from modeldyno.recommender.job.job import Job, load_job, with_shapes
 
     job = load_job(path) if path is not None else Job()
     return with_shapes(job, split_shapes(shapes)) if shapes else job
@@ -114,7 +114,7 @@ def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:
 @contextmanager
 def _naming_lines(job_file: Path | None) -> Iterator[None]:
     """What only the model or the catalogue shows to be wrong gets the line of its field, if it is there."""
-    from modeldyno.recommender.yaml_lines import line_of
+    from modeldyno.recommender.job.yaml_lines import line_of
 
     try:
         yield

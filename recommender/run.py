@@ -10,16 +10,12 @@ from pathlib import Path
 from modeldyno.base.clock import utc_now
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import Recommendation, Row, Trial, write_record
-from modeldyno.recommender.caveats import caveats
-from modeldyno.recommender.compiled import (
-    Compiled,
-    chosen,
-    compile_apart,
-    existing_artifact,
-    not_wholly_compiled,
-    summary,
-)
-from modeldyno.recommender.events import (
+from modeldyno.recommender.job.job import Job
+from modeldyno.recommender.job.model_file import BASELINE, SourceModel, inspect_model
+from modeldyno.recommender.rank.caveats import caveats
+from modeldyno.recommender.rank.rank import rank
+from modeldyno.recommender.search.plan import PlannedTrial, estimate_s, most_s, plan_trials
+from modeldyno.recommender.show.events import (
     CompileEnded,
     CompileStarted,
     Event,
@@ -28,17 +24,21 @@ from modeldyno.recommender.events import (
     TrialLoaded,
     TrialStarted,
 )
-from modeldyno.recommender.job import Job
-from modeldyno.recommender.plan import PlannedTrial, estimate_s, most_s, plan_trials
-from modeldyno.recommender.providers import Provider
-from modeldyno.recommender.providers.local import LocalProvider
-from modeldyno.recommender.rank import rank
-from modeldyno.recommender.sent import sent
-from modeldyno.recommender.source import BASELINE, SourceModel, inspect_model
-from modeldyno.recommender.store import RunFile, Store, check_folder, open_store, run_file
-from modeldyno.recommender.trial import Workload, failed_trial, run_trial
+from modeldyno.recommender.store.folder import RunFile, Store, check_folder, open_store, run_file
 from modeldyno.reports.page import write_report
 from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.trials.measure.compiled import (
+    Compiled,
+    chosen,
+    compile_apart,
+    existing_artifact,
+    not_wholly_compiled,
+    summary,
+)
+from modeldyno.trials.measure.sent import sent
+from modeldyno.trials.measure.trial import Workload, failed_trial, run_trial
+from modeldyno.trials.providers.base import Provider
+from modeldyno.trials.providers.local import LocalProvider
 
 OnEvent = Callable[[Event], None]
 

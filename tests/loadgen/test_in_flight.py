@@ -16,7 +16,7 @@ from modeldyno.loadgen.generator.plan import MAX_POOL
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import single
 from modeldyno.loadgen.run import run_load
-from modeldyno.recommender.job import Job
+from modeldyno.recommender.job.job import Job
 from tests.loadgen.stub import PAYLOAD, stub_server
 
 OPEN = LoadSpec(url="http://127.0.0.1:1/invocations", rate_rps=10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modeldyno.base.records.run import Estimate
-from modeldyno.recommender.cost import cost_per_million, price_caveat
+from modeldyno.trials.catalog.cost import cost_per_million, price_caveat
 from tests.recommender.measured import instance
 
 

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from modeldyno.base.records.run import InstanceType
-from modeldyno.recommender.catalog import load_catalog
-from modeldyno.recommender.filters import coremark_per_usd
-from modeldyno.recommender.instances_cli import COLUMNS, instances_command
+from modeldyno.trials.catalog.catalog import load_catalog
+from modeldyno.trials.catalog.filters import coremark_per_usd
+from modeldyno.trials.catalog.instances_cli import COLUMNS, instances_command
 
 
 def instances(*args: str) -> Result:

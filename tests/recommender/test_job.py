@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.recommender.job import Job, Load, load_job, with_shapes
-from modeldyno.recommender.job_fields import shape_text
+from modeldyno.recommender.job.fields import shape_text
+from modeldyno.recommender.job.job import Job, Load, load_job, with_shapes
 
 
 def write(folder: Path, text: str) -> Path:

@@ -11,8 +11,8 @@ from modeldyno.base.errors import ServerError
 from modeldyno.base.host.cgroups import memory_cap_refusal
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.records.run import HostFacts, InstanceType
-from modeldyno.recommender.providers import Launch
-from modeldyno.recommender.providers.local import LocalProvider
+from modeldyno.trials.providers.base import Launch
+from modeldyno.trials.providers.local import LocalProvider
 from tests.recommender.tiny import instance, planned, processes_naming, write_model
 
 HOST = HostFacts(

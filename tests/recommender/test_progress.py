@@ -3,10 +3,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from modeldyno.loadgen.generator.progress import LoadProgress
-from modeldyno.recommender.events import RunPlanned, TrialEnded, TrialLoaded, TrialStarted
-from modeldyno.recommender.job import Job
-from modeldyno.recommender.progress import Display
-from modeldyno.recommender.trial import failed_trial
+from modeldyno.recommender.job.job import Job
+from modeldyno.recommender.show.events import RunPlanned, TrialEnded, TrialLoaded, TrialStarted
+from modeldyno.recommender.show.progress import Display
+from modeldyno.trials.measure.trial import failed_trial
 from tests.recommender.tiny import instance, planned
 
 ONE, TWO = planned(instance("test.one")), planned(instance("test.two"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeldyno.base.records.run import InstanceType, Limits, LoadResult, LoadSpec, Row, Trial
-from modeldyno.recommender.rank import rank
+from modeldyno.recommender.rank.rank import rank
 from tests.recommender.measured import instance, point, trial
 
 FREE = Limits(error_rate=None)

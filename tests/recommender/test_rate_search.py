@@ -17,9 +17,9 @@ from modeldyno.base.records.run import (
     Trial,
 )
 from modeldyno.loadgen.search import judge
-from modeldyno.recommender.job import FindRate
-from modeldyno.recommender.rank import rank
-from modeldyno.recommender.rate_search import Plan, certainly_missed, found_rate, search, search_limits
+from modeldyno.recommender.job.job import FindRate
+from modeldyno.recommender.rank.rank import rank
+from modeldyno.trials.measure.rate_search import Plan, certainly_missed, found_rate, search, search_limits
 from tests.recommender.measured import instance, point, trial
 
 LIMITS = Limits(p99_ms=50)

@@ -9,7 +9,9 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import Recommendation, Trial, read_record
-from modeldyno.recommender.events import (
+from modeldyno.recommender.job.job import Job
+from modeldyno.recommender.run import recommend
+from modeldyno.recommender.show.events import (
     CompileEnded,
     CompileStarted,
     Event,
@@ -17,8 +19,6 @@ from modeldyno.recommender.events import (
     TrialEnded,
     TrialStarted,
 )
-from modeldyno.recommender.job import Job
-from modeldyno.recommender.run import recommend
 from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, quick_job, write_model
 
 BOTH = {"backends": ["onnxruntime", "compiled"], "instance_types": [SMALLEST, FOREIGN]}

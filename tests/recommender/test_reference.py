@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.recommender.job import load_job
-from modeldyno.recommender.plan import plan_trials
-from modeldyno.recommender.reference import SECTIONS, value_words, with_reference
+from modeldyno.recommender.job.job import load_job
+from modeldyno.recommender.job.reference import SECTIONS, value_words, with_reference
+from modeldyno.recommender.search.plan import plan_trials
 from tests.recommender.test_plan import HOST
 
 PAGE = Path(__file__).parents[2] / "docs" / "job.md"
@@ -19,7 +19,7 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 def test_the_tables_are_those_of_the_code() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert with_reference(page) == page, (
-        "write it again: python -m modeldyno.recommender.reference docs/job.md"
+        "write it again: python -m modeldyno.recommender.job.reference docs/job.md"
     )
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.recommender.job import Job
-from modeldyno.recommender.sent import Sent, sent
+from modeldyno.recommender.job.job import Job
+from modeldyno.trials.measure.sent import Sent, sent
 
 
 def inputs(rows: int) -> tuple[TensorSpec, ...]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError, DynoError, ModelError
-from modeldyno.recommender.job import Job
-from modeldyno.recommender.source import inspect_model
+from modeldyno.recommender.job.job import Job
+from modeldyno.recommender.job.model_file import inspect_model
 from tests.recommender.tiny import SIZE, SMALLEST, write_model
 
 

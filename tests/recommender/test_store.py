@@ -6,9 +6,9 @@ import pytest
 
 from modeldyno.base.errors import ConfigError, OutputError
 from modeldyno.base.records.run import Trial, read_record
-from modeldyno.recommender.job import Job
-from modeldyno.recommender.store import RunFile, open_store, run_file
-from modeldyno.recommender.trial import failed_trial
+from modeldyno.recommender.job.job import Job
+from modeldyno.recommender.store.folder import RunFile, open_store, run_file
+from modeldyno.trials.measure.trial import failed_trial
 from tests.recommender.tiny import instance, planned
 
 TYPE = instance()

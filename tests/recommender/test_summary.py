@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeldyno.base.records.run import Limits, Recommendation, Trial
-from modeldyno.recommender.rank import rank
-from modeldyno.recommender.summary import print_summary
+from modeldyno.recommender.rank.rank import rank
+from modeldyno.recommender.show.summary import print_summary
 from tests.recommender.measured import instance, point, trial
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import pytest
 from modeldyno.base.records.run import Fidelity, InstanceType, Limits, LoadSpec, TensorSpec
 from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.loadgen.payloads.body import payload_for
-from modeldyno.recommender.job import Load
-from modeldyno.recommender.providers import Endpoint, Launch
-from modeldyno.recommender.providers.local import LocalProvider
-from modeldyno.recommender.trial import Workload, run_trial
+from modeldyno.recommender.job.job import Load
+from modeldyno.trials.measure.trial import Workload, run_trial
+from modeldyno.trials.providers.base import Endpoint, Launch
+from modeldyno.trials.providers.local import LocalProvider
 from tests.loadgen.stub import stub_server
 from tests.recommender.tiny import SIZE, instance, planned, processes_naming, write_model
 

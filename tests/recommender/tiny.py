@@ -11,8 +11,8 @@ import psutil
 from onnx import TensorProto, helper, numpy_helper
 
 from modeldyno.base.records.run import Candidate, InstanceType, ServerSettings
-from modeldyno.recommender.job import Job
-from modeldyno.recommender.plan import PlannedTrial
+from modeldyno.recommender.job.job import Job
+from modeldyno.recommender.search.plan import PlannedTrial
 
 SIZE = 8
 # The smallest type of this machine's architecture, and one of the other.

@@ -15,7 +15,7 @@ from modeldyno.base.host.facts import host_facts, usable_cores
 from modeldyno.base.process.procs import Child, python_module, start
 from modeldyno.base.records.run import Candidate, Fidelity, HostFacts, InstanceType
 from modeldyno.base.units import BYTES_PER_GIB
-from modeldyno.recommender.providers import Launch
+from modeldyno.trials.providers.base import Launch
 
 POLL_S = 0.05
 PING_TIMEOUT_S = 2.0

@@ -1,6 +1,6 @@
 """What `dyno recommend` is asked to do: `job.yaml`. Every field has a default, so an empty job works.
 
-docs/job.md is the reference; its tables are made from the descriptions here (recommender.reference).
+docs/job.md is the reference; its tables are made from the descriptions here (recommender.job.reference).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pydantic import Field, model_validator
 from modeldyno.base.records.run import Limits, Record
 from modeldyno.compiler.model.shapes import Size, parse_shapes
 from modeldyno.loadgen.spec.mlperf import SERVER
-from modeldyno.recommender.job_fields import FOLDER, Count, JobPath, Seconds, Shapes
-from modeldyno.recommender.job_load import FindRate, Load
-from modeldyno.recommender.yaml_lines import FieldError, load_yaml_record
+from modeldyno.recommender.job.fields import FOLDER, Count, JobPath, Seconds, Shapes
+from modeldyno.recommender.job.load import FindRate, Load
+from modeldyno.recommender.job.yaml_lines import FieldError, load_yaml_record
 
 __all__ = ["CandidateSpace", "Compile", "FindRate", "Job", "Load", "Server", "load_job", "with_shapes"]
 

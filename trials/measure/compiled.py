@@ -13,8 +13,8 @@ from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.process.procs import python_module, start
 from modeldyno.base.records.run import CompiledShape, CompileSummary
 from modeldyno.base.units import percent
-from modeldyno.recommender.job import Job
-from modeldyno.recommender.job_fields import shape_text
+from modeldyno.recommender.job.fields import shape_text
+from modeldyno.recommender.job.job import Job
 from modeldyno.runtime.records.buckets import Bucket
 from modeldyno.runtime.records.manifest import Manifest, read_manifest
 from modeldyno.runtime.tools.buckets_text import sentences

@@ -28,10 +28,10 @@ from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.server.idle import Idle
 from modeldyno.loadgen.spec.arrivals import trace_rate
 from modeldyno.loadgen.spec.stages import closed_loop
-from modeldyno.recommender.job_load import FindRate, Load
-from modeldyno.recommender.plan import PlannedTrial
-from modeldyno.recommender.providers import Endpoint, Launch, Provider
-from modeldyno.recommender.rate_search import Plan, search, search_limits
+from modeldyno.recommender.job.load import FindRate, Load
+from modeldyno.recommender.search.plan import PlannedTrial
+from modeldyno.trials.measure.rate_search import Plan, search, search_limits
+from modeldyno.trials.providers.base import Endpoint, Launch, Provider
 
 LOG_LINES = 20
 SETTLE_S = 0.2

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadSpec, Trial
 from modeldyno.loadgen.generator.progress import LoadProgress
-from modeldyno.recommender.job_load import Load
-from modeldyno.recommender.plan import PlannedTrial
+from modeldyno.recommender.job.load import Load
+from modeldyno.recommender.search.plan import PlannedTrial
 from modeldyno.runtime.records.manifest import Manifest
 
 

@@ -13,7 +13,7 @@ from modeldyno.base.records.run import TensorSpec
 from modeldyno.loadgen.payloads.body import payload_for
 from modeldyno.loadgen.payloads.files import Kind, Mix, read_mix, single
 from modeldyno.loadgen.spec.arrivals import read_trace, trace_rate
-from modeldyno.recommender.job import Job
+from modeldyno.recommender.job.job import Job
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import Candidate, InstanceType, Record, Trial, read_record, write_record
 from modeldyno.loadgen.spec.mlperf import SERVER
-from modeldyno.recommender.job import Job, Server
-from modeldyno.recommender.job_fields import shape_text
-from modeldyno.recommender.rate_search import search_limits
+from modeldyno.recommender.job.fields import shape_text
+from modeldyno.recommender.job.job import Job, Server
+from modeldyno.trials.measure.rate_search import search_limits
 
 LOCK_NAME = ".lock"
 PACKAGES = ("modeldyno", "onnxruntime", "apache-tvm", "locust")

@@ -12,8 +12,8 @@ from modeldyno.base.records.run import LoadSpec, Phase, Record, Stairs
 from modeldyno.loadgen.spec.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
 from modeldyno.loadgen.spec.stages import planned_s
 from modeldyno.loadgen.spec.stop_rules import check_rules
-from modeldyno.recommender.job_fields import Count, JobPath, Rate, Seconds, Shapes
-from modeldyno.recommender.yaml_lines import FieldError
+from modeldyno.recommender.job.fields import Count, JobPath, Rate, Seconds, Shapes
+from modeldyno.recommender.job.yaml_lines import FieldError
 
 DEFAULT_USERS = (1, 2, 4)
 DEFAULT_LONGEST_S = 60.0

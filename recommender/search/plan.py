@@ -9,9 +9,9 @@ from itertools import product
 
 from modeldyno.base.errors import ConfigError, unknown_name
 from modeldyno.base.records.run import Candidate, HostFacts, InstanceType, ServerSettings
-from modeldyno.recommender.catalog import load_catalog, match_instances
-from modeldyno.recommender.job import Backend, Job
-from modeldyno.recommender.providers.local import catalog_architecture
+from modeldyno.recommender.job.job import Backend, Job
+from modeldyno.trials.catalog.catalog import load_catalog, match_instances
+from modeldyno.trials.providers.local import catalog_architecture
 
 # Current compute-optimised types, smallest first: one and two vCPUs, a core each or two on one core.
 REPRESENTATIVE = {

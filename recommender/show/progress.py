@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from modeldyno.base.command.console import say
 from modeldyno.base.records.run import Candidate, Trial
 from modeldyno.base.units import short_duration
-from modeldyno.recommender import words
-from modeldyno.recommender.events import (
+from modeldyno.recommender.show import words
+from modeldyno.recommender.show.events import (
     CompileEnded,
     CompileStarted,
     Event,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from modeldyno.base.errors import ConfigError, unknown_name
 from modeldyno.base.records.run import InstanceType
-from modeldyno.recommender.instance_file import Cell, TableRow, read_rows
+from modeldyno.trials.catalog.instance_file import Cell, TableRow, read_rows
 
 CATALOG_FILE = Path(__file__).parent / "data" / "instances.csv"
 REQUIRED = ("architecture", "vcpus", "memory_gib", "usd_per_hour")

@@ -21,7 +21,7 @@ from modeldyno.loadgen.search import (
 )
 from modeldyno.loadgen.spec.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 from modeldyno.loadgen.spec.stop_rules import share_low
-from modeldyno.recommender.job_load import PROBE_S, FindRate
+from modeldyno.recommender.job.load import PROBE_S, FindRate
 
 METHOD = (
     "of a search: from the highest rate that met the limits with the upper ends of its percentiles' 95 % "

@@ -9,10 +9,10 @@ import click
 
 from modeldyno.base.command.console import print_json, print_table
 from modeldyno.base.records.run import Recommendation, Row
-from modeldyno.recommender import words
-from modeldyno.recommender.events import RunPlanned
-from modeldyno.recommender.trial import level_name
+from modeldyno.recommender.show import words
+from modeldyno.recommender.show.events import RunPlanned
 from modeldyno.reports.digits import MISSING, shown
+from modeldyno.trials.measure.trial import level_name
 
 COLUMNS = (
     *("rank", "instance", "backend", "thr x wrk", "load", "p50 ms", "p95 ms", "p99 ms"),

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from modeldyno.base.records.run import Estimate, Limits, LoadResult, RateSearch, Row, Trial
 from modeldyno.base.units import usd_per_million
-from modeldyno.recommender.cost import Cost, cost_per_million, price_caveat
-from modeldyno.recommender.limits import INFINITE, Miss, doubts, misses
-from modeldyno.recommender.rate_search import found_rate, point_at
+from modeldyno.recommender.rank.limits import INFINITE, Miss, doubts, misses
+from modeldyno.trials.catalog.cost import Cost, cost_per_million, price_caveat
+from modeldyno.trials.measure.rate_search import found_rate, point_at
 
 Name = tuple[str, str, tuple[float, ...]]
 

@@ -23,7 +23,7 @@ from modeldyno.compiler.model.shapes import (
 )
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.targets.catalog import resolve_target
-from modeldyno.recommender.job import Backend, Job
+from modeldyno.recommender.job.job import Backend, Job
 
 BASELINE: Backend = "onnxruntime"
 MOST_REQUEST_SHAPES = 64

@@ -1,6 +1,6 @@
 """The reference of job files, as Markdown, from the fields' own descriptions.
 
-`python -m modeldyno.recommender.reference docs/job.md` writes the tables of that page again, between its two
+`python -m modeldyno.recommender.job.reference docs/job.md` writes the tables of that page again, between its two
 marks; a test fails where they are not those of the code.
 """
 
@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from modeldyno.base.files import write_text
 from modeldyno.base.records.run import Limits, Phase, Record, Stairs
-from modeldyno.recommender.job import CandidateSpace, Compile, FindRate, Job, Load, Server
+from modeldyno.recommender.job.job import CandidateSpace, Compile, FindRate, Job, Load, Server
 
 if typing.TYPE_CHECKING:
     from pydantic.fields import FieldInfo

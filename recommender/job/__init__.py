@@ -1,0 +1,1 @@
+"""What to compare, as a file."""

@@ -1,0 +1,1 @@
+"""What a job has measured, on disk."""

@@ -1,0 +1,1 @@
+"""Candidates in the shape of instance types, and how they are measured."""

@@ -1,0 +1,1 @@
+"""One candidate: compiled, started, loaded, measured."""
