@@ -25,7 +25,7 @@ from modeldyno.recommender.show.events import (
     TrialStarted,
 )
 from modeldyno.recommender.store.folder import RunFile, Store, check_folder, open_store, run_file
-from modeldyno.reports.page import write_report
+from modeldyno.reports.page.page import write_report
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.trials.measure.compiled import (
     Compiled,

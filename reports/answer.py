@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import Row
 from modeldyno.reports import words
-from modeldyno.reports.compare import BASELINE, Ratio, speedup
-from modeldyno.reports.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown
-from modeldyno.reports.folder import Run, level_of
+from modeldyno.reports.page.folder import Run, level_of
+from modeldyno.reports.tables.compare import BASELINE, Ratio, speedup
+from modeldyno.reports.tables.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def report_command(run_dir: Path, output: Path | None, open_it: bool) -> None:
 
     RUN_DIR is the --output folder of `dyno recommend`. Nothing is measured anew. Prints the path of the page.
     """
-    from modeldyno.reports.page import write_report
+    from modeldyno.reports.page.page import write_report
 
     path = write_report(run_dir, output)
     say("report written")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import Row
 from modeldyno.reports import words
-from modeldyno.reports.digits import EN_DASH
-from modeldyno.reports.folder import Run, level_of
-from modeldyno.reports.series import tags
+from modeldyno.reports.charts.series import tags
+from modeldyno.reports.page.folder import Run, level_of
+from modeldyno.reports.tables.digits import EN_DASH
 
 EVERYWHERE = "every load test"
 MOST_PLACES = 10

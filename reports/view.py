@@ -8,15 +8,15 @@ from modeldyno.base.records.run import CompileSummary, HostFacts, Row
 from modeldyno.base.units import percent, short_duration
 from modeldyno.reports import remarks, words
 from modeldyno.reports.answer import Answer, answer, cost
-from modeldyno.reports.compare import BASELINE
-from modeldyno.reports.digits import MISSING, TIMES, count, plain, share
-from modeldyno.reports.endings import Ending, endings
-from modeldyno.reports.folder import Run
+from modeldyno.reports.charts.series import Bar, Series, all_series, tags
+from modeldyno.reports.page.endings import Ending, endings
+from modeldyno.reports.page.folder import Run
 from modeldyno.reports.remarks import Remark
-from modeldyno.reports.searches import Search, searches
-from modeldyno.reports.sent import KindLine, facts, kinds
-from modeldyno.reports.series import Bar, Series, all_series, tags
-from modeldyno.reports.tables import Level, Line, Rejected, levels, lines, rejected
+from modeldyno.reports.tables.compare import BASELINE
+from modeldyno.reports.tables.digits import MISSING, TIMES, count, plain, share
+from modeldyno.reports.tables.searches import Search, searches
+from modeldyno.reports.tables.sent import KindLine, facts, kinds
+from modeldyno.reports.tables.tables import Level, Line, Rejected, levels, lines, rejected
 
 MOST_BARS = 16
 

@@ -11,7 +11,7 @@ from modeldyno.base.command.console import print_json, print_table
 from modeldyno.base.records.run import Recommendation, Row
 from modeldyno.recommender.show import words
 from modeldyno.recommender.show.events import RunPlanned
-from modeldyno.reports.digits import MISSING, shown
+from modeldyno.reports.tables.digits import MISSING, shown
 from modeldyno.trials.measure.trial import level_name
 
 COLUMNS = (

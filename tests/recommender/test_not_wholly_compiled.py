@@ -11,7 +11,7 @@ from modeldyno.recommender.job.model_file import inspect_model
 from modeldyno.recommender.run import _told
 from modeldyno.recommender.show import words
 from modeldyno.recommender.show.events import CompileEnded
-from modeldyno.reports.page import write_report
+from modeldyno.reports.page.page import write_report
 from modeldyno.trials.measure.compiled import Compiled, compile_apart, not_wholly_compiled, summary
 from tests.compiler.models import conv_net, counted, det_net, saved
 from tests.reports.sample import sample, write_run

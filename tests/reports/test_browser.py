@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.process.procs import start
-from modeldyno.reports.page import write_report
+from modeldyno.reports.page.page import write_report
 from tests.reports.sample import GOLDEN
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -9,10 +9,10 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from modeldyno.base.records.run import Limits, Percentile
-from modeldyno.reports.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
-from modeldyno.reports.folder import Run
-from modeldyno.reports.histogram import quantiles
-from modeldyno.reports.series import Bar, Series, all_series
+from modeldyno.reports.charts.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
+from modeldyno.reports.charts.histogram import quantiles
+from modeldyno.reports.charts.series import Bar, Series, all_series
+from modeldyno.reports.page.folder import Run
 from tests.reports.sample import instance, point, recommendation, row, sample, trial
 
 

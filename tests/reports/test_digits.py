@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from modeldyno.reports.digits import MISSING, Shown, count, decimals, share, shown, whole
+from modeldyno.reports.tables.digits import MISSING, Shown, count, decimals, share, shown, whole
 from modeldyno.reports.words import log_text, moment, price
 
 DASH = "\u2013"

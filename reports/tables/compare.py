@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import Estimate, LoadResult, Row
 from modeldyno.reports import words
-from modeldyno.reports.folder import Run, level_of
+from modeldyno.reports.page.folder import Run, level_of
 
 BASELINE = "onnxruntime"
 

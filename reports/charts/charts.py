@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from modeldyno.base.records.run import Limits, LoadResult, TimelinePoint
-from modeldyno.reports import svg
-from modeldyno.reports.digits import plain
-from modeldyno.reports.drawing import (
+from modeldyno.reports.charts import svg
+from modeldyno.reports.charts.drawing import (
     Tag,
     colour,
     horizontal_limit,
@@ -29,8 +28,9 @@ from modeldyno.reports.drawing import (
     vertical_limit,
     within_reach,
 )
-from modeldyno.reports.histogram import quantiles
-from modeldyno.reports.series import Bar, Series
+from modeldyno.reports.charts.histogram import quantiles
+from modeldyno.reports.charts.series import Bar, Series
+from modeldyno.reports.tables.digits import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

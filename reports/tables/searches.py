@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import RateStep, Trial
 from modeldyno.reports import words
-from modeldyno.reports.digits import MISSING, count, plain, share
-from modeldyno.reports.folder import Run
-from modeldyno.reports.series import tags
+from modeldyno.reports.charts.series import tags
+from modeldyno.reports.page.folder import Run
+from modeldyno.reports.tables.digits import MISSING, count, plain, share
 
 ERROR_RATE = "error_rate"
 

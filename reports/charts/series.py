@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadResult, Row
 from modeldyno.reports import words
-from modeldyno.reports.compare import BASELINE
-from modeldyno.reports.folder import Run
+from modeldyno.reports.page.folder import Run
+from modeldyno.reports.tables.compare import BASELINE
 
 # The palette has six colours that stay apart for colour-blind readers; the others are drawn in grey.
 COLOURED = 6

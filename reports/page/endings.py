@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadResult, Outcome
 from modeldyno.reports import words
-from modeldyno.reports.digits import plain, share
-from modeldyno.reports.folder import Run
-from modeldyno.reports.series import tags
+from modeldyno.reports.charts.series import tags
+from modeldyno.reports.page.folder import Run
+from modeldyno.reports.tables.digits import plain, share
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from modeldyno.reports import svg
-from modeldyno.reports.series import Series
+from modeldyno.reports.charts import svg
+from modeldyno.reports.charts.series import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

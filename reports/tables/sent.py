@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from modeldyno.base.records.run import LoadResult, LoadSpec, PayloadKind, ServerSettings
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.reports import words
-from modeldyno.reports.digits import EN_DASH, Shown, count, percentile, share
-from modeldyno.reports.folder import Run
-from modeldyno.reports.series import tags
+from modeldyno.reports.charts.series import tags
+from modeldyno.reports.page.folder import Run
+from modeldyno.reports.tables.digits import EN_DASH, Shown, count, percentile, share
 
 KIB = 1024
 

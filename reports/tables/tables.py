@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from modeldyno.base.records.run import ErrorGroup, LoadResult, Percentile, Row, Trial
 from modeldyno.reports import words
 from modeldyno.reports.answer import cost, p99, throughput, times
-from modeldyno.reports.compare import BASELINE, speedup
-from modeldyno.reports.digits import MISSING, Shown, count, estimate, percentile, plain, share, whole
-from modeldyno.reports.folder import Run, level_of
+from modeldyno.reports.charts.series import Series, tags
+from modeldyno.reports.page.folder import Run, level_of
 from modeldyno.reports.remarks import tainted
-from modeldyno.reports.series import Series, tags
+from modeldyno.reports.tables.compare import BASELINE, speedup
+from modeldyno.reports.tables.digits import MISSING, Shown, count, estimate, percentile, plain, share, whole
 
 LOG_LINES = 40
 LOG_COLUMNS = 500
