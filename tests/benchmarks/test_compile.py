@@ -10,10 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.compile import main
+from benchmarks.compile.__main__ import main
+from benchmarks.compile.side_by_side import Place, measure
 from benchmarks.feeds import model_feeds, save_feeds
 from benchmarks.peak import loop_instructions, peak_kernel
-from benchmarks.side_by_side import Place, measure
 from modeldyno.compiler.targets.catalog import TARGETS
 
 

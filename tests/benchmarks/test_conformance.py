@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import conformance
-from benchmarks.conformance import Worker, summary
+from benchmarks.conformance import __main__ as conformance
+from benchmarks.conformance.__main__ import Worker, summary
 
 # Passes every test, but dies on `dies` while it compiles, and never answers on `hangs`.
 FAKE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cuda
+from benchmarks.cuda import __main__ as cuda
 from benchmarks.zoo import registry
 from benchmarks.zoo.registry import onnx_file
 from modeldyno.compiler.codegen.cuda_compilers import why_no_cuda

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.emulate import built_plugin, counted, shares, totals
+from benchmarks.emulate.__main__ import built_plugin, counted, shares, totals
 from modeldyno.compiler.check.emulation.root import Emulator
 from modeldyno.compiler.targets.catalog import TARGETS
 from tests.compiler.models import model, node, saved, tensor, weights

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import fuzz
-from benchmarks.fuzz import Runner, summary
-from benchmarks.fuzz_compare import Differences, Judge, ancestry, difference
-from benchmarks.fuzz_draw import DECADES, LARGE, NON_FINITE, NORMAL, draw, draw_foreign, draw_open, feeds
-from benchmarks.fuzz_graph import Graph
-from benchmarks.fuzz_kinds import _compare_onnx, kind_of
+from benchmarks.fuzz import __main__ as fuzz
+from benchmarks.fuzz.__main__ import Runner, summary
+from benchmarks.fuzz.compare import Differences, Judge, ancestry, difference
+from benchmarks.fuzz.draw import DECADES, LARGE, NON_FINITE, NORMAL, draw, draw_foreign, draw_open, feeds
+from benchmarks.fuzz.graph import Graph
+from benchmarks.fuzz.kinds import _compare_onnx, kind_of
 from modeldyno.compiler.options import Options
 from tests.compiler.models import node, saved
 from tests.compiler.relaxed import Array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.goals import adds_little, chance_removed, covers, near_mean, near_p99
+from benchmarks.loadgen.goals import adds_little, chance_removed, covers, near_mean, near_p99
 
 
 @pytest.mark.parametrize(

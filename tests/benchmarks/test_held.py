@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compile import _arguments
-from benchmarks.held import held_packages, without_avx512
+from benchmarks.compile.__main__ import _arguments
+from benchmarks.compile.held import held_packages, without_avx512
 
 # Prints the kinds of kernels that OpenVINO takes for a norm and a product, and ONNX Runtime's answer.
 _PROBE = """

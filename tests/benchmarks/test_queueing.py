@@ -10,12 +10,12 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from benchmarks.loadgen import main
-from benchmarks.loadgen_limits import highest
-from benchmarks.loadgen_sections import chance_ms, queue_row, queue_server, server_log
-from benchmarks.queue_server import services
-from benchmarks.queueing import Queue, times_in_system
-from benchmarks.queueing_samples import queue_samples
+from benchmarks.loadgen.__main__ import main
+from benchmarks.loadgen.limits import highest
+from benchmarks.loadgen.queue_server import services
+from benchmarks.loadgen.queueing import Queue, times_in_system
+from benchmarks.loadgen.queueing_samples import queue_samples
+from benchmarks.loadgen.sections import chance_ms, queue_row, queue_server, server_log
 from modeldyno.loadgen.spec.arrivals import arrivals
 
 

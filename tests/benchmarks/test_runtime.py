@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.runtime import FIGURES, main
+from benchmarks.runtime.__main__ import FIGURES, main
 from tests.compiler.models import mlp, saved
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from benchmarks.server import Effort, Measured, bare, serving, spread
-from benchmarks.server_client import RAW, Client
-from benchmarks.server_goals import Goal, goals
-from benchmarks.server_models import CASES, build
-from benchmarks.server_peers import lists, open_inference
+from benchmarks.server.__main__ import Effort, Measured, bare, serving, spread
+from benchmarks.server.client import RAW, Client
+from benchmarks.server.goals import Goal, goals
+from benchmarks.server.models import CASES, build
+from benchmarks.server.peers import lists, open_inference
 from benchmarks.timing import times_ms
 
 TINY = CASES[0]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.side_by_side import Measured
-from benchmarks.summary import agreement, difference, geometric_means, peak_share, timing
+from benchmarks.compile.side_by_side import Measured
+from benchmarks.compile.summary import agreement, difference, geometric_means, peak_share, timing
 
 NAN = float("nan")
 

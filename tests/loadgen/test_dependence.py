@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.queueing import Queue
-from benchmarks.queueing_samples import queue_samples
+from benchmarks.loadgen.queueing import Queue
+from benchmarks.loadgen.queueing_samples import queue_samples
 from modeldyno.loadgen.stats.dependence import MOST_BLOCKS, Dependence, autocovariance, design_effect
 from modeldyno.loadgen.stats.intervals import effective_ranks, quantile_rank
 

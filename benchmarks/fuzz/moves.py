@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.fuzz_graph import FLOATS, Graph, Reject, sample
+from benchmarks.fuzz.graph import FLOATS, Graph, Reject, sample
 
 WHOLE = ("int32", "int64")
 

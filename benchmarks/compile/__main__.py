@@ -20,11 +20,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from benchmarks.held import held_packages
-from benchmarks.peers import PEERS
-from benchmarks.prepare import Prepared, measured_peak, prepared
-from benchmarks.side_by_side import Place, measure
-from benchmarks.summary import MINE, Row, agreement, geometric_means, peak_share, timing
+from benchmarks.compile.held import held_packages
+from benchmarks.compile.peers import PEERS
+from benchmarks.compile.prepare import Prepared, measured_peak, prepared
+from benchmarks.compile.side_by_side import Place, measure
+from benchmarks.compile.summary import MINE, Row, agreement, geometric_means, peak_share, timing
 from benchmarks.zoo.registry import DEFAULT_CACHE, ZOO
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
@@ -32,7 +32,7 @@ from modeldyno.base.host.facts import host_facts
 
 DEFAULT_PEERS = "onnxruntime,openvino"
 ROUNDS = 9
-# What holds kernels of oneDNN, ATen and MKL to AVX2; for the rest see benchmarks/held.py.
+# What holds kernels of oneDNN, ATen and MKL to AVX2; for the rest see benchmarks/compile/held.py.
 _NARROW = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.goals import Verdict
-from benchmarks.loadgen_sections import LOADS, SERVICE_MS, SHARES, Row
-from benchmarks.queueing import Queue
-from benchmarks.queueing_samples import queue_samples
+from benchmarks.loadgen.goals import Verdict
+from benchmarks.loadgen.queueing import Queue
+from benchmarks.loadgen.queueing_samples import queue_samples
+from benchmarks.loadgen.sections import LOADS, SERVICE_MS, SHARES, Row
 from modeldyno.loadgen.stats.dependence import Dependence
 from modeldyno.loadgen.stats.intervals import effective_ranks, order_ranks
 

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks import fuzz_elementwise as elementwise
-from benchmarks import fuzz_moves as moves
-from benchmarks import fuzz_sums as sums
-from benchmarks import fuzz_windows as windows
-from benchmarks.fuzz_graph import Array, Graph, Reject, sample, session_of
+from benchmarks.fuzz import elementwise, moves, sums, windows
+from benchmarks.fuzz.graph import Array, Graph, Reject, sample, session_of
 
 if TYPE_CHECKING:
     import onnx

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.goals import adds_little
-from benchmarks.loadgen_sections import Row, load, queue_server
+from benchmarks.loadgen.goals import adds_little
+from benchmarks.loadgen.sections import Row, load, queue_server
 from modeldyno.base.command.console import say
 from modeldyno.base.errors import LoadTestError
 from modeldyno.base.host.facts import usable_cores

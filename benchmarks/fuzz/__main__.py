@@ -3,7 +3,7 @@
     python -m benchmarks.fuzz --seeds 0..500 --json runs/fuzz.json
     python -m benchmarks.fuzz --seeds 17..18 --keep runs/fuzz        # one seed, its model kept
 
-A seed is one model (`benchmarks/fuzz_kinds.py`): an ONNX graph of 5 to 25 nodes, a torch module, a graph
+A seed is one model (`benchmarks/fuzz/kinds.py`): an ONNX graph of 5 to 25 nodes, a torch module, a graph
 for a range of sizes, or one with an operator that runs in ONNX Runtime. Inputs are of four kinds: normal,
 over seven decades, 10,000 times, and with NaN or infinities. Verdicts: `ok`; `nan-differs`, on the last kind
 only, and the manifest does not name why; `loose`, behind a rounding or in a model that is that sensitive;
@@ -32,7 +32,7 @@ from modeldyno.base.process.procs import Child, python_module, start
 
 TIMEOUT_S = 240.0
 FAULTS = ("WRONG", "CRASH", "HANG", "TRACEBACK")
-COMMAND = tuple(python_module("benchmarks.fuzz_worker"))
+COMMAND = tuple(python_module("benchmarks.fuzz.worker"))
 _POLL_S = 0.2
 _SHARED = 5  # how many may share a processor before a seed that waits for it counts as hanging
 _PROGRESS = 20

@@ -18,8 +18,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from benchmarks.compile.peers import PEERS, Job
 from benchmarks.feeds import load_feeds
-from benchmarks.peers import PEERS, Job
 from benchmarks.timing import times_ms
 from modeldyno.base.process.procs import end_with_parent
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from benchmarks.fuzz_compare import Differences, Judge, ancestry
-from benchmarks.fuzz_draw import NON_FINITE, OPEN_SIZES, draw, draw_foreign, draw_open, feeds, spiced
-from benchmarks.fuzz_graph import Array, Graph, Reject, session_of
-from benchmarks.fuzz_modules import draw_module
+from benchmarks.fuzz.compare import Differences, Judge, ancestry
+from benchmarks.fuzz.draw import NON_FINITE, OPEN_SIZES, draw, draw_foreign, draw_open, feeds, spiced
+from benchmarks.fuzz.graph import Array, Graph, Reject, session_of
+from benchmarks.fuzz.modules import draw_module
 from modeldyno.base.errors import DynoError
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options

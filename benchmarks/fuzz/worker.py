@@ -18,7 +18,7 @@ def main(first: int, behind: int, results: Path, keep: Path | None = None) -> No
     """Run the seeds in order."""
     end_with_parent()
     warnings.simplefilter("ignore")
-    from benchmarks.fuzz_kinds import run_seed
+    from benchmarks.fuzz.kinds import run_seed
 
     with results.open("a") as stream:
         for seed in range(first, behind):

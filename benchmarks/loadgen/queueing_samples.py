@@ -1,11 +1,11 @@
-"""Samples of the queues of benchmarks.queueing, many at a time."""
+"""Samples of the queues of benchmarks.loadgen.queueing, many at a time."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.queueing import Queue
+from benchmarks.loadgen.queueing import Queue
 
 Floats = npt.NDArray[np.float64]
 RELAXED = 400

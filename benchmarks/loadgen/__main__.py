@@ -29,9 +29,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loadgen_intervals import intervals_section
-from benchmarks.loadgen_limits import added_section, capacity_section
-from benchmarks.loadgen_sections import Row, coverage_section, md1_section, mm1_section, stall_section
+from benchmarks.loadgen.intervals import intervals_section
+from benchmarks.loadgen.limits import added_section, capacity_section
+from benchmarks.loadgen.sections import Row, coverage_section, md1_section, mm1_section, stall_section
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.side_by_side import Measured
+from benchmarks.compile.side_by_side import Measured
 
 MINE = "dyno"
 LARGEST_DIFFERENCE = 1e-3  # relative; two float32 runtimes of a sound model stay well below

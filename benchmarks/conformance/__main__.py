@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.conformance_worker import load_cases
+from benchmarks.conformance.worker import load_cases
 from modeldyno.base.command.console import say
 from modeldyno.base.files import write_text
 from modeldyno.base.process.procs import Child, python_module, start
@@ -31,7 +31,7 @@ from modeldyno.base.process.procs import Child, python_module, start
 WORKERS = 2
 BATCH = 1000
 TIMEOUT_S = 120.0
-COMMAND = tuple(python_module("benchmarks.conformance_worker"))
+COMMAND = tuple(python_module("benchmarks.conformance.worker"))
 _POLL_S = 0.2
 Row = dict[str, Any]
 

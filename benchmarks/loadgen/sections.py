@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.goals import chance_removed, covers, near_mean, near_p99
-from benchmarks.queue_server import services
-from benchmarks.queueing import Queue, times_in_system
-from benchmarks.queueing_samples import queue_samples
+from benchmarks.loadgen.goals import chance_removed, covers, near_mean, near_p99
+from benchmarks.loadgen.queue_server import services
+from benchmarks.loadgen.queueing import Queue, times_in_system
+from benchmarks.loadgen.queueing_samples import queue_samples
 from benchmarks.ready import wait_for_port
 from modeldyno.base.command.console import say
 from modeldyno.base.host.facts import usable_cores
@@ -46,7 +46,7 @@ def queue_server(*options: str) -> Iterator[str]:
     pinned = ("--cpu", str(max(cores))) if len(cores) > 1 else ()
     with tempfile.TemporaryDirectory(prefix="dyno-queue-") as name:
         port_file = Path(name) / "port"
-        command = python_module("benchmarks.queue_server", str(port_file), *pinned, *options)
+        command = python_module("benchmarks.loadgen.queue_server", str(port_file), *pinned, *options)
         with start(command, log=port_file.with_suffix(".log")) as child:
             yield f"http://127.0.0.1:{wait_for_port(child, port_file)}/invocations"
 

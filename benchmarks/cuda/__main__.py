@@ -31,8 +31,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.compile.summary import difference
 from benchmarks.feeds import save_feeds
-from benchmarks.summary import difference
 from benchmarks.zoo.registry import DEFAULT_CACHE
 from modeldyno.base.clock import utc_now
 from modeldyno.base.command.console import print_table, say

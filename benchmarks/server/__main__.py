@@ -23,10 +23,10 @@ import click
 import numpy as np
 
 from benchmarks.ready import wait_for_port
-from benchmarks.server_client import JSON, RAW, Client, script, throughput
-from benchmarks.server_goals import Figures, Goal, goals
-from benchmarks.server_models import CASES, Case, build
-from benchmarks.server_peers import PEERS, MissingPeerError, lists, serving_peer
+from benchmarks.server.client import JSON, RAW, Client, script, throughput
+from benchmarks.server.goals import Figures, Goal, goals
+from benchmarks.server.models import CASES, Case, build
+from benchmarks.server.peers import PEERS, MissingPeerError, lists, serving_peer
 from benchmarks.timing import times_ms
 from modeldyno.base.command.console import print_table
 from modeldyno.base.files import write_text

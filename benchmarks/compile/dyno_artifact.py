@@ -1,6 +1,6 @@
 """Compiles one model in a process of its own, and writes the seconds that it took.
 
-    python -m benchmarks.dyno_artifact MODEL.onnx FOLDER ANSWER.json OPTIONS TARGET
+    python -m benchmarks.compile.dyno_artifact MODEL.onnx FOLDER ANSWER.json OPTIONS TARGET
 
 OPTIONS are fields of `compiler.Options` as JSON; what is not named keeps its default.
 

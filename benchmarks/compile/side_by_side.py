@@ -70,7 +70,7 @@ class Worker:
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM_THREADS"), str(threads))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                python_module("benchmarks.peer_worker", peer, *place.arguments(threads)),
+                python_module("benchmarks.compile.peer_worker", peer, *place.arguments(threads)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

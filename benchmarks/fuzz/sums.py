@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fuzz_graph import FLOATS, Graph, Reject, sample
+from benchmarks.fuzz.graph import FLOATS, Graph, Reject, sample
 
 WHOLE = ("int32", "int64")
 

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.prepare import Prepared, prepared
+from benchmarks.compile.prepare import Prepared, prepared
 from benchmarks.zoo.registry import DEFAULT_CACHE
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text

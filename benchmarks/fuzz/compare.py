@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.fuzz_draw import NON_FINITE, NORMAL
-from benchmarks.fuzz_graph import Array
+from benchmarks.fuzz.draw import NON_FINITE, NORMAL
+from benchmarks.fuzz.graph import Array
 
 if TYPE_CHECKING:
     import onnx

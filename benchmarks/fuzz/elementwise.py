@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fuzz_graph import FLOATS, MOST_ELEMENTS, ONNX_TYPE, Array, Graph, Reject, sample
+from benchmarks.fuzz.graph import FLOATS, MOST_ELEMENTS, ONNX_TYPE, Array, Graph, Reject, sample
 
 WHOLE = ("int32", "int64")
 

@@ -1,0 +1,1 @@
+"""Compiled artifacts against the peers."""

@@ -1,0 +1,1 @@
+"""GPU artifacts against torch."""

@@ -1,0 +1,1 @@
+"""What ARM code executes, counted under emulation."""

@@ -1,0 +1,1 @@
+"""Random models, each checked against its source."""

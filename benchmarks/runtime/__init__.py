@@ -1,0 +1,1 @@
+"""The light runtime against the peers."""
