@@ -314,7 +314,7 @@ def _show_buckets(found: Buckets | None) -> None:
     """Print the shapes that were compiled, and what padding costs; nothing where there is one shape."""
     if found is None:
         return
-    from modeldyno.runtime.tools.buckets_text import bucket_rows, columns, sentences
+    from modeldyno.runtime.buckets_text import bucket_rows, columns, sentences
 
     console.print_table(columns(found), bucket_rows(found), right=columns(found)[1:])
     for line in sentences(found):

@@ -47,11 +47,11 @@ def compile_model(
     """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
 
     `shapes` fixes input shapes that the file leaves open, by input name; a size may be a text that names
-    several ("1..32", "1|4|8": see `compiler.model.shapes`), each of which is cut into segments for itself where
-    `options.fallback` asks for segments. `inputs` are records that the outputs are compared on too: .npz
-    files, or arrays by the inputs' names. `on_stage` is called with each
-    stage's name as it begins; `on_tuning` with a line of text for each kernel that was measured, and with
-    what is wrong with the tuning records, which is a UserWarning where it is None.
+    several ("1..32", "1|4|8": see `compiler.model.shapes`), each of which is cut into segments for itself
+    where `options.fallback` asks for segments. `inputs` are records that the outputs are compared on too:
+    .npz files, or arrays by the inputs' names. `on_stage` is called with each stage's name as it begins;
+    `on_tuning` with a line of text for each kernel that was measured, and with what is wrong with the tuning
+    records, which is a UserWarning where it is None.
 
     Raises:
         ModelError, ConfigError: the model can't be read, or the arguments don't fit it.

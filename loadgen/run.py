@@ -50,9 +50,9 @@ def run_load(
     `trace_s` are the arrival times of a spec whose arrivals are a trace, in seconds, from 0 on.
     `cpus` pins the load generator to those cores; `workers` makes it several processes.
     When `interrupts` asks for it, the test ends at once and its result says that it was cut short.
-    `samples_file` gets every request (loadgen.stats.samples). `server_pid` is the process whose tree is watched;
-    without it the one that listens at the port is taken, if it is on this machine. What is counted where:
-    see loadgen.stats.recording.
+    `samples_file` gets every request (loadgen.stats.samples). `server_pid` is the process whose tree is
+    watched; without it the one that listens at the port is taken, if it is on this machine. What is counted
+    where: see loadgen.stats.recording.
 
     Raises:
         ConfigError: the spec asks for no loop, both, or more than can be run; or `server_pid` is gone.

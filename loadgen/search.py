@@ -6,9 +6,9 @@ is a gap, from the highest rate that met the limits to the lowest that did not: 
 as far as chance in the tests themselves allows; `certain` says where the confidence interval too is within
 the limit.
 
-Before each test the server is seen idle (loadgen.server.idle). A void test says nothing of the rate: it is repeated,
-and where every repetition is void, higher rates stay unknown. The rate that was found is tried once more, in
-a test of its own that nothing chose it by; when that misses, the search goes on below.
+Before each test the server is seen idle (loadgen.server.idle). A void test says nothing of the rate: it is
+repeated, and where every repetition is void, higher rates stay unknown. The rate that was found is tried once
+more, in a test of its own that nothing chose it by; when that misses, the search goes on below.
 """
 
 from __future__ import annotations

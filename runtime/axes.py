@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.record import TensorSpec
+from modeldyno.runtime.buckets_text import sizes_text
 from modeldyno.runtime.records.buckets import Axis, Place
 from modeldyno.runtime.sessions.bucket_plan import fitting
 from modeldyno.runtime.sessions.wanted import check_array, check_mapping
-from modeldyno.runtime.tools.buckets_text import sizes_text
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]

@@ -47,7 +47,7 @@ PEERS = (MINE, EAGER, "torch-compile")
 REHEARSED = (MINE, EAGER)  # torch.compile for processors takes minutes, and would show nothing of a GPU
 TOLERANCE = 1e-3
 NO_GPU = 3
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 Row = dict[str, Any]
 
 
@@ -59,7 +59,7 @@ class Peer:
         self.ms: list[float] = []
         self.how = self.failure = ""
         self._log = folder / f"{name}.log"
-        worker = Path(__file__).with_name("cuda_worker.py")
+        worker = Path(__file__).with_name("worker.py")
         command = [sys.executable, str(worker), name, device, str(folder), str(bundle), str(_ROOT)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

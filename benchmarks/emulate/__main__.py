@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
 def built_plugin(folder: Path) -> Path:
     """Compile QEMU's plugin that counts."""
     library = folder / "count.so"
-    source = Path(__file__).with_name("emulate_count.c")
+    source = Path(__file__).with_name("count.c")
     options = ("-target", "x86_64-linux-gnu", "-O2", "-shared", "-fPIC", "-o", str(library))
     subprocess.run(python_module("ziglang", "cc", *options, str(source)), check=True)
     return library

@@ -1,4 +1,7 @@
-"""A server with one place and a known service time: python -m benchmarks.loadgen.queue_server PORT_FILE [options].
+"""A server with one place and a known service time.
+
+    python -m benchmarks.loadgen.queue_server PORT_FILE [options]
+
 
 Each answer is sent at the moment at which a server that takes requests one after the other would be through
 with it: departure = max(arrival, departure of the one before) + service. Nothing is computed meanwhile, so

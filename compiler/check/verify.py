@@ -33,7 +33,7 @@ class Checked:
 def check_parity(
     source: Source, session: Runs, *, seed: int, tolerance: float, target: str, whole_tolerance: float = 0.0
 ) -> ParityReport:
-    """Compare every output on every sample and give the figures; see `compiler.check.judgement` for what passes.
+    """Compare every output on every sample and give the figures (`compiler.check.judgement`: what passes).
 
     Raises:
         ParityError: an output is too far off, not finite where the source's is, or of another shape or type;

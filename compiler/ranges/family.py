@@ -1,7 +1,7 @@
 """One artifact for several shapes: each bucket compiled as an artifact of its own, on one weights file.
 
-First the source model shows that padding is right (`compiler.ranges.padding`); then each bucket goes through all
-stages and its own parity check, the largest first; last the whole is run at sizes between the buckets and
+First the source model shows that padding is right (`compiler.ranges.padding`); then each bucket goes through
+all stages and its own parity check, the largest first; last the whole is run at sizes between the buckets and
 timed (`compiler.ranges.trial`).
 """
 

@@ -1,10 +1,10 @@
 """Whether a request may be padded up to a larger shape, and run in pieces.
 
-The model's graph may prove it, or refute it (`compiler.ranges.independence`). Before anything is compiled, the
-source model also runs requests of sizes between the buckets twice, as they are and padded with zeros; where
-the graph proves nothing, with many kinds of numbers. Where an output differs by more than rounding, padding
-would give wrong answers, and the range is refused. Whether rows depend on one another is seen by changing
-all others but one. The manifest says what is proved and what was only tried.
+The model's graph may prove it, or refute it (`compiler.ranges.independence`). Before anything is compiled,
+the source model also runs requests of sizes between the buckets twice, as they are and padded with zeros;
+where the graph proves nothing, with many kinds of numbers. Where an output differs by more than rounding,
+padding would give wrong answers, and the range is refused. Whether rows depend on one another is seen by
+changing all others but one. The manifest says what is proved and what was only tried.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether a request may be run in pieces: whether its rows depend on one another.
 
-The model's graph may prove or refute it (`compiler.ranges.independence`). Runs of the source model, in which all
-rows but one are changed, can refute it too, with many kinds of numbers where nothing is proved.
+The model's graph may prove or refute it (`compiler.ranges.independence`). Runs of the source model, in which
+all rows but one are changed, can refute it too, with many kinds of numbers where nothing is proved.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from dataclasses import replace
 import gevent
 import numpy as np
 
-from modeldyno.loadgen.generator.http.sender import now_ns
 from modeldyno.loadgen.generator.precise import AWAKE
+from modeldyno.loadgen.generator.wire.sender import now_ns
 from modeldyno.loadgen.stats.recording import NS_PER_US, Recording
 
 EVERY_S = 0.01

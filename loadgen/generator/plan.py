@@ -18,7 +18,7 @@ WORKER_VARIABLE = "DYNO_LOAD_WORKER"
 """Names the folder of a Locust worker, which gets its plan from the master."""
 JOINED_FILE = "joined"
 """Appears in the folder of a Locust worker when the master has taken it."""
-LOCUSTFILE = Path(__file__).parent / "locustfiles" / "invocations.py"
+LOCUSTFILE = Path(__file__).parent / "invocations.py"
 MAX_POOL = 10_000
 """Requests in flight of an open loop at most, unless the user asks for more."""
 SPARE_USERS = 8

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import gevent
 
-from modeldyno.loadgen.generator.http.sender import NS_PER_S, now_ns
+from modeldyno.loadgen.generator.wire.sender import NS_PER_S, now_ns
 
 _PR_SET_TIMERSLACK = 29
 MOST_SPIN_NS = 200_000

@@ -19,8 +19,8 @@ requests: gamma_0 + 2 (gamma_1 + gamma_2 + ...) over p (1 - p), gamma_k the auto
 4. A percentile with fewer than FEWEST_CLUSTERS independent requests beyond it shows too little of its own
    dependence: the larger effect of it and of the levels below counts, down to one that shows enough.
 
-The number of samples divided by the effect is then what the order statistics of `loadgen.stats.intervals` are made
-for. Long recordings are counted in blocks first, at most MOST_BLOCKS, so that a sum takes milliseconds.
+The number of samples divided by the effect is then what the order statistics of `loadgen.stats.intervals` are
+made for. Long recordings are counted in blocks first, at most MOST_BLOCKS, so that a sum takes milliseconds.
 `python -m benchmarks.loadgen --sections intervals` has the coverage on queues.
 """
 

@@ -5,9 +5,10 @@ binomial (n, p), so two ranks bound the quantile with known confidence (Hahn and
 Intervals, 1991, section 5.2; also David and Nagaraja, Order Statistics, section 7.1). The ranks here leave
 at most 2.5 % on each side, exactly computed.
 
-Requests near each other in time are not independent: they share a queue. `loadgen.stats.dependence` says how many
-independent requests they are worth; the ranks are those of so many, at the same distance from the quantile
-as a share of all (Woodruff, JASA 47, 1952: an interval for the share, turned into one for the quantile).
+Requests near each other in time are not independent: they share a queue. `loadgen.stats.dependence` says how
+many independent requests they are worth; the ranks are those of so many, at the same distance from the
+quantile as a share of all (Woodruff, JASA 47, 1952: an interval for the share, turned into one for the
+quantile).
 
 Throughput: batch means. The window is cut into SLICES equal slices; the mean of their rates has a Student
 interval (Law and Kelton, Simulation Modeling and Analysis, section 9.5; 10 to 30 batches: Schmeiser,

@@ -6,8 +6,8 @@ above with 97.5 % confidence (`intervals.fewest_samples`: 6 for p50, 36 for p90,
 much that none of them is high enough. The value itself is the sample at rank ceil(n p): a latency that a
 request really had, in whole microseconds.
 
-What counts as in the window is said in `loadgen.stats.recording`; how intervals are made, in `loadgen.stats.intervals`
-and `loadgen.stats.dependence`.
+What counts as in the window is said in `loadgen.stats.recording`; how intervals are made, in
+`loadgen.stats.intervals` and `loadgen.stats.dependence`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The reference of job files, as Markdown, from the fields' own descriptions.
 
-`python -m modeldyno.recommender.job.reference docs/job.md` writes the tables of that page again, between its two
-marks; a test fails where they are not those of the code.
+`python -m modeldyno.recommender.job.reference docs/job.md` writes the tables of that page again, between its
+two marks; a test fails where they are not those of the code.
 """
 
 from __future__ import annotations

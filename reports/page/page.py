@@ -79,7 +79,7 @@ def _draw(run: Run, series: tuple[Series, ...], limits: Limits) -> Drawings:
 
 def _templates() -> Environment:
     environment = Environment(
-        loader=PackageLoader("modeldyno.reports", "templates"),
+        loader=PackageLoader("modeldyno.reports.page", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

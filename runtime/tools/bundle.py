@@ -5,9 +5,9 @@
     NAME/lib/                   modeldyno/{base,runtime}, tvm_ffi, TVM's runtime library;
                                 licenses/ of what is not ours
 
-Our modules go in as they are, but for pydantic: `base.records.plain_models` stands in for it. The same input gives
-the same archive, byte for byte. ONNX Runtime, which a model with segments for it needs, does not go in: it
-comes as packages of its own for each processor and Python.
+Our modules go in as they are, but for pydantic: `base.records.plain_models` stands in for it. The same
+input gives the same archive, byte for byte. ONNX Runtime, which a model with segments for it needs, does not
+go in: it comes as packages of its own for each processor and Python.
 """
 
 from __future__ import annotations
@@ -29,31 +29,14 @@ from typing import BinaryIO, cast
 from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.base.files import staged_file
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest, read_manifest
+from modeldyno.runtime.tools.bundle_modules import bundle_modules
 from modeldyno.runtime.tools.bundle_texts import ENTRY, needed_packages, readme
 from modeldyno.runtime.tools.parts import checked_files
 from modeldyno.runtime.tvm_light import CUDA_LIBRARY, EXTRA_LIBRARY, RUNTIME_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")
-BASE_MODULES = ("__init__", "errors", "files", "host", "plain_models", "record", "units")
-RUNTIME_MODULES = (
-    *(
-        "__init__",
-        "artifact",
-        "axes",
-        "bucket_plan",
-        "bucket_records",
-        "buckets",
-        "buckets_text",
-        "feeds",
-        "gpu",
-        "guard_records",
-        "inference",
-        "lane",
-    ),
-    *("manifest", "memory", "onnx_segment", "segment_records", "segments", "session", "tvm_light"),
-    "wanted",
-    "weight_records",
-)
+PLAIN_MODELS = "modeldyno.base.records.plain_models"
+PLAIN_MODELS_FILE = "base/records/plain_models.py"
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)
 _UNUSED = re.compile(r"tvm_ffi/(3rdparty|cython|include|share|src|stub|testing)/")
 _LICENSE = re.compile(r"\.dist-info/(licenses/)?.*(LICENSE|NOTICE|COPYING)[^/]*$")
@@ -148,15 +131,12 @@ def _calls_extra(file: Path) -> bool:
 
 
 def _library_files(packages: Path | None, *, extra: bool) -> Iterator[Entry]:
-    root = Path(__file__).parent.parent
+    rooms = Path(__file__).parents[2]
     yield "modeldyno/__init__.py", b""  # the installed one offers what a bundle does not hold
-    for package, modules in (("base", BASE_MODULES), ("runtime", RUNTIME_MODULES)):
-        for module in modules:
-            text = (root / package / f"{module}.py").read_text()
-            yield (
-                f"modeldyno/{package}/{module}.py",
-                _PYDANTIC.sub(r"\1from modeldyno.base.records.plain_models import ", text).encode(),
-            )
+    for path in bundle_modules(rooms):
+        text = (rooms / path).read_text(encoding="utf-8")
+        yield f"modeldyno/{path}", _PYDANTIC.sub(rf"\1from {PLAIN_MODELS} import ", text).encode()
+    yield f"modeldyno/{PLAIN_MODELS_FILE}", (rooms / PLAIN_MODELS_FILE).read_bytes()
     yield f"modeldyno/runtime/{RUNTIME_LIBRARY}", _tvm_library(packages, RUNTIME_LIBRARY)
     if extra:
         yield f"modeldyno/runtime/{EXTRA_LIBRARY}", _tvm_library(packages, EXTRA_LIBRARY)

@@ -60,7 +60,7 @@ def arguments():
 
 
 def run(given):
-    from modeldyno.runtime.tools.inference import load_inputs, run_once, save_outputs
+    from modeldyno.runtime.inference import load_inputs, run_once, save_outputs
 
     result = run_once(
         HERE / "artifact",

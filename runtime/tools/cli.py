@@ -52,7 +52,7 @@ def run_command(
 
     The times of loading, of the first inference and of steady inference are told apart.
     """
-    from modeldyno.runtime.tools.inference import load_inputs, run_once, save_outputs
+    from modeldyno.runtime.inference import load_inputs, run_once, save_outputs
 
     if inputs and shapes:
         raise ConfigError("--shape is for random input; the files of --input have shapes of their own")

@@ -142,7 +142,7 @@ def loader(path: Path, threads: int) -> Callable[[], Backend]:
         ModelError, ArtifactError: as `load_backend`, now or when the result is called.
     """
     if model_kind(path) == "code":
-        from modeldyno.serving.models.code import code_loader
+        from modeldyno.serving.models.user_code import code_loader
 
         return code_loader(path, threads)
     if model_kind(path) == "onnx" and threads == 1:

@@ -18,7 +18,7 @@ from modeldyno.serving.dispatch.pool import WorkerPool
 from modeldyno.serving.meters.board import Board
 from modeldyno.serving.meters.metrics import CONTENT_TYPE, Meters
 from modeldyno.serving.models.base import Backend
-from modeldyno.serving.models.code import UserCode
+from modeldyno.serving.models.user_code import UserCode
 from modeldyno.serving.notebook import Notebook
 from modeldyno.serving.process.hang import HangWatch
 from modeldyno.serving.protocols import oip, openapi

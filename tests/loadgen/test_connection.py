@@ -20,7 +20,7 @@ SEND_WHOLE_BYTES = 65536
 # Locust patches the process that imports it: this one must not be.
 CLIENT = """
 import json, sys
-from modeldyno.loadgen.generator.http.connection import SEND_WHOLE_BYTES, Connection
+from modeldyno.loadgen.generator.wire.connection import SEND_WHOLE_BYTES, Connection
 
 connection, found = Connection(), []
 for size in map(int, sys.argv[2:]):
@@ -192,7 +192,7 @@ def test_an_answer_of_any_form_leaves_the_connection_to_the_next(
 # One server process for each answer would be slow: the parser alone reads them, byte by byte and at once.
 READER = """
 import json, sys
-from modeldyno.loadgen.generator.http.answer import read_answer
+from modeldyno.loadgen.generator.wire.answer import read_answer
 
 found = []
 for text in json.load(sys.stdin):
@@ -249,7 +249,7 @@ def test_answers_end_where_the_protocol_says_or_are_refused() -> None:
 
 def test_a_failure_of_this_machine_is_told_apart_from_one_of_the_server() -> None:
     code = (
-        "import errno, os; from modeldyno.loadgen.generator.http.sender import broken; "
+        "import errno, os; from modeldyno.loadgen.generator.wire.sender import broken; "
         "print([broken(OSError(number, os.strerror(number)), 1.0).kind "
         "for number in (errno.EMFILE, errno.EADDRNOTAVAIL, errno.EHOSTUNREACH)])"
     )

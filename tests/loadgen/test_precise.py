@@ -9,7 +9,7 @@ SCRIPT = """
 import gevent
 from gevent import socket
 from modeldyno.loadgen.generator.precise import AWAKE, spin_ns, wait_until
-from modeldyno.loadgen.generator.http.sender import now_ns
+from modeldyno.loadgen.generator.wire.sender import now_ns
 
 assert [spin_ns(rate) for rate in (1, 500, 1000, 10_000)] == [200_000, 200_000, 100_000, 0]
 here, there = socket.socketpair()

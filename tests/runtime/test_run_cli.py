@@ -14,7 +14,7 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.runtime.tools.inference import load_inputs, save_outputs
+from modeldyno.runtime.inference import load_inputs, save_outputs
 
 
 def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:

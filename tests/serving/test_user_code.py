@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ModelError, RequestError
-from modeldyno.serving.models import defaults as user_defaults
+from modeldyno.serving.models import user_defaults
 from modeldyno.serving.models.base import model_kind
-from modeldyno.serving.models.code import code_loader
+from modeldyno.serving.models.user_code import code_loader
 from modeldyno.serving.wire.answer import Answer
 from tests.serving import models
 from tests.serving.helpers import JSON, NPY, Server, from_npy, npy, serving, start

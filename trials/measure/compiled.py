@@ -15,9 +15,9 @@ from modeldyno.base.records.run import CompiledShape, CompileSummary
 from modeldyno.base.units import percent
 from modeldyno.recommender.job.fields import shape_text
 from modeldyno.recommender.job.job import Job
+from modeldyno.runtime.buckets_text import sentences
 from modeldyno.runtime.records.buckets import Bucket
 from modeldyno.runtime.records.manifest import Manifest, read_manifest
-from modeldyno.runtime.tools.buckets_text import sentences
 
 # A compiler that fails with less than this free is taken to have met a full disk.
 FULL_BYTES = 4 << 20

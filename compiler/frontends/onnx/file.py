@@ -21,7 +21,7 @@ from modeldyno.compiler.frontends.onnx.checks import check_nothing_is_empty, che
 from modeldyno.compiler.frontends.onnx.importer import import_onnx
 from modeldyno.compiler.frontends.onnx.records import graph_records
 from modeldyno.compiler.frontends.onnx.sizes import check_sizes
-from modeldyno.compiler.frontends.onnx.types import with_types
+from modeldyno.compiler.frontends.onnx.value_types import with_types
 from modeldyno.compiler.frontends.onnx.weights import CANT_LOAD, Loaded, load, open_session
 from modeldyno.compiler.model.source import (
     Array,

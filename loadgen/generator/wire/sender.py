@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 from locust import User
 
-from modeldyno.loadgen.generator.http.connection import Connection
+from modeldyno.loadgen.generator.wire.connection import Connection
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.stats.recording import FailureKind
 from modeldyno.loadgen.verdict.validity import NO_SOCKET

@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from modeldyno.base.errors import DynoError, ModelError, RequestError
-from modeldyno.serving.models import defaults as user_defaults
+from modeldyno.serving.models import user_defaults
 from modeldyno.serving.models.base import find_script
 from modeldyno.serving.protocols.invocations import media_type
 from modeldyno.serving.wire.answer import JSON, Answer, Headers, header

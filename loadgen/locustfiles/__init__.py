@@ -1,0 +1,1 @@
+"""Locustfiles to run by hand."""
