@@ -19,7 +19,7 @@ __all__ = ["Options", "Session", "compile_model", "recommend"]
 
 _PLACES = {
     "Options": "compiler.options",
-    "Session": "runtime.session",
+    "Session": "runtime.sessions.whole",
     "compile_model": "compiler.models",
     "recommend": "recommender.run",
 }

@@ -18,7 +18,7 @@ import pytest
 import modeldyno
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("base", "runtime", "compiler", "serving", "loadgen", "recommender", "reports")
+ROOMS = ("base", "runtime", "compiler", "serving", "loadgen", "trials", "recommender", "reports")
 
 
 def declared() -> dict[str, object]:

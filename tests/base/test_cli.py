@@ -78,7 +78,7 @@ def test_help_loads_nothing_heavy_and_no_room() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = done.stdout.splitlines()[-1].split()
     loaded = {name.removeprefix("modeldyno.").partition(".")[0] for name in modules}
-    rooms = {"runtime", "compiler", "serving", "loadgen", "recommender", "reports"}
+    rooms = {"runtime", "compiler", "serving", "loadgen", "trials", "recommender", "reports"}
     assert "click" in loaded
     assert loaded & (HEAVY | rooms) == set()
 

@@ -13,7 +13,7 @@ from tests.loadgen.stub import stub_server
 from tests.serving import models
 from tests.serving.helpers import serving
 
-ROOMS = ("base", "runtime", "compiler", "serving", "loadgen", "recommender", "reports")
+ROOMS = ("base", "runtime", "compiler", "serving", "loadgen", "trials", "recommender", "reports")
 
 
 @pytest.fixture

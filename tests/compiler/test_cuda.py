@@ -201,8 +201,8 @@ def test_a_bundle_holds_the_kernels_and_the_runtime_for_gpus(ampere: Path, tmp_p
         names = set(archive.getnames())
     assert {
         "app/artifact/kernels.bin",
-        "app/lib/runtime/libtvm_runtime_cuda.so",
-        "app/lib/runtime/gpu.py",
+        "app/lib/modeldyno/runtime/libtvm_runtime_cuda.so",
+        "app/lib/modeldyno/runtime/gpu.py",
     } <= names
 
 

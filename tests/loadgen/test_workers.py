@@ -240,7 +240,7 @@ def test_workers_of_another_command_join_by_the_masters_address(tmp_path: Path) 
 def test_stopping_a_distributed_test_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
     np.save(tmp_path / "body.npy", np.zeros(4, np.float32))
     with stub_server(tmp_path) as server:
-        command = ("dyno", "load", server.url, "--warmup", "0", "--duration", "600", "--rate", "20")
+        command = ("modeldyno", "load", server.url, "--warmup", "0", "--duration", "600", "--rate", "20")
         more = ("--workers", "2", "--payload", str(tmp_path / "body.npy"))
         log, env = tmp_path / "load.log", {"TMPDIR": str(tmp_path)}
         with start(python_module(*command, *more), log=log, env=env) as parent:

@@ -38,10 +38,10 @@ def command(folder: Path, *extra: str) -> list[str]:
 # A run that signals itself inside the Popen of its load generator, and prints what is left when it says so.
 INTERRUPTED_AT_FORK = """
 import os, signal, subprocess, sys, time
-import modeldyno.recommender.cli
 from modeldyno.base.command.cli import main
+from modeldyno.recommender import cli
 
-started, said = [], recommender.cli.say
+started, said = [], cli.say
 
 def say(text):
     print([pid for pid in started if os.path.exists(f"/proc/{{pid}}")])
@@ -56,7 +56,7 @@ class Popen(subprocess.Popen):
             os.kill(os.getpid(), signal.{name})
             time.sleep(0.01)
 
-recommender.cli.say, subprocess.Popen = say, Popen
+cli.say, subprocess.Popen = say, Popen
 main()
 """
 
