@@ -6,8 +6,8 @@ Recommendation  the ranking made from a run's trials
 
 Names carry their unit. An Estimate is never shown without its interval.
 
-Those of a load test are in dyno.load_records, what all have in common is in dyno.record; everything outside
-`dyno` takes them from here.
+Those of a load test are in `load`, `load_spec` and `usage`, what all have in common is in `record`; other
+rooms take them from here.
 """
 
 from __future__ import annotations
@@ -16,27 +16,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from modeldyno.base.records.compiling import CompiledShape, CompileSummary
 from modeldyno.base.records.load import (
     PERCENTILES,
     ErrorGroup,
-    GpuUsage,
     LoadResult,
-    LoadSpec,
-    MachineUsage,
     Outcome,
     PayloadKind,
     Percentile,
-    Phase,
     RateSearch,
     RateStep,
-    ResourceUsage,
     Scenario,
-    Spread,
-    Stairs,
     Stop,
     TimelinePoint,
-    WorkerUsage,
 )
+from modeldyno.base.records.load_spec import LoadSpec, Phase, Stairs
 from modeldyno.base.records.record import (
     Estimate,
     HostFacts,
@@ -46,6 +40,7 @@ from modeldyno.base.records.record import (
     read_record,
     write_record,
 )
+from modeldyno.base.records.usage import GpuUsage, MachineUsage, ResourceUsage, Spread, WorkerUsage
 
 __all__ = [
     "PERCENTILES",
@@ -249,45 +244,6 @@ class Row(Record):
     def valid(self) -> bool:
         """Whether the load test that the row rests on was the one asked for."""
         return not self.invalid_reasons
-
-
-class CompiledShape(Record):
-    """One of the shapes of an artifact that takes several."""
-
-    sizes: str = Field(description="of the open dimensions, in their order: 8x128")
-    p50_ms: float | None = Field(description="median of one full run; None: not measured")
-    padding_share: float = Field(description="share of the run that is padding at worst")
-
-
-class CompileSummary(Record):
-    """What the report says about the compiled model."""
-
-    target: str
-    seconds: float
-    max_abs: float
-    max_rel: float
-    cosine: float
-    undecided: tuple[str, ...] = Field(
-        default=(), description="outputs of which the check does not tell whether they are right"
-    )
-    samples: tuple[str, ...] = Field(
-        default=(), description="kinds of inputs that the outputs were compared on"
-    )
-    operators_share: float | None = Field(default=None, description="share of the operators compiled")
-    flops_share: float | None = Field(
-        default=None, description="share of the FLOPs compiled; None where it is not known"
-    )
-    fallback: tuple[str, ...] = Field(
-        default=(), description="operators of the compiled candidates that run in ONNX Runtime"
-    )
-    options: dict[str, str] = Field(
-        default_factory=dict, description="what was chosen for it, by the job's names"
-    )
-    tuning: str = Field(default="", description="where the kernels come from, in words; empty: not tuned")
-    axes: tuple[str, ...] = Field(default=(), description="what sizes each open dimension takes, in words")
-    shapes: tuple[CompiledShape, ...] = Field(
-        default=(), description="each shape that was compiled; empty where there is one"
-    )
 
 
 class Recommendation(Record):

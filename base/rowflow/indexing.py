@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from modeldyno.base.rowflow.elementwise import aligned
 from modeldyno.base.rowflow.records import Mode
-from modeldyno.base.rowflow.sizes import ONE, ROWS, Shape, Size, cut_to, opaque, size
+from modeldyno.base.rowflow.sizes import ONE, ROWS, Size, cut_to, opaque, size
 from modeldyno.base.rowflow.values import (
     COUNTED,
     FREE,
@@ -203,61 +203,6 @@ def _padded(call: Call, rows: Rows, ends: tuple[int, int], made: Size) -> State:
             rows.mapped(zero=rows.zero and zeros, floor=rows.floor and zeros), count=made, same=False
         )
     raise call.crossed(rows, "it pads along the rows")
-
-
-def resize(call: Call) -> list[Value]:
-    """Resize and Upsample: along the rows nothing changes."""
-    shape, state = call.shape(), call.value().state
-    places = {"Upsample": (1, 9)}.get(call.node.operator, (1, 9) if call.opset < 11 else (2, 3))
-    axes = [
-        int(at) + len(shape) if int(at) < 0 else int(at) for at in call.attribute("axes", range(len(shape)))
-    ]
-    if call.attribute("keep_aspect_ratio_policy", b"stretch") not in (b"stretch", "stretch"):
-        raise UnclearError("its sizes are not known")
-    if call.attribute("coordinate_transformation_mode", b"") in (b"tf_crop_and_resize", "tf_crop_and_resize"):
-        raise UnclearError("it cuts regions out")
-    if "scales" in call.node.attributes:
-        scales: tuple[Number, ...] = tuple(call.attribute("scales", ()))
-        made = _scaled(call, shape, axes, scales)
-    elif call.has(places[1]) and call.shape(places[1]) != (size(0),):
-        scales = ()
-        made = _sized(call, shape, axes, call.numbers(places[1]))
-    else:
-        scales = call.numbers(places[0])
-        made = _scaled(call, shape, axes, scales)
-    if isinstance(state, Rows) and state.at in axes:
-        if scales and scales[axes.index(state.at)] is None:
-            raise UnclearError("its scales are not known")
-        same = scales[axes.index(state.at)] in (1.0, ONE) if scales else made[state.at] == shape[state.at]
-        if not same:
-            raise UnclearError("it may resize along the rows")
-    return [Value(made, state.mapped() if isinstance(state, Rows) else state)]
-
-
-def _sized(call: Call, shape: Shape, axes: list[int], numbers: tuple[Number, ...]) -> Shape:
-    made = list(shape)
-    for axis, number in zip(axes, numbers, strict=True):
-        made[axis] = number if isinstance(number, Size) else opaque(f"{call.node.outputs[0]}[{axis}]", ROWS)
-    return tuple(made)
-
-
-def _scaled(call: Call, shape: Shape, axes: list[int], scales: tuple[Number, ...]) -> Shape:
-    made = list(shape)
-    for axis, scale in zip(axes, scales, strict=True):
-        number = float(scale.known or 0) if isinstance(scale, Size) else scale
-        if number is None:
-            made[axis] = opaque(f"{call.node.outputs[0]}[{axis}]", ROWS)
-        elif number.is_integer():
-            made[axis] = shape[axis] * size(int(number))
-        elif (known := shape[axis].known) is not None:
-            made[axis] = (
-                size(int(known * number))
-                if (known * number).is_integer()
-                else opaque(f"{call.node.outputs[0]}[{axis}]")
-            )
-        else:
-            made[axis] = opaque(f"{shape[axis]} by {number}", shape[axis])
-    return tuple(made)
 
 
 def one_hot(call: Call) -> list[Value]:

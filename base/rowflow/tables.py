@@ -47,7 +47,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("GatherElements", "ScatterElements", "Scatter"), indexing.elements),
     "GatherND": indexing.gather_nd,
     "Pad": indexing.pad,
-    **dict.fromkeys(("Resize", "Upsample"), indexing.resize),
+    **dict.fromkeys(("Resize", "Upsample"), windows.resize),
     "OneHot": indexing.one_hot,
     "Trilu": indexing.trilu,
     "GridSample": indexing.grid_sample,

@@ -1,12 +1,21 @@
-"""Convolutions and pools: windows over all dimensions behind the first two."""
+"""Convolutions, pools and resizing: windows over all dimensions behind the first two."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from modeldyno.base.rowflow.records import Mode
-from modeldyno.base.rowflow.sizes import ONE, Shape, Size, opaque, size
-from modeldyno.base.rowflow.values import FREE, Call, Lost, Rows, State, UnclearError, Value
+from modeldyno.base.rowflow.sizes import ONE, ROWS, Shape, Size, opaque, size
+from modeldyno.base.rowflow.values import (
+    FREE,
+    Call,
+    Lost,
+    Number,
+    Rows,
+    State,
+    UnclearError,
+    Value,
+)
 
 
 @dataclass(frozen=True)
@@ -179,3 +188,58 @@ def _sees_no_end(call: Call, rows: Rows, window: Window) -> bool:
         "AveragePool": bool(call.attribute("count_include_pad", 0)),
         "LpPool": True,
     }.get(call.node.operator, False)
+
+
+def resize(call: Call) -> list[Value]:
+    """Resize and Upsample: along the rows nothing changes."""
+    shape, state = call.shape(), call.value().state
+    places = {"Upsample": (1, 9)}.get(call.node.operator, (1, 9) if call.opset < 11 else (2, 3))
+    axes = [
+        int(at) + len(shape) if int(at) < 0 else int(at) for at in call.attribute("axes", range(len(shape)))
+    ]
+    if call.attribute("keep_aspect_ratio_policy", b"stretch") not in (b"stretch", "stretch"):
+        raise UnclearError("its sizes are not known")
+    if call.attribute("coordinate_transformation_mode", b"") in (b"tf_crop_and_resize", "tf_crop_and_resize"):
+        raise UnclearError("it cuts regions out")
+    if "scales" in call.node.attributes:
+        scales: tuple[Number, ...] = tuple(call.attribute("scales", ()))
+        made = _scaled(call, shape, axes, scales)
+    elif call.has(places[1]) and call.shape(places[1]) != (size(0),):
+        scales = ()
+        made = _sized(call, shape, axes, call.numbers(places[1]))
+    else:
+        scales = call.numbers(places[0])
+        made = _scaled(call, shape, axes, scales)
+    if isinstance(state, Rows) and state.at in axes:
+        if scales and scales[axes.index(state.at)] is None:
+            raise UnclearError("its scales are not known")
+        same = scales[axes.index(state.at)] in (1.0, ONE) if scales else made[state.at] == shape[state.at]
+        if not same:
+            raise UnclearError("it may resize along the rows")
+    return [Value(made, state.mapped() if isinstance(state, Rows) else state)]
+
+
+def _sized(call: Call, shape: Shape, axes: list[int], numbers: tuple[Number, ...]) -> Shape:
+    made = list(shape)
+    for axis, number in zip(axes, numbers, strict=True):
+        made[axis] = number if isinstance(number, Size) else opaque(f"{call.node.outputs[0]}[{axis}]", ROWS)
+    return tuple(made)
+
+
+def _scaled(call: Call, shape: Shape, axes: list[int], scales: tuple[Number, ...]) -> Shape:
+    made = list(shape)
+    for axis, scale in zip(axes, scales, strict=True):
+        number = float(scale.known or 0) if isinstance(scale, Size) else scale
+        if number is None:
+            made[axis] = opaque(f"{call.node.outputs[0]}[{axis}]", ROWS)
+        elif number.is_integer():
+            made[axis] = shape[axis] * size(int(number))
+        elif (known := shape[axis].known) is not None:
+            made[axis] = (
+                size(int(known * number))
+                if (known * number).is_integer()
+                else opaque(f"{call.node.outputs[0]}[{axis}]")
+            )
+        else:
+            made[axis] = opaque(f"{shape[axis]} by {number}", shape[axis])
+    return tuple(made)
