@@ -23,8 +23,16 @@ demo: $(VENV)/.base  ## compile ResNet-50, load-test 4 candidates, write the rep
 	$(BIN)/python -m benchmarks.zoo.light resnet50 runs/resnet50.onnx
 	$(BIN)/dyno recommend runs/resnet50.onnx --job benchmarks/demo.yaml --output runs/demo
 
+# COVERAGE=1 counts the lines that ran too, in child processes as well, and fails below the floor of pyproject.toml.
 test: $(VENV)/.dev  ## run the tests but the slow tier
+ifdef COVERAGE
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -m 'not slow' -n 2 --dist loadfile
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+else
 	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
+endif
 
 test-slow: $(VENV)/.dev  ## run the slow tier: real models, whole road
 	$(BIN)/python -m pytest -m slow
