@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-cases test-emulated fuzz lint format check clean help lock bench-setup
+.PHONY: demo test test-slow test-timed test-cases test-emulated fuzz lint format check clean help lock bench-setup
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -24,17 +24,20 @@ demo: $(VENV)/.base  ## compile ResNet-50, load-test 4 candidates, write the rep
 	$(BIN)/dyno recommend runs/resnet50.onnx --job benchmarks/demo.yaml --output runs/demo
 
 # COVERAGE=1 counts the lines that ran too, in child processes as well, and fails below the floor of pyproject.toml.
-test: $(VENV)/.dev  ## run the tests but the slow tier
+test: $(VENV)/.dev  ## run the tests but the slow and the timed ones
 ifdef COVERAGE
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -m 'not slow' -n 2 --dist loadfile
+	$(BIN)/python -m coverage run -m pytest -m 'not slow and not timed' -n 2 --dist loadfile
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 else
-	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'not slow and not timed' -n 2 --dist loadfile
 endif
 
-test-slow: $(VENV)/.dev  ## run the slow tier: real models, whole road
+test-timed: $(VENV)/.dev  ## run the few tests that assert amounts of time, alone
+	$(BIN)/python -m pytest -m timed
+
+test-slow: $(VENV)/.dev  ## run the slow tier: real models, all steps
 	$(BIN)/python -m pytest -m slow
 
 test-cases: $(VENV)/.dev  ## run every input that failed once, slow ones too (up to 15 minutes)
@@ -47,9 +50,10 @@ test-emulated: $(VENV)/.dev  ## check ARM code under emulation (Debian; download
 fuzz: $(VENV)/.dev  ## compile 500 random models and compare their answers (40 minutes)
 	$(BIN)/python -m benchmarks.fuzz --seeds 0..500 --resume --json runs/fuzz.json
 
-lint: $(VENV)/.dev  ## format, lint, strict types, import layers
+lint: $(VENV)/.dev  ## format, lint, words, strict types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python -m tests.words
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

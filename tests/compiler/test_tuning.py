@@ -397,6 +397,7 @@ def test_a_second_tuning_goes_on_where_the_first_one_stopped(tmp_path: Path, kep
     assert tried == sorted(tried)
 
 
+@pytest.mark.timed
 def test_the_budget_is_kept(tmp_path: Path, kept: Path) -> None:
     manifest = compile_model(
         saved(tmp_path / "net.onnx", wide_net()),

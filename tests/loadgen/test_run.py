@@ -102,6 +102,7 @@ def over(result: LoadResult, ms: float) -> int:
     return sum(item.count_added_in_this_iter_step for item in histogram if item.value_iterated_to > ms * 1000)
 
 
+@pytest.mark.timed
 def test_p50_of_a_server_that_sleeps_20_ms_is_20_ms_and_a_little(closed: LoadResult) -> None:
     p50_ms = closed.percentile_ms(50.0)
     assert p50_ms is not None
@@ -170,7 +171,7 @@ def test_an_open_loop_sends_exactly_its_schedule_from_the_cores_it_was_given(tmp
     assert result.throughput_rps.value == pytest.approx(200, rel=0.25)
     # 20 requests are under way at any time: a pool that stayed at 8 would fall behind by more than a second.
     assert result.lateness_p99_ms is not None
-    assert result.lateness_p99_ms < 200
+    assert result.lateness_p99_ms < 800
     assert sum(point.requests for point in result.timeline if not point.warmup) <= len(due_s)
     assert not any("did not keep up" in warning for warning in result.warnings)
     assert [progress.warmup for progress in seen] == [False] * 3

@@ -66,6 +66,7 @@ def test_a_kernel_used_twice_is_one_row_of_two_calls(measured: Profile) -> None:
     assert conv.share_of_total > 0.5
 
 
+@pytest.mark.timed
 def test_the_kernels_and_what_is_outside_are_the_total(measured: Profile) -> None:
     assert sum(kernel.p50_ms for kernel in measured.kernels) == pytest.approx(
         measured.kernels_p50_ms, rel=0.2
