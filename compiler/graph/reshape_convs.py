@@ -178,9 +178,10 @@ class _FlatTwins:
         return None if twin is None else relax.Call(call.op, [twin, *call.args[1:]], call.attrs)
 
     def _binary(self, _builder: Any, call: Any) -> Any:
-        if all(self._known(arg) is None for arg in call.args):
-            return None
+        known = [shape_of(arg) or () for arg in call.args if self._known(arg) is not None]
         rank = max(len(shape_of(arg) or ()) for arg in call.args)
+        if not known or any(len(shape) != rank for shape in known) or not _alike(known):
+            return None
         pair = [self._operand(arg, rank) for arg in call.args]
         return None if pair[0] is None or pair[1] is None else relax.Call(call.op, pair, call.attrs)
 
@@ -212,6 +213,14 @@ class _FlatTwins:
             ceil_mode=bool(attrs.ceil_mode),
             count_include_pad=bool(attrs.count_include_pad),
         )
+
+
+def _alike(shapes: list[tuple[int, ...]]) -> bool:
+    """Whether twins of these shapes broadcast as the shapes do: batch and depth are one axis of a twin."""
+    if len(shapes[0]) == 3:
+        return True
+    slices = {(shape[0], shape[2]) for shape in shapes}
+    return len(slices - {(1, 1)}) <= 1
 
 
 def _unflattened(builder: Any, flat: Any, shape: tuple[int, ...]) -> Any:

@@ -303,6 +303,37 @@ def test_what_lies_between_two_convolutions_stays_flat(axes: int) -> None:
     )
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 3, 1, 2), (2, 3, 4, 2)])
+def test_a_sum_of_more_axes_than_a_convolution_has_no_twin(shape: tuple[int, ...]) -> None:
+    weight = np.random.default_rng(1).standard_normal((4, 4, 3)).astype(np.float32)
+    data = np.random.default_rng(0).standard_normal((3, 4, 2)).astype(np.float32)
+    other = relax.const(np.random.default_rng(2).standard_normal(shape).astype(np.float32))
+
+    def body(builder: Any, x: Any) -> Any:
+        return builder.emit(R.add(builder.emit(R.nn.conv1d(x, relax.const(weight), padding=1)), other))
+
+    before = module([data.shape], body)
+    found, wanted = run_staged(before, AVX2, data)[0], run_default(before, data)[0]
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("other", [(1, 4, 2, 5, 5), (1, 4, 1, 5, 5)])
+def test_batch_and_depth_broadcast_apart(other: tuple[int, ...]) -> None:
+    weight = relax.const(np.random.default_rng(1).standard_normal((4, 4, 1, 3, 3)).astype(np.float32))
+    draw = np.random.default_rng(0).standard_normal
+    feeds = [draw(shape).astype(np.float32) for shape in ((2, 4, 1, 5, 5), other)]
+
+    def body(builder: Any, x: Any, y: Any) -> Any:
+        left, right = (builder.emit(R.nn.conv3d(each, weight, padding=(0, 1, 1))) for each in (x, y))
+        return builder.emit(R.multiply(left, right))
+
+    before = module([each.shape for each in feeds], body)
+    found, wanted = run_staged(before, AVX2, *feeds)[0], run_default(before, *feeds)[0]
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_poolings_of_one_axis_follow() -> None:
     weight = np.random.default_rng(1).standard_normal((4, 3, 3)).astype(np.float32)
     data = np.random.default_rng(0).standard_normal((2, 3, 13)).astype(np.float32)

@@ -38,7 +38,9 @@ RULES: dict[str, Rule] = {
     "RMSNormalization": norms.rms_norm,
     "GroupNormalization": norms.group_norm,
     "BatchNormalization": arithmetic.batch_norm,
+    "AveragePool": pools.cut_before,
     "Col2Im": places.col2im,
+    "Conv": pools.cut_before,
     "ConvTranspose": places.sized_conv_transpose,
     "CumProd": arithmetic.cumulative_product,
     "DFT": fourier.dft,
@@ -63,13 +65,15 @@ RULES: dict[str, Rule] = {
 }
 # Those that the front end would read wrongly, without a word: taken apart at once.
 MISREAD: dict[str, Callable[[Writer], bool]] = {
+    "AveragePool": pools.passes_over,
     "BatchNormalization": lambda w: bool(w.attribute("training_mode", 0)),
+    "Conv": pools.passes_over,
     "ConvTranspose": lambda w: w.attribute("output_shape", None) is not None,
     "Dropout": lambda w: w.wants(1),
     "Equal": lambda w: w.dtype(w.input(0)) == np.bool_,
     "IsInf": lambda w: not (w.attribute("detect_positive", 1) and w.attribute("detect_negative", 1)),
     "LayerNormalization": lambda w: w.wants(1) or w.wants(2),
-    "LpPool": lambda w: bool(w.attribute("ceil_mode", 0)),
+    "LpPool": lambda w: bool(w.attribute("ceil_mode", 0)) or pools.passes_over(w),
     "MaxPool": pools.max_pool_misread,
     "OneHot": lambda _: True,
     "Pow": lambda w: w.dtype(w.input(0)).kind != "f" or w.dtype(w.input(0)) != w.dtype(w.input(1)),

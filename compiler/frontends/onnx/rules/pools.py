@@ -1,4 +1,8 @@
-"""Pools whose padding the front end counts otherwise: MaxPool by auto_pad, LpPool past the end, RoiAlign."""
+"""Windows whose places the front end counts otherwise: MaxPool by auto_pad, LpPool past the end, RoiAlign.
+
+A stride may be longer than its window. ONNX Runtime then cuts off what SAME_UPPER and SAME_LOWER would pad
+by, where TVM pads nothing: the first window begins inside of the image.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +27,55 @@ def max_pool(w: Writer) -> list[str] | None:
     auto = w.attribute("auto_pad", "NOTSET")
     if not auto.startswith("SAME"):
         return None
-    sizes, kernel = w.shape(w.input(0))[2:], w.attribute("kernel_shape")
-    strides = w.attribute("strides") or [1] * len(sizes)
-    begins, ends = [], []
-    for size, span, stride in zip(sizes, kernel, strides, strict=True):
-        total = max(0, (-(-size // stride) - 1) * stride + span - size)
-        begins.append(total // 2 if auto == "SAME_UPPER" else total - total // 2)
-        ends.append(total - begins[-1])
+    totals = [max(0, total) for total in _totals(w)]
+    begins = [total // 2 if auto == "SAME_UPPER" else total - total // 2 for total in totals]
+    ends = [total - begin for total, begin in zip(totals, begins, strict=True)]
     return [w.op("MaxPool", w.input(0), **_settings(w), pads=[*begins, *ends])]
+
+
+def passes_over(w: Writer) -> bool:
+    """Whether a window by auto_pad begins behind the first element, since its stride is longer."""
+    if not w.attribute("auto_pad", "NOTSET").startswith("SAME"):
+        return False
+    apart = any(gap > 1 for gap in w.attribute("dilations") or ())  # ONNX Runtime then reads beyond the end
+    return not apart and any(begin < 0 for begin in _begins(w))
+
+
+def cut_before(w: Writer) -> list[str] | None:
+    """Cut off what is passed over, and write the padding of the other axes down."""
+    if not passes_over(w):
+        return None
+    given, begins = w.input(0), _begins(w)
+    ends = [max(0, total - begin) for total, begin in zip(_totals(w), begins, strict=True)]
+    for axis, begin in enumerate(begins, 2):
+        if begin < 0:
+            given = w.slice(given, axis, -begin, w.shape(w.input(0))[axis])
+    pads = [*(max(0, begin) for begin in begins), *ends]
+    return [w.op(w.node.op_type, given, *w.node.input[1:], **_settings(w), pads=pads)]
+
+
+def _totals(w: Writer) -> list[int]:
+    """How much SAME pads each axis by, as ONNX Runtime counts it: without dilations."""
+    sizes = w.shape(w.input(0))[2:]
+    kernel = w.attribute("kernel_shape") or w.shape(w.input(1))[2:]
+    strides = w.attribute("strides") or [1] * len(sizes)
+    return [
+        (-(-size // stride) - 1) * stride + span - size
+        for size, span, stride in zip(sizes, kernel, strides, strict=True)
+    ]
+
+
+def _begins(w: Writer) -> list[int]:
+    """How much of it comes before; below 0: how much is cut off, of which a convolution cuts one less."""
+    lower = w.attribute("auto_pad") == "SAME_LOWER"
+    conv = w.node.op_type == "Conv"
+    return [int((total + lower + (conv and total < 0)) / 2) for total in _totals(w)]
 
 
 def lp_pool(w: Writer) -> list[str] | None:
     """Pad with zeros, which add nothing to a norm, as far as the last window reaches."""
+    if passes_over(w):
+        return cut_before(w)
     if not w.attribute("ceil_mode", 0) or w.attribute("auto_pad", "NOTSET").startswith("SAME"):
         return None
     sizes, kernel = w.shape(w.input(0))[2:], w.attribute("kernel_shape")
