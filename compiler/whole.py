@@ -114,8 +114,11 @@ def compile_whole(
 
 def _blamed(error: ParityError, source: Source, target: CompileTarget, options: Options) -> ParityError:
     """Give the error with the first kernel that is wrong in it, where the kernels run on this machine."""
-    if target.kind != "llvm" or not runs_here(target, host_facts()):
+    way_out = ". `--fallback onnxruntime` runs there what differs" if source.model is not None else ""
+    if target.kind != "llvm":
         return error
+    if not runs_here(target, host_facts()):
+        return ParityError(f"{error}{way_out}", stage=error.stage, target=error.target, feeds=error.feeds)
     from modeldyno.compiler.check.kernel_check import blame
     from modeldyno.compiler.tuning.tuner import tuner
 
@@ -124,7 +127,7 @@ def _blamed(error: ParityError, source: Source, target: CompileTarget, options: 
     kernels = tuner(target, calmest, report=_say_nothing, warn=_say_nothing)
     seen = source if error.feeds is None else replace(source, feeds=lambda _seed: error.feeds or {})
     said = blame(seen, target, seed=options.seed, chooser=kernels.choose)
-    return ParityError(f"{error}. {said}", stage=error.stage, target=error.target, feeds=error.feeds)
+    return ParityError(f"{error}{way_out}. {said}", stage=error.stage, target=error.target, feeds=error.feeds)
 
 
 def _compile_calmly(

@@ -104,7 +104,7 @@ class _Check:
         wanted, found = _arrays(sample.expected), _named(sample.expected, answered.found)
         for name, array in wanted.items():
             if said := _other_kind(name, array, found.get(name, _NOTHING), reference):
-                return said
+                return said + _maker(self.source, name)
         moves = _Moves(self.source, sample.feeds, wanted, self.seed)
         judged = [
             self._judged(compare(name, array, found[name]), array, sample, moves)
@@ -114,7 +114,9 @@ class _Check:
         self._note(sample, judged)
         differing = [each for each in judged if each.verdict == "differs"]
         worst = max(differing, key=lambda each: each.share, default=None)
-        return _difference(worst, sample, reference) if worst else ""
+        if worst is None:
+            return ""
+        return _difference(worst, sample, reference) + _maker(self.source, worst.row.output)
 
     def _judged(self, row: Parity, wanted: Array, sample: Sample, moves: _Moves) -> Judgement:
         exact = row.output in self.facts.exact
@@ -223,6 +225,14 @@ def _difference(judged: Judgement, sample: Sample, reference: str) -> str:
         f"{sample.title} (by {row.max_abs:.1e}; tolerance {row.tolerance:.0e}{delta}, "
         f"cosine {row.cosine:.6f}). A larger tolerance can be set with --tolerance"
     )
+
+
+def _maker(source: Source, output: str) -> str:
+    """Name the operator that gives an output of an ONNX model, in a sentence of its own."""
+    for node in source.model.graph.node if source.model is not None else ():
+        if output in node.output:
+            return f". It comes from {node.op_type} (node {node.name or output!r})"
+    return ""
 
 
 def _numbers(array: Array) -> Array:
