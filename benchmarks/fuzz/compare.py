@@ -2,7 +2,9 @@
 
 A difference is `wrong` unless the output lies behind a jump (a rounding, an argmax of inexact numbers), or
 the source model's own answers to inputs that are off by an ulp differ as much: then it is `loose`. On inputs
-with NaN and infinities it is `nan`, or `named` where the manifest names an operator before that output.
+with NaN and infinities it is `nan`, or `named` where the manifest names an operator before that output. So
+is a NaN or an infinity that only one of the two has on other inputs, where values inside of the source model
+overflow.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ SHAKEN = 3
 _NOISE_FACTOR = 20
 _OVERFLOW = 1e37  # whether a number this large overflows is a matter of rounding
 _MOST_NOTES = 12
+OVERFLOW = "NaN/Inf"
 Run = Callable[[dict[str, Array]], Mapping[str, Array]]
 
 
@@ -56,7 +59,8 @@ class Judge:
     """Runs source model and artifact on the same inputs; `jumpy` names outputs behind a jump.
 
     `behind` gives the operators that an output hangs on, `named` those that the manifest names as differing
-    on NaN and infinities.
+    on NaN and infinities. `inner` runs the source model for every tensor, and `before` gives the names of
+    those that an output hangs on.
     """
 
     source: Run
@@ -64,6 +68,8 @@ class Judge:
     jumpy: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
     behind: Callable[[str], frozenset[str]] = lambda _name: frozenset()
+    inner: Run = lambda _given: {}
+    before: Callable[[str], frozenset[str]] = lambda _name: frozenset()
 
     def compare(self, kind: int, given: dict[str, Array], found: Differences) -> None:
         """Add what differs on these inputs."""
@@ -79,12 +85,22 @@ class Judge:
             why = difference(right, np.asarray(got[name]), TOLERANCE + _NOISE_FACTOR * noise)
             if why:
                 others = [other[name] for other in shaken]
-                self._filed(kind, name, (right, others), found).append(f"kind {kind} {name}: {why}")
+                special = kind == NON_FINITE or (OVERFLOW in why and self._overflows(kind, name, given))
+                filed = self._filed(kind, name, (right, others), found, special=special)
+                filed.append(f"kind {kind} {name}: {why}")
+
+    def _overflows(self, kind: int, name: str, given: dict[str, Array]) -> bool:
+        """Whether the source model's values before an output are not finite, though its inputs are."""
+        if kind == NORMAL:
+            return False
+        before = self.before(name)
+        values = [np.asarray(value) for tensor, value in self.inner(given).items() if tensor in before]
+        return any(value.dtype.kind == "f" and not np.isfinite(value).all() for value in values)
 
     def _filed(
-        self, kind: int, name: str, answers: tuple[Array, list[Array]], found: Differences
+        self, kind: int, name: str, answers: tuple[Array, list[Array]], found: Differences, *, special: bool
     ) -> list[str]:
-        if kind == NON_FINITE:
+        if special:
             return found.named if self.named & self.behind(name) else found.nan
         right, others = answers
         shaky = kind != NORMAL and any(difference(right, other, np.inf) for other in others)
@@ -126,7 +142,7 @@ def difference(right: Array, got: Array, tolerance: float) -> str:
     if unlike.any():
         at = tuple(int(place) for place in np.argwhere(unlike)[0])
         where = f"at {list(at)} {got[at]}, expected {right[at]}"
-        return f"{int(unlike.sum())} of {right.size} differ in NaN/Inf: {where}"
+        return f"{int(unlike.sum())} of {right.size} differ in {OVERFLOW}: {where}"
     if not finite.any():
         return ""
     w, h = right[finite].astype(np.float64), got[finite].astype(np.float64)
@@ -141,8 +157,19 @@ def _without_overflow(array: Array) -> Array:
 
 def ancestry(nodes: Iterable[onnx.NodeProto]) -> Callable[[str], frozenset[str]]:
     """Give the function from a tensor to the operators that it hangs on."""
-    behind: dict[str, frozenset[str]] = {}
+    return _collected(nodes, lambda node: [node.op_type])
+
+
+def tensors_before(nodes: Iterable[onnx.NodeProto]) -> Callable[[str], frozenset[str]]:
+    """Give the function from a tensor to those that it hangs on, itself among them."""
+    return _collected(nodes, lambda node: [*node.input, *node.output])
+
+
+def _collected(
+    nodes: Iterable[onnx.NodeProto], own: Callable[[onnx.NodeProto], Iterable[str]]
+) -> Callable[[str], frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
     for node in nodes:
-        found = frozenset({node.op_type}).union(*(behind.get(name, frozenset()) for name in node.input))
-        behind.update(dict.fromkeys(node.output, found))
-    return lambda name: behind.get(name, frozenset())
+        here = frozenset(own(node)).union(*(found.get(name, frozenset()) for name in node.input))
+        found.update(dict.fromkeys(node.output, here))
+    return lambda name: found.get(name, frozenset())

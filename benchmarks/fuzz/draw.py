@@ -141,8 +141,10 @@ def _grow(graph: Graph, operators: Sequence[Operator], more: int) -> None:
 
 
 def _runs(model: onnx.ModelProto, given: dict[str, Array]) -> bool:
+    """Whether ONNX Runtime takes a model as it stands and optimized, which users' sessions are."""
     try:
         session_of(model).run(None, given)
+        session_of(model, optimized=True)
     except Exception:  # whatever ONNX Runtime says: another graph is drawn
         return False
     return True

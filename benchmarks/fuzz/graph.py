@@ -192,12 +192,13 @@ def run_node(node: onnx.NodeProto, feeds: dict[str, Array], opset: int) -> list[
     return found
 
 
-def session_of(model: onnx.ModelProto) -> Any:
-    """Give a session of ONNX Runtime that computes every node as it stands, on one thread."""
+def session_of(model: onnx.ModelProto, *, optimized: bool = False) -> Any:
+    """Give a session of ONNX Runtime on one thread; it computes every node as it stands, or as it likes."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

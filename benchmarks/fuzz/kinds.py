@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from benchmarks.fuzz.compare import Differences, Judge, ancestry
+from benchmarks.fuzz.compare import Differences, Judge, ancestry, tensors_before
 from benchmarks.fuzz.draw import NON_FINITE, OPEN_SIZES, draw, draw_foreign, draw_open, feeds, spiced
 from benchmarks.fuzz.graph import Array, Graph, Reject, session_of
 from benchmarks.fuzz.modules import draw_module
@@ -102,12 +102,24 @@ def _compare_onnx(
         jumpy=frozenset(graph.loose),
         named=frozenset(each.operator for each in made[0].non_finite),
         behind=ancestry(model.graph.node),
+        inner=lambda given: _every_tensor(model, given),
+        before=tensors_before(model.graph.node),
     )
     found = Differences()
     for size in sizes:
         for kind in range(KINDS):
             judge.compare(kind, feeds(graph, kind, size), found)
     return {**row, **found.as_row()}
+
+
+def _every_tensor(model: onnx.ModelProto, given: dict[str, Array]) -> dict[str, Array]:
+    """Give what every node of a model gives."""
+    names = [name for node in model.graph.node for name in node.output if name]
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    del whole.graph.output[:]
+    whole.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+    return dict(zip(names, session_of(whole).run(names, given), strict=True))
 
 
 def _torch(seed: int, folder: Path, _keep: Path | None) -> Row:

@@ -1,7 +1,8 @@
 """Which kernels may differ from the source model where an input holds NaN or infinities, and why.
 
-Each of them agrees on finite numbers. It either multiplies by a 0 that the operator does not, and 0 times an
-infinity is no number, or stands for an operator whose own answer is not defined there.
+Each of them agrees on finite numbers, unless values on the way overflow. It either multiplies by a 0 that the
+operator does not, and 0 times an infinity is no number, or stands for an operator whose own answer is not
+defined there.
 """
 
 from __future__ import annotations
@@ -75,6 +76,12 @@ _KNOWN = (
         ("max", "min"),
         "NaN is passed over but at the first place; elsewhere it may stay, or hide numbers, by where the row "
         "lies in memory",
+    ),
+    _Known(
+        ("ReduceProd",),
+        ("relax.prod",),
+        ("prod",),
+        "a product of many numbers may overflow on its way, by the order in which they are multiplied",
     ),
     _Known(("TopK",), ("relax.topk",), ("topk",), "NaN has no place in an order"),
     _Known(

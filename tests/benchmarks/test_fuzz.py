@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from benchmarks.fuzz import __main__ as fuzz
+from benchmarks.fuzz import draw as fuzz_draw
 from benchmarks.fuzz.__main__ import Runner, summary
-from benchmarks.fuzz.compare import Differences, Judge, ancestry, difference
+from benchmarks.fuzz.compare import Differences, Judge, ancestry, difference, tensors_before
 from benchmarks.fuzz.draw import DECADES, LARGE, NON_FINITE, NORMAL, draw, draw_foreign, draw_open, feeds
-from benchmarks.fuzz.graph import Graph
+from benchmarks.fuzz.graph import Graph, session_of
 from benchmarks.fuzz.kinds import _compare_onnx, kind_of
 from modeldyno.compiler.options import Options
 from tests.compiler.models import node, saved
@@ -110,6 +111,35 @@ def test_a_difference_is_wrong_unless_the_model_is_to_blame() -> None:
     assert judged(LARGE, right, got, **named).verdict == "WRONG"
 
 
+def test_what_overflows_inside_counts_as_an_infinity_that_was_given() -> None:
+    right, got = np.array([1, 2], np.float32), np.array([1, np.nan], np.float32)
+    inside = {
+        "inner": lambda _given: {"a": np.array([np.inf], np.float32), "b": right},
+        "before": lambda _name: frozenset({"a", "y"}),
+    }
+    elsewhere = inside | {"before": lambda _name: frozenset({"b", "y"})}
+    named = {"named": frozenset({"Conv"}), "behind": lambda _name: frozenset({"Conv"})}
+    assert judged(LARGE, right, got, **inside).verdict == "nan-differs"
+    assert judged(LARGE, right, got, **inside, **named).verdict == "ok"
+    assert judged(LARGE, right, got, **elsewhere, **named).verdict == "WRONG"
+    assert judged(NORMAL, right, got, **inside, **named).verdict == "WRONG"
+    assert judged(LARGE, right, right * 2, **inside, **named).verdict == "WRONG"
+
+
+def test_a_graph_that_an_ordinary_session_refuses_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = draw(7)
+    sessions = session_of
+    refusals = iter([True])
+
+    def refuses_once(model: Any, *, optimized: bool = False) -> Any:
+        if optimized and next(refusals, False):
+            raise RuntimeError("an optimization made what it refuses itself")
+        return sessions(model, optimized=optimized)
+
+    monkeypatch.setattr(fuzz_draw, "session_of", refuses_once)
+    assert draw(7)[0].seed != first.seed
+
+
 def test_what_moves_by_itself_may_differ_as_much() -> None:
     moving = iter(np.array([1, 1.5, 1, 1], np.float32))
     found = Differences()
@@ -137,6 +167,8 @@ def test_what_stands_before_an_output_is_known() -> None:
     behind = ancestry([node("Resize", "x", "a"), node("Add", "a b", "c"), node("Relu", "x", "d")])
     assert behind("c") == {"Resize", "Add"}
     assert behind("d") == {"Relu"}
+    before = tensors_before([node("Resize", "x", "a"), node("Add", "a b", "c"), node("Relu", "x", "d")])
+    assert before("c") == {"x", "a", "b", "c"}
 
 
 def test_refusals_and_loose_ones_are_counted_together() -> None:

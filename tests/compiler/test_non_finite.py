@@ -54,6 +54,13 @@ def test_an_artifact_in_segments_names_what_its_segments_name(tmp_path: Path) ->
     assert [each.operator for each in compiled(tmp_path, made, "onnxruntime").non_finite] == ["MaxPool"]
 
 
+def test_a_product_that_may_overflow_on_its_way_is_named_with_its_kernel(tmp_path: Path) -> None:
+    nodes = [node("ReduceProd", "x", "y", keepdims=0)]
+    (found,) = compiled(tmp_path, model(nodes, [tensor("x", [4, 5])], [tensor("y", [])])).non_finite
+    assert found.operator == "ReduceProd"
+    assert len(found.kernels) == 1
+
+
 @pytest.mark.parametrize("operator", ["LRN", "TopK"])
 def test_operators_whose_kernels_go_by_other_names_are_named_too(tmp_path: Path, operator: str) -> None:
     inputs, outputs = ("x", "y") if operator == "LRN" else ("x k", "y places")
