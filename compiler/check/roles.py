@@ -49,6 +49,10 @@ class Facts:
     divides: bool = False
     deadly: Callable[[Mapping[str, Array]], str] = lambda _feeds: ""
 
+    def divisors(self) -> frozenset[str]:
+        """Names of the inputs that are divided by."""
+        return frozenset(name for name, role in self.roles.items() if role.divides)
+
     def role(self, name: str, dtype: str) -> Role:
         """Give what is known of an input."""
         known = self.roles.get(name)

@@ -14,7 +14,8 @@ from modeldyno.compiler.model.source import Array, Shapes, Source
 class Family:
     """One model at many shapes. `reference` runs the source model on inputs of any shape that it takes.
 
-    `graph` gives its graph with the template's axes open; None where there is none.
+    `graph` gives its graph with the template's axes open; None where there is none. `divisors` names the
+    inputs that whole numbers are divided by.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Family:
     at: Callable[[Shapes], Source]
     reference: Callable[[dict[str, Array]], dict[str, Array]]
     graph: Callable[[Template], Graph] | None = None
+    divisors: Callable[[], frozenset[str]] = frozenset

@@ -33,10 +33,11 @@ class AnyShape:
         """Make seeded inputs: each of the next of `kinds` of numbers, in turn; the usual ones without any."""
         shapes = self.template.at(sizes)
         if not kinds:
-            return seeded_feeds(shapes, self.family.dtypes, self.seed)
+            return seeded_feeds(shapes, self.family.dtypes, self.seed, self.family.divisors())
         rng = np.random.default_rng(self.seed)
         dtypes = zip(self.family.dtypes.items(), cycle(kinds), strict=False)
-        return _masks_begin({name: draw(kind, rng, shapes[name], dtype) for (name, dtype), kind in dtypes})
+        made = {name: draw(kind, rng, shapes[name], dtype) for (name, dtype), kind in dtypes}
+        return _usable(made, self.family.divisors())
 
     def run(self, feeds: Feeds) -> Feeds:
         """Run the source model; whatever it raises says which shapes it does not take."""
@@ -59,14 +60,21 @@ class AnyShape:
         return made
 
 
-def seeded_feeds(shapes: Shapes, dtypes: Mapping[str, str], seed: int) -> Feeds:
-    """Make seeded inputs. Masks have a 1 in each row: where all is masked, a model has no defined answer."""
+def seeded_feeds(
+    shapes: Shapes, dtypes: Mapping[str, str], seed: int, divisors: frozenset[str] = frozenset()
+) -> Feeds:
+    """Make seeded inputs. Masks have a 1 in each row: where all is masked, a model has no defined answer.
+
+    No whole number of the inputs `divisors` is zero.
+    """
     specs = tuple(TensorSpec(name=name, dtype=dtype, shape=shapes[name]) for name, dtype in dtypes.items())
-    return _masks_begin(random_feeds(specs, seed))
+    return _usable(random_feeds(specs, seed), divisors)
 
 
-def _masks_begin(made: Feeds) -> Feeds:
-    for array in made.values():
+def _usable(made: Feeds, divisors: frozenset[str]) -> Feeds:
+    for name, array in made.items():
         if array.dtype.kind in "iub" and array.ndim and array.size:
             array[..., 0] = 1
+        if array.dtype.kind in "iu" and name in divisors:
+            array[array == 0] = 1
     return made

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from modeldyno.compiler.stages.cpu import OnStage
 from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
 from modeldyno.compiler.whole import OnTuning, compile_source
 from modeldyno.runtime.records.buckets import Axis, Bucket, Buckets, bucket_folder
+from modeldyno.runtime.records.guards import Guard
 from modeldyno.runtime.records.manifest import Coverage, Manifest, ParityReport, RuleFailure, StageTime
 from modeldyno.runtime.records.segments import FallbackOperator
 from modeldyno.runtime.records.weights import WeightsFile
@@ -77,7 +78,7 @@ def compile_family(job: FamilyCompile, output: Path) -> Manifest:
     shapes = _since("shapes", began)
     with staged_folder(output) as stage:
         parts = _compile_parts(job, stage, list(itertools.product(*(axis.sizes for axis in axes))))
-        _check_divisors(job, parts)
+        _check_divisors(job, parts, axes)
         whole = _whole(parts, axes, shapes).model_copy(update={"rows_independent": rows})
         manifest = write_manifest(stage, whole)
         if runs_here(job.target, host_facts()):
@@ -99,20 +100,26 @@ def _compile_parts(job: FamilyCompile, stage: Path, every: Sequence[Sizes]) -> P
     return {sizes: weights.settle(stage / bucket_folder(sizes), found[sizes], shared) for sizes in every}
 
 
-def _check_divisors(job: FamilyCompile, parts: Parts) -> None:
-    """Refuse a model that divides whole numbers by what a smaller request is padded in: by zeros.
-
-    Raises:
-        CompileError: names the operator and its input.
-    """
-    for same in zip(*(part.guards for part in parts.values()), strict=False):
+def _check_divisors(job: FamilyCompile, parts: Parts, axes: tuple[Axis, ...]) -> None:
+    """Refuse a model that divides whole numbers by what a smaller request is padded in: by zeros."""
+    for same in _same_guards(parts, axes):
         if not same[0].low and len({guard.shape for guard in same}) > 1:
             raise CompileError(
                 f"{same[0].operator} {same[0].node!r} divides whole numbers by {same[0].input!r}, whose size "
-                "is open: smaller requests would be padded with zeros there. Compile it for one shape",
+                "is open: smaller requests would be padded with zeros. Give exact sizes, e.g. 1|2|4",
                 stage="shapes",
                 target=job.target.name,
             )
+
+
+def _same_guards(parts: Parts, axes: tuple[Axis, ...]) -> Iterator[tuple[Guard, ...]]:
+    """Give each guard as the parts have it that a request may be padded to: of the same exact sizes."""
+
+    def exact(sizes: Sizes) -> Sizes:
+        return tuple(size for size, axis in zip(sizes, axes, strict=True) if not axis.padded)
+
+    for _, alike in itertools.groupby(sorted(parts, key=exact), exact):
+        yield from zip(*(parts[sizes].guards for sizes in alike), strict=False)
 
 
 def _compile_part(job: FamilyCompile, folder: Path, sizes: Sizes, title: str, count: int) -> Manifest:

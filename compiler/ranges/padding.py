@@ -21,7 +21,7 @@ from modeldyno.compiler.model.shapes import MOST_BUCKETS, FreeAxis, Template, bu
 from modeldyno.compiler.model.source import Array, fix_shapes
 from modeldyno.compiler.ranges.any_shape import AnyShape, Feeds, Sizes
 from modeldyno.compiler.ranges.independence import Judge
-from modeldyno.compiler.ranges.padding_words import no_simple_way, refusal, refuted
+from modeldyno.compiler.ranges.padding_words import no_simple_way, refusal, refuses_zeros, refuted
 from modeldyno.compiler.ranges.splitting import TOLERANCE, TOLERANCES, Kinds, has_rows, kinds_of, splits_rows
 from modeldyno.runtime.records.buckets import Axis, Place
 
@@ -156,11 +156,17 @@ def _check_padding(
     feeds = model.feeds(wanted, kinds)
     try:
         alone = model.run(feeds)
-        together = model.run(model.padded(feeds, bucket))
     except DynoError:
         if not kinds:
             raise
         return
+    try:
+        together = model.run(model.padded(feeds, bucket))
+    except DynoError as error:
+        if kinds:
+            return
+        reason = str(error.__cause__ or error).strip().splitlines()
+        raise refuses_zeros(model, axes, sizes, reason[0] if reason else "") from error
     for name, expected in alone.items():
         found = cut(together[name], name, axes, wanted, bucket)
         difference = compare(name, expected, found).max_rel

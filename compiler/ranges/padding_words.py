@@ -18,14 +18,29 @@ def refusal(
     blamed: Mapping[int, str],
 ) -> CompileError:
     """Word that an output differs by so much; `blamed` names operators by the places of axes."""
-    wanted, bucket = sizes
-    changed = [index for index in range(len(axes)) if wanted[index] != bucket[index]]
-    padded = " and ".join(f"{axes[i].name} from {wanted[i]} to {bucket[i]}" for i in changed)
+    changed, padded = _padded(axes, sizes)
     name, difference = output
     return CompileError(
         f"{model.family.name}: padding {padded} changes output {name!r} by {difference:.1e} of its largest "
         f"value, so a range can't be compiled here: {_cause(axes, changed, blamed)}. "
         f"Give the exact sizes instead, which are never padded: {advice(model.template, axes, changed)}",
+        stage="shapes",
+        target=model.target,
+    )
+
+
+def refuses_zeros(
+    model: AnyShape, axes: tuple[Axis, ...], sizes: tuple[Sizes, Sizes], said: str
+) -> CompileError:
+    """Word that the source model takes a request, but not what it is padded to.
+
+    It divides whole numbers by the zeros, say.
+    """
+    changed, padded = _padded(axes, sizes)
+    return CompileError(
+        f"{model.family.name}: padding {padded} with zeros makes what the source model refuses, so a range "
+        f"can't be compiled here: {said}. Give the exact sizes instead, which are never padded: "
+        f"{advice(model.template, axes, changed)}",
         stage="shapes",
         target=model.target,
     )
@@ -40,6 +55,13 @@ def refuted(model: AnyShape, axes: tuple[Axis, ...], index: int, cause: str) -> 
         stage="shapes",
         target=model.target,
     )
+
+
+def _padded(axes: tuple[Axis, ...], sizes: tuple[Sizes, Sizes]) -> tuple[list[int], str]:
+    """Give the places of the axes that are padded, and words for how far."""
+    wanted, bucket = sizes
+    changed = [index for index in range(len(axes)) if wanted[index] != bucket[index]]
+    return changed, " and ".join(f"{axes[i].name} from {wanted[i]} to {bucket[i]}" for i in changed)
 
 
 def _cause(axes: tuple[Axis, ...], changed: list[int], blamed: Mapping[int, str]) -> str:

@@ -87,7 +87,8 @@ def _checks(between: Between, records: Sequence[UserInputs]) -> Iterator[tuple[C
         if bucket.worst_sizes == bucket.sizes:
             continue  # which the bucket's own parity check has run
         shapes, wanted = axes.shapes(bucket.worst_sizes), _shown(bucket.worst_sizes)
-        feeds = seeded_feeds(shapes, between.family.dtypes, between.seed)
+        family = between.family
+        feeds = seeded_feeds(shapes, family.dtypes, between.seed, family.divisors())
         in_bucket = partial(session.run_in, bucket.sizes)
         for run, how in ((in_bucket, f", padded to bucket {_shown(bucket.sizes)}"), (session.run, "")):
             yield _checked(between, between.source(shapes, feeds), run, wanted), f"a request of {wanted}{how}"

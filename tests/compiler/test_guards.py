@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from modeldyno.base.errors import CompileError, ModelError, RequestError
+from modeldyno.base.errors import CompileError, RequestError
 from modeldyno.compiler.guards.guards import Mark, checked_constant, place_guards
 from modeldyno.compiler.model.shapes import Span
 from modeldyno.compiler.models import compile_model
-from modeldyno.compiler.options import Options
+from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.guarded import CASES, compiled, reference
 from tests.compiler.models import constant, model, node, saved, tensor
 
@@ -196,13 +196,40 @@ def test_an_index_that_was_no_number_is_told_so(tmp_path: Path) -> None:
         session.run({"x": x, "f": np.array([0, 1e30], np.float32)})
 
 
-def test_a_divisor_that_would_be_padded_with_zeros_is_refused_at_compile_time(tmp_path: Path) -> None:
+def ratio_of_open_size(folder: Path) -> Path:
     kinds = [tensor(name, ["n", 2], TensorProto.INT64) for name in ("a", "b", "y")]
-    made = model([node("Div", "a b", "y", name="ratio")], kinds[:2], kinds[2:])
-    path = saved(tmp_path / "m.onnx", made)
+    return saved(folder / "m.onnx", model([node("Div", "a b", "y", name="ratio")], kinds[:2], kinds[2:]))
+
+
+def test_a_divisor_that_would_be_padded_with_zeros_is_refused_at_compile_time(tmp_path: Path) -> None:
+    sizes: dict[str, list[int | str | Span]] = {name: ["2..4@4", 2] for name in "ab"}
+    said = r"what the source model refuses.*: \[ONNX.*Div.*ratio.*ivision by zero.*exact sizes.*--shape"
+    with pytest.raises(CompileError, match=said):
+        compile_model(ratio_of_open_size(tmp_path), tmp_path / "out", shapes=sizes)
+
+
+def test_a_divisor_of_exact_sizes_is_never_padded(tmp_path: Path) -> None:
     sizes: dict[str, list[int | str | Span]] = {name: ["2|4", 2] for name in "ab"}
-    with pytest.raises((CompileError, ModelError), match=r"division by zero|divides whole numbers by 'b'"):
-        compile_model(path, tmp_path / "out", shapes=sizes, options=Options(verify=False))
+    compile_model(ratio_of_open_size(tmp_path), tmp_path / "out", shapes=sizes)
+    session = Session.load(tmp_path / "out")
+    for rows in (2, 4):
+        a, b = np.full((rows, 2), 7), np.full((rows, 2), 2)
+        assert session.run({"a": a, "b": b})["y"].tolist() == [[3, 3]] * rows
+        with pytest.raises(RequestError, match="Div"):
+            session.run({"a": a, "b": b * 0})
+
+
+def test_a_torch_divisor_of_open_size_is_drawn_without_zeros(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Ratio(torch.nn.Module):  # type: ignore[name-defined]
+        def forward(self, a: Any, b: Any) -> Any:
+            return torch.div(a, b, rounding_mode="floor")
+
+    sizes: dict[str, list[int | str | Span]] = {name: ["2..4@4", 2] for name in "ab"}
+    given = [torch.ones(2, 2, dtype=torch.int64)] * 2
+    with pytest.raises(CompileError, match="with zeros makes what the source model refuses"):
+        compile_model(Ratio(), tmp_path / "out", shapes=sizes, example_inputs=given)
 
 
 def test_a_module_that_goes_by_nothing_of_a_request_stays_as_it_is() -> None:

@@ -19,7 +19,7 @@ from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.onnx.branches import without_impossible_branches
 from modeldyno.compiler.frontends.onnx.checks import check_nothing_is_empty, check_operators, check_outputs
 from modeldyno.compiler.frontends.onnx.importer import import_onnx
-from modeldyno.compiler.frontends.onnx.records import graph_records
+from modeldyno.compiler.frontends.onnx.records import divisors, graph_records
 from modeldyno.compiler.frontends.onnx.sizes import check_sizes
 from modeldyno.compiler.frontends.onnx.value_types import with_types
 from modeldyno.compiler.frontends.onnx.weights import CANT_LOAD, Loaded, load, open_session
@@ -105,6 +105,7 @@ def onnx_family(path: Path, *, foreign: bool = False) -> Family:
         at=lambda shapes: read_onnx(path, shapes, foreign=foreign),
         reference=_any_shape(path, loaded),
         graph=lambda _template: graph_records(model),
+        divisors=lambda: divisors(model),
     )
 
 

@@ -52,6 +52,7 @@ def pt2_family(path: Path) -> Family:
         at=lambda shapes: _source(program, path.name, digest, shapes),
         reference=_reference(program, program.module()),
         graph=lambda _template: program_records(program),
+        divisors=lambda: torch_facts(program).divisors(),
     )
 
 
@@ -123,6 +124,7 @@ def module_family(
         at=at,
         reference=_undisturbed(_reference(example, module), module),
         graph=partial(_open_graph, module, example),
+        divisors=lambda: torch_facts(example).divisors(),
     )
 
 
