@@ -83,7 +83,19 @@ _KNOWN = (
         ("prod",),
         "a product of many numbers may overflow on its way, by the order in which they are multiplied",
     ),
-    _Known(("TopK",), ("relax.topk",), ("topk",), "NaN has no place in an order"),
+    _Known(
+        ("TopK",),
+        (),
+        ("topk",),
+        "NaN counts as the largest number; in ONNX Runtime it has no place in an order",
+    ),
+    _Known(
+        (),
+        ("relax.median",),
+        ("median",),
+        "NaN counts as the largest number; in torch all is NaN then",
+        name="Median",
+    ),
     _Known(
         (),
         ("relax.argmax", "relax.argmin"),

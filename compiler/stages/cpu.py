@@ -63,10 +63,13 @@ def _fold_batch_norm(module: Any, _source: Source, _target: CompileTarget) -> An
     return fold_batch_norm(module)
 
 
-def _decompose(module: Any, _source: Source, _target: CompileTarget) -> Any:
+def _decompose(module: Any, _source: Source, target: CompileTarget) -> Any:
     from tvm import relax
 
-    return relax.transform.DecomposeOpsForInference()(module)
+    from modeldyno.compiler.graph.orders import total_orders
+
+    module = relax.transform.DecomposeOpsForInference()(module)
+    return total_orders(module) if target.kind == "llvm" else module
 
 
 def _fold(module: Any, _source: Source, _target: CompileTarget) -> Any:

@@ -98,7 +98,7 @@ def source_of(mod: Any) -> Source:
 def _run(executable: Any, arrays: Sequence[Array], weights: Sequence[Array] | None = None) -> list[Array]:
     machine = relax.VirtualMachine(executable, tvm.cpu())
     buffers = [] if weights is None else list(machine["setup"]())
-    given = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in (*arrays, *(weights or ()))]
+    given = [tvm.runtime.tensor(np.asarray(array, order="C")) for array in (*arrays, *(weights or ()))]
     result = machine["main"](*given, *buffers)
     results = list(result) if isinstance(result, tvm.ir.Array) or not hasattr(result, "numpy") else [result]
     return [tensor.numpy() for tensor in results]

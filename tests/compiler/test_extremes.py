@@ -93,6 +93,34 @@ def test_the_larger_of_two_is_none_where_either_is() -> None:
         np.testing.assert_array_equal(got, right_one)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_nan_is_the_largest_in_an_order(dtype: str) -> None:
+    data = tried(6).astype(dtype)
+    assert np.isnan(data).any()
+    assert np.isinf(data).any()
+    op = relax.op
+
+    def body(builder: Any, x: Any) -> Any:
+        most = builder.emit(op.topk(x, 4, axis=2))
+        least = builder.emit(op.topk(x, 4, axis=2, largest=False, ret_type="values"))
+        made = [op.sort(x, 1), op.sort(x, 2, True), op.argsort(x, 0), relax.TupleGetItem(most, 0)]
+        places = builder.emit(op.topk(x, 4, axis=2, ret_type="indices"))
+        return relax.Tuple([*map(builder.emit, made), least, places])
+
+    found = run_staged(module([SHAPE], body, dtype), AVX512, data)
+    up = np.sort(data, 2)
+    wanted = [
+        np.sort(data, 1),
+        up[:, :, ::-1],
+        np.argsort(data, 0, kind="stable"),
+        up[:, :, :-5:-1],
+        up[:, :, :4],
+    ]
+    for got, right in zip(found, wanted, strict=False):
+        np.testing.assert_array_equal(got, right)
+    np.testing.assert_array_equal(np.take_along_axis(data, found[5].astype(int), 2), up[:, :, :-5:-1])
+
+
 def test_whole_numbers_begin_with_the_least_of_their_type() -> None:
     def body(builder: Any, x: Any) -> Any:
         made = [relax.op.max(x, 2), relax.op.min(x, 1), relax.op.argmax(x, 2), relax.op.argmin(x, 1)]
