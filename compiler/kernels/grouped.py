@@ -15,12 +15,9 @@ import numpy.typing as npt
 from tvm import te, tirx
 
 from modeldyno.compiler.kernels.convolution import Geometry, round_up
-from modeldyno.compiler.kernels.facts import FLOPS
+from modeldyno.compiler.loops.marks import FLOPS, WALK
 from modeldyno.compiler.targets.machine import Machine
 
-# Block annotation: [groups, shuffle, rows, step_h, step_w, top, left, gap_h, gap_w, vectors, unroll]; groups
-# 0 is depthwise, and the last two are of its tile.
-WALK = "dyno.walk"
 # A tile wider than this would leave too few rows to share its weights.
 MOST_VECTORS = 5
 DEPTHWISE_ROWS = 8  # pixels of a tile, where nothing else was measured

@@ -23,10 +23,10 @@ from modeldyno.compiler.loops.common import (
     root_blocks,
     spread,
 )
+from modeldyno.compiler.loops.marks import POOL
 from modeldyno.compiler.rules.generic import vector_width
 from modeldyno.compiler.targets.machine import Machine
 
-POOL = "dyno.pool"  # block annotation of the stage that walks over the window
 # Windows up to this many taps are unrolled whole.
 _UNROLL_TAPS = 16
 

@@ -25,10 +25,9 @@ from modeldyno.compiler.loops.common import (
     spread,
 )
 from modeldyno.compiler.loops.exponential import power_of_e
+from modeldyno.compiler.loops.marks import ROW
 from modeldyno.compiler.rules.generic import vectorize_column
 from modeldyno.compiler.targets.machine import Machine
-
-ROW = "dyno.row"  # block annotation: [leading axes that name the row, elements in a row]
 
 # Vectors of running sums: two additions start in each cycle and each takes four.
 _IN_FLIGHT = 8

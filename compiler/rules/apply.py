@@ -14,7 +14,8 @@ from tvm import tirx
 
 from modeldyno.compiler.kernels.pool import pool_applies, pool_window
 from modeldyno.compiler.kernels.rows import row_program, rows_apply
-from modeldyno.compiler.loops.common import SCHEDULED, is_schedulable
+from modeldyno.compiler.loops.common import is_schedulable
+from modeldyno.compiler.loops.marks import SCHEDULED
 from modeldyno.compiler.rules.bands import winograd_applies, winograd_bands
 from modeldyno.compiler.rules.generic import blocks_apply, per_block
 from modeldyno.compiler.rules.grouped import grouped_walk, walk_applies
