@@ -22,7 +22,7 @@ from modeldyno.compiler.model.shapes import (
 )
 from modeldyno.compiler.model.source import Shapes, Source
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.stages.cpu import OnStage
+from modeldyno.compiler.stages.base import OnStage
 from modeldyno.compiler.targets.catalog import resolve_target
 from modeldyno.compiler.whole import OnTuning, compile_source
 from modeldyno.runtime.records.manifest import Manifest

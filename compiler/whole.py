@@ -23,7 +23,8 @@ from modeldyno.compiler.codegen.link import link
 from modeldyno.compiler.memory.weights import write_weights
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.stages.cpu import Built, OnStage, run_stages
+from modeldyno.compiler.stages.base import OnStage
+from modeldyno.compiler.stages.run import Built, run_stages
 from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
 from modeldyno.runtime.artifact import digest_file
 from modeldyno.runtime.records.manifest import (
@@ -235,7 +236,7 @@ def _runner(artifact: Path, target: CompileTarget, built: Built) -> Runner | str
     if reach.runs == "yes":
         return Session.load(artifact, threads=1)
     if reach.runs == "emulated" and target.kind == "cuda":
-        from modeldyno.compiler.stages.cuda import cuda_source
+        from modeldyno.compiler.codegen.cuda import cuda_source
 
         source = cuda_source(built.executable, target)
         return EmulatedGpu(artifact, source, target.cpu.removeprefix("sm_"))
@@ -260,7 +261,7 @@ def _verify(
 
 
 def _write_kernels(folder: Path, built: Built, target: CompileTarget) -> GpuCodeFile:
-    from modeldyno.compiler.stages.cuda import compile_kernels, cuda_source
+    from modeldyno.compiler.codegen.cuda import compile_kernels, cuda_source
 
     source = cuda_source(built.executable, target)
     code, compiler = compile_kernels(source, target)

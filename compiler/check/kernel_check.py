@@ -95,15 +95,10 @@ def blame(source: Source, target: CompileTarget, *, seed: int, chooser: Chooser 
 
 
 def _until_fused(source: Source, target: CompileTarget, chooser: Chooser | None) -> Any:
-    from modeldyno.compiler.stages.cpu import STAGES, with_options
+    from modeldyno.compiler.stages.base import Context
+    from modeldyno.compiler.stages.run import recipe_of
 
-    module: Any = None
-    with target.tvm_target():
-        for name, stage in STAGES:
-            module = with_options(name, stage, chooser)(module, source, target)
-            if name == "fuse":
-                return module
-    raise AssertionError("no stage 'fuse'")
+    return recipe_of(target).until("fuse").apply(None, Context(source, target, chooser))
 
 
 def _scheduled(fused: Any, target: CompileTarget) -> Any:

@@ -12,7 +12,6 @@ from tvm.ir.expr import TensorLoad
 from tvm_ffi import structural_walk
 
 from modeldyno.base.errors import CompileError
-from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.targets.catalog import CompileTarget
 
 # The largest kernel of benchmarks/zoo has 1,136 (EfficientNet-B0, a depthwise convolution and SiLU); a chain
@@ -34,8 +33,8 @@ def kernel_steps(func: Any) -> int:
     return steps[0]
 
 
-def refuse_large(module: Any, source: Source, target: CompileTarget) -> None:
-    """Refuse a module with a kernel that LLVM may not come to an end with.
+def refuse_large(module: Any, model: str, target: CompileTarget) -> None:
+    """Refuse a module with a kernel that LLVM may not come to an end with; `model` names what it was made of.
 
     Raises:
         CompileError: a kernel has more than MOST_STEPS steps; names it, its operators and the stage.
@@ -45,7 +44,7 @@ def refuse_large(module: Any, source: Source, target: CompileTarget) -> None:
             continue
         operators = fused_operators(name.name_hint)
         raise CompileError(
-            f"{source.name}: stage 'schedule' made a kernel of {steps:,} reads, writes and calls of the "
+            f"{model}: stage 'schedule' made a kernel of {steps:,} reads, writes and calls of the "
             f"operators {', '.join(operators)} (kernel {name.name_hint}); code is generated for at most "
             f"{MOST_STEPS:,}. `--fallback onnxruntime` leaves these operators to ONNX Runtime",
             stage="schedule",

@@ -27,7 +27,7 @@ from modeldyno.compiler.frontends.onnx.part import part_source, values_of
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from modeldyno.compiler.model.source import Array, Source
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.stages.cpu import OnStage
+from modeldyno.compiler.stages.base import OnStage
 from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.compiler.whole import compile_whole
 from modeldyno.runtime.records.manifest import Manifest

@@ -25,7 +25,7 @@ from modeldyno.compiler.model.onnx_flops import Shape
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.options import WINOGRAD_TOLERANCE, Options
-from modeldyno.compiler.stages.cpu import OnStage
+from modeldyno.compiler.stages.base import OnStage
 from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.runtime.artifact import digest_file
 from modeldyno.runtime.records.manifest import Coverage, Manifest, StageTime, TuningFacts

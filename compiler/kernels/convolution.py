@@ -20,13 +20,7 @@ import numpy.typing as npt
 import tvm
 from tvm import te, tirx
 
-from modeldyno.compiler.kernels.facts import FLOPS
-from modeldyno.compiler.loops.borders import PADDED
-
-TILE = "dyno.tile"  # block annotation: [rows, columns] of the register tile
-# Block annotation: the last thing read is packed weights, a panel a column tile. Its value is the number of
-# column tiles that share a walk over all rows; 0 goes by the size of the cache.
-PACKED = "dyno.packed"
+from modeldyno.compiler.loops.marks import FLOPS, PACKED, PADDED, TILE
 
 Array = npt.NDArray[Any]
 

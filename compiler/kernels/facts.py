@@ -20,10 +20,10 @@ from tvm.ir.prim.expr import Add, Mul
 from tvm.s_tir import ScheduleError
 from tvm.s_tir.analysis import estimate_tir_flops
 
+from modeldyno.compiler.loops.marks import FLOPS
 from modeldyno.runtime.records.manifest import KernelFacts
 from modeldyno.runtime.records.weights import ArgumentSpec
 
-FLOPS = "dyno.flops"  # block annotation: the operator's useful operations, an integer
 _CALLS = ("relax.call_tir", "relax.call_tir_inplace")
 
 

@@ -1,6 +1,6 @@
 """Grouped and depthwise convolutions: their TE definitions and the packing of their weights.
 
-The blocks carry the annotation WALK, which is what the rule in grouped_rule answers to: it writes the loops
+The blocks carry the annotation WALK, which is what the rule in `rules.grouped` goes by: it writes the loops
 down itself, by the packing done here. Nothing is padded in memory: taps outside of the image are left out.
 """
 
@@ -15,12 +15,10 @@ import numpy.typing as npt
 from tvm import te, tirx
 
 from modeldyno.compiler.kernels.convolution import Geometry, round_up
-from modeldyno.compiler.kernels.facts import FLOPS
+from modeldyno.compiler.loops.grouped_loops import shuffled
+from modeldyno.compiler.loops.marks import FLOPS, WALK
 from modeldyno.compiler.targets.machine import Machine
 
-# Block annotation: [groups, shuffle, rows, step_h, step_w, top, left, gap_h, gap_w, vectors, unroll]; groups
-# 0 is depthwise, and the last two are of its tile.
-WALK = "dyno.walk"
 # A tile wider than this would leave too few rows to share its weights.
 MOST_VECTORS = 5
 DEPTHWISE_ROWS = 8  # pixels of a tile, where nothing else was measured
@@ -119,11 +117,6 @@ def grouped_conv2d(
     flops = 2 * math.prod(shape) * kernel_h * kernel_w * depth
     walk = {WALK: _walk([groups, shuffle, rows], geometry, [1, 0]), FLOPS: flops}
     return te.compute(shape, element, name="grouped_conv2d", attrs=walk)
-
-
-def shuffled(channel: Any, groups: int, channels: int) -> Any:
-    """Give the channel that comes to be this one by a shuffle in so many groups."""
-    return channel if groups == 1 else channel % groups * (channels // groups) + channel // groups
 
 
 def depthwise(

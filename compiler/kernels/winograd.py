@@ -25,11 +25,9 @@ import tvm
 from tvm import te, tirx
 
 from modeldyno.compiler.kernels.convolution import Geometry, crop, round_up
-from modeldyno.compiler.kernels.facts import FLOPS
-from modeldyno.compiler.loops.prefetch import STEPS
+from modeldyno.compiler.loops.marks import FLOPS, STEPS, WINOGRAD
 from modeldyno.compiler.targets.machine import Machine
 
-WINOGRAD = "dyno.winograd"  # block annotation of the product: [m, rows, columns, band]
 TAPS = 3
 TRANSFORM_CYCLES = 3.0  # that a vector of a patch's points costs to transform
 # The transformed filters of one kernel may be so large (those of F(4, 3) have 4 times the size of the

@@ -24,13 +24,8 @@ from modeldyno.compiler.loops.loops import (
     rewrite,
     with_body,
 )
+from modeldyno.compiler.loops.marks import PADDED, ROWS, TAPS
 
-# Block annotation: padded with zeros; [steps, gaps, paddings before, sizes of the image], each (vertical,
-# horizontal), then the pixels in a line of the output.
-PADDED = "dyno.padded"
-BORDERS = "dyno.borders"  # on the loop around a tile: [rows of the tile, then those of PADDED]
-TAPS = "dyno.taps"  # on the loop over a filter's columns
-ROWS = "dyno.rows"  # on the loop over a tile's rows
 MOST_CASES = 6  # each is a copy of the inner loops
 _ASKED = tvm.ir.Op.get("prim.if_then_else")
 _HEIGHT, _WIDTH, _TAP_Y, _TAP_X = 1, 2, 4, 5  # axes of a convolution's block

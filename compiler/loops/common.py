@@ -10,7 +10,6 @@ from modeldyno.compiler.subexpressions.share import copies_nothing
 
 # Below this many inner steps a loop is not worth waking a thread for (a launch costs several microseconds).
 PARALLEL_STEPS = 16_384
-SCHEDULED = "tirx.is_scheduled"  # function attribute: its loops are as they are to stay
 _SPATIAL, _REDUCTION = 0, 2
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from tvm import tirx
 
-from modeldyno.compiler.kernels.grouped import shuffled
 from modeldyno.compiler.loops.common import PARALLEL_STEPS
 from modeldyno.compiler.loops.element import rebuilt
 from modeldyno.compiler.loops.loops import Statement, sequence
@@ -309,3 +308,8 @@ def _loop(extent: Any, emit: Callable[[Any], Statement], *, kind: str = "serial"
         "vectorized": tirx.ForKind.VECTORIZED,
     }
     return tirx.For(variable, tirx.const(0, "int64"), size, kinds[kind], emit(variable))
+
+
+def shuffled(channel: Any, groups: int, channels: int) -> Any:
+    """Give the channel that comes to be this one by a shuffle in so many groups."""
+    return channel if groups == 1 else channel % groups * (channels // groups) + channel // groups

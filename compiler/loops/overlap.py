@@ -12,7 +12,6 @@ from tvm import s_tir, tirx
 
 from modeldyno.compiler.loops.loops import Statement, at_start, inner_loops, loop_with
 
-OVERLAP = "dyno.overlap"  # on the loop around a tile: [rows of the tile, rows walked, ragged columns or 0]
 _ROW, _COLUMN = -2, -1
 
 

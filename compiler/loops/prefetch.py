@@ -24,13 +24,10 @@ from modeldyno.compiler.loops.loops import (
     rewrite,
     sequence,
 )
+from modeldyno.compiler.loops.marks import SPREAD, STEPS
 
-WEIGHTS = "dyno.prefetch_weights"  # on the loop around STEPS reduction steps; for its value see fetch_weights
-SPREAD = "dyno.spread"  # on a loop around so many reduction steps
-TILE_START = "dyno.prefetch_tile"  # on the loop around a tile; for its value see fetch_tile
 LINE_FLOATS = 16  # a cache line of 64 bytes
 SHORT_LINES = 64  # 4 KiB: far enough ahead to hide memory's latency in a stream of weights
-STEPS = 8  # reduction steps between two prefetches of weights
 AHEAD = 3  # chunks of steps: what lies in the third level is fetched so much before it is read
 # From the number of a chunk of steps, and how many there are, to what is fetched in it.
 Maker = Callable[[Any, int], Statement | None]

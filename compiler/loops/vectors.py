@@ -12,9 +12,8 @@ from typing import Any
 from tvm import s_tir, tirx
 from tvm.ir import PrimType
 
-from modeldyno.compiler.kernels.facts import FLOPS
-from modeldyno.compiler.loops.common import SCHEDULED
 from modeldyno.compiler.loops.loops import Statement, sequence
+from modeldyno.compiler.loops.marks import FLOPS, SCHEDULED
 
 # TVM's number for "can't be fused": FuseOps leaves the call alone.
 OPAQUE = 8

@@ -7,9 +7,7 @@ from typing import Any
 from tvm import relax, topi
 
 from modeldyno.compiler.graph.rewrite import op_name, readers, rewrite
-
-# Function attribute: the function concatenates its arguments on this axis, and does nothing else.
-CONCAT = "dyno.concat"
+from modeldyno.compiler.loops.marks import CONCAT
 
 
 def flatten_concats(mod: Any) -> Any:

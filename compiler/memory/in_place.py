@@ -18,8 +18,7 @@ from tvm.ir.expr import TensorLoad, TensorRegion
 from tvm_ffi import structural_map, structural_walk
 
 from modeldyno.compiler.graph.rewrite import op_name
-from modeldyno.compiler.loops.common import SCHEDULED
-from modeldyno.compiler.lower.concat import CONCAT
+from modeldyno.compiler.loops.marks import CONCAT, SCHEDULED
 
 _ALLOCATION = "relax.builtin.alloc_tensor"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tvm import s_tir, te
 
-from modeldyno.compiler.loops.common import SCHEDULED
+from modeldyno.compiler.loops.marks import SCHEDULED
 from modeldyno.compiler.targets.machine import Machine
 from modeldyno.runtime.records.manifest import PeakKernel
 

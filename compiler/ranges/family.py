@@ -31,7 +31,7 @@ from modeldyno.compiler.ranges.independence import Judge
 from modeldyno.compiler.ranges.padding import check_axes, worst_sizes
 from modeldyno.compiler.ranges.splitting import independence
 from modeldyno.compiler.ranges.trial import Between, check_between, measure, worst_parity
-from modeldyno.compiler.stages.cpu import OnStage
+from modeldyno.compiler.stages.base import OnStage
 from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
 from modeldyno.compiler.whole import OnTuning, compile_source
 from modeldyno.runtime.records.buckets import Axis, Bucket, Buckets, bucket_folder

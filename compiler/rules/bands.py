@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from modeldyno.compiler.kernels.winograd import WINOGRAD
 from modeldyno.compiler.loops.common import (
     extent,
     marked_block,
@@ -21,8 +20,9 @@ from modeldyno.compiler.loops.common import (
 )
 from modeldyno.compiler.loops.epilogue import Tail, find_tail, form_tail
 from modeldyno.compiler.loops.loops import rewrite_loops
-from modeldyno.compiler.loops.overlap import OVERLAP, overlap_rows
-from modeldyno.compiler.loops.prefetch import LINE_FLOATS, STEPS, WEIGHTS, fetch_weights
+from modeldyno.compiler.loops.marks import OVERLAP, STEPS, WEIGHTS, WINOGRAD
+from modeldyno.compiler.loops.overlap import overlap_rows
+from modeldyno.compiler.loops.prefetch import LINE_FLOATS, fetch_weights
 from modeldyno.compiler.rules.tile import vectorize_tile
 from modeldyno.compiler.targets.machine import Machine
 

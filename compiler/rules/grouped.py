@@ -7,11 +7,11 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
-from modeldyno.compiler.kernels.grouped import WALK
 from modeldyno.compiler.loops.common import marked_block, new_schedule, schedule_spatial
 from modeldyno.compiler.loops.epilogue import find_tail, form_tail
 from modeldyno.compiler.loops.grouped_loops import Parts, Walk, depthwise_loops, grouped_loops
 from modeldyno.compiler.loops.loops import Statement, sequence
+from modeldyno.compiler.loops.marks import WALK
 from modeldyno.compiler.targets.machine import Machine
 
 

@@ -11,8 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from modeldyno.compiler.kernels.convolution import PACKED, TILE
-from modeldyno.compiler.loops.borders import BORDERS, ROWS, TAPS, inline_padding, skip_borders
+from modeldyno.compiler.loops.borders import inline_padding, skip_borders
 from modeldyno.compiler.loops.common import (
     extent,
     is_spatial,
@@ -24,15 +23,20 @@ from modeldyno.compiler.loops.common import (
 )
 from modeldyno.compiler.loops.epilogue import find_tail, form_tail
 from modeldyno.compiler.loops.loops import own_variables, rewrite_loops
-from modeldyno.compiler.loops.overlap import OVERLAP, overlap_rows
-from modeldyno.compiler.loops.prefetch import (
+from modeldyno.compiler.loops.marks import (
+    BORDERS,
+    OVERLAP,
+    PACKED,
+    ROWS,
     SPREAD,
     STEPS,
+    TAPS,
+    TILE,
     TILE_START,
     WEIGHTS,
-    fetch_tile,
-    fetch_weights,
 )
+from modeldyno.compiler.loops.overlap import overlap_rows
+from modeldyno.compiler.loops.prefetch import fetch_tile, fetch_weights
 from modeldyno.compiler.targets.machine import Machine
 
 # Reductions up to this many steps are unrolled whole: the 3 * 3 of a filter, the 3 channels of an image.

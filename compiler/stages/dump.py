@@ -32,4 +32,5 @@ def _constants(module: tvm.IRModule) -> Iterator[npt.NDArray[Any]]:
             continue
         nodes: list[Any] = []
         relax.analysis.post_order_visit(function, nodes.append)
-        yield from (node.value.numpy() for node in nodes if isinstance(node, ir.GenericConst))
+        constants = [node.value for node in nodes if isinstance(node, ir.GenericConst)]
+        yield from (value.numpy() for value in constants if hasattr(value, "numpy"))  # not types and texts

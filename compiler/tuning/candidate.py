@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ from tvm import relax
 from modeldyno.compiler.codegen.link import link
 from modeldyno.compiler.kernels.choice import Choice, Workload
 from modeldyno.compiler.lower.epilogues import data_operands, emit_tail
-from modeldyno.compiler.stages import cpu as pipeline
+from modeldyno.compiler.rules.apply import schedule_all
+from modeldyno.compiler.stages.base import Context
+from modeldyno.compiler.stages.cpu import CPU
 from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.compiler.tuning.measure import CandidateFailed
 
@@ -50,11 +51,9 @@ def lowered(workload: Workload, choice: Choice, target: CompileTarget) -> tuple[
         return choice
 
     module = operator_module(workload)
-    names = [name for name, _ in pipeline.STAGES]
     with target.tvm_target():
-        for name, stage in pipeline.STAGES[names.index("legalize") : names.index("schedule") + 1]:
-            run: Any = partial(stage, chooser=chooser) if name == "legalize" else stage
-            module = run(module, None, target)
+        module = CPU.between("legalize", "fuse").apply(module, Context(None, target, chooser))
+        module = schedule_all(module, target.machine)
     if seen != [workload]:
         raise CandidateFailed(f"the operator was taken for {seen}")
     return _kernel(module)
@@ -67,9 +66,9 @@ def build(kernels: dict[str, Any], library: Path, target: CompileTarget) -> None
         CompileError: the linker is missing, or failed.
     """
     named = {name: kernel.with_attr("global_symbol", name) for name, kernel in kernels.items()}
-    generate = dict(pipeline.STAGES)["generate"]
+    executable = CPU.between("generate", "generate").apply(tvm.IRModule(named), Context(None, target))
     with target.tvm_target():
-        link(generate(tvm.IRModule(named), None, target), library, target)
+        link(executable, library, target)
 
 
 def _kernel(module: Any) -> tuple[Any, Arguments]:

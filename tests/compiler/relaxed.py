@@ -15,7 +15,10 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.graph.rewrite import rewrite
 from modeldyno.compiler.kernels.choice import Chooser
 from modeldyno.compiler.model.source import Source
-from modeldyno.compiler.stages.cpu import STAGES, run_stages
+from modeldyno.compiler.stages.base import Context, Recipe
+from modeldyno.compiler.stages.cpu import CPU
+from modeldyno.compiler.stages.run import run_stages
+from modeldyno.compiler.stages.shared import of_module
 from modeldyno.compiler.targets.catalog import CompileTarget, host_target
 from modeldyno.compiler.targets.machine import Machine
 from modeldyno.runtime.records.manifest import Road
@@ -65,14 +68,13 @@ def run_staged(mod: Any, machine: Machine, *arrays: Array, chooser: Chooser | No
 
 def staged_until(mod: Any, machine: Machine, last: str, *, chooser: Chooser | None = None) -> Any:
     """Give the module as it is after the stage named `last`."""
-    target, source = target_for(machine), source_of(mod)
-    with target.tvm_target():
-        for name, stage in STAGES:
-            choice = {"chooser": chooser} if chooser and name == "legalize" else {}
-            mod = stage(mod, source, target, **choice)
-            if name == last:
-                return mod
-    raise AssertionError(last)
+    return CPU.until(last).apply(None, Context(source_of(mod), target_for(machine), chooser))
+
+
+def with_stage(place: int, name: str, change: Callable[[Any], Any]) -> Recipe:
+    """Give the list of stages for processors with one more at a place: a fault in the compiler."""
+    stages = CPU.stages
+    return Recipe((*stages[:place], of_module(name, change), *stages[place:]))
 
 
 def target_for(machine: Machine) -> CompileTarget:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,18 @@ from modeldyno.compiler import Options, compile_model
 from modeldyno.compiler.artifact.outputs import check_output
 from modeldyno.compiler.check.verify import compare
 from modeldyno.compiler.frontends.onnx.file import read_onnx
-from modeldyno.compiler.stages import cpu as pipeline
+from modeldyno.compiler.stages.base import Recipe
 from modeldyno.runtime.artifact import digest_file
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
 from modeldyno.runtime.records.weights import WEIGHTS_NAME
 from tests.compiler.models import add_net, conv_net, mlp, saved
 
-STAGES = ["read", *(name for name, _ in pipeline.STAGES), "link", "verify"]
+STAGES = [
+    *("read", "import", "guard", "canonicalize", "reshape_convs", "fold_batch_norm", "decompose", "fold"),
+    *("fuse_norms", "fuse_attention", "fold_padding", "channels_last", "fold_layout", "sink_reshapes"),
+    *("lower_attention", "lower_products", "legalize", "lower_rest", "fuse", "kernel_facts", "schedule"),
+    *("peak", "plan_memory", "generate", "link", "verify"),
+]
 
 
 @pytest.fixture
@@ -89,11 +95,10 @@ def test_without_verification_there_is_no_parity_in_the_manifest(net: Path, tmp_
 
 def wrong_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a stage into the pipeline that makes every weight a little larger."""
-    from tests.compiler.relaxed import scaled_constants
+    from modeldyno.compiler.stages import cpu
+    from tests.compiler.relaxed import scaled_constants, with_stage
 
-    stages = list(pipeline.STAGES)
-    stages.insert(5, ("spoil", lambda module, *_: scaled_constants(module, 1.01)))
-    monkeypatch.setattr(pipeline, "STAGES", tuple(stages))
+    monkeypatch.setattr(cpu, "CPU", with_stage(5, "spoil", lambda module: scaled_constants(module, 1.01)))
 
 
 def test_wrong_outputs_leave_nothing_behind(
@@ -134,8 +139,10 @@ def test_a_failing_stage_is_named_with_the_target(
     def fail(*_: Any) -> Any:
         raise ValueError("relax.nn.foo is not supported\nand a long program\n" * 50)
 
-    stages = [(name, fail if name == "fuse" else stage) for name, stage in pipeline.STAGES]
-    monkeypatch.setattr(pipeline, "STAGES", tuple(stages))
+    from modeldyno.compiler.stages import cpu
+
+    stages = [replace(stage, run=fail) if stage.name == "fuse" else stage for stage in cpu.CPU]
+    monkeypatch.setattr(cpu, "CPU", Recipe(tuple(stages)))
     with pytest.raises(
         CompileError, match=r"net\.onnx: stage 'fuse' failed for target host .*--dump-dir"
     ) as caught:
@@ -148,7 +155,8 @@ def test_a_failing_stage_is_named_with_the_target(
 
 def test_each_stage_is_dumped_to_a_numbered_file(net: Path, tmp_path: Path) -> None:
     compile_model(net, tmp_path / "out", options=Options(dump_dir=tmp_path / "dump"))
-    expected = [f"{number:02d}_{name}.py" for number, (name, _) in enumerate(pipeline.STAGES[:-1])]
+    stages = STAGES[1 : STAGES.index("generate")]
+    expected = [f"{number:02d}_{name}.py" for number, name in enumerate(stages)]
     assert names(tmp_path / "dump") == expected
     assert "conv2d" in (tmp_path / "dump" / "00_import.py").read_text()
 

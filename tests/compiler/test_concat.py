@@ -11,7 +11,7 @@ from tvm import relax
 
 from modeldyno.compiler.lower.concat import flatten_concats
 from modeldyno.compiler.memory.planning import plan_memory
-from modeldyno.compiler.stages.cpu import run_stages
+from modeldyno.compiler.stages.run import run_stages
 from tests.compiler.relaxed import (
     AVX2,
     AVX512,

@@ -16,14 +16,13 @@ import pytest
 from modeldyno.base.errors import ArtifactError, CompileError, ConfigError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.check.reach import runs_where, why_not_built
-from modeldyno.compiler.codegen import cuda_compilers
+from modeldyno.compiler.codegen import cuda, cuda_compilers
 from modeldyno.compiler.codegen.cubin import read_cubin
 from modeldyno.compiler.codegen.cuda_compilers import compile_cuda, missing_for_nvrtc, why_no_cuda
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.stages import cuda
-from modeldyno.compiler.stages.cpu import run_stages
+from modeldyno.compiler.stages.run import run_stages
 from modeldyno.compiler.targets.catalog import TARGETS
 from modeldyno.runtime import gpu, tvm_light
 from modeldyno.runtime.gpu import CPU, GpuLane, check_gpu, offer_kernels

@@ -263,7 +263,8 @@ def test_an_operator_that_is_wrong_on_one_kind_of_inputs_alone_is_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from modeldyno.compiler.graph.rewrite import rewrite
-    from modeldyno.compiler.stages import cpu as pipeline
+    from modeldyno.compiler.stages import cpu
+    from tests.compiler.relaxed import with_stage
 
     def capped(_builder: Any, _var: Any, value: Any) -> Any:
         """Cap what Abs gives at 100: a fault that normal inputs do not show."""
@@ -273,9 +274,7 @@ def test_an_operator_that_is_wrong_on_one_kind_of_inputs_alone_is_set_aside(
             return value
         return relax.op.minimum(value, relax.const(100.0, "float32"))
 
-    stages = list(pipeline.STAGES)
-    stages.insert(1, ("spoil", lambda module, *_: rewrite(module, capped)))
-    monkeypatch.setattr(pipeline, "STAGES", tuple(stages))
+    monkeypatch.setattr(cpu, "CPU", with_stage(1, "spoil", lambda module: rewrite(module, capped)))
     nodes = [node("MatMul", "x w", "h"), node("Abs", "h", "a"), node("MatMul", "a w2", "y")]
     made = model(
         nodes, [tensor("x", [4, 8])], [tensor("y", [4, 5])], [weights("w", 8, 8), weights("w2", 8, 5)]

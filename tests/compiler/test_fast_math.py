@@ -12,7 +12,7 @@ import pytest
 from tvm import relax
 
 from modeldyno.compiler.lower.legalize import legalize
-from modeldyno.compiler.stages.cpu import run_stages
+from modeldyno.compiler.stages.run import run_stages
 from tests.compiler.relaxed import (
     AVX512,
     Array,

@@ -16,9 +16,9 @@ from modeldyno.base.errors import ArtifactError, CompileError, ParityError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.check.emulation import gpu
 from modeldyno.compiler.check.emulation.gpu import NAME, EmulatedGpu, build_emulation
+from modeldyno.compiler.codegen import cuda
 from modeldyno.compiler.codegen.cuda_compilers import why_no_cuda
 from modeldyno.compiler.models import compile_model
-from modeldyno.compiler.stages import cuda
 from modeldyno.runtime.sessions.feeds import random_feeds
 from tests.compiler.models import mlp, model, node, saved, tensor, weights
 

@@ -11,7 +11,8 @@ import tvm
 from tvm import relax, te
 
 from modeldyno.compiler import Options, compile_model
-from modeldyno.compiler.kernels.facts import FLOPS, kernel_facts
+from modeldyno.compiler.kernels.facts import kernel_facts
+from modeldyno.compiler.loops.marks import FLOPS
 from modeldyno.compiler.memory.peak import peak_function, peak_kernel, with_peak
 from modeldyno.compiler.targets.catalog import TARGETS
 from modeldyno.compiler.targets.machine import Machine

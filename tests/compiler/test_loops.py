@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from modeldyno.compiler.stages.cpu import run_stages
+from modeldyno.compiler.stages.run import run_stages
 from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX512, module, run_staged, source_of, staged_until, target_for
 from tests.compiler.test_kernels import normal

@@ -11,7 +11,7 @@ from tvm import relax
 
 from modeldyno.compiler.graph.rewrite import op_name
 from modeldyno.compiler.memory.planning import SETUP, is_planned, plan_memory
-from modeldyno.compiler.stages.cpu import run_stages
+from modeldyno.compiler.stages.run import run_stages
 from tests.compiler.relaxed import (
     AVX512,
     module,

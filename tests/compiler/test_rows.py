@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import relax, tirx
 
-from modeldyno.compiler.kernels.rows import row_program, rows_apply
+from modeldyno.compiler.rules.rows import row_program, rows_apply
 from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX2, AVX512, Array, module, run_staged, staged_until
 

@@ -21,8 +21,8 @@ from modeldyno.compiler.codegen.cuda_compilers import why_no_cuda
 from modeldyno.compiler.codegen.kernel_size import fused_operators, kernel_steps
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.rules.apply import schedule_all
-from modeldyno.compiler.stages.cpu import STAGES, run_stages
-from modeldyno.compiler.stages.cuda import cuda_stages
+from modeldyno.compiler.stages.base import Context
+from modeldyno.compiler.stages.run import recipe_of, run_stages
 from modeldyno.compiler.subexpressions.values import name_values
 from modeldyno.compiler.targets.catalog import TARGETS, host_target
 from tests.compiler.models import model, tensor, weights
@@ -76,12 +76,7 @@ def scheduled(proto: onnx.ModelProto, folder: Path, target: str = "") -> Any:
     onnx.save(proto, folder / "m.onnx")
     source = read_model(folder / "m.onnx", {})
     chosen = TARGETS[target] if target else host_target(host_facts())
-    stages = cuda_stages(STAGES) if target else STAGES
-    mod = None
-    with chosen.tvm_target():
-        for _, stage in stages[:-1]:
-            mod = stage(mod, source, chosen)
-    return mod
+    return recipe_of(chosen).until("schedule").apply(None, Context(source, chosen))
 
 
 def nodes_of(mod: Any) -> int:

@@ -13,7 +13,7 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import HostFacts
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.models import compile_model
-from modeldyno.compiler.stages.cpu import run_stages
+from modeldyno.compiler.stages.run import run_stages
 from modeldyno.compiler.targets import catalog as targets
 from modeldyno.compiler.targets.catalog import TARGETS, host_target, resolve_target, runs_here
 from modeldyno.compiler.targets.machine import Machine

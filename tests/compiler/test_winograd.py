@@ -15,7 +15,8 @@ from tvm import relax
 from modeldyno.compiler.kernels.choice import Choice, Workload, candidates, choose
 from modeldyno.compiler.kernels.winograd import TRANSFORMS, Tiling, pack_winograd_weight, winograd_tilings
 from modeldyno.compiler.lower.legalize import legalize
-from modeldyno.compiler.stages.cpu import STAGES
+from modeldyno.compiler.stages.base import Context
+from modeldyno.compiler.stages.cpu import CPU
 from modeldyno.compiler.targets.machine import Machine
 from tests.compiler.relaxed import AVX2, AVX512, MACHINES, module, source_of, target_for
 from tests.compiler.test_kernels import conv_reference, normal
@@ -58,9 +59,8 @@ def convolve(data: Array, weight: Array, pad: tuple[int, ...], choice: Choice, m
     target, residual = target_for(machine), normal(*out, seed=9)
     with target.tvm_target():
         mod = legalize(mod, machine, lambda *_: choice)
-        names = [name for name, _ in STAGES]
-        for _, stage in STAGES[names.index("legalize") + 1 :]:
-            mod = stage(mod, source_of(mod), target)
+    built = CPU.between("lower_rest", "schedule").apply(mod, Context(source_of(mod), target))
+    mod = CPU.between("generate", "generate").apply(built, Context(None, target))
     found = relax.VirtualMachine(mod, tvm.cpu())["main"](
         tvm.runtime.tensor(data), tvm.runtime.tensor(residual)
     )

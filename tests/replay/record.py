@@ -19,9 +19,11 @@ from tvm import relax
 
 from modeldyno.base.errors import CompileError
 from modeldyno.compiler import compile_model
+from modeldyno.compiler.memory.planning import is_planned
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.stages.dump import dump_text
 from tests.compiler.models import saved
+from tests.replay.buffers import check_buffers
 from tests.replay.nets import Net
 
 # By name, at any depth of the manifest: clocks, machines, packages, and digests that follow from them.
@@ -38,7 +40,7 @@ def record(net: Net, folder: Path) -> str:
     dumps, artifact = folder / "dumps", folder / "artifact"
     options = Options(verify=False, reuse_tuning=False, fallback=net.fallback, dump_dir=dumps)
     model = saved(folder / "model.onnx", net.make())
-    with patch("modeldyno.compiler.stages.cpu.dump_text", _well_formed_text):
+    with patch("modeldyno.compiler.stages.run.dump_text", _checked_text):
         if net.target.startswith("cuda"):
             _without_compiler(model, artifact, net, options)
         else:
@@ -47,9 +49,12 @@ def record(net: Net, folder: Path) -> str:
     return "\n".join([*lines, "manifests", *_manifests(artifact)]) + "\n"
 
 
-def _well_formed_text(module: tvm.IRModule) -> str:
-    """Give a stage's module as text. One that is not well formed raises: the stage before is wrong."""
-    relax.analysis.well_formed(module)
+def _checked_text(module: tvm.IRModule) -> str:
+    """Give a stage's module as text. One that is not well formed raises: the stage is wrong."""
+    if is_planned(module):
+        check_buffers(module)
+    else:
+        relax.analysis.well_formed(module)
     return dump_text(module)
 
 
