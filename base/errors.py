@@ -39,10 +39,14 @@ class DynoError(Exception):
         self.field = field
         self.hint = hint
 
+    @property
+    def message(self) -> str:
+        """What was found, without the hint."""
+        return super().__str__()
+
     def __str__(self) -> str:
         """Give the message, then the hint."""
-        message = super().__str__()
-        return f"{message}; {self.hint}" if self.hint else message
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class ConfigError(DynoError):

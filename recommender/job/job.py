@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from modeldyno.base.records.run import Limits, Record
+from modeldyno.base.records.server import ServerLimits
+from modeldyno.base.settings import described
 from modeldyno.compiler.model.shapes import Size, parse_shapes
 from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job.fields import FOLDER, Count, JobPath, Seconds, Shapes
@@ -108,26 +110,12 @@ class Compile(Record):
     )
 
 
-class Server(Record):
+@described
+class Server(Record, ServerLimits):  # type: ignore[misc] # a Record is frozen too
     """How the model servers are started, all alike; what is compared is in `candidates`."""
 
-    max_waiting: int = Field(
-        default=256,
-        ge=0,
-        le=1_000_000,
-        description="requests that may wait for a worker, in each process; one more is answered 503",
-    )
-    timeout_ms: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="a request without an answer by then is answered 504; left out: none is",
-    )
-    rows_independent: bool = Field(
-        default=False,
-        description="no row of a batch depends on another, whatever the model's graph leaves open: requests "
-        "are joined (max_batch) where nothing refutes that; false: only where the graph proves it",
-    )
+    model_config = ConfigDict(allow_inf_nan=False)
+
     startup_timeout_s: Seconds = Field(
         default=120.0, description="seconds from process start to ready; longer is a failure"
     )
