@@ -30,6 +30,7 @@ class Setting:
 
     help: a sentence that says what it does; another setting is named in backticks, `max_batch`.
     absent: what happens where it is left out, for a default of None or ().
+    off: of what is on by default, what its option says, which turns it off.
     least, above, most: bounds of a number: at least, above, at most.
     flag: the option's name where it is not the field's, e.g. "--rate" of rate_rps; `short` a second one.
     metavar: what the help shows for the value; None: by the type.
@@ -41,6 +42,7 @@ class Setting:
 
     help: str
     absent: str = ""
+    off: str = ""
     least: float | None = None
     above: float | None = None
     most: float | None = None
@@ -64,14 +66,14 @@ class Setting:
 
     def sentence(self) -> str:
         """Say it in a command's help."""
+        if self.off:
+            return self.off
         return f"{self.help.removesuffix('.')} (default: {self.absent})." if self.absent else self.help
 
     def clause(self) -> str:
         """Say it in a table, as a clause without a capital letter."""
-        words = self.help.removesuffix(".")
-        if not words[1].isupper():  # as an abbreviation is
-            words = words[0].lower() + words[1:]
-        return f"{words}; left out: {self.absent}" if self.absent else words
+        ends = ((_clause(self.off), "false"), (self.absent, "left out"))
+        return "; ".join([_clause(self.help), *(f"{when}: {what}" for what, when in ends if what)])
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,13 @@ def described(record: C) -> C:
         if setting is not None and info.description is None:
             info.description = setting.clause()
     return record
+
+
+def _clause(sentence: str) -> str:
+    words = sentence.removesuffix(".")
+    if not words or words[1].isupper():  # as of an abbreviation
+        return words
+    return words[0].lower() + words[1:]
 
 
 def _plain(kind: Any) -> Any:

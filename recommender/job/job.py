@@ -15,6 +15,7 @@ from modeldyno.base.records.run import Limits, Record
 from modeldyno.base.records.server import ServerLimits
 from modeldyno.base.settings import described
 from modeldyno.compiler.model.shapes import Size, parse_shapes
+from modeldyno.compiler.options import Choices
 from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job.fields import FOLDER, Count, JobPath, Seconds, Shapes
 from modeldyno.recommender.job.load import FindRate, Load
@@ -68,45 +69,19 @@ class CandidateSpace(Record):
     )
 
 
-class Compile(Record):
+@described
+class Compile(Record, Choices):  # type: ignore[misc] # a Record is frozen too
     """How the model is compiled; the defaults are those of `dyno compile`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     target: str = Field(
         default="host",
         description="what to compile for, and run here: a name of `dyno targets`, or an instance type",
     )
     shapes: Shapes = Field(default_factory=dict, description="older name of the job's `shape`")
-    tolerance: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="largest accepted difference from the source model, relative to each output's largest "
-        "value, beside what rounding of the inputs does to it; left out: 1e-4, or 1e-3 where Winograd "
-        "convolutions are used",
-    )
-    winograd: bool = Field(
-        default=True, description="convolve 3x3 filters by Winograd; false: directly, exacter and slower"
-    )
-    tune_s: float | None = Field(
-        default=None,
-        gt=0,
-        le=86_400,
-        allow_inf_nan=False,
-        description="seconds to measure ways to compute the model's kernels for; left out: none are measured",
-    )
     tuning_records: bool = Field(
         default=True, description="use what was measured before, and keep what is measured; false: neither"
-    )
-    fallback: Literal["onnxruntime"] | None = Field(
-        default=None,
-        description="where operators that can't be compiled run; left out: compiling stops at them",
-    )
-    min_compiled: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="the least share of the FLOPs that must be compiled; with less, the compiled candidates "
-        "are rejected for that reason",
     )
 
 
