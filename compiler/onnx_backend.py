@@ -27,7 +27,7 @@ from modeldyno.base.errors import ModelError, RequestError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.frontends.onnx.freeze import freeze, shape_inputs
-from modeldyno.compiler.options import Options
+from modeldyno.compiler.options import Fallback, Options
 from modeldyno.compiler.targets.catalog import resolve_target
 from modeldyno.compiler.whole import compile_source
 from modeldyno.runtime.records.manifest import Coverage
@@ -45,7 +45,12 @@ class Prepared(BackendRep):
     """
 
     def __init__(
-        self, model: onnx.ModelProto, *, threads: int = 1, verify: bool = False, fallback: str | None = None
+        self,
+        model: onnx.ModelProto,
+        *,
+        threads: int = 1,
+        verify: bool = False,
+        fallback: Fallback | None = None,
     ) -> None:
         self.model = model
         self.fallback = fallback

@@ -1,29 +1,66 @@
-"""How to serve one model."""
+"""How to serve one model: the options of `dyno serve`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.host.cores import core_numbers
+from modeldyno.base.records.server import Concurrency, ServerLimits
+from modeldyno.base.settings import Setting
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if text)
+    except ValueError as error:
+        raise ConfigError(
+            f"`preferred_batch` {text}: expected numbers of rows with commas, e.g. 4,8",
+            field="preferred_batch",
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a server listens."""
+
+    host: Annotated[str, Setting("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Setting("TCP port; 0 takes a free one.", least=0, most=65535)] = 8080
+    port_file: Annotated[
+        Path | None,
+        Setting("File that gets the port number once the server listens.", absent="none", path="file"),
+    ] = None
 
 
 @dataclass(frozen=True)
-class ServeSettings:
-    """How to serve one model; the flags of `dyno serve`."""
+class ServeSettings(ServerLimits, Concurrency, Address):
+    """How to serve one model; those that a job chooses too are in base.records.server."""
 
-    path: Path
-    host: str = "127.0.0.1"
-    port: int = 8080
-    port_file: Path | None = None
-    threads: int | None = None
-    workers: int = 1
-    processes: int = 1
-    model_name: str = "model"
-    cpus: tuple[int, ...] | None = None
-    max_body_mib: int = 64
-    max_waiting: int = 256
-    max_batch: int = 1
-    batch_delay_ms: float = 0.0
-    preferred_batch: tuple[int, ...] = ()
-    rows_independent: bool = False
-    timeout_ms: float | None = None
-    client_timeout_s: float = 60.0
+    path: Annotated[Path, Setting("Artifact folder, .onnx file, or folder of user code.", argument=True)]
+    model_name: Annotated[
+        str, Setting("Name in /v2/models/NAME: letters, digits, dots, dashes and underscores.")
+    ] = "model"
+    cpus: Annotated[
+        tuple[int, ...] | None,
+        Setting("Cores to stay on, e.g. 0,1.", absent="all usable ones", parse=core_numbers),
+    ] = None
+    max_body_mib: Annotated[int, Setting("Largest request body, in MiB; the unpacked size too.", least=1)] = (
+        64
+    )
+    preferred_batch: Annotated[
+        tuple[int, ...],
+        Setting(
+            "Rows that joined requests should make, e.g. 4,8.",
+            absent="what the artifact prefers, if it does",
+            parse=_sizes,
+        ),
+    ] = ()
+    client_timeout_s: Annotated[
+        float,
+        Setting(
+            "How long a client may take to send a request (then it is answered 408), or to read its answer.",
+            above=0,
+        ),
+    ] = 60.0

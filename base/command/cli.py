@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from modeldyno.base.command.wording import message_of
 from modeldyno.base.errors import DynoError, unknown_name
 
 GROUP = "modeldyno.commands"
@@ -67,9 +68,15 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """End quietly when the reader (`| head`) has gone; click would exit 1, which means "no" here."""
+        """Say an error in the words of the command that it came from.
+
+        End quietly when the reader (`| head`) has gone; click would exit 1, which means "no" here.
+        """
         try:
             return super().invoke(ctx)
+        except DynoError as error:
+            command = self.get_command(ctx, ctx.invoked_subcommand or "")
+            return _told(f"error: {message_of(error, command)}", error.exit_code)
         except BrokenPipeError:
             if not _is_broken(sys.stdout):
                 raise  # of something else, e.g. a connection
@@ -112,8 +119,6 @@ def run() -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except DynoError as error:
-        return _told(f"error: {error}", error.exit_code)
     except OSError as error:
         if not _is_broken(sys.stdout):
             raise

@@ -40,7 +40,9 @@ from modeldyno.base.records.record import (
     read_record,
     write_record,
 )
+from modeldyno.base.records.server import Concurrency, ServerLimits
 from modeldyno.base.records.usage import GpuUsage, MachineUsage, ResourceUsage, Spread, WorkerUsage
+from modeldyno.base.settings import described
 
 __all__ = [
     "PERCENTILES",
@@ -106,25 +108,11 @@ class InstanceType(Record):
     price_source: str
 
 
-class ServerSettings(Record):
+@described
+class ServerSettings(Record, ServerLimits, Concurrency):  # type: ignore[misc] # a Record is frozen too
     """How the model server of a candidate is run."""
 
     threads: int = Field(gt=0, description="threads inside one inference")
-    workers: int = Field(default=1, gt=0, description="inferences that may run side by side in a process")
-    processes: int = Field(default=1, gt=0, description="server processes behind the port")
-    max_batch: int = Field(default=1, gt=0, description="rows that waiting requests may be joined to")
-    batch_delay_ms: float = Field(
-        default=0.0, ge=0, description="how long a request may wait for others to join"
-    )
-    max_waiting: int = Field(
-        default=256, ge=0, description="requests that may wait in each process; one more is answered 503"
-    )
-    timeout_ms: float | None = Field(
-        default=None, gt=0, description="a request that has not begun by then is answered 504; None: never"
-    )
-    rows_independent: bool = Field(
-        default=False, description="requests are joined where nothing proves, nor refutes, independent rows"
-    )
 
     @property
     def key(self) -> str:

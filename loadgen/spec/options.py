@@ -11,7 +11,7 @@ import click
 
 from modeldyno.base.command.outputs import OutputFile
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.host.cores import parse_cores
+from modeldyno.base.host.cores import core_numbers
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,10 +26,10 @@ class _Seconds(click.FloatRange):
         return number
 
 
-def _cores(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    cores = parse_cores(ctx, param, value)
-    if cores is None:
+def _cores(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
         return None
+    cores = core_numbers(value)
     from modeldyno.base.host.facts import usable_cores
 
     if not set(cores) <= set(usable_cores()):

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from modeldyno.base.records.run import Limits, Record
+from modeldyno.base.records.server import ServerLimits
+from modeldyno.base.settings import described
 from modeldyno.compiler.model.shapes import Size, parse_shapes
+from modeldyno.compiler.options import Choices
 from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job.fields import FOLDER, Count, JobPath, Seconds, Shapes
 from modeldyno.recommender.job.load import FindRate, Load
@@ -66,68 +69,28 @@ class CandidateSpace(Record):
     )
 
 
-class Compile(Record):
+@described
+class Compile(Record, Choices):  # type: ignore[misc] # a Record is frozen too
     """How the model is compiled; the defaults are those of `dyno compile`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     target: str = Field(
         default="host",
         description="what to compile for, and run here: a name of `dyno targets`, or an instance type",
     )
     shapes: Shapes = Field(default_factory=dict, description="older name of the job's `shape`")
-    tolerance: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="largest accepted difference from the source model, relative to each output's largest "
-        "value, beside what rounding of the inputs does to it; left out: 1e-4, or 1e-3 where Winograd "
-        "convolutions are used",
-    )
-    winograd: bool = Field(
-        default=True, description="convolve 3x3 filters by Winograd; false: directly, exacter and slower"
-    )
-    tune_s: float | None = Field(
-        default=None,
-        gt=0,
-        le=86_400,
-        allow_inf_nan=False,
-        description="seconds to measure ways to compute the model's kernels for; left out: none are measured",
-    )
     tuning_records: bool = Field(
         default=True, description="use what was measured before, and keep what is measured; false: neither"
     )
-    fallback: Literal["onnxruntime"] | None = Field(
-        default=None,
-        description="where operators that can't be compiled run; left out: compiling stops at them",
-    )
-    min_compiled: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="the least share of the FLOPs that must be compiled; with less, the compiled candidates "
-        "are rejected for that reason",
-    )
 
 
-class Server(Record):
+@described
+class Server(Record, ServerLimits):  # type: ignore[misc] # a Record is frozen too
     """How the model servers are started, all alike; what is compared is in `candidates`."""
 
-    max_waiting: int = Field(
-        default=256,
-        ge=0,
-        le=1_000_000,
-        description="requests that may wait for a worker, in each process; one more is answered 503",
-    )
-    timeout_ms: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="a request without an answer by then is answered 504; left out: none is",
-    )
-    rows_independent: bool = Field(
-        default=False,
-        description="no row of a batch depends on another, whatever the model's graph leaves open: requests "
-        "are joined (max_batch) where nothing refutes that; false: only where the graph proves it",
-    )
+    model_config = ConfigDict(allow_inf_nan=False)
+
     startup_timeout_s: Seconds = Field(
         default=120.0, description="seconds from process start to ready; longer is a failure"
     )

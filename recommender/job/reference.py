@@ -18,12 +18,13 @@ from pydantic_core import PydanticUndefined
 
 from modeldyno.base.files import write_text
 from modeldyno.base.records.run import Limits, Phase, Record, Stairs
+from modeldyno.base.settings import Setting
 from modeldyno.recommender.job.job import CandidateSpace, Compile, FindRate, Job, Load, Server
 
 if typing.TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-BEGIN, END = "<!-- from here on made by recommender.reference -->", "<!-- to here -->"
+BEGIN, END = "<!-- from here on made by recommender.job.reference -->", "<!-- to here -->"
 SECTIONS: tuple[tuple[str, type[Record]], ...] = (
     ("", Job),
     ("candidates", CandidateSpace),
@@ -87,7 +88,7 @@ def _type(kind: Any) -> str:
 
 def _bounded(words: str, metadata: Iterable[Any]) -> str:
     """Add the bounds; those of an Annotated field lie in a FieldInfo of their own."""
-    every = [one for found in metadata for one in getattr(found, "metadata", [found])]
+    every = [one for found in metadata for one in _each(found)]
     bounds = [
         f"{said} {value:,}"
         for one in every
@@ -95,6 +96,10 @@ def _bounded(words: str, metadata: Iterable[Any]) -> str:
         if (value := getattr(one, name, None)) is not None
     ]
     return f"{words}, {', '.join(bounds)}" if bounds else words
+
+
+def _each(found: Any) -> Iterable[Any]:
+    return found if isinstance(found, Setting) else getattr(found, "metadata", [found])
 
 
 def _default(info: FieldInfo) -> str:

@@ -9,6 +9,8 @@ from itertools import product
 
 from modeldyno.base.errors import ConfigError, unknown_name
 from modeldyno.base.records.run import Candidate, HostFacts, InstanceType, ServerSettings
+from modeldyno.base.records.server import ServerLimits
+from modeldyno.base.settings import fields_of
 from modeldyno.recommender.job.job import Backend, Job
 from modeldyno.trials.catalog.catalog import load_catalog, match_instances
 from modeldyno.trials.providers.local import catalog_architecture
@@ -64,9 +66,7 @@ def _settings(job: Job) -> Iterator[tuple[int | str, ServerSettings]]:
                 processes=processes,
                 max_batch=max_batch,
                 batch_delay_ms=delay_ms if max_batch > 1 else 0.0,
-                max_waiting=job.server.max_waiting,
-                timeout_ms=job.server.timeout_ms,
-                rows_independent=job.server.rows_independent,
+                **job.server.model_dump(include={each.name for each in fields_of(ServerLimits)}),
             ),
         )
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
 from modeldyno.base.errors import DynoError
 from modeldyno.base.process import procs
+from modeldyno.base.settings import from_json, to_json
 from modeldyno.serving.meters.board import Board
 from modeldyno.serving.settings import ServeSettings
 
@@ -28,9 +26,7 @@ def worker_args(
     It inherits the socket, the board, the pipe for its error, and the channel for connections.
     """
     numbers = map(str, (*descriptors, processes, number))
-    return procs.python_module(
-        "modeldyno.serving.process.worker", *numbers, json.dumps(asdict(settings), default=str)
-    )
+    return procs.python_module("modeldyno.serving.process.worker", *numbers, to_json(settings))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     *numbers, settings = arguments
     listener, board, report, channel, processes, number = map(int, numbers)
     try:
-        _serve(_settings(settings), listener, channel, Board(board, processes), number)
+        _serve(from_json(ServeSettings, settings), listener, channel, Board(board, processes), number)
     except DynoError as error:
         # The parent reads it when this process has ended: more than the pipe holds would wait for ever.
         os.write(report, str(error).encode()[:MOST_REPORT_BYTES])
@@ -54,20 +50,6 @@ def _serve(settings: ServeSettings, listener: int, channel: int, board: Board, n
         place = Place(board, number, to_parent)
         place.row.begin(os.getpid())
         serve_here(settings, inherited, place)
-
-
-def _settings(text: str) -> ServeSettings:
-    values = json.loads(text)
-    cpus, port_file = values["cpus"], values["port_file"]
-    return ServeSettings(
-        **{
-            **values,
-            "path": Path(values["path"]),
-            "port_file": None if port_file is None else Path(port_file),
-            "cpus": None if cpus is None else tuple(cpus),
-            "preferred_batch": tuple(values["preferred_batch"]),
-        }
-    )
 
 
 if __name__ == "__main__":

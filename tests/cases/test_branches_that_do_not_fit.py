@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.models import compile_model
-from modeldyno.compiler.options import Options
+from modeldyno.compiler.options import Fallback, Options
 from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.models import constant, model, node, tensor
 
@@ -37,7 +37,7 @@ def two_rates(other: int = 12) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("fallback", [None, "onnxruntime"])
-def test_the_branch_that_fits_the_shape_is_compiled(fallback: str | None, tmp_path: Path) -> None:
+def test_the_branch_that_fits_the_shape_is_compiled(fallback: Fallback | None, tmp_path: Path) -> None:
     onnx.save(two_rates(), tmp_path / "m.onnx")
     options = Options(fallback=fallback)
     compile_model(tmp_path / "m.onnx", tmp_path / "a", shapes={"x": (1, 16)}, options=options)

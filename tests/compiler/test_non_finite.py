@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from modeldyno.compiler import compile_model
-from modeldyno.compiler.options import Options
+from modeldyno.compiler.options import Fallback, Options
 from modeldyno.runtime.records.manifest import Manifest, read_manifest
 from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor, weights
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-def compiled(folder: Path, made: onnx.ModelProto, fallback: str | None = None) -> Manifest:
+def compiled(folder: Path, made: onnx.ModelProto, fallback: Fallback | None = None) -> Manifest:
     options = Options(verify=False, fallback=fallback)
     compile_model(saved(folder / "model.onnx", made), folder / "out", options=options)
     return read_manifest(folder / "out")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from modeldyno.compiler.options import Fallback
 from tests.compiler.models import conv_net, counted, det_net, mlp
 from tests.compiler.sequence_models import encoder
 from tests.emulation.gallery import attention, curves, odd_convolutions, winograd
@@ -21,7 +22,7 @@ class Net:
     make: Callable[[], onnx.ModelProto]
     target: str
     shapes: dict[str, Any] = field(default_factory=dict)
-    fallback: str | None = None
+    fallback: Fallback | None = None
 
 
 NETS: dict[str, Net] = {

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modeldyno.base.errors import ServerError
+from modeldyno.base.flags import arguments_of
 from modeldyno.base.host.cgroups import MemoryCgroup, memory_cgroup, oom_killed
 from modeldyno.base.host.facts import host_facts, usable_cores
 from modeldyno.base.process.procs import Child, python_module, start
 from modeldyno.base.records.run import Candidate, Fidelity, HostFacts, InstanceType
 from modeldyno.base.units import BYTES_PER_GIB
+from modeldyno.serving.settings import ServeSettings
 from modeldyno.trials.providers.base import Launch
 
 POLL_S = 0.05
@@ -168,18 +170,9 @@ def _moved(child: Child, group: MemoryCgroup) -> bool:
 
 def serve_command(model: Path, candidate: Candidate, cpus: tuple[int, ...], port_file: Path) -> list[str]:
     """Give the command that serves a candidate."""
-    settings = candidate.settings
-    return python_module(
-        "modeldyno",
-        *("serve", str(model)),
-        *("--port", "0", "--port-file", str(port_file)),
-        *("--threads", str(settings.threads), "--workers", str(settings.workers)),
-        *("--processes", str(settings.processes), "--max-batch", str(settings.max_batch)),
-        *("--batch-delay-ms", str(settings.batch_delay_ms), "--max-waiting", str(settings.max_waiting)),
-        *(() if settings.timeout_ms is None else ("--timeout-ms", str(settings.timeout_ms))),
-        *(("--rows-independent",) if settings.rows_independent else ()),
-        *("--cpus", ",".join(map(str, cpus))),
-    )
+    chosen = candidate.settings.model_dump()
+    settings = ServeSettings(model, port=0, port_file=port_file, cpus=cpus, **chosen)
+    return python_module("modeldyno", "serve", *arguments_of(settings))
 
 
 def _wait_ready(process: ServerProcess, port_file: Path, deadline: float) -> str:
