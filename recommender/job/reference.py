@@ -23,7 +23,7 @@ from modeldyno.recommender.job.job import CandidateSpace, Compile, FindRate, Job
 if typing.TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-BEGIN, END = "<!-- from here on made by recommender.reference -->", "<!-- to here -->"
+BEGIN, END = "<!-- from here on made by recommender.job.reference -->", "<!-- to here -->"
 SECTIONS: tuple[tuple[str, type[Record]], ...] = (
     ("", Job),
     ("candidates", CandidateSpace),

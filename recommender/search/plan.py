@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 
 from modeldyno.base.errors import ConfigError, unknown_name
 from modeldyno.base.records.run import Candidate, HostFacts, InstanceType, ServerSettings
 from modeldyno.recommender.job.job import Backend, Job
 from modeldyno.trials.catalog.catalog import load_catalog, match_instances
+from modeldyno.trials.measure.orders import PlannedTrial
 from modeldyno.trials.providers.local import catalog_architecture
 
 # Current compute-optimised types, smallest first: one and two vCPUs, a core each or two on one core.
@@ -22,14 +22,6 @@ DEFAULT_TYPES = 3
 # What a trial takes beside its load: the server's start; Locust's start and end per level.
 STARTUP_S = 1.0
 LEVEL_OVERHEAD_S = 2.0
-
-
-@dataclass(frozen=True)
-class PlannedTrial:
-    """One candidate on its instance type."""
-
-    candidate: Candidate
-    instance: InstanceType
 
 
 def plan_trials(job: Job, backends: Iterable[Backend], host: HostFacts) -> tuple[PlannedTrial, ...]:

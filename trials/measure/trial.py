@@ -13,7 +13,6 @@ from modeldyno.base.errors import LoadTestError, ServerError
 from modeldyno.base.records.run import (
     Candidate,
     Fidelity,
-    Limits,
     LoadResult,
     LoadSpec,
     RateSearch,
@@ -22,14 +21,11 @@ from modeldyno.base.records.run import (
     Trial,
 )
 from modeldyno.loadgen.generator.progress import LoadProgress
-from modeldyno.loadgen.payloads.body import Payload
-from modeldyno.loadgen.payloads.files import Mix, first_body
+from modeldyno.loadgen.payloads.files import first_body
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.server.idle import Idle
-from modeldyno.loadgen.spec.arrivals import trace_rate
 from modeldyno.loadgen.spec.stages import closed_loop
-from modeldyno.recommender.job.load import FindRate, Load
-from modeldyno.recommender.search.plan import PlannedTrial
+from modeldyno.trials.measure.orders import PlannedTrial, SearchOrder, Workload
 from modeldyno.trials.measure.rate_search import Plan, search, search_limits
 from modeldyno.trials.providers.base import Endpoint, Launch, Provider
 
@@ -39,30 +35,6 @@ NO_BATCHING = "no batching: "
 """How the server begins the line that says why."""
 
 OnLoad = Callable[[LoadSpec, LoadProgress], None]
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What every candidate of a run gets."""
-
-    load: Load
-    payload: Payload | Mix
-    seed: int
-    startup_timeout_s: float
-    limits: Limits = field(default_factory=Limits)
-    """For the loads that are made for them: a search, and MLPerf's Server."""
-    trace_s: tuple[float, ...] = ()
-    compiled_with: Mapping[str, str] = field(default_factory=dict)
-    """What stands in the records of compiled candidates."""
-
-    def specs(self, url: str) -> tuple[LoadSpec, ...]:
-        """Each load test of a candidate at `url`; of a search its first."""
-        rate_rps = trace_rate(self.trace_s) if self.trace_s else 1.0
-        return self.load.specs(url, self.seed, bound_ms=self.limits.p99_ms, trace_rps=rate_rps)
-
-    def chosen_for(self, candidate: Candidate) -> dict[str, str]:
-        """What the candidate's model was compiled with; nothing for the baseline."""
-        return dict(self.compiled_with) if candidate.backend == "compiled" else {}
 
 
 @dataclass
@@ -108,7 +80,7 @@ def run_trial(
         server_log_tail="" if failure is None else log_tail(log),
         notes=measured.notes,
         warnings=tuple(_not_as_set(planned.candidate, log)),
-        compiled_with=workload.chosen_for(planned.candidate),
+        compiled_with=workload.compiled_options(planned.candidate),
         search=measured.search,
     )
 
@@ -200,8 +172,8 @@ class _Loaded:
 def _measure(loaded: _Loaded, settings: ServerSettings, measured: _Measured) -> None:
     endpoint = loaded.endpoint
     measured.startup_s, measured.notes = round(endpoint.startup_s, 3), endpoint.notes
-    if loaded.workload.load.find_rate is not None:
-        _search(loaded, loaded.workload.load.find_rate, settings, measured)
+    if loaded.workload.search is not None:
+        _search(loaded, loaded.workload.search, settings, measured)
     else:
         _levels(loaded, measured)
 
@@ -226,9 +198,8 @@ def _levels(loaded: _Loaded, measured: _Measured) -> None:
     measured.notes += tuple(failures)
 
 
-def _search(loaded: _Loaded, how: FindRate, settings: ServerSettings, measured: _Measured) -> None:
+def _search(loaded: _Loaded, how: SearchOrder, settings: ServerSettings, measured: _Measured) -> None:
     """Find the highest rate; every load test of the search at a rate is kept."""
-    load = loaded.workload.load
 
     def test(spec: LoadSpec) -> LoadResult:
         outcome = loaded.test(spec)
@@ -236,7 +207,7 @@ def _search(loaded: _Loaded, how: FindRate, settings: ServerSettings, measured: 
         return outcome
 
     (spec,) = loaded.workload.specs(loaded.endpoint.url)
-    plan = Plan(spec, search_limits(loaded.workload.limits), how, load.longest_s)
+    plan = Plan(spec, search_limits(loaded.workload.limits), how)
     measured.search = search(plan, settings, test, loaded.idle())
 
 
