@@ -39,7 +39,6 @@ def run_load(
     *,
     trace_s: Sequence[float] = (),
     server_pid: int | None = None,
-    cpus: tuple[int, ...] | None = None,
     workers: Workers = ALONE,
     samples_file: Path | None = None,
     on_progress: OnProgress | None = None,
@@ -48,7 +47,7 @@ def run_load(
     """Load an endpoint as `spec` says and measure it.
 
     `trace_s` are the arrival times of a spec whose arrivals are a trace, in seconds, from 0 on.
-    `cpus` pins the load generator to those cores; `workers` makes it several processes.
+    `workers` are the processes of the load generator, and the cores that they are pinned to.
     When `interrupts` asks for it, the test ends at once and its result says that it was cut short.
     `samples_file` gets every request (loadgen.stats.samples). `server_pid` is the process whose tree is
     watched; without it the one that listens at the port is taken, if it is on this machine. What is counted
@@ -75,7 +74,7 @@ def run_load(
     started_at = utc_now()
     with tempfile.TemporaryDirectory(prefix="dyno-load-") as folder:
         pool = plan_pool(workers, spec.max_in_flight or MAX_POOL)
-        plan = Plan(spec=spec, folder=folder, pool=pool, cpus=cpus, workers=workers.number)
+        plan = Plan(spec=spec, folder=folder, pool=pool, cpus=workers.cpus, workers=workers.number)
         with ExitStack() as stack:
             plan_file = write_plan(plan, mix, trace_s)
             fleet = launch(plan, plan_file, workers, stack, first_users=begin_with)

@@ -27,7 +27,7 @@ from modeldyno.loadgen.server.idle import Idle
 from modeldyno.loadgen.spec.stages import closed_loop
 from modeldyno.trials.measure.orders import PlannedTrial, SearchOrder, Workload
 from modeldyno.trials.measure.rate_search import Plan, search, search_limits
-from modeldyno.trials.providers.base import Endpoint, Launch, Provider
+from modeldyno.trials.providers.base import Deployment, Order, Provider
 
 LOG_LINES = 20
 SETTLE_S = 0.2
@@ -61,11 +61,11 @@ def run_trial(
     Whatever was started is gone on return, also when interrupted.
     """
     started_at, began = utc_now(), time.monotonic()
-    order = Launch(planned.candidate, planned.instance, model, log, workload.startup_timeout_s)
+    order = Order(planned.candidate, planned.instance, model, log, workload.startup_timeout_s)
     measured, failure = _Measured(), None
     try:
-        with provider.launch(order) as endpoint:
-            _measure(_Loaded(endpoint, workload, on_load), planned.candidate.settings, measured)
+        with provider.deploy(order) as deployment:
+            _measure(_Loaded(deployment, workload, on_load), planned.candidate.settings, measured)
     except (ServerError, LoadTestError) as error:
         failure = str(error)
     return Trial(
@@ -128,16 +128,16 @@ def level_name(spec: LoadSpec | Row) -> str:
 class _Loaded:
     """A server under load."""
 
-    endpoint: Endpoint
+    deployment: Deployment
     workload: Workload
     on_load: OnLoad | None
 
     def idle(self) -> Idle:
         """What waits between load tests until the server has worked off what one left; not for a dead one."""
         return Idle(
-            self.workload.specs(self.endpoint.url)[0].url,
+            self.workload.specs(self.deployment.url)[0].url,
             first_body(self.workload.payload),
-            stopped=lambda: self.endpoint.death() is not None,
+            stopped=lambda: not self.deployment.state.serving,
         )
 
     def test(self, spec: LoadSpec) -> LoadResult:
@@ -148,30 +148,31 @@ class _Loaded:
         """
 
         def watch(progress: LoadProgress) -> None:
-            _check_alive(self.endpoint, spec)
+            _check_serving(self.deployment, spec)
             if self.on_load is not None:
                 self.on_load(spec, progress)
 
+        usage = self.deployment.usage
         try:
             outcome = run_load(
                 spec,
                 self.workload.payload,
                 trace_s=self.workload.trace_s if spec.arrival == "trace" else (),
-                server_pid=self.endpoint.server_pid,
-                cpus=self.endpoint.generator_cpus,
+                server_pid=usage.pid if usage else None,
+                workers=self.deployment.generator,
                 on_progress=watch,
             )
         except LoadTestError:
             time.sleep(SETTLE_S)  # a killed server closes its port a moment before it counts as ended
-            _check_alive(self.endpoint, spec)
+            _check_serving(self.deployment, spec)
             raise
-        _check_alive(self.endpoint, spec)
+        _check_serving(self.deployment, spec)
         return outcome
 
 
 def _measure(loaded: _Loaded, settings: ServerSettings, measured: _Measured) -> None:
-    endpoint = loaded.endpoint
-    measured.startup_s, measured.notes = round(endpoint.startup_s, 3), endpoint.notes
+    deployment = loaded.deployment
+    measured.startup_s, measured.notes = round(deployment.startup_s, 3), deployment.notes
     if loaded.workload.search is not None:
         _search(loaded, loaded.workload.search, settings, measured)
     else:
@@ -182,10 +183,10 @@ def _levels(loaded: _Loaded, measured: _Measured) -> None:
     """Run every level, each at an idle server. One that it can't meet at all costs only its own point."""
     failures = []
     idle = loaded.idle()
-    for spec in loaded.workload.specs(loaded.endpoint.url):
+    for spec in loaded.workload.specs(loaded.deployment.url):
         try:
             if why := idle():
-                _check_alive(loaded.endpoint, spec)
+                _check_serving(loaded.deployment, spec)
                 raise LoadTestError(why)
             outcome = loaded.test(spec)
         except LoadTestError as error:
@@ -206,7 +207,7 @@ def _search(loaded: _Loaded, how: SearchOrder, settings: ServerSettings, measure
         measured.points += [outcome] if outcome.spec.rate_rps is not None else []
         return outcome
 
-    (spec,) = loaded.workload.specs(loaded.endpoint.url)
+    (spec,) = loaded.workload.specs(loaded.deployment.url)
     plan = Plan(spec, search_limits(loaded.workload.limits), how)
     measured.search = search(plan, settings, test, loaded.idle())
 
@@ -228,6 +229,7 @@ def _ended_early(found: LoadResult) -> Iterator[str]:
         yield f"{level_name(found.spec)}: ended by {found.stop.rule}: {found.stop.why}"
 
 
-def _check_alive(endpoint: Endpoint, spec: LoadSpec) -> None:
-    if reason := endpoint.death():
-        raise ServerError(f"{reason} (while loaded with {level_name(spec)})")
+def _check_serving(deployment: Deployment, spec: LoadSpec) -> None:
+    state = deployment.state
+    if not state.serving:
+        raise ServerError(f"{state.reason} (while loaded with {level_name(spec)})")
