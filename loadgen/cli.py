@@ -175,7 +175,7 @@ def _measured(
     """Measure, write and print; an interrupt ends it in order. Give the exit code."""
     from modeldyno.loadgen.interrupts import CutShortError, Interrupts
     from modeldyno.loadgen.keep import keep_and_print
-    from modeldyno.loadgen.stats.samples import SamplesLostError
+    from modeldyno.loadgen.stats.samples_file import SamplesLostError
 
     lost: SamplesLostError | None = None
     with Interrupts() as interrupts:

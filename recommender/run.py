@@ -12,10 +12,10 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import Recommendation, Row, Trial, write_record
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.model_file import BASELINE, SourceModel, inspect_model
-from modeldyno.recommender.job.orders import body_order, compile_order, workload
-from modeldyno.recommender.rank.caveats import caveats
+from modeldyno.recommender.job.trial_orders import body_order, compile_order, workload
 from modeldyno.recommender.rank.rank import rank
-from modeldyno.recommender.search.plan import estimate_s, most_s, plan_trials
+from modeldyno.recommender.rank.reader_notes import caveats
+from modeldyno.recommender.search.full_product import estimate_s, most_s, plan_trials
 from modeldyno.recommender.show.events import (
     CompileEnded,
     CompileStarted,

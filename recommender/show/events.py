@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadSpec, Trial
 from modeldyno.loadgen.generator.progress import LoadProgress
-from modeldyno.recommender.job.load import Load
+from modeldyno.recommender.job.load_section import Load
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.trials.measure.orders import PlannedTrial
 

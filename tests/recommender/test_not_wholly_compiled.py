@@ -8,9 +8,9 @@ import pytest
 
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.model_file import inspect_model
-from modeldyno.recommender.job.orders import compile_order
+from modeldyno.recommender.job.trial_orders import compile_order
 from modeldyno.recommender.run import _told
-from modeldyno.recommender.show import words
+from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import CompileEnded
 from modeldyno.reports.page.page import write_report
 from modeldyno.trials.measure.compiled import Compiled, compile_apart, not_wholly_compiled, summary
@@ -46,7 +46,7 @@ def test_the_rows_of_compiled_candidates_alone_warn_of_it(partly: Compiled) -> N
 
 
 def test_the_console_says_it_when_compiling_ends(partly: Compiled) -> None:
-    assert TEXT in words.compile_end(CompileEnded(partly.manifest, False, None, 1.0))
+    assert TEXT in console_lines.compile_end(CompileEnded(partly.manifest, False, None, 1.0))
 
 
 def test_the_report_says_it(partly: Compiled, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from modeldyno.base.records.run import (
 )
 from modeldyno.loadgen.search import judge
 from modeldyno.recommender.job.job import FindRate
-from modeldyno.recommender.job.orders import search_order
+from modeldyno.recommender.job.trial_orders import search_order
 from modeldyno.recommender.rank.rank import rank
 from modeldyno.trials.measure.rate_search import Plan, certainly_missed, found_rate, search, search_limits
 from tests.recommender.measured import instance, point, trial

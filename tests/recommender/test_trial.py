@@ -16,7 +16,7 @@ from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.loadgen.payloads.body import payload_for
 from modeldyno.loadgen.payloads.files import single
 from modeldyno.recommender.job.job import Job, Load
-from modeldyno.recommender.job.orders import workload as ordered
+from modeldyno.recommender.job.trial_orders import workload as ordered
 from modeldyno.trials.measure.orders import Workload
 from modeldyno.trials.measure.sent import Sent
 from modeldyno.trials.measure.trial import run_trial

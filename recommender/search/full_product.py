@@ -9,7 +9,7 @@ from itertools import product
 from modeldyno.base.errors import ConfigError, unknown_name
 from modeldyno.base.records.run import Candidate, HostFacts, InstanceType, ServerSettings
 from modeldyno.recommender.job.job import Backend, Job
-from modeldyno.trials.catalog.catalog import load_catalog, match_instances
+from modeldyno.trials.catalog.instance_types import load_catalog, match_instances
 from modeldyno.trials.measure.orders import PlannedTrial
 from modeldyno.trials.providers.local import catalog_architecture
 
