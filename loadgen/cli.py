@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -100,6 +101,7 @@ def load_command(
         sampled=min_samples > 0,
     )
     fleet = _workers(workers, expect_workers, master_bind, connect_s, searching=find_rate)
+    fleet = replace(fleet, cpus=cpus)
     _one_payload(payload_text, needing=content_type is not None or rows, shaped=bool(shapes))
     from modeldyno.base.records.run import LoadSpec
     from modeldyno.loadgen.display import live_progress
@@ -146,7 +148,6 @@ def load_command(
             precision=precision,
             longest_s=max_duration_s,
             server_pid=server_pid,
-            cpus=cpus,
             workers=fleet,
             output=output,
             as_json=as_json,
@@ -159,7 +160,6 @@ def load_command(
                 payload,
                 trace_s=trace_s,
                 server_pid=server_pid,
-                cpus=cpus,
                 workers=fleet,
                 samples_file=samples_file,
                 on_progress=show,
@@ -175,7 +175,7 @@ def _measured(
     """Measure, write and print; an interrupt ends it in order. Give the exit code."""
     from modeldyno.loadgen.interrupts import CutShortError, Interrupts
     from modeldyno.loadgen.keep import keep_and_print
-    from modeldyno.loadgen.stats.samples import SamplesLostError
+    from modeldyno.loadgen.stats.samples_file import SamplesLostError
 
     lost: SamplesLostError | None = None
     with Interrupts() as interrupts:

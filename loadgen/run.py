@@ -10,7 +10,6 @@ from pathlib import Path
 from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import ConfigError, LoadTestError, OutputError
 from modeldyno.base.records.run import LoadResult, LoadSpec
-from modeldyno.loadgen.descriptors import with_bound
 from modeldyno.loadgen.generator.fleet import (
     ALONE,
     Workers,
@@ -20,17 +19,18 @@ from modeldyno.loadgen.generator.fleet import (
     launch,
     plan_pool,
 )
-from modeldyno.loadgen.generator.plan import MAX_POOL, Plan, write_plan
+from modeldyno.loadgen.generator.in_flight import with_bound
+from modeldyno.loadgen.generator.run_plan import MAX_POOL, Plan, write_plan
 from modeldyno.loadgen.interrupts import NEVER, Interrupts
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Mix, single
 from modeldyno.loadgen.server.endpoint import check_listening
 from modeldyno.loadgen.spec.checks import checked_spec, first_users
 from modeldyno.loadgen.stats.recording import Recording
-from modeldyno.loadgen.stats.samples import SamplesLostError, check_samples_file, write_samples
+from modeldyno.loadgen.stats.samples_file import SamplesLostError, check_samples_file, write_samples
 from modeldyno.loadgen.verdict.result import whole_result
 from modeldyno.loadgen.watch.follow import OnProgress, follow, startup_limit_s
-from modeldyno.loadgen.watch.usage import find_server, is_alive, named_server
+from modeldyno.loadgen.watch.processes import find_server, is_alive, named_server
 
 
 def run_load(
@@ -39,7 +39,6 @@ def run_load(
     *,
     trace_s: Sequence[float] = (),
     server_pid: int | None = None,
-    cpus: tuple[int, ...] | None = None,
     workers: Workers = ALONE,
     samples_file: Path | None = None,
     on_progress: OnProgress | None = None,
@@ -48,9 +47,9 @@ def run_load(
     """Load an endpoint as `spec` says and measure it.
 
     `trace_s` are the arrival times of a spec whose arrivals are a trace, in seconds, from 0 on.
-    `cpus` pins the load generator to those cores; `workers` makes it several processes.
+    `workers` are the processes of the load generator, and the cores that they are pinned to.
     When `interrupts` asks for it, the test ends at once and its result says that it was cut short.
-    `samples_file` gets every request (loadgen.stats.samples). `server_pid` is the process whose tree is
+    `samples_file` gets every request (loadgen.stats.samples_file). `server_pid` is the process whose tree is
     watched; without it the one that listens at the port is taken, if it is on this machine. What is counted
     where: see loadgen.stats.recording.
 
@@ -75,7 +74,7 @@ def run_load(
     started_at = utc_now()
     with tempfile.TemporaryDirectory(prefix="dyno-load-") as folder:
         pool = plan_pool(workers, spec.max_in_flight or MAX_POOL)
-        plan = Plan(spec=spec, folder=folder, pool=pool, cpus=cpus, workers=workers.number)
+        plan = Plan(spec=spec, folder=folder, pool=pool, cpus=workers.cpus, workers=workers.number)
         with ExitStack() as stack:
             plan_file = write_plan(plan, mix, trace_s)
             fleet = launch(plan, plan_file, workers, stack, first_users=begin_with)

@@ -33,7 +33,6 @@ def search(
     precision: float,
     longest_s: float,
     server_pid: int | None,
-    cpus: tuple[int, ...] | None,
     workers: Workers,
     output: Path | None,
     as_json: bool,
@@ -63,7 +62,6 @@ def search(
                 spec.model_copy(update=step),
                 payload,
                 server_pid=server_pid,
-                cpus=cpus,
                 workers=workers,
                 interrupts=interrupts,
             )

@@ -85,7 +85,7 @@ def _wait_until_taken(
     Raises:
         LoadTestError: it has not in this time.
     """
-    from modeldyno.loadgen.generator.plan import JOINED_FILE
+    from modeldyno.loadgen.generator.run_plan import JOINED_FILE
 
     began_s = told_s = time.monotonic()
     while not interrupts.by and all(child.returncode() is None for child in children):

@@ -81,8 +81,8 @@ def recommend_command(
     Exit code 1: no candidate meets the limits. 3: none was found to, and not every search was decided.
     """
     from modeldyno.recommender.run import plan_run, recommend
-    from modeldyno.recommender.show.progress import shown_progress
-    from modeldyno.recommender.show.summary import print_plan, print_summary
+    from modeldyno.recommender.show.result_tables import print_plan, print_summary
+    from modeldyno.recommender.show.screen import shown_progress
 
     job = _job(job_file, shapes)
     if dry_run:

@@ -12,9 +12,10 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import Recommendation, Row, Trial, write_record
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.model_file import BASELINE, SourceModel, inspect_model
-from modeldyno.recommender.rank.caveats import caveats
+from modeldyno.recommender.job.trial_orders import body_order, compile_order, workload
 from modeldyno.recommender.rank.rank import rank
-from modeldyno.recommender.search.plan import PlannedTrial, estimate_s, most_s, plan_trials
+from modeldyno.recommender.rank.reader_notes import caveats
+from modeldyno.recommender.search.full_product import estimate_s, most_s, plan_trials
 from modeldyno.recommender.show.events import (
     CompileEnded,
     CompileStarted,
@@ -29,14 +30,14 @@ from modeldyno.reports.page.page import write_report
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.trials.measure.compiled import (
     Compiled,
-    chosen,
     compile_apart,
     existing_artifact,
     not_wholly_compiled,
     summary,
 )
+from modeldyno.trials.measure.orders import PlannedTrial, Workload
 from modeldyno.trials.measure.sent import sent
-from modeldyno.trials.measure.trial import Workload, failed_trial, run_trial
+from modeldyno.trials.measure.trial import failed_trial, run_trial
 from modeldyno.trials.providers.base import Provider
 from modeldyno.trials.providers.local import LocalProvider
 
@@ -94,18 +95,9 @@ class _Asked:
 
 def _asked(model: Path, job: Job) -> _Asked:
     source = inspect_model(model, job)
-    what = sent(job, source.requests)
-    workload = Workload(
-        load=job.load,
-        payload=what.mix,
-        seed=job.seed,
-        startup_timeout_s=job.server.startup_timeout_s,
-        limits=job.limits,
-        trace_s=what.trace_s,
-        compiled_with=chosen(job),
-    )
+    what = sent(body_order(job), source.requests)
     planned = plan_trials(job, source.backends, host_facts())
-    return _Asked(source, planned, workload, run_file(model.name, source.digest, job, what.digest))
+    return _Asked(source, planned, workload(job, what), run_file(model.name, source.digest, job, what.digest))
 
 
 def _ignore(_: Event) -> None:
@@ -142,7 +134,7 @@ class _Run:
             created_at=utc_now(),
             limits=self.job.limits,
             host=host_facts(),
-            compiled=summary(manifest, chosen(self.job)) if manifest else None,
+            compiled=summary(manifest, compile_order(self.job).described()) if manifest else None,
             caveats=caveats(trials),
             ranking=_told(ranking, manifest),
             rejected=_told(rejected, manifest),
@@ -192,7 +184,8 @@ class _Run:
         if found is not None:
             return Compiled(found, reused=True)
         self.tell(CompileStarted(self.job.compile.target))
-        return compile_apart(self.source.path, self.store.artifact, self.job, self.store.log("compile"))
+        order = compile_order(self.job)
+        return compile_apart(self.source.path, self.store.artifact, order, self.store.log("compile"))
 
     def _measure(self, planned: PlannedTrial, compiled: Compiled) -> Trial:
         trial = self._not_startable(planned, compiled) or self._run(planned)

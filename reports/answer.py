@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modeldyno.base.records.run import Row
-from modeldyno.reports import words
-from modeldyno.reports.page.folder import Run, level_of
-from modeldyno.reports.tables.compare import BASELINE, Ratio, speedup
-from modeldyno.reports.tables.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown
+from modeldyno.reports.results.run_folder import Run, level_of
+from modeldyno.reports.results.speedup import BASELINE, Ratio, speedup
+from modeldyno.reports.text import phrases
+from modeldyno.reports.text.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def _void(ranking: Sequence[Row]) -> str:
 
 
 def _void_reasons(ranking: Sequence[Row]) -> list[str]:
-    return [words.log_text(reason) for row in ranking for reason in row.invalid_reasons]
+    return [phrases.log_text(reason) for row in ranking for reason in row.invalid_reasons]
 
 
 def cost(row: Row) -> Shown:
@@ -114,7 +114,7 @@ def _details(run: Run, tied: Sequence[Row]) -> tuple[str, ...]:
     found += _speedup(run, best)
     others = [row for row in run.recommendation.ranking if row not in tied and row.valid]
     if others:
-        found.append(f"Next: {words.configuration(others[0])} at {cost(others[0]).whole} per million.")
+        found.append(f"Next: {phrases.configuration(others[0])} at {cost(others[0]).whole} per million.")
     elif len(run.rows) == 1:
         found.append("It is the only configuration that was tried.")
     if void := [row for row in run.recommendation.ranking if not row.valid]:
@@ -123,18 +123,18 @@ def _details(run: Run, tied: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _settings(row: Row) -> str:
-    load = words.load(*level_of(row))
+    load = phrases.load(*level_of(row))
     under = f" under {load}" if load else ""
     if row.found_rate:
         rate = f"{throughput(row).whole} requests a second"
-        where = f"Server settings: {words.settings(row.settings)}"
+        where = f"Server settings: {phrases.settings(row.settings)}"
         return f"{where}; the highest rate that meets the limits: {rate}."
     rps = f", {throughput(row).whole} requests a second" if row.throughput_rps is not None else ""
-    return f"Server settings: {words.settings(row.settings)}{under}{rps}."
+    return f"Server settings: {phrases.settings(row.settings)}{under}{rps}."
 
 
 def _how_to_choose(tied: Sequence[Row]) -> str:
-    loads = dict.fromkeys(words.load(*level_of(row)) for row in tied)
+    loads = dict.fromkeys(phrases.load(*level_of(row)) for row in tied)
     under = f" under {' and '.join(load for load in loads if load)}" if any(loads) else ""
     return (
         f"Their cost intervals{under} overlap, so these measurements do not tell which is cheaper: "
@@ -175,8 +175,8 @@ def _pointer_to_rejected(run: Run) -> tuple[str, ...]:
 def _name(row: Row, among: Sequence[Row]) -> str:
     """Instance type and backend; the settings too where other rows differ in nothing else."""
     alike = [one for one in among if (one.instance_type, one.backend) == (row.instance_type, row.backend)]
-    settings = f" ({words.settings(row.settings)})" if len(alike) > 1 else ""
-    return f"{row.instance_type} with {words.WITH_BACKEND.get(row.backend, row.backend)}{settings}"
+    settings = f" ({phrases.settings(row.settings)})" if len(alike) > 1 else ""
+    return f"{row.instance_type} with {phrases.WITH_BACKEND.get(row.backend, row.backend)}{settings}"
 
 
 def _cost_words(row: Row) -> str:
@@ -204,5 +204,5 @@ def _p99_words(row: Row) -> str:
 def _fidelity(rows: Sequence[Row]) -> str:
     kinds = list(dict.fromkeys(row.fidelity for row in rows))
     if len(kinds) == 1:
-        return words.FIDELITY[kinds[0]]
-    return "partly " + ", partly ".join(words.FIDELITY[kind] for kind in kinds)
+        return phrases.FIDELITY[kinds[0]]
+    return "partly " + ", partly ".join(phrases.FIDELITY[kind] for kind in kinds)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from modeldyno.base.records.run import Row
-from modeldyno.reports import words
-from modeldyno.reports.charts.series import tags
-from modeldyno.reports.page.folder import Run, level_of
-from modeldyno.reports.tables.digits import EN_DASH
+from modeldyno.reports.results.run_folder import Run, level_of
+from modeldyno.reports.results.series import tags
+from modeldyno.reports.text import phrases
+from modeldyno.reports.text.digits import EN_DASH
 
 EVERYWHERE = "every load test"
 MOST_PLACES = 10
@@ -39,7 +39,7 @@ def warnings(run: Run) -> tuple[Remark, ...]:
             found.setdefault(pattern, []).append(text)
             places.setdefault(pattern, {}).setdefault(tag, {})[load] = None
     grouped = (
-        Remark(words.log_text(_spanned(texts)), _where(run, pattern, places[pattern]))
+        Remark(phrases.log_text(_spanned(texts)), _where(run, pattern, places[pattern]))
         for pattern, texts in found.items()
     )
     return (*grouped, *_misfits(run))
@@ -54,7 +54,8 @@ def notes(run: Run) -> tuple[Remark, ...]:
             found.setdefault(text, []).append(tag)
     everyone = [tag for tag, row in tags(run) if row.trial in run.trials]
     return tuple(
-        Remark(words.log_text(text), "all" if at == everyone else _shorten(at)) for text, at in found.items()
+        Remark(phrases.log_text(text), "all" if at == everyone else _shorten(at))
+        for text, at in found.items()
     )
 
 
@@ -67,10 +68,10 @@ def tainted(run: Run, row: Row) -> bool:
 
 def _warned(run: Run, row: Row) -> Iterator[tuple[str, str]]:
     for text in row.warnings:
-        yield words.load(*level_of(row)), text
+        yield phrases.load(*level_of(row)), text
     for point in run.points(row):
         for text in point.warnings:
-            yield words.load(*level_of(point.spec)), text
+            yield phrases.load(*level_of(point.spec)), text
 
 
 def _pattern(text: str) -> str:

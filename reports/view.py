@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import CompileSummary, HostFacts, Row
 from modeldyno.base.units import percent, short_duration
-from modeldyno.reports import remarks, words
+from modeldyno.reports import remarks
 from modeldyno.reports.answer import Answer, answer, cost
-from modeldyno.reports.charts.series import Bar, Series, all_series, tags
-from modeldyno.reports.page.endings import Ending, endings
-from modeldyno.reports.page.folder import Run
 from modeldyno.reports.remarks import Remark
-from modeldyno.reports.tables.compare import BASELINE
-from modeldyno.reports.tables.digits import MISSING, TIMES, count, plain, share
+from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.series import Bar, Series, all_series, tags
+from modeldyno.reports.results.speedup import BASELINE
+from modeldyno.reports.tables.endings import Ending, endings
+from modeldyno.reports.tables.load_facts import KindLine, facts, kinds
+from modeldyno.reports.tables.ranking import Level, Line, Rejected, levels, lines, rejected
 from modeldyno.reports.tables.searches import Search, searches
-from modeldyno.reports.tables.sent import KindLine, facts, kinds
-from modeldyno.reports.tables.tables import Level, Line, Rejected, levels, lines, rejected
+from modeldyno.reports.text import phrases
+from modeldyno.reports.text.digits import MISSING, TIMES, count, plain, share
 
 MOST_BARS = 16
 
@@ -74,16 +75,16 @@ def view(run: Run) -> View:
     return View(
         model=found.model,
         digest=found.model_digest,
-        made_at=words.moment(found.created_at),
+        made_at=phrases.moment(found.created_at),
         host_line=_host_line(found.host),
         answer=answer(run),
-        limits=words.limits(found.limits),
+        limits=phrases.limits(found.limits),
         ranking=every[: len(found.ranking)],
         rejected=rejected(run, every),
         series=series,
         warnings=remarks.warnings(run),
         emulation=remarks.notes(run),
-        notes=tuple(words.log_text(note) for note in found.notes),
+        notes=tuple(phrases.log_text(note) for note in found.notes),
         rps_methods=_rps_methods(run),
         worked_example=_worked_example(run),
         prices=_prices(run),
@@ -116,7 +117,7 @@ def _bar(tag: str, row: Row, colour: int, alone: bool) -> Bar:
     number = cost(row)
     interval = f" ({number.interval})" if number.interval else ""
     return Bar(
-        label=f"{tag} · {words.configuration(row)}",
+        label=f"{tag} · {phrases.configuration(row)}",
         value=row.usd_per_million if row.usd_per_million is not None else float("nan"),
         low=row.usd_per_million_low,
         high=row.usd_per_million_high,
@@ -148,7 +149,7 @@ def _prices(run: Run) -> tuple[Price, ...]:
             instance_type=one.instance_type,
             shape=f"{count(one.vcpus, 'vCPU')}, {one.memory_gib:g} GiB, {one.architecture}",
             cpu_model=one.cpu_model or MISSING,
-            usd_per_hour=words.price(one.usd_per_hour),
+            usd_per_hour=phrases.price(one.usd_per_hour),
             date=one.price_date,
             source=one.price_source,
         )

@@ -7,6 +7,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def load(
     spec = LoadSpec.model_validate({"url": url, "warmup_s": WARMUP_S, "duration_s": duration_s, **fields})
     body = Payload(b"12345678", "application/octet-stream")
     cpus = tuple(sorted(usable_cores()))[:-1] if workers.number == 1 else ()
-    return run_load(spec, body, workers=workers, samples_file=samples_file, cpus=cpus or None)
+    return run_load(spec, body, workers=replace(workers, cpus=cpus or None), samples_file=samples_file)
 
 
 def queue_row(load_share: float, *, fixed: bool, seconds: float, seed: int) -> Row:

@@ -15,7 +15,6 @@ from gevent.event import Event
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.generator.crowd import Crowd, course_of, failed
 from modeldyno.loadgen.generator.meter import LoopMeter
-from modeldyno.loadgen.generator.plan import CUT_LIMIT_S, START_LEAD_S, Plan
 from modeldyno.loadgen.generator.progress import (
     Closing,
     Finished,
@@ -24,6 +23,7 @@ from modeldyno.loadgen.generator.progress import (
     Wanted,
     append_event,
 )
+from modeldyno.loadgen.generator.run_plan import CUT_LIMIT_S, START_LEAD_S, Plan
 from modeldyno.loadgen.generator.wire.sender import NS_PER_S, now_ns, sleep_until
 from modeldyno.loadgen.generator.wire.stream import Ended, append_ended
 from modeldyno.loadgen.payloads.files import Draw

@@ -17,8 +17,8 @@ import gevent
 from locust import LoadTestShape
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.loadgen.generator.plan import Plan
 from modeldyno.loadgen.generator.progress import Failed
+from modeldyno.loadgen.generator.run_plan import Plan
 from modeldyno.loadgen.spec.stages import Stage, planned_stages, users_at
 
 LOOK_EVERY_S = 0.02

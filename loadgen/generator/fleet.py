@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 from modeldyno.base.errors import ConfigError, LoadTestError
 from modeldyno.base.process.procs import Child, free_port, python_module, start
 from modeldyno.base.records.run import LoadSpec
-from modeldyno.loadgen.generator.plan import LOCUSTFILE, PLAN_VARIABLE, SPARE_USERS, WORKER_VARIABLE, Plan
+from modeldyno.loadgen.generator.run_plan import LOCUSTFILE, PLAN_VARIABLE, SPARE_USERS, WORKER_VARIABLE, Plan
 from modeldyno.loadgen.server.endpoint import server_root
 from modeldyno.loadgen.stats.merge import merged
 from modeldyno.loadgen.stats.recording import Recording, load_recording
@@ -24,7 +24,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Workers:
-    """How many processes send: `local` ones here, `remote` ones that `dyno load-worker` starts elsewhere."""
+    """Which processes send: `local` ones here, `remote` ones that `dyno load-worker` starts elsewhere."""
 
     local: int = 1
     remote: int = 0
@@ -33,6 +33,8 @@ class Workers:
     """Where the master listens; None: a free one, which is for workers here only."""
     remote_within_s: float = REMOTE_LIMIT_S
     """How long workers elsewhere are waited for: they are started by hand."""
+    cpus: tuple[int, ...] | None = None
+    """Cores that the processes of this machine are pinned to; None: any."""
 
     @property
     def number(self) -> int:

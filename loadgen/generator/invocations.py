@@ -33,11 +33,11 @@ from locust.exception import StopUser
 
 from modeldyno.base.errors import DynoError, LoadTestError
 from modeldyno.base.process.procs import end_with_parent
-from modeldyno.loadgen.descriptors import raise_file_limit
 from modeldyno.loadgen.generator.control import Run
 from modeldyno.loadgen.generator.master import Conductor
-from modeldyno.loadgen.generator.plan import SPARE_USERS, WORKER_VARIABLE, Plan, plan_from_environment
+from modeldyno.loadgen.generator.open_files import raise_file_limit
 from modeldyno.loadgen.generator.precise import sharpen_timers, spin_ns, wait_until
+from modeldyno.loadgen.generator.run_plan import SPARE_USERS, WORKER_VARIABLE, Plan, plan_from_environment
 from modeldyno.loadgen.generator.wire.sender import NS_PER_S, Sender, now_ns
 from modeldyno.loadgen.generator.worker import WorkerEnd
 from modeldyno.loadgen.payloads.body import Payload, payload_for

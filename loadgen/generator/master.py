@@ -21,8 +21,8 @@ from modeldyno.base.files import write_bytes
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.generator import messages
 from modeldyno.loadgen.generator.control import CUT_LIMIT_NS, GIVE_UP_AFTER, LEAD_NS
-from modeldyno.loadgen.generator.plan import Plan
 from modeldyno.loadgen.generator.progress import Closing, Finished, LoadProgress, Started, append_event
+from modeldyno.loadgen.generator.run_plan import Plan
 from modeldyno.loadgen.generator.wire.sender import NS_PER_S
 from modeldyno.loadgen.generator.wire.stream import append_ended
 from modeldyno.loadgen.stats.recording import NS_PER_US

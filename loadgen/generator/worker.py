@@ -24,7 +24,7 @@ from modeldyno.base.errors import DynoError
 from modeldyno.base.records.run import read_record
 from modeldyno.loadgen.generator import messages
 from modeldyno.loadgen.generator.control import LEAD_NS, Run
-from modeldyno.loadgen.generator.plan import JOINED_FILE, Plan
+from modeldyno.loadgen.generator.run_plan import JOINED_FILE, Plan
 from modeldyno.loadgen.generator.wire.sender import NS_PER_S, now_ns
 from modeldyno.loadgen.stats.recording import NS_PER_US, US_PER_S, Recording, recording_bytes
 

@@ -18,6 +18,8 @@ from modeldyno.loadgen.stats.own_lag import spread
 from modeldyno.loadgen.stats.recording import Ints, Recording
 
 OK = 200
+NO_SOCKET = "no_socket"
+"""How a request ends that this machine has no descriptor, port or memory for."""
 
 
 def outcomes(recording: Recording, spec: LoadSpec, window: tuple[int, int]) -> tuple[Outcome, ...]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadSpec, Percentile, Stop
 from modeldyno.loadgen.stats.intervals import CORRELATION_99, fewest_samples
 from modeldyno.loadgen.stats.recording import Recording
 from modeldyno.loadgen.stats.summary import Summary
-from modeldyno.loadgen.watch.usage import WindowUsage
+from modeldyno.loadgen.watch.circumstances import Circumstances
 
 MOST_GENERATOR_CORES = 0.8
 MOST_STOLEN = 0.01
@@ -19,20 +18,6 @@ LEAST_OF_RATE = 0.95
 FEWEST_ARRIVALS = 50
 FEWEST_FOR_STEADY = 1000
 MOST_SHIFT = 0.5
-
-
-@dataclass(frozen=True)
-class Circumstances:
-    """What is known about a run besides its requests."""
-
-    usage: WindowUsage | None
-    shared_cores: int
-    """Cores that both the server and the generator may use."""
-    server_unseen: bool
-    """The server is on this machine, but its process was not found."""
-    logical_cores: int
-    workers: int = 1
-    """Processes of the generator on this machine; each can use one core."""
 
 
 def caveats(spec: LoadSpec, recording: Recording, summary: Summary, around: Circumstances) -> tuple[str, ...]:

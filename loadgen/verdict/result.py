@@ -13,12 +13,14 @@ from modeldyno.loadgen.generator.fleet import Gathered
 from modeldyno.loadgen.interrupts import CutShortError
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.spec.mlperf import verdict
-from modeldyno.loadgen.stats.kinds import payload_kinds
+from modeldyno.loadgen.stats.outcomes import NO_SOCKET
 from modeldyno.loadgen.stats.own_lag import worker_usage
+from modeldyno.loadgen.stats.payload_kinds import payload_kinds
 from modeldyno.loadgen.stats.recording import Recording
 from modeldyno.loadgen.stats.summary import Summary, error_groups, summarise
-from modeldyno.loadgen.verdict.caveats import Circumstances, caveats, stop_caveats
-from modeldyno.loadgen.verdict.validity import NO_SOCKET, invalid_reasons
+from modeldyno.loadgen.verdict.caveats import caveats, stop_caveats
+from modeldyno.loadgen.verdict.validity import invalid_reasons
+from modeldyno.loadgen.watch.circumstances import Circumstances
 from modeldyno.loadgen.watch.follow import Seen
 
 NOT_ASKED = ("unsent", "refused", NO_SOCKET)

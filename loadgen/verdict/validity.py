@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from modeldyno.base.records.run import LoadSpec, WorkerUsage
+from modeldyno.loadgen.stats.outcomes import NO_SOCKET
 from modeldyno.loadgen.stats.summary import Summary
 from modeldyno.loadgen.verdict.caveats import MOST_LAG_MS, MOST_LAG_SHARE
 
 MOST_CORES = 0.95
-NO_SOCKET = "no_socket"
-"""How a request ends that this machine has no descriptor, port or memory for."""
 
 
 def invalid_reasons(

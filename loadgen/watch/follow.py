@@ -13,14 +13,15 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.base.process.procs import Child
 from modeldyno.base.records.run import LoadSpec, Stop
 from modeldyno.loadgen.generator.fleet import Fleet, Workers
-from modeldyno.loadgen.generator.plan import Plan
 from modeldyno.loadgen.generator.progress import Closing, EventReader, Finished, LoadProgress, Started
+from modeldyno.loadgen.generator.run_plan import Plan
 from modeldyno.loadgen.interrupts import NEVER, CutShortError, Interrupts
 from modeldyno.loadgen.server.endpoint import host_and_port
-from modeldyno.loadgen.verdict.caveats import Circumstances
+from modeldyno.loadgen.watch.circumstances import Circumstances
+from modeldyno.loadgen.watch.processes import affinity, is_this_machine
 from modeldyno.loadgen.watch.stage_watch import StageWatch
 from modeldyno.loadgen.watch.stop_watch import StopWatch
-from modeldyno.loadgen.watch.usage import UsageSampler, WindowUsage, affinity, is_this_machine
+from modeldyno.loadgen.watch.usage import UsageSampler, WindowUsage
 
 STARTUP_LIMIT_S = 60.0
 OVERTIME_LIMIT_S = 30.0

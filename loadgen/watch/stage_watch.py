@@ -11,7 +11,7 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadSpec, TimelinePoint
 from modeldyno.loadgen.generator.progress import Closing, Event, Failed, LoadProgress, Started, Wanted
 from modeldyno.loadgen.spec.stages import SHORTEST_STAGE_S, Stage, cut, planned_stages, stages_of_shape
-from modeldyno.loadgen.verdict.caveats import Circumstances
+from modeldyno.loadgen.watch.circumstances import Circumstances
 from modeldyno.loadgen.watch.usage import UsageSampler, WindowUsage
 
 NS_PER_S = 1e9

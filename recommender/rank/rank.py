@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from modeldyno.base.records.run import Estimate, Limits, LoadResult, RateSearch, Row, Trial
 from modeldyno.base.units import usd_per_million
-from modeldyno.recommender.rank.limits import INFINITE, Miss, doubts, misses
+from modeldyno.recommender.rank.misses import INFINITE, Miss, doubts, misses
 from modeldyno.trials.catalog.cost import Cost, cost_per_million, price_caveat
 from modeldyno.trials.measure.rate_search import found_rate, point_at
 

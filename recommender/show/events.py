@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadSpec, Trial
 from modeldyno.loadgen.generator.progress import LoadProgress
-from modeldyno.recommender.job.load import Load
-from modeldyno.recommender.search.plan import PlannedTrial
+from modeldyno.recommender.job.load_section import Load
 from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.trials.measure.orders import PlannedTrial
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from modeldyno.reports.charts.drawing import (
     within_reach,
 )
 from modeldyno.reports.charts.histogram import quantiles
-from modeldyno.reports.charts.series import Bar, Series
-from modeldyno.reports.tables.digits import plain
+from modeldyno.reports.results.series import Bar, Series
+from modeldyno.reports.text.digits import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from modeldyno.reports.charts import svg
-from modeldyno.reports.charts.series import Series
+from modeldyno.reports.results.series import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

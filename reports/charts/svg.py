@@ -17,7 +17,7 @@ from warnings import catch_warnings, filterwarnings
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from modeldyno.reports.charts.series import COLOURED
+from modeldyno.reports.results.series import COLOURED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from modeldyno.base.files import write_text
 from modeldyno.base.records.run import Limits
 from modeldyno.reports.charts.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
-from modeldyno.reports.charts.series import Series
-from modeldyno.reports.page.folder import Run, read_run
+from modeldyno.reports.results.run_folder import Run, read_run
+from modeldyno.reports.results.series import Series
 from modeldyno.reports.view import bars, view
 
 REPORT_NAME = "report.html"

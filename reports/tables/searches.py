@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modeldyno.base.records.run import RateStep, Trial
-from modeldyno.reports import words
-from modeldyno.reports.charts.series import tags
-from modeldyno.reports.page.folder import Run
-from modeldyno.reports.tables.digits import MISSING, count, plain, share
+from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.series import tags
+from modeldyno.reports.text import phrases
+from modeldyno.reports.text.digits import MISSING, count, plain, share
 
 ERROR_RATE = "error_rate"
 
@@ -43,7 +43,7 @@ def searches(run: Run) -> tuple[Search, ...]:
     """Word every search, in the order of the rows."""
     found = ((tag, row, run.trials.get(row.trial)) for tag, row in tags(run))
     return tuple(
-        _search(tag, words.configuration(row), trial)
+        _search(tag, phrases.configuration(row), trial)
         for tag, row, trial in found
         if trial is not None and trial.search is not None
     )
@@ -61,7 +61,7 @@ def _search(tag: str, name: str, trial: Trial) -> Search:
 def _end(trial: Trial) -> str:
     assert trial.search is not None  # noqa: S101 - as above
     found, tried = trial.search, count(len(trial.search.steps), "load test")
-    doubt = f" Not decided: {words.log_text(found.undecided)}." if found.undecided else ""
+    doubt = f" Not decided: {phrases.log_text(found.undecided)}." if found.undecided else ""
     if found.met_rps is None:
         return f"No rate met the limits, in {tried}.{doubt}"
     above = "no higher one was tried"
@@ -79,7 +79,7 @@ def _step(number: int, step: RateStep, names: tuple[str, ...], met_rps: float | 
         figures=tuple(_figure(name, step.figures.get(name)) for name in names),
         answered=plain(step.throughput_rps),
         samples=f"{step.samples:,}",
-        reasons=words.log_text("; ".join(step.reasons)),
+        reasons=phrases.log_text("; ".join(step.reasons)),
         found=step.rate_rps == met_rps,
     )
 

@@ -8,7 +8,7 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.targets.catalog import TARGETS, resolve_target
 from modeldyno.compiler.targets.names import PRESETS, other_names, preset_of
-from modeldyno.trials.catalog.catalog import load_catalog
+from modeldyno.trials.catalog.instance_types import load_catalog
 
 CATALOG = list(load_catalog().values())
 # What the catalogue's processors are; Intel's numbers and AWS' own AMD ones.

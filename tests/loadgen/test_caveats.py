@@ -8,7 +8,8 @@ import pytest
 from modeldyno.base.records.run import LoadSpec, ResourceUsage
 from modeldyno.loadgen.stats.recording import FailureKind, Ints, Recording
 from modeldyno.loadgen.stats.summary import summarise
-from modeldyno.loadgen.verdict.caveats import Circumstances, caveats
+from modeldyno.loadgen.verdict.caveats import caveats
+from modeldyno.loadgen.watch.circumstances import Circumstances
 from modeldyno.loadgen.watch.usage import WindowUsage
 
 OPEN = LoadSpec(url="http://host/", rate_rps=500, warmup_s=0, duration_s=8)

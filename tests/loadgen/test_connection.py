@@ -192,7 +192,7 @@ def test_an_answer_of_any_form_leaves_the_connection_to_the_next(
 # One server process for each answer would be slow: the parser alone reads them, byte by byte and at once.
 READER = """
 import json, sys
-from modeldyno.loadgen.generator.wire.answer import read_answer
+from modeldyno.loadgen.generator.wire.http_answer import read_answer
 
 found = []
 for text in json.load(sys.stdin):

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.cli import load_command
-from modeldyno.loadgen.descriptors import RESERVED_FILES, with_bound
 from modeldyno.loadgen.generator.fleet import Workers
-from modeldyno.loadgen.generator.plan import MAX_POOL
+from modeldyno.loadgen.generator.in_flight import RESERVED_FILES, with_bound
+from modeldyno.loadgen.generator.run_plan import MAX_POOL
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import single
 from modeldyno.loadgen.run import run_load
@@ -47,7 +47,7 @@ def test_a_test_that_meets_the_bound_is_void_and_tells_what_the_server_took(
 
 def test_a_bound_is_filled_in_as_memory_and_open_files_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = single(PAYLOAD), single(Payload(bytes(64 << 20), "application/octet-stream"))
-    monkeypatch.setattr("modeldyno.loadgen.descriptors.file_limit", lambda: 1024)
+    monkeypatch.setattr("modeldyno.loadgen.generator.in_flight.file_limit", lambda: 1024)
     assert with_bound(OPEN, Workers(1), small, MAX_POOL).max_in_flight == 1024 - RESERVED_FILES
     assert with_bound(OPEN, Workers(3), small, MAX_POOL).max_in_flight == 3 * (1024 - RESERVED_FILES)
     by_memory = with_bound(OPEN, Workers(1), large, MAX_POOL).max_in_flight
@@ -58,7 +58,7 @@ def test_a_bound_is_filled_in_as_memory_and_open_files_allow(monkeypatch: pytest
 def test_more_connections_than_files_may_be_open_are_refused_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("modeldyno.loadgen.descriptors.file_limit", lambda: 1024)
+    monkeypatch.setattr("modeldyno.loadgen.generator.in_flight.file_limit", lambda: 1024)
     wanted = OPEN.model_copy(update={"max_in_flight": 5000})
     with pytest.raises(ConfigError, match=r"5000 requests in flight .* may open 960: .*ulimit -Hn"):
         with_bound(wanted, Workers(1), single(PAYLOAD), MAX_POOL)

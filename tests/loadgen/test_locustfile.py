@@ -19,7 +19,7 @@ import pytest
 
 from modeldyno import loadgen
 from modeldyno.base.process.procs import free_port, python_module, start
-from modeldyno.loadgen.generator.plan import LOCUSTFILE
+from modeldyno.loadgen.generator.run_plan import LOCUSTFILE
 from tests.loadgen.stub import stub_server
 
 
@@ -29,7 +29,7 @@ def test_importing_the_room_does_not_load_gevent() -> None:
         for found in pkgutil.walk_packages(loadgen.__path__, "modeldyno.loadgen.")
         if not found.name.startswith(("modeldyno.loadgen.generator.", "modeldyno.loadgen.locustfiles."))
     ]
-    modules += [f"modeldyno.loadgen.generator.{name}" for name in ("fleet", "plan", "progress")]
+    modules += [f"modeldyno.loadgen.generator.{name}" for name in ("fleet", "run_plan", "progress")]
     assert "modeldyno.loadgen.run" in modules
     code = f"import sys, {', '.join(modules)}; sys.exit('gevent' in sys.modules or 'locust' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

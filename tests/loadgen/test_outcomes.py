@@ -15,7 +15,7 @@ from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.stats.merge import merged
 from modeldyno.loadgen.stats.outcomes import outcomes
 from modeldyno.loadgen.stats.recording import FailureKind, Recorder, Recording
-from modeldyno.loadgen.stats.samples import check_samples_file, write_samples
+from modeldyno.loadgen.stats.samples_file import check_samples_file, write_samples
 
 SPEC = LoadSpec(url="http://host:1/models/m/invocations?x=1", users=1, warmup_s=1.0, duration_s=10.0)
 WINDOW = (1_000_000, 11_000_000)
@@ -90,7 +90,7 @@ def test_samples_go_to_parquet_too(tmp_path: Path) -> None:
 
 
 def test_parquet_without_pyarrow_is_said_before_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modeldyno.loadgen.stats.samples.find_spec", lambda _: None)
+    monkeypatch.setattr("modeldyno.loadgen.stats.samples_file.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"needs pyarrow.*modeldyno\[parquet\].*\.csv or \.npz"):
         check_samples_file(Path("x.parquet"))
     with pytest.raises(ConfigError, match="ending must be one of"):

@@ -19,6 +19,7 @@ from modeldyno.base.process.procs import free_port
 from modeldyno.base.records.run import LoadResult, LoadSpec, read_record, write_record
 from modeldyno.loadgen import run
 from modeldyno.loadgen.generator import fleet
+from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.loadgen.payloads.files import single
 from modeldyno.loadgen.spec.arrivals import poisson_arrivals
@@ -163,7 +164,10 @@ def test_an_open_loop_sends_exactly_its_schedule_from_the_cores_it_was_given(tmp
 
     with stub_server(tmp_path, "--service-ms", "100") as server:
         result = run.run_load(
-            LoadSpec.model_validate({"url": server.url, **spec}), PAYLOAD, cpus=(core,), on_progress=look
+            LoadSpec.model_validate({"url": server.url, **spec}),
+            PAYLOAD,
+            workers=Workers(cpus=(core,)),
+            on_progress=look,
         )
     due_s = [due for due in takewhile(lambda due: due < 2.5, poisson_arrivals(200, 7)) if due >= 0.5]
     assert result.samples + result.errors == len(due_s)

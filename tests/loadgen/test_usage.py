@@ -14,15 +14,8 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.process.procs import Child, start
 from modeldyno.loadgen.watch.gpus import GpuMeter
 from modeldyno.loadgen.watch.looks import Look, core_busy, switched, switches
-from modeldyno.loadgen.watch.usage import (
-    Reading,
-    UsageSampler,
-    affinity,
-    find_server,
-    is_this_machine,
-    named_server,
-    window_usage,
-)
+from modeldyno.loadgen.watch.processes import affinity, find_server, is_this_machine, named_server
+from modeldyno.loadgen.watch.usage import Reading, UsageSampler, window_usage
 from tests.loadgen.stub import stub_server
 
 # A child of its own burns 0.2 s of CPU time and ends; then 0.1 s more is burnt, and 40 MiB are kept.

@@ -10,7 +10,7 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import InstanceType
-from modeldyno.trials.catalog.catalog import CATALOG_FILE, find_instance, load_catalog, match_instances
+from modeldyno.trials.catalog.instance_types import CATALOG_FILE, find_instance, load_catalog, match_instances
 
 CATALOG = load_catalog()
 

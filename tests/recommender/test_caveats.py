@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modeldyno.recommender.rank.caveats import caveats
+from modeldyno.recommender.rank.reader_notes import caveats
 from tests.recommender.measured import instance, point, trial
 
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from modeldyno.base.records.run import InstanceType
-from modeldyno.trials.catalog.catalog import load_catalog
 from modeldyno.trials.catalog.filters import coremark_per_usd
+from modeldyno.trials.catalog.instance_types import load_catalog
 from modeldyno.trials.catalog.instances_cli import COLUMNS, instances_command
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modeldyno.base.records.run import Limits, LoadResult, LoadSpec
-from modeldyno.recommender.rank.limits import Miss, doubts, misses
+from modeldyno.recommender.rank.misses import Miss, doubts, misses
 from tests.recommender.measured import instance, point, trial
 
 

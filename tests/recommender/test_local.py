@@ -11,7 +11,7 @@ from modeldyno.base.errors import ServerError
 from modeldyno.base.host.cgroups import memory_cap_refusal
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.records.run import HostFacts, InstanceType
-from modeldyno.trials.providers.base import Launch
+from modeldyno.trials.providers.base import SERVING, Order
 from modeldyno.trials.providers.local import LocalProvider
 from tests.recommender.tiny import instance, planned, processes_naming, write_model
 
@@ -31,8 +31,8 @@ X86 = instance(architecture="x86_64")
 PROVIDER = LocalProvider(HOST, cores=(1, 3))
 
 
-def order(folder: Path, model: Path, kind: InstanceType, startup_timeout_s: float = 60.0) -> Launch:
-    return Launch(planned(kind).candidate, kind, model, folder / "server.log", startup_timeout_s)
+def order(folder: Path, model: Path, kind: InstanceType, startup_timeout_s: float = 60.0) -> Order:
+    return Order(planned(kind).candidate, kind, model, folder / "server.log", startup_timeout_s)
 
 
 @pytest.mark.parametrize(
@@ -91,21 +91,21 @@ def test_hyperthreads_of_this_host_are_told() -> None:
 def test_a_server_runs_on_the_cores_of_its_type_and_is_gone_afterwards(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx")
     provider = LocalProvider()
-    with provider.launch(order(tmp_path, model, instance())) as endpoint:
-        assert endpoint.death() is None
-        assert 0 < endpoint.startup_s < 60
-        assert psutil.Process(endpoint.server_pid).cpu_affinity() == [usable_cores()[0]]
-        port = int(endpoint.url.split(":")[2].split("/")[0])
+    with provider.deploy(order(tmp_path, model, instance())) as deployed:
+        assert deployed.state == SERVING
+        assert 0 < deployed.startup_s < 60
+        assert psutil.Process(deployed.usage.pid).cpu_affinity() == [usable_cores()[0]]
+        port = int(deployed.url.split(":")[2].split("/")[0])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         connection.request("GET", "/ping")
         assert connection.getresponse().status == 200
         connection.close()
         assert processes_naming(tmp_path)
-        psutil.Process(endpoint.server_pid).kill()
-        endpoint.process.child.process.wait(5)
-        death = endpoint.death()
-        assert death is not None
-        assert death.startswith("the server was killed by signal 9")
+        psutil.Process(deployed.usage.pid).kill()
+        deployed.process.child.process.wait(5)
+        state = deployed.state
+        assert not state.serving
+        assert state.reason.startswith("the server was killed by signal 9")
     assert not processes_naming(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "server.log"]
 
@@ -115,13 +115,13 @@ def test_several_processes_stay_on_the_cores_of_the_type_and_under_its_memory_ca
     ordered = order(tmp_path, model, instance())
     settings = ordered.candidate.settings.model_copy(update={"processes": 2})
     candidate = ordered.candidate.model_copy(update={"settings": settings})
-    with LocalProvider().launch(replace(ordered, candidate=candidate)) as endpoint:
-        parent = psutil.Process(endpoint.server_pid)
+    with LocalProvider().deploy(replace(ordered, candidate=candidate)) as deployed:
+        parent = psutil.Process(deployed.usage.pid)
         family = [parent, *parent.children(recursive=True)]
         assert len(family) >= 3  # the parent serves nothing itself
         assert {tuple(each.cpu_affinity()) for each in family} == {(usable_cores()[0],)}
-        if endpoint.process.group is not None:
-            capped = (endpoint.process.group.folder / "cgroup.procs").read_text().split()
+        if deployed.process.group is not None:
+            capped = (deployed.process.group.folder / "cgroup.procs").read_text().split()
             assert {str(each.pid) for each in family} <= set(capped)
     assert not processes_naming(tmp_path)
 
@@ -129,7 +129,7 @@ def test_several_processes_stay_on_the_cores_of_the_type_and_under_its_memory_ca
 def test_a_server_that_dies_while_loading_is_told_with_its_last_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_text("no model")
-    launch = LocalProvider().launch(order(tmp_path, broken, instance()))
+    launch = LocalProvider().deploy(order(tmp_path, broken, instance()))
     with (
         pytest.raises(
             ServerError, match=r"never got ready: the server ended with exit status 2.*broken\.onnx"
@@ -142,7 +142,7 @@ def test_a_server_that_dies_while_loading_is_told_with_its_last_line(tmp_path: P
 
 def test_a_server_that_is_not_ready_in_time_is_stopped(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx")
-    launch = LocalProvider().launch(order(tmp_path, model, instance(), startup_timeout_s=0.01))
+    launch = LocalProvider().deploy(order(tmp_path, model, instance(), startup_timeout_s=0.01))
     with (
         pytest.raises(ServerError, match=r"not ready in time \(server.startup_timeout_s\): no port opened"),
         launch,
@@ -158,6 +158,6 @@ def test_a_server_over_the_memory_of_its_type_is_told_so(tmp_path: Path) -> None
     small = instance(memory_gib=0.02)
     with (
         pytest.raises(ServerError, match=r"killed: exceeded the 0\.02 GiB of test\.one"),
-        LocalProvider().launch(order(tmp_path, model, small)),
+        LocalProvider().deploy(order(tmp_path, model, small)),
     ):
         pass

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.recommender.job.job import Compile, Job
+from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.model_file import inspect_model
+from modeldyno.recommender.job.trial_orders import compile_order
 from modeldyno.recommender.run import _told
-from modeldyno.recommender.show import words
+from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import CompileEnded
 from modeldyno.reports.page.page import write_report
 from modeldyno.trials.measure.compiled import Compiled, compile_apart, not_wholly_compiled, summary
+from modeldyno.trials.measure.orders import CompileOrder
 from tests.compiler.models import conv_net, counted, det_net, saved
 from tests.reports.sample import sample, write_run
 
@@ -23,9 +25,7 @@ TEXT = "only 99.9% of its FLOPs are compiled; in ONNX Runtime run: Det"
 def partly(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     folder = tmp_path_factory.mktemp("partly")
     model = saved(folder / "det.onnx", det_net())
-    return compile_apart(
-        model, folder / "artifact", Job(compile=Compile(fallback="onnxruntime")), folder / "log.txt"
-    )
+    return compile_apart(model, folder / "artifact", CompileOrder(fallback="onnxruntime"), folder / "log.txt")
 
 
 def test_the_record_has_the_shares_and_the_operators(partly: Compiled) -> None:
@@ -46,7 +46,7 @@ def test_the_rows_of_compiled_candidates_alone_warn_of_it(partly: Compiled) -> N
 
 
 def test_the_console_says_it_when_compiling_ends(partly: Compiled) -> None:
-    assert TEXT in words.compile_end(CompileEnded(partly.manifest, False, None, 1.0))
+    assert TEXT in console_lines.compile_end(CompileEnded(partly.manifest, False, None, 1.0))
 
 
 def test_the_report_says_it(partly: Compiled, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_report_says_it(partly: Compiled, tmp_path: Path) -> None:
 
 def test_nothing_is_said_where_all_is_compiled_or_nothing_is_known(tmp_path: Path) -> None:
     model = saved(tmp_path / "net.onnx", conv_net())
-    options = Job(compile=Compile(fallback="onnxruntime", min_compiled=1.0))
+    options = CompileOrder(fallback="onnxruntime", min_compiled=1.0)
     made = compile_apart(model, tmp_path / "artifact", options, tmp_path / "log.txt")
     assert made.manifest is not None, made.failure
     assert not_wholly_compiled(made.manifest) == not_wholly_compiled(None) == ""
@@ -78,7 +78,7 @@ def test_a_range_is_cut_into_segments_too(tmp_path: Path) -> None:
         {"shape": {"x": ["1..4", 6, 6, 8]}, "compile": {"fallback": "onnxruntime"}, "load": {"shape": {}}}
     )
     inspect_model(model, job)
-    made = compile_apart(model, tmp_path / "artifact", job, tmp_path / "log.txt")
+    made = compile_apart(model, tmp_path / "artifact", compile_order(job), tmp_path / "log.txt")
     assert made.manifest is not None, made.failure
     assert made.manifest.buckets is not None
     assert "ConvInteger" in not_wholly_compiled(made.manifest)
@@ -86,7 +86,7 @@ def test_a_range_is_cut_into_segments_too(tmp_path: Path) -> None:
 
 def test_too_small_a_share_is_why_there_is_no_compiled_candidate(tmp_path: Path) -> None:
     model = saved(tmp_path / "det.onnx", det_net())
-    options = Job(compile=Compile(fallback="onnxruntime", min_compiled=0.99999))
+    options = CompileOrder(fallback="onnxruntime", min_compiled=0.99999)
     made = compile_apart(model, tmp_path / "artifact", options, tmp_path / "log.txt")
     assert made.manifest is None
     assert "--min-compiled asks for 99.999 %" in str(made.failure)

@@ -7,7 +7,7 @@ import pytest
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.recommender.job.job import Job
-from modeldyno.recommender.search.plan import estimate_s, instance_types, most_s, plan_trials
+from modeldyno.recommender.search.full_product import estimate_s, instance_types, most_s, plan_trials
 from modeldyno.trials.providers.local import serve_command
 
 HOST = host_facts().model_copy(update={"architecture": "x86_64", "usable_cores": 2})

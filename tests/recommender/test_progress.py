@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.show.events import RunPlanned, TrialEnded, TrialLoaded, TrialStarted
-from modeldyno.recommender.show.progress import Display
+from modeldyno.recommender.show.screen import Display
 from modeldyno.trials.measure.trial import failed_trial
 from tests.recommender.tiny import instance, planned
 

@@ -18,6 +18,7 @@ from modeldyno.base.records.run import (
 )
 from modeldyno.loadgen.search import judge
 from modeldyno.recommender.job.job import FindRate
+from modeldyno.recommender.job.trial_orders import search_order
 from modeldyno.recommender.rank.rank import rank
 from modeldyno.trials.measure.rate_search import Plan, certainly_missed, found_rate, search, search_limits
 from tests.recommender.measured import instance, point, trial
@@ -126,7 +127,7 @@ def test_other_limits_still_hold_at_the_rate_that_was_found() -> None:
 
 def plan(**how: Any) -> Plan:
     spec = LoadSpec(url="u", rate_rps=1.0, arrival="gamma", burstiness=4, stop_when=("errors>5%",))
-    return Plan(spec, search_limits(LIMITS), FindRate(**how), longest_s=60)
+    return Plan(spec, search_limits(LIMITS), search_order(FindRate(**how), longest_s=60))
 
 
 class Server:

@@ -9,7 +9,7 @@ import pytest
 
 from modeldyno.recommender.job.job import load_job
 from modeldyno.recommender.job.reference import SECTIONS, value_words, with_reference
-from modeldyno.recommender.search.plan import plan_trials
+from modeldyno.recommender.search.full_product import plan_trials
 from tests.recommender.test_plan import HOST
 
 PAGE = Path(__file__).parents[2] / "docs" / "job.md"

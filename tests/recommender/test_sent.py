@@ -10,6 +10,7 @@ import pytest
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.recommender.job.job import Job
+from modeldyno.recommender.job.trial_orders import body_order
 from modeldyno.trials.measure.sent import Sent, sent
 
 
@@ -18,7 +19,7 @@ def inputs(rows: int) -> tuple[TensorSpec, ...]:
 
 
 def of(load: dict[str, object], *rows: int) -> Sent:
-    return sent(Job.model_validate({"load": load}), [inputs(each) for each in rows or (1,)])
+    return sent(body_order(Job.model_validate({"load": load})), [inputs(each) for each in rows or (1,)])
 
 
 def test_each_shape_that_is_sent_is_a_kind_of_its_own_in_equal_shares() -> None:

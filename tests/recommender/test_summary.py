@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from modeldyno.base.records.run import Limits, Recommendation, Trial
 from modeldyno.recommender.rank.rank import rank
-from modeldyno.recommender.show.summary import print_summary
+from modeldyno.recommender.show.result_tables import print_summary
 from tests.recommender.measured import instance, point, trial
 
 if TYPE_CHECKING:

@@ -6,15 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modeldyno.base.records.run import Fidelity, InstanceType, Limits, LoadSpec, TensorSpec
+from modeldyno.loadgen.generator.fleet import ALONE, Workers
 from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.loadgen.payloads.body import payload_for
-from modeldyno.recommender.job.job import Load
-from modeldyno.trials.measure.trial import Workload, run_trial
-from modeldyno.trials.providers.base import Endpoint, Launch
+from modeldyno.loadgen.payloads.files import single
+from modeldyno.recommender.job.job import Job, Load
+from modeldyno.recommender.job.trial_orders import workload as ordered
+from modeldyno.trials.measure.orders import Workload
+from modeldyno.trials.measure.sent import Sent
+from modeldyno.trials.measure.trial import run_trial
+from modeldyno.trials.providers.base import SERVING, Deployment, Order, ProcessTree, State
 from modeldyno.trials.providers.local import LocalProvider
 from tests.loadgen.stub import stub_server
 from tests.recommender.tiny import SIZE, instance, planned, processes_naming, write_model
@@ -23,16 +29,22 @@ INPUT = TensorSpec(name="x", dtype="float32", shape=(1, SIZE))
 
 
 def workload(users: tuple[int, ...] = (1,), size: int = SIZE, timeout_s: float = 60.0) -> Workload:
-    payload = payload_for((INPUT.model_copy(update={"shape": (1, size)}),), seed=0)
     load = Load(users=users, warmup_s=0.2, duration_s=1.0)
-    return Workload(load, payload, seed=0, startup_timeout_s=timeout_s)
+    return loaded(load, size, startup_timeout_s=timeout_s)
+
+
+def loaded(load: Load, size: int = SIZE, **changed: Any) -> Workload:
+    """What a job with this load asks of a trial."""
+    payload = payload_for((INPUT.model_copy(update={"shape": (1, size)}),), seed=0)
+    made = ordered(Job(load=load, limits=changed.pop("limits", Limits())), Sent(single(payload)))
+    return replace(made, **changed)
 
 
 @dataclass
 class Remembering:
-    """The local provider, and the endpoint that it gave last."""
+    """The local provider, and what it deployed last."""
 
-    endpoint: Endpoint | None = None
+    deployed: Deployment | None = None
     local: LocalProvider = field(default_factory=LocalProvider)
 
     def refusal(self, instance: InstanceType) -> str | None:
@@ -42,10 +54,10 @@ class Remembering:
         return self.local.fidelity(instance)
 
     @contextmanager
-    def launch(self, order: Launch) -> Iterator[Endpoint]:
-        with self.local.launch(order) as endpoint:
-            self.endpoint = endpoint
-            yield endpoint
+    def deploy(self, order: Order) -> Iterator[Deployment]:
+        with self.local.deploy(order) as deployed:
+            self.deployed = deployed
+            yield deployed
 
 
 def test_a_trial_has_its_load_test_and_leaves_nothing_running(tmp_path: Path) -> None:
@@ -81,11 +93,10 @@ def test_each_step_of_stairs_is_a_load_level_and_a_rule_that_ended_them_is_noted
             "stop_when": ["requests>=5"],
         }
     )
-    payload = payload_for((INPUT,), seed=0)
     trial = run_trial(
         planned(instance()),
         write_model(tmp_path / "m.onnx"),
-        Workload(load, payload, seed=0, startup_timeout_s=60),
+        loaded(load),
         provider=LocalProvider(),
         log=tmp_path / "log",
     )
@@ -98,26 +109,25 @@ def test_each_step_of_stairs_is_a_load_level_and_a_rule_that_ended_them_is_noted
 
 @dataclass
 class Stubbed(Remembering):
-    """Gives an endpoint that is not of this package."""
+    """Gives a server that is not of this package."""
 
     url: str = ""
     pid: int = 0
 
     @contextmanager
-    def launch(self, order: Launch) -> Iterator[Endpoint]:  # noqa: ARG002 - a provider's signature
-        yield StubEndpoint(self.url, self.pid)
+    def deploy(self, order: Order) -> Iterator[Deployment]:  # noqa: ARG002 - a provider's signature
+        yield StubDeployment(self.url, ProcessTree(self.pid))
 
 
 @dataclass(frozen=True)
-class StubEndpoint:
+class StubDeployment:
     url: str
-    server_pid: int | None
-    generator_cpus: tuple[int, ...] | None = None
+    usage: ProcessTree | None
+    generator: Workers = ALONE
     startup_s: float = 0.0
     notes: tuple[str, ...] = ()
 
-    def death(self) -> str | None:
-        return None
+    state: State = SERVING
 
 
 def test_no_level_meets_the_queue_that_the_one_before_it_left(tmp_path: Path) -> None:
@@ -128,7 +138,7 @@ def test_no_level_meets_the_queue_that_the_one_before_it_left(tmp_path: Path) ->
         trial = run_trial(
             planned(instance()),
             tmp_path / "m.onnx",
-            Workload(load, payload_for((INPUT,), seed=0), seed=0, startup_timeout_s=60),
+            loaded(load),
             provider=Stubbed(url=server.url, pid=server.pid),
             log=tmp_path / "log",
         )
@@ -143,9 +153,9 @@ def test_a_server_that_dies_while_loaded_makes_a_failed_trial_that_says_so(tmp_p
 
     def kill(spec: LoadSpec, _: LoadProgress) -> None:
         if spec.users == 2:
-            assert provider.endpoint is not None
-            assert provider.endpoint.server_pid is not None
-            os.kill(provider.endpoint.server_pid, signal.SIGKILL)
+            assert provider.deployed is not None
+            assert provider.deployed.usage is not None
+            os.kill(provider.deployed.usage.pid, signal.SIGKILL)
 
     trial = run_trial(
         planned(instance()), model, workload((1, 2)), provider=provider, log=tmp_path / "log", on_load=kill
@@ -194,7 +204,7 @@ def test_a_search_keeps_each_of_its_load_tests_and_says_where_batches_were_not_m
     chosen = planned(instance())
     batching = chosen.candidate.settings.model_copy(update={"max_batch": 4})
     candidate = chosen.candidate.model_copy(update={"settings": batching})
-    what = Workload(load, payload_for((INPUT,), seed=0), 0, 60.0, limits=Limits(p50_ms=5000, error_rate=0.5))
+    what = loaded(load, limits=Limits(p50_ms=5000, error_rate=0.5))
     trial = run_trial(
         replace(chosen, candidate=candidate),
         write_model(tmp_path / "m.onnx"),

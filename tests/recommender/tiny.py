@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from modeldyno.base.records.run import Candidate, InstanceType, ServerSettings
 from modeldyno.recommender.job.job import Job
-from modeldyno.recommender.search.plan import PlannedTrial
+from modeldyno.trials.measure.orders import PlannedTrial
 
 SIZE = 8
 # The smallest type of this machine's architecture, and one of the other.

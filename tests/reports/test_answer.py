@@ -4,7 +4,7 @@ import pytest
 
 from modeldyno.base.records.run import Row, Trial
 from modeldyno.reports.answer import answer
-from modeldyno.reports.page.folder import Run
+from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.view import bars, view
 from tests.reports.sample import Backend, instance, point, recommendation, row, trial
 

@@ -11,8 +11,8 @@ from hdrh.histogram import HdrHistogram
 from modeldyno.base.records.run import Limits, Percentile
 from modeldyno.reports.charts.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
 from modeldyno.reports.charts.histogram import quantiles
-from modeldyno.reports.charts.series import Bar, Series, all_series
-from modeldyno.reports.page.folder import Run
+from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.series import Bar, Series, all_series
 from tests.reports.sample import instance, point, recommendation, row, sample, trial
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from modeldyno.base.records.run import Estimate, Row, Trial
-from modeldyno.reports.page.folder import Run
-from modeldyno.reports.tables.compare import ratio, speedup
+from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.speedup import ratio, speedup
 from tests.reports.sample import instance, point, recommendation, row, trial
 
 LARGE, MEDIUM = instance("c7a.large", 2, 0.1), instance("c7a.medium", 1, 0.05)

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from modeldyno.reports.tables.digits import MISSING, Shown, count, decimals, share, shown, whole
-from modeldyno.reports.words import log_text, moment, price
+from modeldyno.reports.text.digits import MISSING, Shown, count, decimals, share, shown, whole
+from modeldyno.reports.text.phrases import log_text, moment, price
 
 DASH = "\u2013"
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from modeldyno.base.records.run import ErrorGroup, Outcome, Spread
-from modeldyno.reports.page.endings import endings
-from modeldyno.reports.page.folder import Run
 from modeldyno.reports.page.page import render
+from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.tables.endings import endings
 from tests.reports.sample import instance, point, recommendation, row, trial
 
 LARGE = instance("c7a.large", 2, 0.1)

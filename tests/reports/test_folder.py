@@ -7,8 +7,8 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import Trial, write_record
-from modeldyno.reports.page.folder import read_run
 from modeldyno.reports.page.page import write_report
+from modeldyno.reports.results.run_folder import read_run
 from tests.reports.sample import GOLDEN, sample, write_run
 
 
@@ -83,6 +83,6 @@ def test_a_damaged_histogram_is_a_damaged_record(tmp_path: Path) -> None:
 
 
 def test_a_record_of_absurd_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modeldyno.reports.page.folder.MOST_RECORD_BYTES", 1000)
+    monkeypatch.setattr("modeldyno.reports.results.run_folder.MOST_RECORD_BYTES", 1000)
     with pytest.raises(ConfigError, match="is larger than"):
         read_run(write_run(tmp_path, *sample()))

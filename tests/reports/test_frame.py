@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.reports.page.folder import read_run
-from modeldyno.reports.page.frame import trials_frame
+from modeldyno.reports.results.frame import trials_frame
+from modeldyno.reports.results.run_folder import read_run
 from tests.reports.sample import GOLDEN, recommendation, write_run
 
 

@@ -15,9 +15,9 @@ from modeldyno.base.command.cli import SUMMARIES
 from modeldyno.base.errors import OutputError
 from modeldyno.base.records.run import Limits, Recommendation, Row, Trial
 from modeldyno.reports.cli import report_command
-from modeldyno.reports.page.folder import Run, read_run
 from modeldyno.reports.page.page import keep_together, render, write_report
 from modeldyno.reports.remarks import warnings
+from modeldyno.reports.results.run_folder import Run, read_run
 from modeldyno.reports.view import view
 from tests.reports.sample import (
     GOLDEN,

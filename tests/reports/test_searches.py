@@ -16,11 +16,11 @@ from modeldyno.base.records.run import (
     ServerSettings,
     Trial,
 )
-from modeldyno.reports.page.folder import Run
 from modeldyno.reports.page.page import render
-from modeldyno.reports.tables.compare import speedup
+from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.speedup import speedup
+from modeldyno.reports.tables.load_facts import facts, kinds
 from modeldyno.reports.tables.searches import searches
-from modeldyno.reports.tables.sent import facts, kinds
 from tests.reports.sample import Backend, instance, point, recommendation, row, trial
 from tests.reports.test_page import Page
 

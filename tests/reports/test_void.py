@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from modeldyno.reports.answer import answer
-from modeldyno.reports.page.folder import Run
 from modeldyno.reports.page.page import render
+from modeldyno.reports.results.run_folder import Run
 from tests.reports.sample import instance, point, recommendation, row, trial
 
 LATE = ("requests were sent late: 99th percentile 9 ms, bound 5 ms",)

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from modeldyno.base.process import procs
-from modeldyno.loadgen.watch.usage import find_server, process_tree
+from modeldyno.loadgen.watch.processes import find_server, process_tree
 from modeldyno.serving.process.shares import Share, by_neighbours, shares
 from tests.serving import models
 from tests.serving.gate import Gate, body, connect, post, received, statuses

@@ -57,8 +57,8 @@ def instances_command(
     NAME_OR_GLOB is a name (c7g.xlarge) or a quoted pattern ('c7*.xlarge'); without one, all are listed.
     Prices are on-demand, Linux, us-east-1. Exit code 1: no instance type matches.
     """
-    from modeldyno.trials.catalog.catalog import load_catalog, match_instances
     from modeldyno.trials.catalog.filters import InstanceFilter, select_instances
+    from modeldyno.trials.catalog.instance_types import load_catalog, match_instances
 
     known = load_catalog(catalog)
     named = match_instances(known, names) if names else known.values()

@@ -13,11 +13,10 @@ from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.process.procs import python_module, start
 from modeldyno.base.records.run import CompiledShape, CompileSummary
 from modeldyno.base.units import percent
-from modeldyno.recommender.job.fields import shape_text
-from modeldyno.recommender.job.job import Job
 from modeldyno.runtime.buckets_text import sentences
 from modeldyno.runtime.records.buckets import Bucket
 from modeldyno.runtime.records.manifest import Manifest, read_manifest
+from modeldyno.trials.measure.orders import CompileOrder
 
 # A compiler that fails with less than this free is taken to have met a full disk.
 FULL_BYTES = 4 << 20
@@ -42,14 +41,14 @@ def existing_artifact(folder: Path, source_digest: str) -> Manifest | None:
     return manifest if manifest.source_digest == source_digest else None
 
 
-def compile_apart(model: Path, folder: Path, job: Job, log: Path) -> Compiled:
-    """Compile `model` as the job says into `folder`, which is replaced only by a whole artifact.
+def compile_apart(model: Path, folder: Path, order: CompileOrder, log: Path) -> Compiled:
+    """Compile `model` as ordered into `folder`, which is replaced only by a whole artifact.
 
     In a child process: a compiler that crashes does not end the run, its memory is given back before anything
     is measured, and it can be interrupted at any moment.
     """
     with _workplace(folder) as work:
-        command = _command(model, work / "artifact", job)
+        command = _command(model, work / "artifact", order)
         with start(command, log=log, env={"TMPDIR": str(work)}) as child:
             code = child.process.wait()
             tail = child.log_tail()
@@ -66,7 +65,7 @@ def compile_apart(model: Path, folder: Path, job: Job, log: Path) -> Compiled:
 def summary(manifest: Manifest, options: dict[str, str]) -> CompileSummary | None:
     """Return what the report says of an artifact; None when its outputs were not compared.
 
-    `options` is what it was compiled with (`chosen`).
+    `options` is what it was compiled with (`CompileOrder.described`).
     """
     if manifest.parity is None:
         return None
@@ -127,36 +126,19 @@ def _workplace(folder: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _command(model: Path, output: Path, job: Job) -> list[str]:
-    options = job.compile
-    flags = [f"--shape={name}={shape_text(shape)}" for name, shape in job.shapes.items()]
-    flags += [f"--target={options.target}"]
+def _command(model: Path, output: Path, order: CompileOrder) -> list[str]:
+    flags = [f"--shape={name}={shape}" for name, shape in order.shapes.items()]
+    flags += [f"--target={order.target}"]
     valued = {
-        "--fallback": options.fallback,
-        "--min-compiled": options.min_compiled,
-        "--tolerance": options.tolerance,
-        "--tune": options.tune_s,
+        "--fallback": order.fallback,
+        "--min-compiled": order.min_compiled,
+        "--tolerance": order.tolerance,
+        "--tune": order.tune_s,
     }
     flags += [f"{flag}={value}" for flag, value in valued.items() if value is not None]
-    flags += [] if options.winograd else ["--no-winograd"]
-    flags += [] if options.tuning_records else ["--no-tuning-records"]
+    flags += [] if order.winograd else ["--no-winograd"]
+    flags += [] if order.tuning_records else ["--no-tuning-records"]
     return python_module("modeldyno", "compile", str(model), "--output", str(output), *flags)
-
-
-def chosen(job: Job) -> dict[str, str]:
-    """What the artifact is compiled with, by the job's names; what was left out as what that means."""
-    options = job.compile
-    shapes = {f"shape {name}": shape_text(shape) for name, shape in job.shapes.items()}
-    return {
-        "target": options.target,
-        **shapes,
-        "winograd": "yes" if options.winograd else "no",
-        "tolerance": "by default" if options.tolerance is None else f"{options.tolerance:g}",
-        "tune_s": "none" if options.tune_s is None else f"{options.tune_s:g}",
-        "tuning_records": "yes" if options.tuning_records else "no",
-        "fallback": options.fallback or "none",
-        "min_compiled": "none" if options.min_compiled is None else f"{options.min_compiled:g}",
-    }
 
 
 def _reason(code: int, tail: str) -> str:

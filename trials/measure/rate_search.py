@@ -21,7 +21,7 @@ from modeldyno.loadgen.search import (
 )
 from modeldyno.loadgen.spec.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 from modeldyno.loadgen.spec.stop_rules import share_low
-from modeldyno.recommender.job.load import PROBE_S, FindRate
+from modeldyno.trials.measure.orders import PROBE_S, SearchOrder
 
 METHOD = (
     "of a search: from the highest rate that met the limits with the upper ends of its percentiles' 95 % "
@@ -39,8 +39,7 @@ class Plan:
 
     spec: LoadSpec
     limits: dict[str, float]
-    how: FindRate
-    longest_s: float
+    how: SearchOrder
 
     @property
     def samples(self) -> int:
@@ -53,7 +52,7 @@ class Plan:
     @property
     def least_rps(self) -> float:
         """Below it the longest window is too short for these samples."""
-        return self.samples / self.longest_s
+        return self.samples / self.how.longest_s
 
 
 def search_limits(limits: Limits) -> dict[str, float]:
@@ -77,7 +76,7 @@ def search(plan: Plan, settings: ServerSettings, measure: Measure, idle: Idle) -
         step = {
             "rate_rps": rate_rps,
             "min_samples": plan.samples,
-            "max_duration_s": max(plan.spec.duration_s, SPARE * plan.longest_s),
+            "max_duration_s": max(plan.spec.duration_s, SPARE * plan.how.longest_s),
         }
         return measure(plan.spec.model_copy(update=step))
 
@@ -95,7 +94,7 @@ def search(plan: Plan, settings: ServerSettings, measure: Measure, idle: Idle) -
 
 
 def _start(plan: Plan, settings: ServerSettings, measure: Measure) -> tuple[float, str]:
-    if plan.how.start_rps != "auto":
+    if plan.how.start_rps is not None:
         rate_rps, why = plan.how.start_rps, "the job says so"
         if rate_rps < plan.least_rps:
             raise LoadTestError(f"at {rate_rps:g} requests/s {_too_slow(plan)}")
@@ -126,7 +125,7 @@ def _probe(spec: LoadSpec, users: int) -> LoadSpec:
 def _too_slow(plan: Plan) -> str:
     return (
         f"the limits need {plan.samples} requests in a load test, which is at least {plan.least_rps:.3g} "
-        f"requests/s over load.max_duration_s ({plan.longest_s:g} s): make that longer"
+        f"requests/s over load.max_duration_s ({plan.how.longest_s:g} s): make that longer"
     )
 
 

@@ -1,9 +1,9 @@
-"""What the candidates of a job are sent: samples of the user's, or random tensors of the shapes asked for."""
+"""What the candidates are sent: samples of the user's, or random tensors of the shapes asked for."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from modeldyno.base.records.run import TensorSpec
 from modeldyno.loadgen.payloads.body import payload_for
 from modeldyno.loadgen.payloads.files import Kind, Mix, read_mix, single
 from modeldyno.loadgen.spec.arrivals import read_trace, trace_rate
-from modeldyno.recommender.job.job import Job
+from modeldyno.trials.measure.orders import BodyOrder
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,26 @@ class Sent:
         return state.hexdigest()
 
 
-def sent(job: Job, requests: Sequence[tuple[TensorSpec, ...]]) -> Sent:
-    """Read or make what the job sends; `requests` are the inputs of each shape that is sent.
+def sent(order: BodyOrder, requests: Sequence[tuple[TensorSpec, ...]]) -> Sent:
+    """Read or make what was ordered; `requests` are the inputs of each shape that is sent.
 
     Raises:
         ConfigError: a file can't be read, is no sample or no trace, or there is too much.
     """
-    load = job.load
-    trace_s = read_trace(load.trace) if load.trace else ()
-    if load.payload:
-        return Sent(read_mix(_mix_text(load.payload), load.content_type, rows=load.rows), trace_s)
-    payloads = [payload_for(inputs, job.seed) for inputs in requests]
+    trace_s = read_trace(order.trace) if order.trace else ()
+    if order.files:
+        return Sent(read_mix(_mix_text(order.files), order.content_type, rows=order.rows), trace_s)
+    payloads = [payload_for(inputs, order.seed) for inputs in requests]
     if len(payloads) == 1:
         return Sent(single(payloads[0]), trace_s)
     kinds = (Kind(_name(inputs), 1.0, (payload,)) for inputs, payload in zip(requests, payloads, strict=True))
     return Sent(Mix(tuple(kinds)), trace_s)
 
 
-def _mix_text(payload: dict[Path, float]) -> str:
-    if len(payload) == 1:
-        return str(next(iter(payload)))
-    return ",".join(f"{path}={weight!r}" for path, weight in payload.items())
+def _mix_text(files: Mapping[Path, float]) -> str:
+    if len(files) == 1:
+        return str(next(iter(files)))
+    return ",".join(f"{path}={weight!r}" for path, weight in files.items())
 
 
 def _name(inputs: Sequence[TensorSpec]) -> str:

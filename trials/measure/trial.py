@@ -13,7 +13,6 @@ from modeldyno.base.errors import LoadTestError, ServerError
 from modeldyno.base.records.run import (
     Candidate,
     Fidelity,
-    Limits,
     LoadResult,
     LoadSpec,
     RateSearch,
@@ -22,16 +21,13 @@ from modeldyno.base.records.run import (
     Trial,
 )
 from modeldyno.loadgen.generator.progress import LoadProgress
-from modeldyno.loadgen.payloads.body import Payload
-from modeldyno.loadgen.payloads.files import Mix, first_body
+from modeldyno.loadgen.payloads.files import first_body
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.server.idle import Idle
-from modeldyno.loadgen.spec.arrivals import trace_rate
 from modeldyno.loadgen.spec.stages import closed_loop
-from modeldyno.recommender.job.load import FindRate, Load
-from modeldyno.recommender.search.plan import PlannedTrial
+from modeldyno.trials.measure.orders import PlannedTrial, SearchOrder, Workload
 from modeldyno.trials.measure.rate_search import Plan, search, search_limits
-from modeldyno.trials.providers.base import Endpoint, Launch, Provider
+from modeldyno.trials.providers.base import Deployment, Order, Provider
 
 LOG_LINES = 20
 SETTLE_S = 0.2
@@ -39,30 +35,6 @@ NO_BATCHING = "no batching: "
 """How the server begins the line that says why."""
 
 OnLoad = Callable[[LoadSpec, LoadProgress], None]
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What every candidate of a run gets."""
-
-    load: Load
-    payload: Payload | Mix
-    seed: int
-    startup_timeout_s: float
-    limits: Limits = field(default_factory=Limits)
-    """For the loads that are made for them: a search, and MLPerf's Server."""
-    trace_s: tuple[float, ...] = ()
-    compiled_with: Mapping[str, str] = field(default_factory=dict)
-    """What stands in the records of compiled candidates."""
-
-    def specs(self, url: str) -> tuple[LoadSpec, ...]:
-        """Each load test of a candidate at `url`; of a search its first."""
-        rate_rps = trace_rate(self.trace_s) if self.trace_s else 1.0
-        return self.load.specs(url, self.seed, bound_ms=self.limits.p99_ms, trace_rps=rate_rps)
-
-    def chosen_for(self, candidate: Candidate) -> dict[str, str]:
-        """What the candidate's model was compiled with; nothing for the baseline."""
-        return dict(self.compiled_with) if candidate.backend == "compiled" else {}
 
 
 @dataclass
@@ -89,11 +61,11 @@ def run_trial(
     Whatever was started is gone on return, also when interrupted.
     """
     started_at, began = utc_now(), time.monotonic()
-    order = Launch(planned.candidate, planned.instance, model, log, workload.startup_timeout_s)
+    order = Order(planned.candidate, planned.instance, model, log, workload.startup_timeout_s)
     measured, failure = _Measured(), None
     try:
-        with provider.launch(order) as endpoint:
-            _measure(_Loaded(endpoint, workload, on_load), planned.candidate.settings, measured)
+        with provider.deploy(order) as deployment:
+            _measure(_Loaded(deployment, workload, on_load), planned.candidate.settings, measured)
     except (ServerError, LoadTestError) as error:
         failure = str(error)
     return Trial(
@@ -108,7 +80,7 @@ def run_trial(
         server_log_tail="" if failure is None else log_tail(log),
         notes=measured.notes,
         warnings=tuple(_not_as_set(planned.candidate, log)),
-        compiled_with=workload.chosen_for(planned.candidate),
+        compiled_with=workload.compiled_options(planned.candidate),
         search=measured.search,
     )
 
@@ -156,16 +128,16 @@ def level_name(spec: LoadSpec | Row) -> str:
 class _Loaded:
     """A server under load."""
 
-    endpoint: Endpoint
+    deployment: Deployment
     workload: Workload
     on_load: OnLoad | None
 
     def idle(self) -> Idle:
         """What waits between load tests until the server has worked off what one left; not for a dead one."""
         return Idle(
-            self.workload.specs(self.endpoint.url)[0].url,
+            self.workload.specs(self.deployment.url)[0].url,
             first_body(self.workload.payload),
-            stopped=lambda: self.endpoint.death() is not None,
+            stopped=lambda: not self.deployment.state.serving,
         )
 
     def test(self, spec: LoadSpec) -> LoadResult:
@@ -176,32 +148,33 @@ class _Loaded:
         """
 
         def watch(progress: LoadProgress) -> None:
-            _check_alive(self.endpoint, spec)
+            _check_serving(self.deployment, spec)
             if self.on_load is not None:
                 self.on_load(spec, progress)
 
+        usage = self.deployment.usage
         try:
             outcome = run_load(
                 spec,
                 self.workload.payload,
                 trace_s=self.workload.trace_s if spec.arrival == "trace" else (),
-                server_pid=self.endpoint.server_pid,
-                cpus=self.endpoint.generator_cpus,
+                server_pid=usage.pid if usage else None,
+                workers=self.deployment.generator,
                 on_progress=watch,
             )
         except LoadTestError:
             time.sleep(SETTLE_S)  # a killed server closes its port a moment before it counts as ended
-            _check_alive(self.endpoint, spec)
+            _check_serving(self.deployment, spec)
             raise
-        _check_alive(self.endpoint, spec)
+        _check_serving(self.deployment, spec)
         return outcome
 
 
 def _measure(loaded: _Loaded, settings: ServerSettings, measured: _Measured) -> None:
-    endpoint = loaded.endpoint
-    measured.startup_s, measured.notes = round(endpoint.startup_s, 3), endpoint.notes
-    if loaded.workload.load.find_rate is not None:
-        _search(loaded, loaded.workload.load.find_rate, settings, measured)
+    deployment = loaded.deployment
+    measured.startup_s, measured.notes = round(deployment.startup_s, 3), deployment.notes
+    if loaded.workload.search is not None:
+        _search(loaded, loaded.workload.search, settings, measured)
     else:
         _levels(loaded, measured)
 
@@ -210,10 +183,10 @@ def _levels(loaded: _Loaded, measured: _Measured) -> None:
     """Run every level, each at an idle server. One that it can't meet at all costs only its own point."""
     failures = []
     idle = loaded.idle()
-    for spec in loaded.workload.specs(loaded.endpoint.url):
+    for spec in loaded.workload.specs(loaded.deployment.url):
         try:
             if why := idle():
-                _check_alive(loaded.endpoint, spec)
+                _check_serving(loaded.deployment, spec)
                 raise LoadTestError(why)
             outcome = loaded.test(spec)
         except LoadTestError as error:
@@ -226,17 +199,16 @@ def _levels(loaded: _Loaded, measured: _Measured) -> None:
     measured.notes += tuple(failures)
 
 
-def _search(loaded: _Loaded, how: FindRate, settings: ServerSettings, measured: _Measured) -> None:
+def _search(loaded: _Loaded, how: SearchOrder, settings: ServerSettings, measured: _Measured) -> None:
     """Find the highest rate; every load test of the search at a rate is kept."""
-    load = loaded.workload.load
 
     def test(spec: LoadSpec) -> LoadResult:
         outcome = loaded.test(spec)
         measured.points += [outcome] if outcome.spec.rate_rps is not None else []
         return outcome
 
-    (spec,) = loaded.workload.specs(loaded.endpoint.url)
-    plan = Plan(spec, search_limits(loaded.workload.limits), how, load.longest_s)
+    (spec,) = loaded.workload.specs(loaded.deployment.url)
+    plan = Plan(spec, search_limits(loaded.workload.limits), how)
     measured.search = search(plan, settings, test, loaded.idle())
 
 
@@ -257,6 +229,7 @@ def _ended_early(found: LoadResult) -> Iterator[str]:
         yield f"{level_name(found.spec)}: ended by {found.stop.rule}: {found.stop.why}"
 
 
-def _check_alive(endpoint: Endpoint, spec: LoadSpec) -> None:
-    if reason := endpoint.death():
-        raise ServerError(f"{reason} (while loaded with {level_name(spec)})")
+def _check_serving(deployment: Deployment, spec: LoadSpec) -> None:
+    state = deployment.state
+    if not state.serving:
+        raise ServerError(f"{state.reason} (while loaded with {level_name(spec)})")

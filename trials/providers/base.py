@@ -1,6 +1,7 @@
 """Where candidates run. A provider brings up a model server in the shape of an instance type.
 
-This machine (`local`) is the only one so far. Another place to run needs the three members of `Provider`.
+This machine (`local`) is the only one so far. Another place to run needs the three members of `Provider`, and
+a `Deployment`. Neither presumes that the server is a process of this machine.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from modeldyno.base.records.run import Candidate, Fidelity, InstanceType
+from modeldyno.loadgen.generator.fleet import Workers
 
 
 @dataclass(frozen=True)
-class Launch:
+class Order:
     """What to bring up."""
 
     candidate: Candidate
@@ -26,7 +28,26 @@ class Launch:
     startup_timeout_s: float
 
 
-class Endpoint(Protocol):
+@dataclass(frozen=True)
+class State:
+    """Whether a deployment answers."""
+
+    serving: bool
+    reason: str = ""
+    """Why it does not."""
+
+
+SERVING = State(serving=True)
+
+
+@dataclass(frozen=True)
+class ProcessTree:
+    """Usage is read from a process of this machine and all that descend from it."""
+
+    pid: int
+
+
+class Deployment(Protocol):
     """A server that answers; valid inside the context that made it."""
 
     @property
@@ -38,19 +59,20 @@ class Endpoint(Protocol):
         """Seconds from the start to the first successful /ping."""
 
     @property
-    def server_pid(self) -> int | None:
-        """The server's process, None when it is on another host."""
+    def state(self) -> State:
+        """Whether it still answers, as its provider knows now."""
 
     @property
-    def generator_cpus(self) -> tuple[int, ...] | None:
-        """Cores for the load generator, None when it takes its share of all."""
+    def usage(self) -> ProcessTree | None:
+        """What the server's CPU and memory are read from; None where they can't be read."""
+
+    @property
+    def generator(self) -> Workers:
+        """Which processes may load it, and on which cores."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """How this differs from the real instance type, in words."""
-
-    def death(self) -> str | None:
-        """Say why the server is gone, or return None while it lives."""
 
 
 class Provider(Protocol):
@@ -62,7 +84,7 @@ class Provider(Protocol):
     def fidelity(self, instance: InstanceType) -> Fidelity:
         """How near the numbers taken here are to that instance type."""
 
-    def launch(self, order: Launch) -> AbstractContextManager[Endpoint]:
+    def deploy(self, order: Order) -> AbstractContextManager[Deployment]:
         """Start a server, wait until it is ready, and take all of it down on leaving.
 
         Raises:

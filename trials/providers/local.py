@@ -16,8 +16,9 @@ from modeldyno.base.host.facts import host_facts, usable_cores
 from modeldyno.base.process.procs import Child, python_module, start
 from modeldyno.base.records.run import Candidate, Fidelity, HostFacts, InstanceType
 from modeldyno.base.units import BYTES_PER_GIB
+from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.serving.settings import ServeSettings
-from modeldyno.trials.providers.base import Launch
+from modeldyno.trials.providers.base import SERVING, Order, ProcessTree, State
 
 POLL_S = 0.05
 PING_TIMEOUT_S = 2.0
@@ -25,23 +26,25 @@ ARCHITECTURES = {"aarch64": "arm64", "AMD64": "x86_64"}  # the kernel's word: th
 
 
 @dataclass(frozen=True)
-class LocalEndpoint:
+class LocalDeployment:
     """A server process on this machine."""
 
     url: str
     startup_s: float
-    generator_cpus: tuple[int, ...] | None
+    generator: Workers
     notes: tuple[str, ...]
     process: ServerProcess
 
     @property
-    def server_pid(self) -> int:
-        """Process id of the server."""
-        return self.process.child.pid
+    def usage(self) -> ProcessTree:
+        """The server and its children."""
+        return ProcessTree(self.process.child.pid)
 
-    def death(self) -> str | None:
-        """Say why the server is gone, or return None while it lives."""
-        return self.process.death()
+    @property
+    def state(self) -> State:
+        """Whether the server's process lives, and keeps to its memory."""
+        death = self.process.death()
+        return SERVING if death is None else State(serving=False, reason=death)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class LocalProvider:
         return self.cores[: instance.vcpus], self.cores[instance.vcpus :] or None
 
     @contextmanager
-    def launch(self, order: Launch) -> Iterator[LocalEndpoint]:
+    def deploy(self, order: Order) -> Iterator[LocalDeployment]:
         """Start a server, wait until it is ready, and take all of it down on leaving.
 
         Raises:
@@ -113,7 +116,8 @@ class LocalProvider:
             process = ServerProcess(child, group, order.instance)
             url = _wait_ready(process, port_file, began + order.startup_timeout_s)
             notes = self.notes(order.instance, capped=group is not None)
-            yield LocalEndpoint(url, time.monotonic() - began, generator_cpus, notes, process)
+            startup_s = time.monotonic() - began
+            yield LocalDeployment(url, startup_s, Workers(cpus=generator_cpus), notes, process)
 
     def notes(self, instance: InstanceType, *, capped: bool) -> tuple[str, ...]:
         """Say how the emulation differs from the real instance type."""

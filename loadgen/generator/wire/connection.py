@@ -3,7 +3,7 @@
 Locust's FastHttpUser spends 0.06 ms of Python before a request leaves and 0.04 ms between its answer and the
 caller, and 0.15 and 0.08 ms when the process has slept before, as it has in an open loop: caches are cold and
 that code is long. All of it would stand in each latency. So a request is bytes before its time comes, and its
-answer is read by no more code than says where it ends (loadgen.generator.wire.answer).
+answer is read by no more code than says where it ends (loadgen.generator.wire.http_answer).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from gevent import monkey, socket
 from locust.contrib.fasthttp import insecure_ssl_context_factory
 
-from modeldyno.loadgen.generator.wire.answer import read_answer
+from modeldyno.loadgen.generator.wire.http_answer import read_answer
 from modeldyno.loadgen.server.endpoint import host_and_port
 
 READ_BLOCK_BYTES = 65536

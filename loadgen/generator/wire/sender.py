@@ -11,8 +11,8 @@ from locust import User
 
 from modeldyno.loadgen.generator.wire.connection import Connection
 from modeldyno.loadgen.payloads.body import Payload
+from modeldyno.loadgen.stats.outcomes import NO_SOCKET
 from modeldyno.loadgen.stats.recording import FailureKind
-from modeldyno.loadgen.verdict.validity import NO_SOCKET
 
 NS_PER_S = 1_000_000_000
 NO_SOCKET_ERRORS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadResult, Row
-from modeldyno.reports import words
-from modeldyno.reports.page.folder import Run
-from modeldyno.reports.tables.compare import BASELINE
+from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.speedup import BASELINE
+from modeldyno.reports.text import phrases
 
 # The palette has six colours that stay apart for colour-blind readers; the others are drawn in grey.
 COLOURED = 6
@@ -59,7 +59,7 @@ def all_series(run: Run) -> tuple[Series, ...]:
         found.append(
             Series(
                 tag=tag,
-                name=words.configuration(row),
+                name=phrases.configuration(row),
                 colour=colour,
                 dashed=row.backend == BASELINE,
                 rejected=row.rank is None,

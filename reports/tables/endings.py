@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadResult, Outcome
-from modeldyno.reports import words
-from modeldyno.reports.charts.series import tags
-from modeldyno.reports.page.folder import Run
-from modeldyno.reports.tables.digits import plain, share
+from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.series import tags
+from modeldyno.reports.text import phrases
+from modeldyno.reports.text.digits import plain, share
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Ending:
 def endings(run: Run) -> tuple[Ending, ...]:
     """Word every way in which requests ended, for the load tests in which some failed."""
     return tuple(
-        _ending(tag, words.configuration(row), point, one)
+        _ending(tag, phrases.configuration(row), point, one)
         for tag, row in tags(run)
         for point in run.points(row)
         if point.errors
@@ -43,9 +43,9 @@ def _ending(tag: str, name: str, point: LoadResult, one: Outcome) -> Ending:
     return Ending(
         tag=tag,
         name=name,
-        load=words.load(point.spec.users, point.spec.rate_rps),
-        endpoint=words.log_text(one.endpoint),
-        outcome=words.log_text(one.outcome),
+        load=phrases.load(point.spec.users, point.spec.rate_rps),
+        endpoint=phrases.log_text(one.endpoint),
+        outcome=phrases.log_text(one.outcome),
         count=f"{one.count:,}",
         share=share(one.count / total),
         p50=plain(one.latency.p50_ms),

@@ -8,9 +8,9 @@ from typing import Any
 from modeldyno.base.records.run import Candidate, LoadResult, RateSearch, Row, ServerSettings, Trial
 from modeldyno.base.units import short_duration
 from modeldyno.loadgen.spec.stages import closed_loop
-from modeldyno.recommender.job.load import Load
+from modeldyno.recommender.job.load_section import Load
 from modeldyno.recommender.show.events import CompileEnded, RunPlanned, TrialLoaded
-from modeldyno.reports.tables.digits import shown
+from modeldyno.reports.text.digits import shown
 from modeldyno.trials.measure.compiled import not_wholly_compiled
 from modeldyno.trials.measure.rate_search import found_rate
 from modeldyno.trials.measure.trial import level_name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 
 from modeldyno.base.errors import ConfigError, unknown_name
@@ -12,7 +11,8 @@ from modeldyno.base.records.run import Candidate, HostFacts, InstanceType, Serve
 from modeldyno.base.records.server import ServerLimits
 from modeldyno.base.settings import fields_of
 from modeldyno.recommender.job.job import Backend, Job
-from modeldyno.trials.catalog.catalog import load_catalog, match_instances
+from modeldyno.trials.catalog.instance_types import load_catalog, match_instances
+from modeldyno.trials.measure.orders import PlannedTrial
 from modeldyno.trials.providers.local import catalog_architecture
 
 # Current compute-optimised types, smallest first: one and two vCPUs, a core each or two on one core.
@@ -24,14 +24,6 @@ DEFAULT_TYPES = 3
 # What a trial takes beside its load: the server's start; Locust's start and end per level.
 STARTUP_S = 1.0
 LEVEL_OVERHEAD_S = 2.0
-
-
-@dataclass(frozen=True)
-class PlannedTrial:
-    """One candidate on its instance type."""
-
-    candidate: Candidate
-    instance: InstanceType
 
 
 def plan_trials(job: Job, backends: Iterable[Backend], host: HostFacts) -> tuple[PlannedTrial, ...]:

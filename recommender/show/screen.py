@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from modeldyno.base.command.console import say
 from modeldyno.base.records.run import Candidate, Trial
 from modeldyno.base.units import short_duration
-from modeldyno.recommender.show import words
+from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import (
     CompileEnded,
     CompileStarted,
@@ -99,22 +99,22 @@ class Display:
         match event:
             case RunPlanned():
                 self.total_s, self.trials = event.seconds, len(event.to_measure)
-                self._lines(words.plan(event))
+                self._lines(console_lines.plan(event))
             case CompileStarted():
                 self._lines([f"compiling for {event.target} ..."])
                 self._update(f"compiling for {event.target}")
             case CompileEnded():
-                self._lines([words.compile_end(event)])
+                self._lines([console_lines.compile_end(event)])
             case TrialStarted():
                 self.started, self.number = self.clock(), self.number + 1
                 self._update(f"{self._title(event.planned.candidate)}: starting its server")
             case TrialLoaded():
-                self._update(f"{self._title(event.planned.candidate)}: {words.loading(event)}")
+                self._update(f"{self._title(event.planned.candidate)}: {console_lines.loading(event)}")
             case TrialEnded():
                 title = self._title(event.trial.candidate)  # before `started` is cleared
                 left = self._left(event.trial) if self.started is not None else ""
                 self.started = None
-                self._lines([f"{title}: {words.outcome(event.trial)}{left}"])
+                self._lines([f"{title}: {console_lines.outcome(event.trial)}{left}"])
 
     def _left(self, trial: Trial) -> str:
         """Say how long the trials that are left take, if each takes as long as those did that ended."""
@@ -138,4 +138,4 @@ class Display:
     def _title(self, candidate: Candidate) -> str:
         """One that was refused has no number: nothing ran."""
         number = "" if self.started is None else f"[{self.number}/{self.trials}] "
-        return f"{number}{words.candidate(candidate)}"
+        return f"{number}{console_lines.candidate(candidate)}"

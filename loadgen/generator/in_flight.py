@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import psutil
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadSpec
 from modeldyno.loadgen.generator.fleet import Workers
+from modeldyno.loadgen.generator.open_files import file_limit
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.spec.stages import planned_stages
 
@@ -18,25 +17,6 @@ USER_BYTES = 64 * 1024
 """Of the generator's own memory, a user and its connection."""
 MEMORY_SHARE = 0.5
 """Of what is available, for requests in flight."""
-
-
-def file_limit() -> int:
-    """How many files a process here may open, once it has asked for all it can get."""
-    try:
-        import resource
-    except ImportError:  # Windows has sockets apart from files
-        return 1 << 20
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return 1 << 20 if hard == resource.RLIM_INFINITY else hard
-
-
-def raise_file_limit() -> None:
-    """Let this process open as many files as the system lets it."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def with_bound(spec: LoadSpec, workers: Workers, mix: Mix, most: int) -> LoadSpec:

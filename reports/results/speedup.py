@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from modeldyno.base.records.run import Estimate, LoadResult, Row
-from modeldyno.reports import words
-from modeldyno.reports.page.folder import Run, level_of
+from modeldyno.reports.results.run_folder import Run, level_of
+from modeldyno.reports.text import phrases
 
 BASELINE = "onnxruntime"
 
@@ -68,7 +68,7 @@ def _speedup_of_searches(run: Run, row: Row) -> Ratio | None:
     if row.backend == BASELINE or not rivals:
         return None
     fastest = max(rivals, key=lambda rival: rival.throughput_rps or 0.0)
-    return ratio(_rate(row), _rate(fastest), words.settings(fastest.settings))
+    return ratio(_rate(row), _rate(fastest), phrases.settings(fastest.settings))
 
 
 def _rate(row: Row) -> Estimate:
@@ -79,7 +79,7 @@ def _rate(row: Row) -> Estimate:
 
 def _baselines(run: Run, row: Row, ours: LoadResult) -> list[tuple[LoadResult, str]]:
     return [
-        (point, words.settings(trial.candidate.settings))
+        (point, phrases.settings(trial.candidate.settings))
         for trial in run.trials.values()
         if trial.candidate.backend == BASELINE and trial.candidate.instance_type == row.instance_type
         for point in trial.points

@@ -9,9 +9,9 @@ import click
 
 from modeldyno.base.command.console import print_json, print_table
 from modeldyno.base.records.run import Recommendation, Row
-from modeldyno.recommender.show import words
+from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import RunPlanned
-from modeldyno.reports.tables.digits import MISSING, shown
+from modeldyno.reports.text.digits import MISSING, shown
 from modeldyno.trials.measure.trial import level_name
 
 COLUMNS = (
@@ -29,7 +29,9 @@ def print_summary(found: Recommendation, run_dir: Path) -> None:
             click.echo(line)
     else:
         click.echo("No candidate meets the limits.")
-    _print_lines("rejected:", [f"{words.candidate(row)}: {'; '.join(row.reasons)}" for row in found.rejected])
+    _print_lines(
+        "rejected:", [f"{console_lines.candidate(row)}: {'; '.join(row.reasons)}" for row in found.rejected]
+    )
     _print_lines("warnings:", _warnings(found.ranking))
     _print_lines("what emulation leaves out:", found.caveats)
     _print_lines("notes:", found.notes)
@@ -39,11 +41,11 @@ def print_summary(found: Recommendation, run_dir: Path) -> None:
 def print_plan(event: RunPlanned, *, as_json: bool) -> None:
     """Print what a run would do; one line for each candidate."""
     if as_json:
-        print_json(words.plan_facts(event))
+        print_json(console_lines.plan_facts(event))
         return
     for planned in event.to_measure:
-        click.echo(f"would measure: {words.candidate(planned.candidate)}")
-    for line in words.plan(event):
+        click.echo(f"would measure: {console_lines.candidate(planned.candidate)}")
+    for line in console_lines.plan(event):
         click.echo(line)
     click.echo("dry run: nothing was started or written")
 
@@ -55,7 +57,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.rank}{' tie' if row.tied_with_best else '' if row.valid else ' void'}",
         row.instance_type,
         row.backend,
-        words.settings(row.settings).replace("x", " x ", 1),
+        console_lines.settings(row.settings).replace("x", " x ", 1),
         f"{level_name(row)}{' (highest)' if row.found_rate else ''}",
         *(shown(value).text for value in (row.p50_ms, row.p95_ms, row.p99_ms)),
         rate.text,

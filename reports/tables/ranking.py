@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modeldyno.base.records.run import ErrorGroup, LoadResult, Percentile, Row, Trial
-from modeldyno.reports import words
 from modeldyno.reports.answer import cost, p99, throughput, times
-from modeldyno.reports.charts.series import Series, tags
-from modeldyno.reports.page.folder import Run, level_of
 from modeldyno.reports.remarks import tainted
-from modeldyno.reports.tables.compare import BASELINE, speedup
-from modeldyno.reports.tables.digits import MISSING, Shown, count, estimate, percentile, plain, share, whole
+from modeldyno.reports.results.run_folder import Run, level_of
+from modeldyno.reports.results.series import Series, tags
+from modeldyno.reports.results.speedup import BASELINE, speedup
+from modeldyno.reports.text import phrases
+from modeldyno.reports.text.digits import MISSING, Shown, count, estimate, percentile, plain, share, whole
 
 LOG_LINES = 40
 LOG_COLUMNS = 500
@@ -107,15 +107,15 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         tag=tag,
         colour=colour,
         instance_type=row.instance_type,
-        backend=words.backend(row.backend),
-        settings=words.settings_short(row.settings),
-        load=(words.load(*level_of(row)) or MISSING) + (", the highest" if row.found_rate else ""),
+        backend=phrases.backend(row.backend),
+        settings=phrases.settings_short(row.settings),
+        load=(phrases.load(*level_of(row)) or MISSING) + (", the highest" if row.found_rate else ""),
         p50=_percentile(level, 50.0, row.p50_ms).text,
         p95=_percentile(level, 95.0, row.p95_ms).text,
         p99=_unitless(p99(row)),
         throughput=throughput(row),
         error_rate=share(row.error_rate),
-        usd_per_hour=words.price(row.usd_per_hour),
+        usd_per_hour=phrases.price(row.usd_per_hour),
         cost=cost(row),
         speedup=_speedup(run, row),
         cpu=share(row.cpu_utilization),
@@ -126,7 +126,7 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         tie=row.rank is not None and (row.tied_with_best or (row.rank == 1 and tied)),
         baseline=row.backend == BASELINE,
         tainted=tainted(run, row),
-        void=tuple(words.log_text(reason) for reason in row.invalid_reasons),
+        void=tuple(phrases.log_text(reason) for reason in row.invalid_reasons),
     )
 
 
@@ -140,7 +140,7 @@ def _speedup(run: Run, row: Row) -> Shown:
 def _rejected(run: Run, row: Row, line: Line) -> Rejected:
     trial = run.trials.get(row.trial)
     failure = (trial.failure,) if trial and trial.failure else ()
-    reasons = tuple(words.log_text(reason) for reason in dict.fromkeys((*row.reasons, *failure)))
+    reasons = tuple(phrases.log_text(reason) for reason in dict.fromkeys((*row.reasons, *failure)))
     return Rejected(
         line=line,
         reasons=reasons or ("no reason was recorded",),
@@ -153,7 +153,7 @@ def _errors(groups: Iterable[ErrorGroup]) -> tuple[str, ...]:
     found: dict[str, int] = {}
     for group in groups:
         status = "no answer" if group.status is None else f"HTTP {group.status}"
-        text = f"{status}: {words.log_text(group.message)}"
+        text = f"{status}: {phrases.log_text(group.message)}"
         found[text] = found.get(text, 0) + group.count
     return tuple(f"{count(number, 'request')} failed with {text}" for text, number in found.items())
 
@@ -161,15 +161,15 @@ def _errors(groups: Iterable[ErrorGroup]) -> tuple[str, ...]:
 def _log(trial: Trial | None) -> str:
     if trial is None:
         return ""
-    tail = words.log_text(trial.server_log_tail).splitlines()[-LOG_LINES:]
+    tail = phrases.log_text(trial.server_log_tail).splitlines()[-LOG_LINES:]
     return "\n".join(line if len(line) <= LOG_COLUMNS else line[:LOG_COLUMNS] + " …" for line in tail)
 
 
 def _level(tag: str, row: Row, point: LoadResult, *, chosen: bool) -> Level:
     return Level(
         tag=tag,
-        name=words.configuration(row),
-        load=words.load(*level_of(point.spec)),
+        name=phrases.configuration(row),
+        load=phrases.load(*level_of(point.spec)),
         chosen=chosen,
         samples=f"{point.samples:,}",
         errors=f"{point.errors:,}",

@@ -14,12 +14,12 @@ from modeldyno.loadgen.spec.stages import planned_s
 from modeldyno.loadgen.spec.stop_rules import check_rules
 from modeldyno.recommender.job.fields import Count, JobPath, Rate, Seconds, Shapes
 from modeldyno.recommender.job.yaml_lines import FieldError
+from modeldyno.trials.measure.orders import PROBE_S
 
 DEFAULT_USERS = (1, 2, 4)
 DEFAULT_LONGEST_S = 60.0
 USUAL_TESTS = 8
 """Load tests of a search: from half of what a closed loop answers, one doubling, then halvings to 5 %."""
-PROBE_S = 3.0
 KINDS = ("users", "phases", "stairs", "rate_rps", "find_rate")
 CLOSED = ("users", "phases", "stairs")
 

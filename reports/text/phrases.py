@@ -7,7 +7,7 @@ import unicodedata
 from datetime import UTC, datetime
 
 from modeldyno.base.records.run import Fidelity, Limits, Row, ServerSettings
-from modeldyno.reports.tables.digits import TIMES, count, plain
+from modeldyno.reports.text.digits import TIMES, count, plain
 
 BACKENDS = {"onnxruntime": "ONNX Runtime", "compiled": "compiled"}
 WITH_BACKEND = {"onnxruntime": "ONNX Runtime", "compiled": "the compiled artifact"}

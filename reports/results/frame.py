@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modeldyno.base.records.run import PERCENTILES, LoadResult, Row
 from modeldyno.base.units import usd_per_million
-from modeldyno.reports.page.folder import Run, read_run
+from modeldyno.reports.results.run_folder import Run, read_run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.run import LoadResult, LoadSpec, PayloadKind, ServerSettings
 from modeldyno.base.units import BYTES_PER_MIB
-from modeldyno.reports import words
-from modeldyno.reports.charts.series import tags
-from modeldyno.reports.page.folder import Run
-from modeldyno.reports.tables.digits import EN_DASH, Shown, count, percentile, share
+from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.series import tags
+from modeldyno.reports.text import phrases
+from modeldyno.reports.text.digits import EN_DASH, Shown, count, percentile, share
 
 KIB = 1024
 
@@ -53,7 +53,7 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
 def kinds(run: Run) -> tuple[KindLine, ...]:
     """Word each kind of a mix at each row's own load level."""
     return tuple(
-        _kind(tag, words.configuration(row), level, kind)
+        _kind(tag, phrases.configuration(row), level, kind)
         for tag, row in tags(run)
         if (level := run.level(row)) is not None
         for kind in level.payload_kinds
@@ -78,7 +78,7 @@ def _loop(spec: LoadSpec, *, searched: bool) -> str:
         "constant": "even arrivals",
         "poisson": "Poisson arrivals",
         "gamma": f"gamma arrivals of burstiness {spec.burstiness:g}",
-        "trace": f"arrivals of {words.log_text(spec.trace)}",
+        "trace": f"arrivals of {phrases.log_text(spec.trace)}",
     }[spec.arrival]
     search = "a search of the highest rate that meets the limits, " if searched else ""
     return f"{search}open loop, {arrivals}"
@@ -92,7 +92,7 @@ def _body(point: LoadResult) -> str:
     mean = " on average" if found else ""
     bodies = f"{count(sum(kind.bodies for kind in found), 'body', 'bodies')} of " if found else ""
     named = f"{count(len(found), 'kind')}, {bodies}" if len(found) > 1 else bodies
-    return f"{named}{_size(spec.payload_bytes)}{mean}, {words.log_text(spec.content_type)}"
+    return f"{named}{_size(spec.payload_bytes)}{mean}, {phrases.log_text(spec.content_type)}"
 
 
 def _kind(tag: str, name: str, point: LoadResult, kind: PayloadKind) -> KindLine:
@@ -101,8 +101,8 @@ def _kind(tag: str, name: str, point: LoadResult, kind: PayloadKind) -> KindLine
     return KindLine(
         tag=tag,
         name=name,
-        load=words.load(point.spec.users, point.spec.rate_rps, point.spec.stage),
-        kind=words.log_text(kind.name),
+        load=phrases.load(point.spec.users, point.spec.rate_rps, point.spec.stage),
+        kind=phrases.log_text(kind.name),
         share=share(kind.share),
         bodies=f"{kind.bodies:,}",
         size=low if low == high else f"{low} {EN_DASH} {high}",
