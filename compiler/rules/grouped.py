@@ -9,9 +9,11 @@ from tvm import s_tir, tirx
 
 from modeldyno.compiler.kernels.grouped import WALK
 from modeldyno.compiler.loops.common import marked_block, new_schedule, schedule_spatial
+from modeldyno.compiler.loops.depthwise_loops import depthwise_loops
 from modeldyno.compiler.loops.epilogue import find_tail, form_tail
-from modeldyno.compiler.loops.grouped_loops import Parts, Walk, depthwise_loops, grouped_loops
+from modeldyno.compiler.loops.grouped_loops import grouped_loops
 from modeldyno.compiler.loops.loops import Statement, sequence
+from modeldyno.compiler.loops.walk import Parts, Walk
 from modeldyno.compiler.targets.machine import Machine
 
 
