@@ -10,7 +10,7 @@ the last is the last result of `main`. What indexes or divides without a mark is
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm import relax
 
@@ -19,14 +19,17 @@ from modeldyno.compiler.guards.operators import divides_whole_numbers, index_inp
 from modeldyno.compiler.guards.placing import ATTRIBUTE, Placing
 from modeldyno.runtime.records.guards import Guard
 
+if TYPE_CHECKING:
+    import tvm
 
-def guards_of(mod: Any) -> tuple[Guard, ...]:
+
+def guards_of(mod: tvm.IRModule) -> tuple[Guard, ...]:
     """Give the guards that were placed in a module."""
     text = (mod["main"].attrs or {}).get(ATTRIBUTE)
     return tuple(Guard(**json.loads(each)) for each in text) if text is not None else ()
 
 
-def place_guards(mod: Any) -> Any:
+def place_guards(mod: tvm.IRModule) -> tvm.IRModule:
     """Put a guard before whatever indexes or divides by numbers that a request brings.
 
     Raises:
@@ -44,10 +47,10 @@ def place_guards(mod: Any) -> Any:
     return Placing(mod).module()
 
 
-def _asks(func: Any) -> bool:
+def _asks(func: relax.Function) -> bool:
     found = []
 
-    def visit(expr: Any) -> None:
+    def visit(expr: relax.Expr) -> None:
         if is_mark(expr) or index_inputs(expr) or divides_whole_numbers(expr) or sizes_a_result(expr):
             found.append(expr)
 

@@ -48,14 +48,14 @@ def index_mark(mark: Mark, sizes: Sequence[int], *, from_end: bool) -> Mark:
     return replace(mark, low=low, high=tuple(size - 1 for size in found), size=found if from_end else ())
 
 
-def mark(x: Any, what: Mark, conditions: Sequence[Any] = ()) -> Any:
+def mark(x: relax.Expr, what: Mark, conditions: Sequence[relax.Expr] = ()) -> relax.Call:
     """Give `x` marked, as an expression that is still to be emitted."""
     told = replace(what, when=what.when)
     text = tvm.ir.StringImm(json.dumps(asdict(told)))
     return relax.call_pure_packed(_MARK, x, text, *conditions, ty_args=[x.ty])
 
 
-def is_mark(expr: Any) -> bool:
+def is_mark(expr: relax.Expr) -> bool:
     """Whether an expression is what `mark` gives."""
     return op_name(expr) == "relax.call_pure_packed" and expr.args[0].global_symbol == _MARK
 
@@ -65,7 +65,7 @@ def read_mark(text: str) -> Mark:
     return Mark(**{key: _tuples(given) for key, given in json.loads(text).items()})
 
 
-def checked_constant(x: Any, what: Mark) -> Any:
+def checked_constant(x: relax.Expr, what: Mark) -> relax.Expr:
     """Give constant indices without negative ones, or a constant divisor as it is.
 
     Raises:
@@ -90,5 +90,5 @@ def _each(bounds: tuple[int, ...]) -> Any:
     return bounds[0] if len(bounds) == 1 else np.array(bounds)
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: object) -> Any:
     return tuple(value) if isinstance(value, list) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tvm import relax
@@ -18,6 +18,9 @@ from modeldyno.compiler.guards.operators import divides_whole_numbers, index_inp
 from modeldyno.compiler.model.source import MOST_ELEMENTS
 from modeldyno.runtime.records.guards import Guard
 
+if TYPE_CHECKING:
+    import tvm
+
 ATTRIBUTE = "dyno.guards"
 _SIZES = (
     f"the request's numbers ask for a result of a negative size, or of more than {MOST_ELEMENTS} elements"
@@ -28,7 +31,7 @@ _OPAQUE = 8  # TVM's number for a kernel that is fused with nothing
 class Placing:
     """`main` made anew, binding by binding."""
 
-    def __init__(self, mod: Any) -> None:
+    def __init__(self, mod: tvm.IRModule) -> None:
         self._mod = mod
         self._builder = relax.BlockBuilder()
         self._known: dict[Any, Any] = {}
@@ -38,7 +41,7 @@ class Placing:
         self._guards: list[Guard] = []
         self._word: Any = None
 
-    def module(self) -> Any:
+    def module(self) -> tvm.IRModule:
         """Give the module with its guards.
 
         Raises:
@@ -64,7 +67,7 @@ class Placing:
                 out[name] = other
         return clean(out)
 
-    def _rebuild(self, code: Any) -> Any:
+    def _rebuild(self, code: relax.SeqExpr) -> relax.Expr:
         """Emit a body binding by binding; give its result."""
         for block in code.blocks:
             for binding in block.bindings:
@@ -75,7 +78,7 @@ class Placing:
                     self._known[binding.var] = self._bound(value)
         return substitute(code.body, self._known)
 
-    def _substituted(self, value: Any) -> Any:
+    def _substituted(self, value: relax.Expr) -> relax.Expr:
         if not isinstance(value, relax.If):
             return substitute(value, self._known)
         # The importer computes both branches before it chooses, but for what comes last in each. That goes
@@ -83,7 +86,7 @@ class Placing:
         bodies = [self._rebuild(branch) for branch in (value.true_branch, value.false_branch)]
         return relax.If(substitute(value.cond, self._known), *(relax.SeqExpr([], body) for body in bodies))
 
-    def _bound(self, value: Any) -> Any:
+    def _bound(self, value: relax.Expr) -> relax.Expr:
         if is_mark(value):
             return self._marked(value)
         value = self._without_shift(value)
@@ -92,12 +95,12 @@ class Placing:
             return self._divided(value)
         return value if is_leaf(value) and not isinstance(value, relax.Tuple) else self._emit(value)
 
-    def _emit(self, value: Any) -> Any:
+    def _emit(self, value: relax.Expr) -> relax.Var:
         var = self._builder.emit(value)
         self._ranges.bind(var, value)
         return var
 
-    def _result(self, body: Any) -> Any:
+    def _result(self, body: relax.Expr) -> relax.Expr:
         if self._word is None:
             return body
         if isinstance(body, relax.Tuple):
@@ -108,7 +111,7 @@ class Placing:
             parts = [body]
         return relax.Tuple([*parts, self._word])
 
-    def _without_shift(self, value: Any) -> Any:
+    def _without_shift(self, value: relax.Expr) -> relax.Expr:
         """Leave out what front ends write to count negative indices from the end, where none is negative."""
         if op_name(value) != "relax.where":
             return value
@@ -120,14 +123,14 @@ class Placing:
         below = zero is not None and not zero.any() and known is not None and known[0] >= 0
         return plain if below and otherwise is not None else value
 
-    def _same(self, a: Any, b: Any) -> bool:
+    def _same(self, a: relax.Expr, b: relax.Expr) -> bool:
         return bool(a.same_as(b))
 
-    def _marked(self, value: Any) -> Any:
+    def _marked(self, value: relax.Call) -> relax.Expr:
         _, x, text, *conditions = value.args
         return self._guarded(x, read_mark(text.value), conditions)
 
-    def _guarded(self, x: Any, what: Mark, conditions: Sequence[Any] = ()) -> Any:
+    def _guarded(self, x: relax.Expr, what: Mark, conditions: Sequence[relax.Expr] = ()) -> relax.Expr:
         if not what.low:
             return self._divisor(x, what, conditions)
         fixed = constant(x)
@@ -142,7 +145,7 @@ class Placing:
         self._sizes[safe] = tuple(high + 1 for high in what.high)
         return safe
 
-    def _divisor(self, x: Any, what: Mark, conditions: Sequence[Any]) -> Any:
+    def _divisor(self, x: relax.Expr, what: Mark, conditions: Sequence[relax.Expr]) -> relax.Expr:
         if constant(x) is not None:
             return checked_constant(x, what)
         known = self._ranges.of(x)
@@ -152,7 +155,9 @@ class Placing:
         self._divisors.add(safe)
         return safe
 
-    def _kernel(self, x: Any, what: Mark, conditions: Sequence[Any], known: tuple[int, int] | None) -> Any:
+    def _kernel(
+        self, x: relax.Expr, what: Mark, conditions: Sequence[relax.Expr], known: tuple[int, int] | None
+    ) -> relax.Expr:
         """Emit a guard; give what it lets through."""
         shape = shape_of(x)
         if shape is not None and 0 in shape:
@@ -185,7 +190,7 @@ class Placing:
         self._ranges.bind(safe, both, known)
         return safe
 
-    def _indexing(self, value: Any) -> Any:
+    def _indexing(self, value: relax.Expr) -> relax.Expr:
         """Guard the indices of an operator that no front end marked."""
         for each in index_inputs(value):
             if self._is_inside(each.index, each.sizes):
@@ -197,7 +202,7 @@ class Placing:
                 value = each.put(value, safe)
         return value
 
-    def _sized(self, value: Any) -> Any:
+    def _sized(self, value: relax.Expr) -> relax.Expr:
         """Guard the numbers that say how large a result is: they are none of a tensor that is there.
 
         A negative size, and one whose bytes 64 bits can't count, would be written beyond what was allocated.
@@ -217,7 +222,7 @@ class Placing:
         nothing = relax.const(0, "int64")
         return relax.op.tensor_to_shape(self._emit(relax.op.where(fits, sizes, nothing)))
 
-    def _is_inside(self, index: Any, sizes: tuple[int, ...]) -> bool:
+    def _is_inside(self, index: relax.Expr, sizes: tuple[int, ...]) -> bool:
         """Whether indices were guarded for axes of these sizes, as a whole or each column of them."""
         inside = self._sizes.get(index)
         if inside is not None:
@@ -233,7 +238,7 @@ class Placing:
             for shape, known, size in zip(shapes, ranges, sizes, strict=True)
         )
 
-    def _divided(self, call: Any) -> Any:
+    def _divided(self, call: relax.Call) -> relax.Expr:
         """Divide by what is not 0; the least number by -1 gives itself, where a processor would trap."""
         name = op_name(call).removeprefix("relax.")
         a, b = call.args
@@ -250,15 +255,15 @@ class Placing:
             return found
         return self._emit(relax.op.where(minus_one, self._negated(a, dtype), found))
 
-    def _is_above_least(self, a: Any, dtype: str) -> bool:
+    def _is_above_least(self, a: relax.Expr, dtype: str) -> bool:
         known = self._ranges.of(a)
         return known is not None and known[0] > np.iinfo(dtype).min
 
-    def _negated(self, a: Any, dtype: str) -> Any:
+    def _negated(self, a: relax.Expr, dtype: str) -> relax.Expr:
         """Give -a, and the least number as it is: LLVM takes it that no sum or difference is out of range."""
         least = self._emit(relax.op.equal(a, as_constant(np.array(np.iinfo(dtype).min, dtype))))
         return self._emit(relax.op.where(least, a, self._emit(relax.op.negative(a))))
 
 
-def _hint(expr: Any) -> str:
+def _hint(expr: relax.Expr) -> str:
     return str(getattr(expr, "name_hint", getattr(expr, "name", "")))

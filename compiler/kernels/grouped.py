@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from tvm import te, tirx
 from modeldyno.compiler.kernels.convolution import Geometry, round_up
 from modeldyno.compiler.kernels.facts import FLOPS
 from modeldyno.compiler.targets.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Block annotation: [groups, shuffle, rows, step_h, step_w, top, left, gap_h, gap_w, vectors, unroll]; groups
 # 0 is depthwise, and the last two are of its tile.
@@ -95,8 +98,8 @@ def pack_groups(weight: Array, groups: int, columns: int) -> Array:
 
 
 def grouped_conv2d(
-    data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: int, shuffle: int = 1
-) -> Any:
+    data: te.Tensor, packed: te.Tensor, *, geometry: Geometry, channels: int, rows: int, shuffle: int = 1
+) -> te.Tensor:
     """Convolve NHWC data in groups; `packed` as from pack_groups, `channels` of all groups.
 
     The input's channels are read as if they had been shuffled in `shuffle` groups before.
@@ -107,7 +110,7 @@ def grouped_conv2d(
     kh = te.reduce_axis((0, kernel_h), "kh")
     kw = te.reduce_axis((0, kernel_w), "kw")
 
-    def element(n: Any, h: Any, w: Any, o: Any) -> Any:
+    def element(n: tirx.Var, h: tirx.Var, w: tirx.Var, o: tirx.Var) -> tirx.Expr:
         channel = shuffled(o // per_out * depth + ic, shuffle, groups * depth)
         pixel = _pixel(data, geometry, (n, h, w), (kh, kw), channel)
         place = o % per_out
@@ -121,14 +124,20 @@ def grouped_conv2d(
     return te.compute(shape, element, name="grouped_conv2d", attrs=walk)
 
 
-def shuffled(channel: Any, groups: int, channels: int) -> Any:
+def shuffled(channel: tirx.Expr, groups: int, channels: int) -> tirx.Expr:
     """Give the channel that comes to be this one by a shuffle in so many groups."""
     return channel if groups == 1 else channel % groups * (channels // groups) + channel // groups
 
 
 def depthwise(
-    data: Any, weight: Any, *, geometry: Geometry, rows: int, vectors: int = 1, unroll: bool = False
-) -> Any:
+    data: te.Tensor,
+    weight: te.Tensor,
+    *,
+    geometry: Geometry,
+    rows: int,
+    vectors: int = 1,
+    unroll: bool = False,
+) -> te.Tensor:
     """Depthwise convolution over NHWC data of any number of channels; `weight` is [KH, KW, C].
 
     A tile is of `rows` pixels and so many vectors of channels; `unroll` writes its filter's lines out.
@@ -137,7 +146,7 @@ def depthwise(
     kh = te.reduce_axis((0, kernel_h), "kh")
     kw = te.reduce_axis((0, kernel_w), "kw")
 
-    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+    def element(n: tirx.Var, h: tirx.Var, w: tirx.Var, c: tirx.Var) -> tirx.Expr:
         return te.sum(_pixel(data, geometry, (n, h, w), (kh, kw), c) * weight[kh, kw, c], axis=[kh, kw])
 
     shape = (int(data.shape[0]), *out_size(data.shape, (kernel_h, kernel_w), geometry), depth)
@@ -146,7 +155,7 @@ def depthwise(
     return te.compute(shape, element, name="depthwise_conv2d", attrs={WALK: walk, FLOPS: flops})
 
 
-def out_size(shape: Any, kernel: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
+def out_size(shape: Sequence[tirx.Expr], kernel: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
     """Height and width of what a filter gives for NHWC data of `shape`."""
     height, width = (int(size) for size in (shape[1], shape[2]))
     (step_h, step_w), (gap_h, gap_w) = geometry.strides, geometry.dilation
@@ -157,7 +166,13 @@ def out_size(shape: Any, kernel: tuple[int, int], geometry: Geometry) -> tuple[i
     )
 
 
-def _pixel(data: Any, geometry: Geometry, place: tuple[Any, ...], tap: tuple[Any, Any], channel: Any) -> Any:
+def _pixel(
+    data: te.Tensor,
+    geometry: Geometry,
+    place: tuple[tirx.Var, ...],
+    tap: tuple[tirx.IterVar, tirx.IterVar],
+    channel: tirx.Expr,
+) -> tirx.Expr | te.TensorSlice:
     """Read the pixel under a tap; zero outside of the image."""
     _, height, width, _ = (int(size) for size in data.shape)
     top, left, bottom, right = geometry.padding

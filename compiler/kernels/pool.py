@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import te, tirx
 
@@ -26,6 +26,12 @@ from modeldyno.compiler.loops.common import (
 from modeldyno.compiler.rules.generic import vector_width
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tvm import s_tir
+    from tvm.s_tir.schedule import LoopRV, SBlockRV
+
 POOL = "dyno.pool"  # block annotation of the stage that walks over the window
 # Windows up to this many taps are unrolled whole.
 _UNROLL_TAPS = 16
@@ -42,28 +48,30 @@ class PoolWindow:
     out: tuple[int, int]  # height and width of the output
 
 
-def max_pool(data: Any, *, window: PoolWindow) -> Any:
+def max_pool(data: te.Tensor, *, window: PoolWindow) -> te.Tensor:
     """Maximum of each window over NHWC data; pixels outside the image, and NaN, are never it."""
     return _walk(data, window, EXTREMES["max"].reducer, tirx.const(-math.inf, data.dtype))
 
 
-def average_pool(data: Any, *, window: PoolWindow, count_padding: bool) -> Any:
+def average_pool(data: te.Tensor, *, window: PoolWindow, count_padding: bool) -> te.Tensor:
     """Mean of each window over NHWC data; pixels outside the image count as zeros, or not at all."""
     summed = _walk(data, window, te.sum, tirx.const(0, data.dtype))
     heights, widths = (_counts(data, window, axis, count_padding) for axis in (0, 1))
 
-    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+    def element(n: tirx.Var, h: tirx.Var, w: tirx.Var, c: tirx.Var) -> tirx.Expr:
         return summed[n, h, w, c] * (tirx.const(1, data.dtype) / (heights(h) * widths(w)))
 
     return te.compute(summed.shape, element, name="average")
 
 
-def _walk(data: Any, window: PoolWindow, reducer: Any, outside: Any) -> Any:
+def _walk(
+    data: te.Tensor, window: PoolWindow, reducer: Callable[..., tirx.Expr], outside: tirx.Expr
+) -> te.Tensor:
     batch, height, width, channels = (int(size) for size in data.shape)
     kh = te.reduce_axis((0, window.size[0]), "kh")
     kw = te.reduce_axis((0, window.size[1]), "kw")
 
-    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+    def element(n: tirx.Var, h: tirx.Var, w: tirx.Var, c: tirx.Var) -> tirx.Expr:
         row = h * window.strides[0] + kh * window.dilation[0] - window.padding[0]
         column = w * window.strides[1] + kw * window.dilation[1] - window.padding[1]
         inside = [
@@ -78,7 +86,7 @@ def _walk(data: Any, window: PoolWindow, reducer: Any, outside: Any) -> Any:
     return te.compute((batch, *window.out, channels), element, name="pool", attrs={POOL: 1})
 
 
-def _bounds(place: Any, window: PoolWindow, axis: int, size: int) -> list[Any]:
+def _bounds(place: tirx.Expr, window: PoolWindow, axis: int, size: int) -> list[tirx.Expr]:
     """Give the tests that keep a tap inside the image: those that some window needs."""
     tests = []
     if window.padding[axis]:
@@ -89,7 +97,9 @@ def _bounds(place: Any, window: PoolWindow, axis: int, size: int) -> list[Any]:
     return tests
 
 
-def _counts(data: Any, window: PoolWindow, axis: int, count_padding: bool) -> Any:
+def _counts(
+    data: te.Tensor, window: PoolWindow, axis: int, count_padding: bool
+) -> Callable[[tirx.Expr], tirx.Expr]:
     """Give the function from an output row (or column) to the float number of its taps that count."""
     size = int(data.shape[1 + axis])
     before, after = window.padding[axis], window.padding[axis + 2]
@@ -104,7 +114,7 @@ def _counts(data: Any, window: PoolWindow, axis: int, count_padding: bool) -> An
     if len(set(counts)) == 1:
         return lambda _place: tirx.const(counts[0], data.dtype)
 
-    def symbolic(place: Any) -> Any:
+    def symbolic(place: tirx.Expr) -> tirx.Expr:
         first = place * window.strides[axis] - before
         gap, taps = window.dilation[axis], window.size[axis]
         # Taps from the first that is not below `low` to the last that is below `high`.
@@ -115,7 +125,7 @@ def _counts(data: Any, window: PoolWindow, axis: int, count_padding: bool) -> An
     return symbolic
 
 
-def pool_applies(func: Any, _machine: Machine) -> bool:
+def pool_applies(func: tirx.PrimFunc, _machine: Machine) -> bool:
     """Whether one stage carries POOL, and what follows it is element by element and can be one stage."""
     sch = new_schedule(func)
     walk = marked_block(sch, POOL)
@@ -127,7 +137,7 @@ def pool_applies(func: Any, _machine: Machine) -> bool:
     )
 
 
-def pool_window(func: Any, machine: Machine) -> Any:
+def pool_window(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     """Schedule a function around its one stage that carries POOL."""
     sch = new_schedule(func)
     walk = marked_block(sch, POOL)
@@ -151,12 +161,12 @@ def pool_window(func: Any, machine: Machine) -> Any:
     return sch.mod["main"]
 
 
-def _followers(sch: Any, walk: Any) -> list[Any]:
+def _followers(sch: s_tir.Schedule, walk: SBlockRV) -> list[Any]:
     name = sch.get(walk).name_hint
     return [block for block in root_blocks(sch) if sch.get(block).name_hint != name]
 
 
-def _tail(sch: Any, walk: Any) -> Any:
+def _tail(sch: s_tir.Schedule, walk: SBlockRV) -> Any:
     """Make one stage of what follows the walk element by element."""
     followers = _followers(sch, walk)
     if not followers:
@@ -167,7 +177,7 @@ def _tail(sch: Any, walk: Any) -> Any:
     return last
 
 
-def _in_place(sch: Any, block: Any) -> bool:
+def _in_place(sch: s_tir.Schedule, block: SBlockRV) -> bool:
     """Whether a stage computes each of its elements from those at the same place, and from constants."""
     if not is_spatial(sch, block):
         return False
@@ -189,7 +199,7 @@ def _chunk(channels: int, lanes: int) -> tuple[int, int]:
     return lanes * next(count for count in (4, 3, 2, 1) if vectors % count == 0), lanes
 
 
-def _vectorize(sch: Any, loop: Any, width: int) -> None:
+def _vectorize(sch: s_tir.Schedule, loop: LoopRV, width: int) -> None:
     if width == 1:
         return
     if extent(sch, loop) > width:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import te, tirx
 
@@ -28,6 +28,10 @@ from modeldyno.compiler.loops.exponential import power_of_e
 from modeldyno.compiler.rules.generic import vectorize_column
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    from tvm import s_tir
+    from tvm.s_tir.schedule import LoopRV, SBlockRV
+
 ROW = "dyno.row"  # block annotation: [leading axes that name the row, elements in a row]
 
 # Vectors of running sums: two additions start in each cycle and each takes four.
@@ -42,7 +46,7 @@ _COMBINE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
-def softmax(data: Any, *, lanes: int) -> Any:
+def softmax(data: te.Tensor, *, lanes: int) -> te.Tensor:
     """Softmax over the last axis: exp(x - max) / sum of them."""
     _, powers, total = _powers(data, lanes)
     one = tirx.const(1, data.dtype)
@@ -50,7 +54,7 @@ def softmax(data: Any, *, lanes: int) -> Any:
     return _per_element(data, lambda *axes: powers[axes] * scale[axes[:-1]], "softmax")
 
 
-def log_softmax(data: Any, *, log: Callable[[Any], Any], lanes: int) -> Any:
+def log_softmax(data: te.Tensor, *, log: Callable[[tirx.Expr], tirx.Expr], lanes: int) -> te.Tensor:
     """x - max - log(sum of exp(x - max)) over the last axis; `log` is of one number."""
     highest, _, total = _powers(data, lanes)
     offset = _per_row(data, lambda *row: log(total(row)), "offset")
@@ -59,7 +63,9 @@ def log_softmax(data: Any, *, log: Callable[[Any], Any], lanes: int) -> Any:
     )
 
 
-def layer_norm(data: Any, gamma: Any, beta: Any, *, epsilon: float, lanes: int) -> Any:
+def layer_norm(
+    data: te.Tensor, gamma: te.Tensor, beta: te.Tensor, *, epsilon: float, lanes: int
+) -> te.Tensor:
     """(x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis.
 
     The variance is of the differences from the mean, so a mean far from zero costs it no digits.
@@ -68,7 +74,7 @@ def layer_norm(data: Any, gamma: Any, beta: Any, *, epsilon: float, lanes: int) 
     total = _reduced(data, lambda *axes: data[axes], "sum", lanes)
     mean = _per_row(data, lambda *row: total(row) / size, "mean")
 
-    def square(*axes: Any) -> Any:
+    def square(*axes: tirx.Expr) -> tirx.Expr:
         difference = data[axes] - mean[axes[:-1]]
         return difference * difference
 
@@ -81,7 +87,7 @@ def layer_norm(data: Any, gamma: Any, beta: Any, *, epsilon: float, lanes: int) 
     )
 
 
-def rms_norm(data: Any, weight: Any, *, epsilon: float, lanes: int) -> Any:
+def rms_norm(data: te.Tensor, weight: te.Tensor, *, epsilon: float, lanes: int) -> te.Tensor:
     """X / sqrt(mean of squares + epsilon) * weight over the last axis."""
     size = tirx.const(int(data.shape[-1]), data.dtype)
     squares = _reduced(data, lambda *axes: data[axes] * data[axes], "sum", lanes)
@@ -89,7 +95,7 @@ def rms_norm(data: Any, weight: Any, *, epsilon: float, lanes: int) -> Any:
     return _per_element(data, lambda *axes: data[axes] * scale[axes[:-1]] * weight[axes[-1]], "rms_norm")
 
 
-def reduce_row(data: Any, *, kind: str, keep: bool, lanes: int) -> Any:
+def reduce_row(data: te.Tensor, *, kind: str, keep: bool, lanes: int) -> te.Tensor:
     """Sum, mean, max or min over the last axis, which stays with size 1 when `keep`.
 
     A maximum is no number where the first of the row is none (see `extremes`).
@@ -99,7 +105,7 @@ def reduce_row(data: Any, *, kind: str, keep: bool, lanes: int) -> Any:
     size = tirx.const(int(data.shape[-1]), data.dtype)
     shape = (*_sizes(data)[:-1], 1) if keep else _sizes(data)[:-1]
 
-    def element(*axes: Any) -> Any:
+    def element(*axes: tirx.Expr) -> tirx.Expr:
         whole = total(axes[:lead])
         if kind in EXTREMES:
             return EXTREMES[kind].pair(data[(*axes[:lead], 0)], whole)
@@ -108,7 +114,7 @@ def reduce_row(data: Any, *, kind: str, keep: bool, lanes: int) -> Any:
     return te.compute(shape, element, name=f"row_{kind}", attrs={ROW: [lead, int(data.shape[-1])]})
 
 
-def _powers(data: Any, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
+def _powers(data: te.Tensor, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
     """Give the maximum of each row, exp(x - maximum) and the function to the sums of the powers."""
     top = _reduced(data, lambda *axes: data[axes], "max", lanes)
     highest = _per_row(data, lambda *row: top(row), "highest")
@@ -116,27 +122,27 @@ def _powers(data: Any, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
     return highest, powers, _reduced(data, lambda *axes: powers[axes], "sum", lanes)
 
 
-def _inverse_root(value: Any, epsilon: float) -> Any:
+def _inverse_root(value: tirx.Expr, epsilon: float) -> tirx.Expr:
     return tirx.const(1, "float32") / te.sqrt(value + tirx.const(epsilon, "float32"))
 
 
-def _sizes(data: Any) -> tuple[int, ...]:
+def _sizes(data: te.Tensor) -> tuple[int, ...]:
     # Plain numbers make loops of 32 bits: while TVM narrows longer ones, it loses the hints to its partition.
     return tuple(int(size) for size in data.shape)
 
 
-def _per_row(data: Any, element: Callable[..., Any], name: str) -> Any:
+def _per_row(data: te.Tensor, element: Callable[..., tirx.Expr | te.TensorSlice], name: str) -> te.Tensor:
     lead = len(data.shape) - 1
     return te.compute(_sizes(data)[:-1], element, name=name, attrs={ROW: [lead, int(data.shape[-1])]})
 
 
-def _per_element(data: Any, element: Callable[..., Any], name: str) -> Any:
+def _per_element(data: te.Tensor, element: Callable[..., tirx.Expr | te.TensorSlice], name: str) -> te.Tensor:
     return te.compute(
         _sizes(data), element, name=name, attrs={ROW: [len(data.shape) - 1, int(data.shape[-1])]}
     )
 
 
-def _reduced(data: Any, read: Read, kind: str, lanes: int) -> Callable[[Any], Any]:
+def _reduced(data: te.Tensor, read: Read, kind: str, lanes: int) -> Callable[[Any], Any]:
     """Reduce each row of `read`; gives the function from row axes to the row's result."""
     reducer, combine = _COMBINE[kind]
     *lead, size = (int(dim) for dim in data.shape)
@@ -159,7 +165,9 @@ def _reduced(data: Any, read: Read, kind: str, lanes: int) -> Callable[[Any], An
     return lambda row: combine(parts[0](row), parts[1](row))
 
 
-def _partial(lead: list[int], size: int, read: Read, reducer: Callable[..., Any], lanes: int) -> Any:
+def _partial(
+    lead: list[int], size: int, read: Read, reducer: Callable[..., tirx.Expr], lanes: int
+) -> te.Tensor:
     whole = size // lanes * lanes
     width = math.gcd(whole // lanes, _IN_FLIGHT) * lanes
     step = te.reduce_axis((0, whole // width), "step")
@@ -171,7 +179,7 @@ def _partial(lead: list[int], size: int, read: Read, reducer: Callable[..., Any]
     )
 
 
-def _fold(partial: Any, combine: Callable[..., Any], size: int) -> Any:
+def _fold(partial: te.Tensor, combine: Callable[..., tirx.Expr], size: int) -> te.Tensor:
     """Halve the last axis until one number is left: a chain of vectors, then of parts of one vector."""
     *lead, width = (int(dim) for dim in partial.shape)
     while width > 1:
@@ -180,7 +188,9 @@ def _fold(partial: Any, combine: Callable[..., Any], size: int) -> Any:
     return partial
 
 
-def _halved(wide: Any, combine: Callable[..., Any], shape: tuple[int, ...], size: int) -> Any:
+def _halved(
+    wide: te.Tensor, combine: Callable[..., tirx.Expr], shape: tuple[int, ...], size: int
+) -> te.Tensor:
     return te.compute(
         shape,
         lambda *axes: combine(wide[axes], wide[(*axes[:-1], axes[-1] + shape[-1])]),
@@ -189,14 +199,14 @@ def _halved(wide: Any, combine: Callable[..., Any], shape: tuple[int, ...], size
     )
 
 
-def rows_apply(func: Any, _machine: Machine) -> bool:
+def rows_apply(func: tirx.PrimFunc, _machine: Machine) -> bool:
     """Whether stages carry ROW, all for the same rows, and the last one does."""
     sch = new_schedule(func)
     found = [_row_of(sch, block) for block in root_blocks(sch)]
     return bool(found) and found[-1] is not None and len(set(found) - {None}) == 1
 
 
-def row_program(func: Any, machine: Machine) -> Any:
+def row_program(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     """Schedule a function whose stages carry ROW as one loop over rows."""
     sch = new_schedule(func)
     blocks = root_blocks(sch)
@@ -217,7 +227,7 @@ def row_program(func: Any, machine: Machine) -> Any:
     return sch.mod["main"]
 
 
-def _row_of(sch: Any, block: Any) -> tuple[int, int] | None:
+def _row_of(sch: s_tir.Schedule, block: SBlockRV) -> tuple[int, int] | None:
     annotations = sch.get(block).annotations
     if ROW not in annotations:
         return None
@@ -225,7 +235,7 @@ def _row_of(sch: Any, block: Any) -> tuple[int, int] | None:
     return lead, size
 
 
-def _stages(sch: Any, blocks: list[Any], size: int) -> list[Any]:
+def _stages(sch: s_tir.Schedule, blocks: list[SBlockRV], size: int) -> list[Any]:
     """Inline whole rows that one stage reads; give what is left, consumers first."""
     kept = []
     for block in blocks:
@@ -238,7 +248,9 @@ def _stages(sch: Any, blocks: list[Any], size: int) -> list[Any]:
     return kept[::-1]
 
 
-def _schedule_stage(sch: Any, block: Any, rows: tuple[int, int], machine: Machine) -> list[tuple[Any, Any]]:
+def _schedule_stage(
+    sch: s_tir.Schedule, block: SBlockRV, rows: tuple[int, int], machine: Machine
+) -> list[tuple[Any, Any]]:
     """Put a stage in vectors; give the sum that is to be parted from its init, with its outermost loop."""
     outer, lead = rows
     if _row_of(sch, block) is None:
@@ -261,20 +273,20 @@ def _schedule_stage(sch: Any, block: Any, rows: tuple[int, int], machine: Machin
     return [(block, step)]
 
 
-def _vectorize_held(sch: Any, column: Any, machine: Machine) -> None:
+def _vectorize_held(sch: s_tir.Schedule, column: LoopRV, machine: Machine) -> None:
     if extent(sch, column) > machine.lanes:
         vectors, column = sch.split(column, [None, machine.lanes])
         sch.unroll(vectors)
     sch.vectorize(column)
 
 
-def _held(sch: Any, block: Any, lead: int) -> int:
+def _held(sch: s_tir.Schedule, block: SBlockRV, lead: int) -> int:
     """Elements of one row of what a stage writes; 1 where it is a number for each row."""
     shape = list(sch.get(block).writes[0].source.shape)
     return math.prod(int(dim) for dim in shape[lead:])
 
 
-def _schedule_columns(sch: Any, block: Any, outer: int, machine: Machine) -> None:
+def _schedule_columns(sch: s_tir.Schedule, block: SBlockRV, outer: int, machine: Machine) -> None:
     loops = sch.get_loops(block)
     if len(loops) > outer:
         vectorize_column(sch, loops[-1], machine.lanes)

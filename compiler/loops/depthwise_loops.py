@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from tvm import tirx
 
@@ -32,7 +31,7 @@ def depthwise_loops(walk: Walk, parts: Parts) -> Statement:
     runs = [(0, wide // width, walk.vectors), (wide, (whole - wide) // walk.lanes, 1)]
 
     def run(where: Tile, first: int, count: int, vectors: int) -> Statement:
-        def one(place: Any) -> Statement:
+        def one(place: tirx.Expr) -> Statement:
             start = place * (vectors * walk.lanes)
             start = start + first if first else start
             channels = [(start + each * walk.lanes if each else start, walk.lanes) for each in range(vectors)]
@@ -46,18 +45,20 @@ def depthwise_loops(walk: Walk, parts: Parts) -> Statement:
             [*statements, *(_depthwise_tile(walk, parts, where, [(start, lanes)]) for start, lanes in rest)]
         )
 
-    def line(i: Any) -> Statement:
+    def line(i: tirx.Expr) -> Statement:
         return tiles_of_line(walk, i // height, i % height, tile)
 
     return loop(batch * height, line, kind=share(walk, math.prod(walk.kernel)))
 
 
-def _depthwise_tile(walk: Walk, parts: Parts, where: Tile, channels: list[tuple[Any, int]]) -> Statement:
+def _depthwise_tile(
+    walk: Walk, parts: Parts, where: Tile, channels: list[tuple[tirx.Expr | int, int]]
+) -> Statement:
     """Sum one tile; `channels` are its vectors: first channel and lanes of each."""
     depth, width = walk.image[3], walk.kernel[1]
     sums = [[local(lanes, "sum") for _ in range(walk.rows)] for _, lanes in channels]
 
-    def taps(kh: Any) -> Statement:
+    def taps(kh: tirx.Expr) -> Statement:
         statements: list[Statement] = []
         for kw in range(width):
             for (channel, lanes), mine in zip(channels, sums, strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from tvm import tirx
 
@@ -26,7 +25,7 @@ def grouped_loops(walk: Walk, parts: Parts) -> Statement:
     lines = batch * height
     kind = share(walk, math.prod(parts.panel[2:5]))
 
-    def tile(group: Any, panel: Any, used: int) -> Callable[[Tile], Statement]:
+    def tile(group: tirx.Expr, panel: tirx.Expr, used: int) -> Callable[[Tile], Statement]:
         return lambda where: _grouped_tile(walk, parts, where, (group, panel), used)
 
     if 4 * math.prod(parts.panel) <= NEAR_BYTES:
@@ -40,7 +39,7 @@ def grouped_loops(walk: Walk, parts: Parts) -> Statement:
         return loop(lines, lambda i: tiles_of_line(walk, i // height, i % height, panels), kind=kind)
 
     def run(first: int, count: int, used: int) -> Statement:
-        def line(i: Any) -> Statement:
+        def line(i: tirx.Expr) -> Statement:
             panel, here = i // lines, i % lines
             place = tile(panel // count, panel % count + first, used)
             return tiles_of_line(walk, here // height, here % height, place)
@@ -50,17 +49,19 @@ def grouped_loops(walk: Walk, parts: Parts) -> Statement:
     return sequence([run(*each) for each in runs if each[1]])
 
 
-def _grouped_tile(walk: Walk, parts: Parts, where: Tile, panel: tuple[Any, Any], used: int) -> Statement:
+def _grouped_tile(
+    walk: Walk, parts: Parts, where: Tile, panel: tuple[tirx.Expr, tirx.Expr], used: int
+) -> Statement:
     """Sum a tile of one panel of weights (group, number in the group), `used` of its columns outputs."""
     _, tiles, height, width, depth, columns = parts.panel
     group, place = panel
     vectors = math.ceil(used / walk.lanes)
     sums = [[local(walk.lanes, "sum") for _ in range(vectors)] for _ in range(walk.rows)]
 
-    def taps(kh: Any) -> Statement:
+    def taps(kh: tirx.Expr) -> Statement:
         return sequence([tap(kh, kw) for kw in range(width) if any(_rows_inside(walk, where, kw))])
 
-    def tap(kh: Any, kw: int) -> Statement:
+    def tap(kh: tirx.Expr, kw: int) -> Statement:
         first = (((group * tiles + place) * height + kh) * width + kw) * depth * columns
         start = [
             walk.pixel(where.n, walk.line(where.h, kh), walk.column(where.start, row, kw))
@@ -68,7 +69,7 @@ def _grouped_tile(walk: Walk, parts: Parts, where: Tile, panel: tuple[Any, Any],
         ]
         rows = [row for row, inside in enumerate(_rows_inside(walk, where, kw)) if inside]
 
-        def step(ic: Any) -> Statement:
+        def step(ic: tirx.Expr) -> Statement:
             weights = [
                 bind(load(parts.weight, first + ic * columns + v * walk.lanes, walk.lanes), walk.lanes)
                 for v in range(vectors)
@@ -98,7 +99,9 @@ def _grouped_tile(walk: Walk, parts: Parts, where: Tile, panel: tuple[Any, Any],
     return sequence([*allocations, *zeros, tap_lines(walk, where.h, taps), *ends])
 
 
-def _channel(walk: Walk, panel: tuple[Any, Any], columns: int, vector: int, start: int) -> Any:
+def _channel(
+    walk: Walk, panel: tuple[tirx.Expr, tirx.Expr], columns: int, vector: int, start: int
+) -> tirx.Expr:
     """Output channel of lane `start` of a vector of a panel's sums."""
     return panel[0] * (walk.out[3] // walk.groups) + panel[1] * columns + vector * walk.lanes + start
 

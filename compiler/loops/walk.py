@@ -38,16 +38,16 @@ class Walk:
     vectors: int = 1  # of channels in a depthwise tile
     unroll: bool = False  # whether the lines of a depthwise filter are written out
 
-    def pixel(self, n: Any, y: Any, x: Any) -> Any:
+    def pixel(self, n: tirx.Expr, y: tirx.Expr, x: tirx.Expr | int) -> tirx.Expr:
         """Index of the first channel of an input pixel."""
         _, height, width, depth = self.image
         return ((n * height + y) * width + x) * depth
 
-    def column(self, start: Any, row: int, tap: int) -> Any:
+    def column(self, start: tirx.Expr | int, row: int, tap: int) -> tirx.Expr | int:
         """Input column under a tap for the row-th pixel of the tile that begins at `start`."""
         return (start + row) * self.steps[1] + (tap * self.gaps[1] - self.pads[1])
 
-    def line(self, h: Any, tap: Any) -> Any:
+    def line(self, h: tirx.Expr | int, tap: tirx.Expr | int) -> tirx.Expr | int:
         """Input line under a tap."""
         return h * self.steps[0] + tap * self.gaps[0] - self.pads[0]
 
@@ -72,11 +72,11 @@ class Parts:
     summed: Any
     tail: Any
 
-    def finish(self, places: list[Any], sums: Any, first: int, lanes: int) -> Statement:
+    def finish(self, places: list[tirx.Expr | int], sums: tirx.Buffer, first: int, lanes: int) -> Statement:
         """Compute the tail on `lanes` sums from `first` on: `places` are the output's indices."""
         axes, body = [axis.var for axis in self.tail.iter_vars], self.tail.body
 
-        def element(lane: Any) -> Statement:
+        def element(lane: tirx.Expr) -> Statement:
             indices = dict(zip(axes, [*places[:-1], places[-1] + lane], strict=True))
             value = rebuilt(body.value, indices, self.summed, tirx.BufferLoad(sums, [first + lane]))
             return tirx.BufferStore(body.buffer, value, list(indices.values()))
@@ -84,7 +84,9 @@ class Parts:
         return loop(lanes, element, kind="vectorized" if lanes > 1 else "serial")
 
 
-def tiles_of_line(walk: Walk, n: Any, h: Any, tile: Callable[[Tile], Statement]) -> Statement:
+def tiles_of_line(
+    walk: Walk, n: tirx.Expr, h: tirx.Expr | int, tile: Callable[[Tile], Statement]
+) -> Statement:
     """Walk over one line: tiles at its ends one by one, those that see no border in a loop."""
     width, rows = walk.out[2], walk.rows
     starts = [min(start, width - rows) for start in range(0, width, rows)]
@@ -109,7 +111,7 @@ def tiles_of_line(walk: Walk, n: Any, h: Any, tile: Callable[[Tile], Statement])
     return sequence(statements)
 
 
-def tap_lines(walk: Walk, h: Any, taps: Callable[[Any], Statement]) -> Statement:
+def tap_lines(walk: Walk, h: tirx.Expr | int, taps: Callable[[tirx.Expr], Statement]) -> Statement:
     """Run over the lines of the filter that lie inside of the image."""
     height, count, gap = walk.image[1], walk.kernel[0], walk.gaps[0]
     ends = [walk.line(each, tap) for each in (0, walk.out[1] - 1) for tap in (0, count - 1)]
@@ -122,7 +124,7 @@ def tap_lines(walk: Walk, h: Any, taps: Callable[[Any], Statement]) -> Statement
     return loop(extent, lambda i: taps(first + i))
 
 
-def tap_lines_unrolled(walk: Walk, h: Any, taps: Callable[[Any], Statement]) -> Statement:
+def tap_lines_unrolled(walk: Walk, h: tirx.Expr | int, taps: Callable[[tirx.Expr], Statement]) -> Statement:
     """Write all lines of the filter out where they lie inside of the image; else run over those that do."""
     count = walk.kernel[0]
     written = sequence([taps(tirx.const(tap, "int64")) for tap in range(count)])
@@ -139,7 +141,9 @@ def share(walk: Walk, taps: int) -> str:
     return "parallel" if math.prod(walk.out) * taps >= PARALLEL_STEPS else "serial"
 
 
-def loop(extent: Any, emit: Callable[[Any], Statement], *, kind: str = "serial") -> Statement:
+def loop(
+    extent: tirx.Expr | int, emit: Callable[[tirx.Expr], Statement], *, kind: str = "serial"
+) -> Statement:
     """Repeat what `emit` gives for the loop variable; no loop where it runs once."""
     if isinstance(extent, int) and extent == 1:
         return emit(tirx.const(0, "int64"))
