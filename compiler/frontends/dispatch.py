@@ -19,7 +19,7 @@ def read_model(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
     """
     check_model_file(path)
     if path.suffix == ".pt2":
-        from modeldyno.compiler.frontends.torch.module import read_pt2
+        from modeldyno.compiler.frontends.torch.pt2 import read_pt2
 
         return read_pt2(path, shapes)
     if path.suffix == ".onnx":
@@ -37,7 +37,7 @@ def open_family(path: Path, *, foreign: bool = False) -> Family:
     """
     check_model_file(path)
     if path.suffix == ".pt2":
-        from modeldyno.compiler.frontends.torch.module import pt2_family
+        from modeldyno.compiler.frontends.torch.pt2 import pt2_family
 
         return pt2_family(path)
     if path.suffix == ".onnx":

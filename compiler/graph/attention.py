@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tvm import relax
@@ -21,8 +21,11 @@ from tvm import relax
 from modeldyno.compiler.graph.fold import constant, scalar
 from modeldyno.compiler.graph.rewrite import is_float32, op_name, readers, rewrite, shape_of
 
+if TYPE_CHECKING:
+    import tvm
 
-def fuse_attention(mod: Any) -> Any:
+
+def fuse_attention(mod: tvm.IRModule) -> tvm.IRModule:
     """Return the module with each decomposed attention as one relax.nn.attention."""
     return rewrite(mod, _Matcher(readers(mod["main"])).handle)
 
@@ -34,7 +37,7 @@ _RANK = 4  # of attention over [batch, time, heads, depth]
 class _Operand:
     """A product's operand: `source` with its axes in the order `axes`, times `scale`."""
 
-    source: Any
+    source: relax.Expr
     axes: tuple[int, ...]
     scale: float
 
@@ -42,12 +45,12 @@ class _Operand:
 class _Matcher:
     """What each variable is bound to, while one function is rewritten."""
 
-    def __init__(self, found: dict[Any, list[Any]]) -> None:
+    def __init__(self, found: dict[relax.Var, list[relax.VarBinding | None]]) -> None:
         self.readers = found
-        self.of: dict[Any, Any] = {}
-        self.uses: dict[Any, int] = {}
+        self.of: dict[relax.Var, relax.Call] = {}
+        self.uses: dict[relax.Var, int] = {}
 
-    def handle(self, builder: Any, var: Any, value: Any) -> Any:
+    def handle(self, builder: relax.BlockBuilder, var: relax.Var, value: relax.Expr) -> relax.Expr:
         """Give the value to bind: attention where one ends here."""
         if not isinstance(value, relax.Call):
             return value
@@ -65,7 +68,7 @@ class _Matcher:
             self.of[bound] = found
         return bound
 
-    def _attention(self, builder: Any, value: Any) -> Any:
+    def _attention(self, builder: relax.BlockBuilder, value: relax.Call) -> relax.Expr | None:
         found = self._products(value)
         if found is None:
             return None
@@ -91,11 +94,11 @@ class _Matcher:
         )
         return self._as_product(fused, value)
 
-    def _products(self, value: Any) -> tuple[list[Any], float, Any] | None:
+    def _products(self, value: relax.Call) -> tuple[list[relax.Expr], float, relax.Call] | None:
         """Match both products: the masks, the scores' scale and the first product."""
         softmax = self._sole(value.args[0], "relax.nn.softmax")
         rank = len(shape_of(softmax) or ())
-        if rank not in (_RANK - 1, _RANK) or int(softmax.attrs.axis) not in (-1, rank - 1):
+        if softmax is None or rank not in (_RANK - 1, _RANK) or int(softmax.attrs.axis) not in (-1, rank - 1):
             return None
         masks, scaled = self._masks(softmax.args[0])
         scores, scale = self._scaled(scaled)
@@ -106,16 +109,16 @@ class _Matcher:
         ranked = all(shape is not None and len(shape) == rank for shape in shapes)
         return (masks, scale, product) if ranked else None
 
-    def _as_product(self, fused: Any, value: Any) -> Any:
+    def _as_product(self, fused: relax.Var, value: relax.Expr) -> relax.Expr:
         """What stood there before: heads at the front."""
         shape = shape_of(value) or ()
         if len(shape) == 3:
             return relax.op.reshape(fused, shape)
         return relax.op.permute_dims(fused, [0, 2, 1, 3])
 
-    def _masks(self, expr: Any) -> tuple[list[Any], Any]:
+    def _masks(self, expr: relax.Expr) -> tuple[list[relax.Expr], relax.Expr]:
         """Take off what is added to the scores: the masks, and what they are added to."""
-        masks: list[Any] = []
+        masks: list[relax.Expr] = []
         shape = shape_of(expr)
         while (call := self._sole(expr, "relax.add")) is not None:
             left, right = call.args
@@ -128,22 +131,22 @@ class _Matcher:
             expr = scores
         return masks, expr
 
-    def _leads_to_product(self, expr: Any) -> bool:
-        call: Any = self.of.get(expr)
-        while op_name(call) in ("relax.add", "relax.multiply", "relax.divide"):
+    def _leads_to_product(self, expr: relax.Expr) -> bool:
+        call: relax.Call | None = self.of.get(expr)
+        while call is not None and op_name(call) in ("relax.add", "relax.multiply", "relax.divide"):
             step = next((arg for arg in call.args if shape_of(arg) == shape_of(expr)), None)
             call = self.of.get(step) if step is not None else None
         return op_name(call) == "relax.matmul"
 
-    def _scaled(self, expr: Any, *, sole: bool = True) -> tuple[Any, float]:
+    def _scaled(self, expr: relax.Expr, *, sole: bool = True) -> tuple[relax.Expr, float]:
         """Take off multiplications by, and divisions by, single numbers."""
         scale = 1.0
         while True:
-            call: Any = self.of.get(expr) if isinstance(expr, relax.Var) else None
+            call: relax.Call | None = self.of.get(expr) if isinstance(expr, relax.Var) else None
             if sole and isinstance(expr, relax.Var) and self.uses.get(expr) != 1:
                 return expr, scale
             name = op_name(call)
-            if name not in ("relax.multiply", "relax.divide"):
+            if call is None or name not in ("relax.multiply", "relax.divide"):
                 return expr, scale
             data, factor = call.args
             if name == "relax.multiply" and scalar(data) is not None:
@@ -154,35 +157,35 @@ class _Matcher:
             scale = scale * value if name == "relax.multiply" else scale / value
             expr = data
 
-    def _operand(self, expr: Any) -> _Operand:
+    def _operand(self, expr: relax.Expr) -> _Operand:
         axes, scale = tuple(range(len(shape_of(expr) or ()))), 1.0
         while True:
             expr, factor = self._scaled(expr, sole=False)
             scale *= factor
-            call: Any = self.of.get(expr) if isinstance(expr, relax.Var) else None
-            if op_name(call) != "relax.permute_dims":
+            call: relax.Call | None = self.of.get(expr) if isinstance(expr, relax.Var) else None
+            if call is None or op_name(call) != "relax.permute_dims":
                 return _Operand(expr, axes, scale)
             before = order(call)
             axes = tuple(before[axis] for axis in axes)
             expr = call.args[0]
 
-    def _undone(self, value: Any) -> Any:
+    def _undone(self, value: relax.Call) -> relax.Var | None:
         """Give x for a transpose that undoes the one before it."""
-        before: Any = self.of.get(value.args[0])
-        if op_name(before) != "relax.permute_dims":
+        before: relax.Call | None = self.of.get(value.args[0])
+        if before is None or op_name(before) != "relax.permute_dims":
             return None
         first, second = order(before), order(value)
         source = before.args[0]
         same = tuple(first[axis] for axis in second) == tuple(range(len(first)))
         return source if same and isinstance(source, relax.Var) else None
 
-    def _sole(self, expr: Any, name: str) -> Any:
+    def _sole(self, expr: relax.Expr, name: str) -> relax.Call | None:
         """Give the call of an operator whose result nothing else reads."""
-        call: Any = self.of.get(expr) if isinstance(expr, relax.Var) else None
+        call: relax.Call | None = self.of.get(expr) if isinstance(expr, relax.Var) else None
         return call if op_name(call) == name and self.uses.get(expr) == 1 else None
 
 
-def _placed(builder: Any, operand: _Operand, order: Sequence[int]) -> Any:
+def _placed(builder: relax.BlockBuilder, operand: _Operand, order: Sequence[int]) -> relax.Expr:
     """Bring an operand's axes to [batch, time, heads, depth]."""
     axes = [operand.axes[axis] for axis in order]
     placed = operand.source
@@ -194,7 +197,9 @@ def _placed(builder: Any, operand: _Operand, order: Sequence[int]) -> Any:
     return placed
 
 
-def _joined(builder: Any, masks: list[Any], scores: tuple[int, ...]) -> Any:
+def _joined(
+    builder: relax.BlockBuilder, masks: list[relax.Expr], scores: tuple[int, ...]
+) -> relax.Expr | None:
     """Sum of the masks over the scores' axes [batch, heads, queries, keys]; None where one does not fit."""
     total = None
     for mask in masks:
@@ -211,12 +216,12 @@ def _joined(builder: Any, masks: list[Any], scores: tuple[int, ...]) -> Any:
     return total
 
 
-def _is_zero(mask: Any) -> bool:
+def _is_zero(mask: relax.Expr | None) -> bool:
     array = constant(mask) if mask is not None else None
     return array is not None and not np.any(array)
 
 
-def order(call: Any) -> tuple[int, ...]:
+def order(call: relax.Call) -> tuple[int, ...]:
     """Axes of a permute_dims call: which axis of its input each axis of its result is."""
     rank = len(shape_of(call) or ())
     if call.attrs.axes is None:

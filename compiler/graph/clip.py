@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tvm import relax, s_tir, te, tirx
 
-from modeldyno.compiler.graph.fold import as_constant, constant
+from modeldyno.compiler.graph.fold import Array, as_constant, constant
 from modeldyno.compiler.graph.rewrite import op_name, rewrite
+
+if TYPE_CHECKING:
+    import tvm
 
 _KINDS: tuple[tuple[type[Any], str], ...] = ((tirx.Max, "low"), (tirx.Min, "high"))
 # What relax.clip carries its bounds in.
@@ -25,20 +28,20 @@ _INT64 = np.iinfo(np.int64)
 class _Bounds:
     """A tensor, and the bounds that it is cut to; None where there is none."""
 
-    data: Any
-    low: Any
-    high: Any
+    data: relax.Expr
+    low: float | None
+    high: float | None
 
 
-def find_clips(mod: Any) -> Any:
+def find_clips(mod: tvm.IRModule) -> tvm.IRModule:
     """Make one relax.clip of each max and min with constant numbers that the ONNX front end emitted.
 
     A float that has a bound on one side only is cut at the largest finite number on the other, as the ONNX
     operator says.
     """
-    clips: dict[Any, _Bounds] = {}
+    clips: dict[relax.Var, _Bounds] = {}
 
-    def handle(builder: Any, _var: Any, value: Any) -> Any:
+    def handle(builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
         bound = _folded_bound(value)
         if bound is not None:
             return as_constant(bound)
@@ -58,7 +61,7 @@ def find_clips(mod: Any) -> Any:
     return rewrite(mod, handle)
 
 
-def _folded_bound(value: Any) -> Any:
+def _folded_bound(value: relax.Expr) -> Array | None:
     """Compute what the front end does to a bound: a NaN is none."""
     name = op_name(value)
     if name not in ("relax.isnan", "relax.where"):
@@ -71,14 +74,14 @@ def _folded_bound(value: Any) -> Any:
     )
 
 
-def _one_side(mod: Any, value: Any) -> _Bounds | None:
+def _one_side(mod: tvm.IRModule, value: relax.Expr) -> _Bounds | None:
     """Read a call of a tensor program that takes the max or min of a tensor and one number."""
     if op_name(value) != "relax.call_tir" or not isinstance(value.args[1], relax.Tuple):
         return None
     store = _store(mod[value.args[0]].body)
     kind = next((side for kind, side in _KINDS if store is not None and isinstance(store.value, kind)), "")
     data, *rest = value.args[1].fields
-    if not kind or len(rest) > 1 or not isinstance(data, relax.Var):
+    if store is None or not kind or len(rest) > 1 or not isinstance(data, relax.Var):
         return None
     if not _at_same_place(store.value.a, store):
         return None
@@ -89,17 +92,17 @@ def _one_side(mod: Any, value: Any) -> _Bounds | None:
     return _Bounds(data, side if kind == "low" else None, side if kind == "high" else None)
 
 
-def _at_same_place(load: Any, store: Any) -> bool:
+def _at_same_place(load: tirx.Expr, store: tirx.BufferStore) -> bool:
     """Whether a tensor is read at the place that is written: no axis is broadcast."""
     read, written = getattr(load, "indices", ()), store.indices
     return hasattr(load, "source") and len(read) == len(written) and all(map(_same, read, written))
 
 
-def _same(left: Any, right: Any) -> bool:
+def _same(left: tirx.Expr, right: tirx.Expr) -> bool:
     return bool(left.same_as(right))
 
 
-def _store(node: Any) -> Any:
+def _store(node: tirx.Stmt) -> tirx.BufferStore | None:
     """Give the one statement inside all loops and blocks, when it writes an element."""
     while not isinstance(node, tirx.BufferStore):
         if isinstance(node, s_tir.SBlockRealize):
@@ -111,7 +114,7 @@ def _store(node: Any) -> Any:
     return node
 
 
-def _as_clip(bounds: _Bounds, dtype: str) -> Any:
+def _as_clip(bounds: _Bounds, dtype: str) -> relax.Call | None:
     kind = np.dtype(dtype).kind
     if kind == "f":
         most = float(np.finfo(dtype).max)
@@ -130,7 +133,7 @@ def _as_clip(bounds: _Bounds, dtype: str) -> Any:
     return operator(bounds.data, number)
 
 
-def clamp_kernels() -> dict[str, Callable[[Any, Any], Any]]:
+def clamp_kernels() -> dict[str, Callable[[relax.BlockBuilder, relax.Call], relax.Call]]:
     """Legalization of the operators that cut values off, for LegalizeOps: what is NaN stays NaN.
 
     The processor's max and min, and with them TVM's, give the second operand when either is NaN: the number
@@ -139,21 +142,21 @@ def clamp_kernels() -> dict[str, Callable[[Any, Any], Any]]:
     return {"relax.clip": _clip, "relax.nn.relu": _relu, "relax.nn.relu6": _relu6}
 
 
-def _clip(builder: Any, call: Any) -> Any:
+def _clip(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     low, high = (arg.value for arg in call.args[1:])
     return builder.call_te(_clamped, call.args[0], low, high, primfunc_name_hint="clip")
 
 
-def _relu(builder: Any, call: Any) -> Any:
+def _relu(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     return builder.call_te(_clamped, call.args[0], 0, None, primfunc_name_hint="relu")
 
 
-def _relu6(builder: Any, call: Any) -> Any:
+def _relu6(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     return builder.call_te(_clamped, call.args[0], 0, 6, primfunc_name_hint="relu6")
 
 
-def _clamped(data: Any, low: float, high: float | None) -> Any:
-    def element(*axes: Any) -> Any:
+def _clamped(data: te.Tensor, low: float, high: float | None) -> te.Tensor:
+    def element(*axes: tirx.Var) -> tirx.Expr:
         value = tirx.max(tirx.const(low, data.dtype), data[axes])
         return value if high is None else tirx.min(tirx.const(high, data.dtype), value)
 

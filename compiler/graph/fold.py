@@ -45,20 +45,21 @@ _UNARY: dict[str, Callable[..., Any]] = {
 }
 
 
-def fold(mod: Any) -> Any:
+def fold(mod: tvm.IRModule) -> tvm.IRModule:
     """Compute calls whose arguments are all constant."""
     return rewrite(mod, lambda _builder, _var, value: _folded(value))
 
 
-def fold_batch_norm(mod: Any) -> Any:
+def fold_batch_norm(mod: tvm.IRModule) -> tvm.IRModule:
     """Turn each BatchNorm with constant statistics into a multiply and an add, folded into a convolution.
 
     y = (x - mean) / sqrt(var + eps) * gamma + beta = x * scale + shift
     """
     reads = readers(mod["main"])
-    sole: dict[Any, Any] = {}  # convolutions that one operator reads, by the variable they are bound to
+    # Convolutions that one operator reads, by the variable that they are bound to.
+    sole: dict[relax.Var, relax.Call] = {}
 
-    def handle(builder: Any, var: Any, value: Any) -> Any:
+    def handle(builder: relax.BlockBuilder, var: relax.Var, value: relax.Expr) -> relax.Expr:
         name = op_name(value)
         if name == "relax.nn.batch_norm":
             return _unfold_batch_norm(builder, value, sole)
@@ -71,7 +72,7 @@ def fold_batch_norm(mod: Any) -> Any:
     return rewrite(mod, handle)
 
 
-def constant(expr: Any) -> Array | None:
+def constant(expr: relax.Expr) -> Array | None:
     """Numpy array of a constant expression, or None."""
     if isinstance(expr, tvm.ir.GenericConst):
         array: Array = expr.value.numpy()
@@ -79,19 +80,19 @@ def constant(expr: Any) -> Array | None:
     return None
 
 
-def scalar(expr: Any) -> float | None:
+def scalar(expr: relax.Expr) -> float | None:
     """Give the number of a constant of one element, or None."""
     array = constant(expr)
     return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
 
 
-def as_constant(array: Array) -> Any:
+def as_constant(array: Array) -> tvm.ir.GenericConst:
     """Give a numpy array as a constant of the same type (relax.const makes 32 bits of 64)."""
     # Not ascontiguousarray, which gives a number without axes one axis.
     return relax.const(np.asarray(array, order="C"), array.dtype.name)
 
 
-def _folded(value: Any) -> Any:
+def _folded(value: relax.Expr) -> relax.Expr:
     name = op_name(value)
     if not name or not value.args:
         return value
@@ -106,7 +107,7 @@ def _folded(value: Any) -> Any:
     return as_constant(result)
 
 
-def _evaluate(name: str, call: Any, first: Array) -> Array | None:
+def _evaluate(name: str, call: relax.Call, first: Array) -> Array | None:
     if name in _UNARY:
         return np.asarray(_UNARY[name](first))
     if name in _BINARY:
@@ -115,7 +116,7 @@ def _evaluate(name: str, call: Any, first: Array) -> Array | None:
     return _reshaped(name, call, first)
 
 
-def _reshaped(name: str, call: Any, first: Array) -> Array | None:
+def _reshaped(name: str, call: relax.Call, first: Array) -> Array | None:
     shape = _out_shape(call)
     if name in ("relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"):
         return None if shape is None else first.reshape(shape)
@@ -129,15 +130,17 @@ def _reshaped(name: str, call: Any, first: Array) -> Array | None:
     return None
 
 
-def _out_shape(call: Any) -> tuple[int, ...] | None:
+def _out_shape(call: relax.Call) -> tuple[int, ...] | None:
     return shape_of(relax.BlockBuilder().normalize(call))
 
 
-def _out_dtype(call: Any) -> str:
+def _out_dtype(call: relax.Call) -> str:
     return str(relax.BlockBuilder().normalize(call).ty.dtype)
 
 
-def _unfold_batch_norm(builder: Any, call: Any, sole: dict[Any, Any]) -> Any:
+def _unfold_batch_norm(
+    builder: relax.BlockBuilder, call: relax.Call, sole: dict[relax.Var, relax.Call]
+) -> relax.Expr:
     gamma, beta, mean, variance = (constant(arg) for arg in call.args[1:5])
     if gamma is None or beta is None or mean is None or variance is None or call.attrs.training:
         return call
@@ -153,9 +156,11 @@ def _unfold_batch_norm(builder: Any, call: Any, sole: dict[Any, Any]) -> Any:
     return relax.Tuple([out, call.args[3], call.args[4]])
 
 
-def _scaled_conv(conv: Any, scale: Array) -> Any:
+def _scaled_conv(conv: relax.Call | None, scale: Array) -> relax.Call | None:
     """Give `conv` with its output channels scaled; None when it is no convolution with constant weights."""
-    weight = None if conv is None else constant(conv.args[1])
+    if conv is None:
+        return None
+    weight = constant(conv.args[1])
     if weight is None or str(conv.attrs.kernel_layout) != "OIHW":
         return None
     scaled = (weight * scale[:, None, None, None]).astype(weight.dtype)

@@ -9,13 +9,16 @@ channels last they run at the speed of a convolution, and the power and the divi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tvm import relax
 
 from modeldyno.compiler.graph.fold import Array, as_constant, scalar
 from modeldyno.compiler.graph.rewrite import op_name, rewrite, shape_of
+
+if TYPE_CHECKING:
+    import tvm
 
 # Of the divisor's exponent: the power by square roots, which is exact and runs in vectors.
 _THREE_QUARTERS = 0.75
@@ -25,7 +28,7 @@ _THREE_QUARTERS = 0.75
 class _Lrn:
     """A normalization of NCHW `data`: the mean is over `size` channels from `front` before each one."""
 
-    data: Any
+    data: relax.Expr
     size: int
     front: int
     alpha: float
@@ -40,11 +43,11 @@ class _Lrn:
         return (inside * (self.alpha / self.size)).astype(np.float32)[:, :, None, None]
 
 
-def rewrite_lrn(mod: Any) -> Any:
+def rewrite_lrn(mod: tvm.IRModule) -> tvm.IRModule:
     """Return the module with each float32 local response normalization of NCHW data as a convolution."""
-    values: dict[Any, Any] = {}
+    values: dict[relax.Var, relax.Call] = {}
 
-    def handle(builder: Any, _var: Any, value: Any) -> Any:
+    def handle(builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
         if not op_name(value):
             return value
         found = _matched(value, values)
@@ -55,10 +58,10 @@ def rewrite_lrn(mod: Any) -> Any:
     return rewrite(mod, handle)
 
 
-def _matched(value: Any, values: dict[Any, Any]) -> _Lrn | None:
+def _matched(value: relax.Expr, values: dict[relax.Var, relax.Call]) -> _Lrn | None:
     """Match the chain from the division backwards, over what each variable is bound to."""
 
-    def step(expr: Any, name: str) -> Any:
+    def step(expr: relax.Expr, name: str) -> relax.Call | None:
         call = values.get(expr) if isinstance(expr, relax.Var) else None
         return call if op_name(call) == f"relax.{name}" else None
 
@@ -87,7 +90,7 @@ def _matched(value: Any, values: dict[Any, Any]) -> _Lrn | None:
     return _Lrn(data, int(pool.attrs.pool_size[0]), front, alpha, beta, bias)
 
 
-def _window_front(pool: Any) -> int | None:
+def _window_front(pool: relax.Call) -> int | None:
     """Channels before each one that a pooling over (channels, height, width) takes the mean of."""
     attrs = pool.attrs
     size, *image = (int(number) for number in attrs.pool_size)
@@ -103,20 +106,20 @@ def _window_front(pool: Any) -> int | None:
     return front if plain else None
 
 
-def _keeps_channels(squeezed: Any, data: Any) -> bool:
+def _keeps_channels(squeezed: relax.Call, data: relax.Expr) -> bool:
     shape = shape_of(data)
     axes = squeezed.attrs.axis
     return shape is not None and len(shape) == 4 and axes is not None and [int(axis) for axis in axes] == [1]
 
 
-def _emit(builder: Any, lrn: _Lrn) -> Any:
+def _emit(builder: relax.BlockBuilder, lrn: _Lrn) -> relax.Expr:
     square = builder.emit(relax.op.multiply(lrn.data, lrn.data))
     mean = builder.emit(relax.op.nn.conv2d(square, as_constant(lrn.band())))
     base = builder.emit(relax.op.add(mean, relax.const(lrn.bias, "float32")))
     return relax.op.divide(lrn.data, builder.emit(_power(builder, base, lrn.beta)))
 
 
-def _power(builder: Any, base: Any, exponent: float) -> Any:
+def _power(builder: relax.BlockBuilder, base: relax.Expr, exponent: float) -> relax.Expr:
     """Give base ** exponent of a positive base."""
     if exponent == _THREE_QUARTERS:
         root = builder.emit(relax.op.sqrt(base))

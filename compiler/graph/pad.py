@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modeldyno.compiler.graph.rewrite import op_name, rewrite
 
+if TYPE_CHECKING:
+    import tvm
+    from tvm import relax
 
-def fold_padding(mod: Any) -> Any:
+
+def fold_padding(mod: tvm.IRModule) -> tvm.IRModule:
     """Turn conv2d(pad(x)) into conv2d(x) with more padding, where the padding is spatial and zero."""
-    pads: dict[Any, Any] = {}
+    pads: dict[relax.Var, relax.Call] = {}
 
-    def handle(builder: Any, _var: Any, value: Any) -> Any:
+    def handle(builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
         if op_name(value) == "relax.nn.pad" and _spatial_zeros(value):
             bound = builder.emit(value)
             pads[bound] = value
@@ -23,13 +27,13 @@ def fold_padding(mod: Any) -> Any:
     return rewrite(mod, handle)
 
 
-def _spatial_zeros(call: Any) -> bool:
+def _spatial_zeros(call: relax.Call) -> bool:
     widths = [int(width) for width in call.attrs.pad_width]
     is_zero = str(call.attrs.pad_mode) == "constant" and float(call.attrs.pad_value) == 0.0
     return is_zero and len(widths) == 8 and not any(widths[:4]) and min(widths) >= 0
 
 
-def _with_padding(conv: Any, pad: Any) -> Any:
+def _with_padding(conv: relax.Call, pad: relax.Call) -> relax.Call:
     from tvm import relax
 
     attrs = conv.attrs

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from tvm import te, tirx
@@ -166,7 +165,7 @@ def _missing(plan: AxisPlan, kernel: int, phase: int) -> tuple[int, int]:
     return min(first, plan.before), min(plan.taps - 1 - last, plan.after)
 
 
-def interleave(*phases: Any, groups: int, plans: Sequence[AxisPlan]) -> Any:
+def interleave(*phases: te.Tensor, groups: int, plans: Sequence[AxisPlan]) -> te.Tensor:
     """Give NHWC pixels in their order, of phases [N, steps, steps, groups * phases * phases * channels].
 
     Or of one tensor for each phase, [N, steps, steps, channels], in one group.
@@ -177,7 +176,9 @@ def interleave(*phases: Any, groups: int, plans: Sequence[AxisPlan]) -> Any:
     count = rows.stride * columns.stride
     channels = int(phases[0].shape[3]) * len(phases) // (groups * count)
 
-    def pixel(batch: Any, row: Any, column: Any, channel: Any) -> Any:
+    def pixel(
+        batch: tirx.Var, row: tirx.Var, column: tirx.Var, channel: tirx.Var
+    ) -> tirx.Expr | te.TensorSlice:
         top, left = row + rows.crop, column + columns.crop
         phase = top % rows.stride * columns.stride + left % columns.stride
         if len(phases) > 1:

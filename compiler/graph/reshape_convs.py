@@ -12,7 +12,7 @@ element-wise operators, norms and poolings between convolutions work too: a netw
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm import relax
 
@@ -22,12 +22,15 @@ from modeldyno.compiler.graph.phases import TransposedAxis
 from modeldyno.compiler.graph.rewrite import op_name, rewrite, shape_of
 from modeldyno.compiler.graph.transposed import by_phases
 
+if TYPE_CHECKING:
+    import tvm
+
 # Deeper filters would copy their input too many times.
 DEPTH_LIMIT = 7
 _POOLS = {"relax.nn.max_pool1d": relax.op.nn.max_pool2d, "relax.nn.avg_pool1d": relax.op.nn.avg_pool2d}
 
 
-def reshape_convs(mod: Any) -> Any:
+def reshape_convs(mod: tvm.IRModule) -> tvm.IRModule:
     """Return the module with these convolutions, where weights are constant and NC..., as 2-D ones."""
     return rewrite(mod, _FlatTwins().handle)
 
@@ -36,8 +39,8 @@ class _FlatTwins:
     """The twin of rank 4 of each tensor of rank 3 or 5 seen so far, while one function is rewritten."""
 
     def __init__(self) -> None:
-        self.of: dict[Any, Any] = {}
-        self.rules: dict[str, Callable[[Any, Any], Any]] = {
+        self.of: dict[relax.Var, relax.Var] = {}
+        self.rules: dict[str, Callable[[relax.BlockBuilder, relax.Call], relax.Expr | None]] = {
             "relax.nn.conv1d": self._conv1d,
             "relax.nn.conv1d_transpose": self._conv1d_transpose,
             "relax.nn.conv2d_transpose": self._conv2d_transpose,
@@ -47,7 +50,7 @@ class _FlatTwins:
         self.rules |= dict.fromkeys(UNARY, self._unary) | dict.fromkeys(BINARY, self._binary)
         self.rules |= dict.fromkeys(_POOLS, self._pool1d)
 
-    def handle(self, builder: Any, _var: Any, value: Any) -> Any:
+    def handle(self, builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
         """Give the value to bind: the twin, shaped as the original was, where there is one."""
         rule = self.rules.get(op_name(value))
         twin = rule(builder, value) if rule else None
@@ -61,7 +64,7 @@ class _FlatTwins:
         self.of[full] = flat
         return full
 
-    def _flat(self, builder: Any, expr: Any) -> Any:
+    def _flat(self, builder: relax.BlockBuilder, expr: relax.Expr) -> relax.Expr:
         """Give the twin of a tensor of rank 3 or 5, made when there is none yet."""
         known = self._known(expr)
         if known is not None:
@@ -76,10 +79,10 @@ class _FlatTwins:
             self.of[expr] = flat
         return flat
 
-    def _known(self, expr: Any) -> Any:
+    def _known(self, expr: relax.Expr) -> relax.Expr | None:
         return self.of.get(expr) if isinstance(expr, relax.Var) else None
 
-    def _conv1d(self, builder: Any, call: Any) -> Any:
+    def _conv1d(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
         weight = _weight(call, "NCW", "OIW")
         if weight is None:
             return None
@@ -95,20 +98,20 @@ class _FlatTwins:
             out_dtype=attrs.out_dtype,
         )
 
-    def _conv1d_transpose(self, builder: Any, call: Any) -> Any:
+    def _conv1d_transpose(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
         weight = _weight(call, "NCW", "IOW")
         if weight is None or int(call.attrs.dilation[0]) != 1:
             return None
         axes = [TransposedAxis(1, 1, 1, (0, 0), 0), *_transposed_axes(call, weight)]
         return by_phases(builder, call, self._flat(builder, call.args[0]), weight[:, :, None], axes)
 
-    def _conv2d_transpose(self, builder: Any, call: Any) -> Any:
+    def _conv2d_transpose(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
         weight = _weight(call, "NCHW", "IOHW")
         if weight is None or any(int(gap) != 1 for gap in call.attrs.dilation):
             return None
         return by_phases(builder, call, call.args[0], weight, _transposed_axes(call, weight))
 
-    def _conv3d(self, builder: Any, call: Any) -> Any:
+    def _conv3d(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
         weight, shape, out = (
             _weight(call, "NCDHW", "OIDHW"),
             shape_of(call.args[0]),
@@ -140,7 +143,9 @@ class _FlatTwins:
             total = conv if total is None else relax.op.add(builder.emit(total), builder.emit(conv))
         return total
 
-    def _depth_taps(self, builder: Any, call: Any, taps: int, out_depth: int) -> list[Any]:
+    def _depth_taps(
+        self, builder: relax.BlockBuilder, call: relax.Call, taps: int, out_depth: int
+    ) -> list[relax.Var]:
         """Give, for each tap of the filter's depth, the slices that it reads, [(N out_depth), C, H, W]."""
         flat, attrs = self._flat(builder, call.args[0]), call.attrs
         step, gap = int(attrs.strides[0]), int(attrs.dilation[0])
@@ -163,7 +168,7 @@ class _FlatTwins:
             found.append(part)
         return found
 
-    def _batch_norm(self, builder: Any, call: Any) -> Any:
+    def _batch_norm(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
         twin = self._known(call.args[0])
         if twin is None or int(call.attrs.axis) != 1:
             return None
@@ -173,11 +178,11 @@ class _FlatTwins:
         self.of[full] = flat
         return relax.Tuple([full, relax.TupleGetItem(normed, 1), relax.TupleGetItem(normed, 2)])
 
-    def _unary(self, _builder: Any, call: Any) -> Any:
+    def _unary(self, _builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
         twin = self._known(call.args[0])
         return None if twin is None else relax.Call(call.op, [twin, *call.args[1:]], call.attrs)
 
-    def _binary(self, _builder: Any, call: Any) -> Any:
+    def _binary(self, _builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
         known = [shape_of(arg) or () for arg in call.args if self._known(arg) is not None]
         rank = max(len(shape_of(arg) or ()) for arg in call.args)
         if not known or any(len(shape) != rank for shape in known) or not _alike(known):
@@ -185,7 +190,7 @@ class _FlatTwins:
         pair = [self._operand(arg, rank) for arg in call.args]
         return None if pair[0] is None or pair[1] is None else relax.Call(call.op, pair, call.attrs)
 
-    def _operand(self, expr: Any, rank: int) -> Any:
+    def _operand(self, expr: relax.Expr, rank: int) -> relax.Expr | None:
         """Give what stands for an operand of rank `rank` beside a twin: its twin, or a constant's."""
         known = self._known(expr)
         if known is not None:
@@ -199,7 +204,7 @@ class _FlatTwins:
         # Depth is in the batch of a twin: what differs along either has no shape there.
         return as_constant(full[:, :, 0]) if full.shape[0] == full.shape[2] == 1 else None
 
-    def _pool1d(self, _builder: Any, call: Any) -> Any:
+    def _pool1d(self, _builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
         twin, attrs = self._known(call.args[0]), call.attrs
         if twin is None or str(attrs.layout) != "NCW":
             return None
@@ -223,7 +228,7 @@ def _alike(shapes: list[tuple[int, ...]]) -> bool:
     return len(slices - {(1, 1)}) <= 1
 
 
-def _unflattened(builder: Any, flat: Any, shape: tuple[int, ...]) -> Any:
+def _unflattened(builder: relax.BlockBuilder, flat: relax.Expr, shape: tuple[int, ...]) -> relax.Expr:
     """Give a twin the shape of what it stands for, of rank 3 or 5."""
     if len(shape) == 3:
         return relax.op.reshape(flat, shape)
@@ -232,7 +237,7 @@ def _unflattened(builder: Any, flat: Any, shape: tuple[int, ...]) -> Any:
     return relax.op.permute_dims(slices, (0, 2, 1, 3, 4))
 
 
-def _transposed_axes(call: Any, weight: Array) -> list[TransposedAxis]:
+def _transposed_axes(call: relax.Call, weight: Array) -> list[TransposedAxis]:
     attrs, sizes = call.attrs, (shape_of(call.args[0]) or ())[2:]
     padding = [int(size) for size in attrs.padding]
     return [
@@ -247,7 +252,7 @@ def _transposed_axes(call: Any, weight: Array) -> list[TransposedAxis]:
     ]
 
 
-def _weight(call: Any, data_layout: str, kernel_layout: str) -> Array | None:
+def _weight(call: relax.Call, data_layout: str, kernel_layout: str) -> Array | None:
     """Give the constant weights of a convolution in these layouts, over data of fixed shape."""
     attrs = call.attrs
     layouts = (str(attrs.data_layout), str(attrs.kernel_layout), str(attrs.out_layout) or data_layout)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tvm
 from tvm import relax
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tvm import tirx
+
 # Called with the builder, the bound variable and its value (arguments already new); gives the value to bind.
-Handler = Callable[[Any, Any, Any], Any]
+Handler = Callable[[relax.BlockBuilder, relax.Var, relax.Expr], relax.Expr]
 # TVM's number for "sums, then takes element-wise work into its tile": what FuseOps goes by.
 OUT_FUSABLE = 4
 
 
-def rewrite(mod: Any, handler: Handler) -> Any:
+def rewrite(mod: tvm.IRModule, handler: Handler) -> tvm.IRModule:
     """Return `mod` with each binding of `main` replaced by what `handler` gives for it.
 
     `main` must be straight-line dataflow, as front ends give for models of fixed shape; any other function is
@@ -24,7 +29,7 @@ def rewrite(mod: Any, handler: Handler) -> Any:
     if not is_straight_line(func):
         return mod
     builder = relax.BlockBuilder()
-    known: dict[Any, Any] = {}
+    known: dict[relax.Var, relax.Expr] = {}
     with builder.function("main", func.params, attrs=dict(func.attrs) if func.attrs else None):
         with builder.dataflow():
             for block in func.body.blocks:
@@ -40,13 +45,13 @@ def rewrite(mod: Any, handler: Handler) -> Any:
     return clean(out)
 
 
-def clean(mod: Any) -> Any:
+def clean(mod: tvm.IRModule) -> tvm.IRModule:
     """Drop bindings that nothing reads, and copies."""
     passes = [relax.transform.CanonicalizeBindings(), relax.transform.DeadCodeElimination(["main"])]
     return tvm.transform.Sequential(passes)(mod)
 
 
-def substitute(expr: Any, known: dict[Any, Any]) -> Any:
+def substitute(expr: relax.Expr, known: Mapping[relax.Var, relax.Expr]) -> relax.Expr:
     """Replace variables by what is known of them."""
     if isinstance(expr, relax.Var):
         return known.get(expr, expr)
@@ -65,18 +70,18 @@ def substitute(expr: Any, known: dict[Any, Any]) -> Any:
     return expr
 
 
-def add_named(builder: Any, func: Any, name: str, number: int) -> Any:
+def add_named(builder: relax.BlockBuilder, func: tirx.PrimFunc, name: str, number: int) -> tvm.ir.GlobalVar:
     """Add the tensor program to the module by a name of its own: the first of a kind is number 0."""
     full = f"{name}{number}" if number else name
     return builder.add_func(func.with_attr("global_symbol", full), full)
 
 
-def is_leaf(expr: Any) -> bool:
+def is_leaf(expr: relax.Expr) -> bool:
     """Whether an expression stands for itself and needs no binding."""
     return isinstance(expr, relax.Var | tvm.ir.GenericConst | relax.Tuple)
 
 
-def op_name(expr: Any) -> str:
+def op_name(expr: tvm.ir.Expr | None) -> str:
     """Return the operator's name of a call (`relax.nn.conv2d`), or an empty string."""
     if isinstance(expr, relax.Call) and isinstance(expr.op, tvm.ir.Op):
         name: str = expr.op.name
@@ -84,7 +89,7 @@ def op_name(expr: Any) -> str:
     return ""
 
 
-def shape_of(expr: Any) -> tuple[int, ...] | None:
+def shape_of(expr: tvm.ir.Expr | None) -> tuple[int, ...] | None:
     """Fixed shape of a tensor expression; None for tuples, unknown and symbolic shapes."""
     ty = getattr(expr, "ty", None)
     shape = getattr(ty, "shape", None)
@@ -96,9 +101,9 @@ def shape_of(expr: Any) -> tuple[int, ...] | None:
         return None
 
 
-def readers(func: Any) -> dict[Any, list[Any]]:
+def readers(func: relax.Function) -> dict[relax.Var, list[relax.VarBinding | None]]:
     """Give the bindings that read each variable, one entry a read; None stands for the function's result."""
-    found: dict[Any, list[Any]] = {}
+    found: dict[relax.Var, list[relax.VarBinding | None]] = {}
     if not isinstance(func.body, relax.SeqExpr):
         return found
     for block in func.body.blocks:
@@ -110,12 +115,12 @@ def readers(func: Any) -> dict[Any, list[Any]]:
     return found
 
 
-def is_float32(expr: Any) -> bool:
+def is_float32(expr: relax.Expr) -> bool:
     """Whether a tensor expression is of float32."""
     return str(expr.ty.dtype) == "float32"
 
 
-def _variables(expr: Any) -> list[Any]:
+def _variables(expr: relax.Expr) -> list[relax.Var]:
     if isinstance(expr, relax.Var):
         return [expr]
     if isinstance(expr, relax.TupleGetItem):
@@ -124,7 +129,7 @@ def _variables(expr: Any) -> list[Any]:
     return [var for part in parts for var in _variables(part)]
 
 
-def is_straight_line(func: Any) -> bool:
+def is_straight_line(func: relax.Function) -> bool:
     """Whether a function is bindings one after the other, without branches."""
     if not isinstance(func.body, relax.SeqExpr):
         return False

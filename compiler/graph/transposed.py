@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from tvm import relax
 
@@ -26,7 +25,13 @@ from modeldyno.compiler.graph.rewrite import OUT_FUSABLE
 MOST_WASTE, LEAST_CHANNELS = 0.25, 16
 
 
-def by_phases(builder: Any, call: Any, data: Any, weight: Array, axes: Sequence[TransposedAxis]) -> Any:
+def by_phases(
+    builder: relax.BlockBuilder,
+    call: relax.Call,
+    data: relax.Expr,
+    weight: Array,
+    axes: Sequence[TransposedAxis],
+) -> relax.Expr:
     """Convolve NCHW data for all phases, and interleave them."""
     groups = int(call.attrs.groups)
     plans = plan_axes(axes, weight, groups)

@@ -6,7 +6,6 @@ What sorts and searches give is not trusted: ArgMax has given -1 where nothing w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from tvm import relax, tirx
@@ -31,15 +30,15 @@ class Ranges:
     """What is known of each variable of one function; `bind` is told of them in their order."""
 
     def __init__(self) -> None:
-        self._known: dict[Any, Range | None] = {}
-        self._values: dict[Any, Any] = {}
+        self._known: dict[relax.Var, Range | None] = {}
+        self._values: dict[relax.Var, relax.Expr] = {}
 
-    def bind(self, var: Any, value: Any, known: Range | None = None) -> None:
+    def bind(self, var: relax.Var, value: relax.Expr, known: Range | None = None) -> None:
         """Note what a variable is bound to; `known` is what is known of it from elsewhere."""
         self._values[var] = value
         self._known[var] = known or self._within_type(self._computed(value), _dtype(var))
 
-    def of(self, expr: Any) -> Range | None:
+    def of(self, expr: relax.Expr) -> Range | None:
         """Give the smallest and the largest number that an element can be; None where that is not known."""
         if isinstance(expr, relax.Var):
             return self._known.get(expr) or self._within_type(None, _dtype(expr))
@@ -48,7 +47,7 @@ class Ranges:
             return None
         return int(array.min()), int(array.max())
 
-    def value(self, expr: Any) -> Any:
+    def value(self, expr: relax.Expr) -> relax.Expr:
         """Give what a variable is bound to; any other expression as it is."""
         return self._values.get(expr, expr) if isinstance(expr, relax.Var) else expr
 
@@ -60,7 +59,7 @@ class Ranges:
             return found
         return limits if limits[1] - limits[0] <= _NARROW else None  # not known, or it wraps
 
-    def _computed(self, value: Any) -> Range | None:
+    def _computed(self, value: relax.Expr) -> Range | None:
         if isinstance(value, relax.TupleGetItem):
             return self._of_item(value)
         name = op_name(value)
@@ -69,14 +68,14 @@ class Ranges:
         rule = _RULES.get(name)
         return rule(self, value) if rule else None
 
-    def _of_item(self, item: Any) -> Range | None:
+    def _of_item(self, item: relax.TupleGetItem) -> Range | None:
         whole = self.value(item.tuple_value)
         if isinstance(whole, relax.Tuple):
             return self.of(whole.fields[item.index])
         return self.of(whole.args[0]) if op_name(whole) == "relax.split" else None
 
 
-def _dtype(expr: Any) -> str:
+def _dtype(expr: relax.Expr) -> str:
     return str(getattr(getattr(expr, "ty", None), "dtype", "") or "")
 
 
@@ -96,11 +95,11 @@ def _union(*ranges: Range | None) -> Range | None:
     return min(low for low, _ in known), max(high for _, high in known)
 
 
-Rule = Callable[[Ranges, Any], Range | None]
+Rule = Callable[[Ranges, relax.Call], Range | None]
 
 
 def _arithmetic(compute: Callable[[int, int], int]) -> Rule:
-    def rule(ranges: Ranges, call: Any) -> Range | None:
+    def rule(ranges: Ranges, call: relax.Call) -> Range | None:
         a, b = (ranges.of(arg) for arg in call.args)
         if a is None or b is None:
             return None
@@ -113,7 +112,7 @@ def _arithmetic(compute: Callable[[int, int], int]) -> Rule:
 def _extreme(pick: Callable[..., int], known: int) -> Rule:
     """Of the larger of two, one is enough to know a lower end (`known` is 0), and so on."""
 
-    def rule(ranges: Ranges, call: Any) -> Range | None:
+    def rule(ranges: Ranges, call: relax.Call) -> Range | None:
         a, b = (ranges.of(arg) for arg in call.args)
         limits = _dtype_limits(_dtype(call))
         if a is None or b is None:
@@ -126,7 +125,7 @@ def _extreme(pick: Callable[..., int], known: int) -> Rule:
     return rule
 
 
-def _clip(ranges: Ranges, call: Any) -> Range | None:
+def _clip(ranges: Ranges, call: relax.Call) -> Range | None:
     low, high = (
         int(bound.value) if isinstance(bound, tirx.IntImm) else None for bound in map(_prim, call.args[1:3])
     )
@@ -136,18 +135,18 @@ def _clip(ranges: Ranges, call: Any) -> Range | None:
     return (low, high) if inner is None else (max(low, inner[0]), min(high, max(low, inner[1])))
 
 
-def _prim(bound: Any) -> Any:
+def _prim(bound: relax.Expr) -> relax.Expr:
     return getattr(bound, "value", bound) if type(bound).__name__ == "PrimValue" else bound
 
 
-def _floor_mod(ranges: Ranges, call: Any) -> Range | None:
+def _floor_mod(ranges: Ranges, call: relax.Call) -> Range | None:
     divisor = ranges.of(call.args[1])
     if divisor is None or divisor[0] <= 0:
         return None
     return 0, divisor[1] - 1
 
 
-def _floor_divide(ranges: Ranges, call: Any) -> Range | None:
+def _floor_divide(ranges: Ranges, call: relax.Call) -> Range | None:
     a, b = (ranges.of(arg) for arg in call.args)
     if a is None or b is None or b[0] <= 0:
         return None
@@ -155,20 +154,20 @@ def _floor_divide(ranges: Ranges, call: Any) -> Range | None:
     return min(ends), max(ends)
 
 
-def _cast(ranges: Ranges, call: Any) -> Range | None:
+def _cast(ranges: Ranges, call: relax.Call) -> Range | None:
     return ranges.of(call.args[0]) if not _dtype(call.args[0]).startswith("float") else None
 
 
-def _where(ranges: Ranges, call: Any) -> Range | None:
+def _where(ranges: Ranges, call: relax.Call) -> Range | None:
     return _union(ranges.of(call.args[1]), ranges.of(call.args[2]))
 
 
-def _concat(ranges: Ranges, call: Any) -> Range | None:
+def _concat(ranges: Ranges, call: relax.Call) -> Range | None:
     parts = ranges.value(call.args[0])
     return _union(*map(ranges.of, parts.fields)) if isinstance(parts, relax.Tuple) else None
 
 
-def _arange(ranges: Ranges, call: Any) -> Range | None:  # noqa: ARG001 - as all rules
+def _arange(ranges: Ranges, call: relax.Call) -> Range | None:  # noqa: ARG001 - as all rules
     numbers = [_prim(arg) for arg in call.args]
     if not all(isinstance(number, tirx.IntImm) for number in numbers):
         return None

@@ -10,75 +10,26 @@ the last is the last result of `main`. What indexes or divides without a mark is
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import tvm
 from tvm import relax
 
-from modeldyno.compiler.graph.fold import as_constant, constant
-from modeldyno.compiler.graph.rewrite import clean, is_leaf, is_straight_line, op_name, shape_of, substitute
-from modeldyno.compiler.graph.value_ranges import Ranges
-from modeldyno.compiler.guards.kernel import guard_kernel
+from modeldyno.compiler.guards.marks import is_mark
 from modeldyno.compiler.guards.operators import divides_whole_numbers, index_inputs, sizes_a_result
-from modeldyno.compiler.model.source import MOST_ELEMENTS
+from modeldyno.compiler.guards.placing import ATTRIBUTE, Placing
 from modeldyno.runtime.records.guards import Guard
 
-ATTRIBUTE = "dyno.guards"
-_SIZES = (
-    f"the request's numbers ask for a result of a negative size, or of more than {MOST_ELEMENTS} elements"
-)
-_MARK = "dyno.guard"
-_OPAQUE = 8  # TVM's number for a kernel that is fused with nothing
+if TYPE_CHECKING:
+    import tvm
 
 
-@dataclass(frozen=True)
-class Mark:
-    """What an input of an operator may be: `low` to `high`, for each place of the last axis or for all.
-
-    `size` is added to negative ones; empty where they are none of the source's. A divisor has no bounds.
-    """
-
-    operator: str
-    node: str
-    input: str
-    low: tuple[int, ...] = ()
-    high: tuple[int, ...] = ()
-    size: tuple[int, ...] = ()
-    message: str = ""  # what is said instead of the number and the bounds
-    when: tuple[bool, ...] = ()  # what the conditions of the branches that it stands in must be
-
-    @property
-    def name(self) -> str:
-        """The operator and the input, for messages."""
-        return f"{self.operator} {self.node!r}: its input {self.input!r}"
-
-
-def index_mark(mark: Mark, sizes: Sequence[int], *, from_end: bool) -> Mark:
-    """Give the mark of an index into axes of these sizes; `from_end`: negative ones count from there."""
-    found = tuple(int(size) for size in sizes)
-    if len(set(found)) == 1:
-        found = found[:1]
-    low = tuple(-size if from_end else 0 for size in found)
-    return replace(mark, low=low, high=tuple(size - 1 for size in found), size=found if from_end else ())
-
-
-def mark(x: Any, what: Mark, conditions: Sequence[Any] = ()) -> Any:
-    """Give `x` marked, as an expression that is still to be emitted."""
-    told = replace(what, when=what.when)
-    text = tvm.ir.StringImm(json.dumps(asdict(told)))
-    return relax.call_pure_packed(_MARK, x, text, *conditions, ty_args=[x.ty])
-
-
-def guards_of(mod: Any) -> tuple[Guard, ...]:
+def guards_of(mod: tvm.IRModule) -> tuple[Guard, ...]:
     """Give the guards that were placed in a module."""
     text = (mod["main"].attrs or {}).get(ATTRIBUTE)
     return tuple(Guard(**json.loads(each)) for each in text) if text is not None else ()
 
 
-def place_guards(mod: Any) -> Any:
+def place_guards(mod: tvm.IRModule) -> tvm.IRModule:
     """Put a guard before whatever indexes or divides by numbers that a request brings.
 
     Raises:
@@ -93,283 +44,15 @@ def place_guards(mod: Any) -> Any:
         raise NotImplementedError(
             "an index or a divisor in a function of its own (a branch) can't be checked"
         )
-    return _Placing(mod).module()
+    return Placing(mod).module()
 
 
-def _asks(func: Any) -> bool:
+def _asks(func: relax.Function) -> bool:
     found = []
 
-    def visit(expr: Any) -> None:
-        if _is_mark(expr) or index_inputs(expr) or divides_whole_numbers(expr) or sizes_a_result(expr):
+    def visit(expr: relax.Expr) -> None:
+        if is_mark(expr) or index_inputs(expr) or divides_whole_numbers(expr) or sizes_a_result(expr):
             found.append(expr)
 
     relax.analysis.post_order_visit(func, visit)
     return bool(found)
-
-
-def _is_mark(expr: Any) -> bool:
-    return op_name(expr) == "relax.call_pure_packed" and expr.args[0].global_symbol == _MARK
-
-
-class _Placing:
-    """`main` made anew, binding by binding."""
-
-    def __init__(self, mod: Any) -> None:
-        self._mod = mod
-        self._builder = relax.BlockBuilder()
-        self._known: dict[Any, Any] = {}
-        self._ranges = Ranges()
-        self._sizes: dict[Any, tuple[int, ...]] = {}  # of variables that are indices into axes of these
-        self._divisors: set[Any] = set()  # variables without a 0
-        self._guards: list[Guard] = []
-        self._word: Any = None
-
-    def module(self) -> Any:
-        main = self._mod["main"]
-        blocks = main.body.blocks
-        # What asserts is no dataflow, and its assertions are marks.
-        straight = is_straight_line(main) or all(isinstance(block, relax.DataflowBlock) for block in blocks)
-        attrs = dict(main.attrs) if main.attrs else {}
-        builder = self._builder
-        with builder.function("main", main.params, attrs=attrs, pure=straight or bool(main.is_pure)):
-            if straight:
-                with builder.dataflow():
-                    result = builder.emit_output(self._result(self._rebuild(main.body)))
-            else:
-                result = self._result(self._rebuild(main.body))
-            builder.emit_func_output(result)
-        out = builder.finalize()
-        out["main"] = out["main"].with_attr(ATTRIBUTE, [guard.model_dump_json() for guard in self._guards])
-        for name, other in self._mod.functions_items():
-            if name.name_hint != "main":
-                out[name] = other
-        return clean(out)
-
-    def _rebuild(self, code: Any) -> Any:
-        """Emit a body binding by binding; give its result."""
-        for block in code.blocks:
-            for binding in block.bindings:
-                value = self._substituted(getattr(binding, "value", None))
-                if isinstance(binding, relax.MatchCast):
-                    self._known[binding.var] = self._builder.match_cast(self._sized(value), binding.ty)
-                else:
-                    self._known[binding.var] = self._bound(value)
-        return substitute(code.body, self._known)
-
-    def _substituted(self, value: Any) -> Any:
-        if not isinstance(value, relax.If):
-            return substitute(value, self._known)
-        # The importer computes both branches before it chooses, but for what comes last in each. That goes
-        # there too: a guard inside a branch could not hand its word on.
-        bodies = [self._rebuild(branch) for branch in (value.true_branch, value.false_branch)]
-        return relax.If(substitute(value.cond, self._known), *(relax.SeqExpr([], body) for body in bodies))
-
-    def _bound(self, value: Any) -> Any:
-        if _is_mark(value):
-            return self._marked(value)
-        value = self._without_shift(value)
-        value = self._sized(self._indexing(value) if op_name(value) else value)
-        if divides_whole_numbers(value):
-            return self._divided(value)
-        return value if is_leaf(value) and not isinstance(value, relax.Tuple) else self._emit(value)
-
-    def _emit(self, value: Any) -> Any:
-        var = self._builder.emit(value)
-        self._ranges.bind(var, value)
-        return var
-
-    def _result(self, body: Any) -> Any:
-        if self._word is None:
-            return body
-        if isinstance(body, relax.Tuple):
-            parts = list(body.fields)
-        elif isinstance(body.ty, relax.TupleType):
-            parts = [self._builder.emit(relax.TupleGetItem(body, at)) for at in range(len(body.ty.fields))]
-        else:
-            parts = [body]
-        return relax.Tuple([*parts, self._word])
-
-    def _without_shift(self, value: Any) -> Any:
-        """Leave out what front ends write to count negative indices from the end, where none is negative."""
-        if op_name(value) != "relax.where":
-            return value
-        test, _, otherwise = (self._ranges.value(arg) for arg in value.args)
-        plain = value.args[2]
-        if op_name(test) != "relax.less" or not self._same(test.args[0], plain):
-            return value
-        zero, known = constant(test.args[1]), self._ranges.of(plain)
-        below = zero is not None and not zero.any() and known is not None and known[0] >= 0
-        return plain if below and otherwise is not None else value
-
-    def _same(self, a: Any, b: Any) -> bool:
-        return bool(a.same_as(b))
-
-    def _marked(self, value: Any) -> Any:
-        _, x, text, *conditions = value.args
-        what = Mark(**{key: _tuples(given) for key, given in json.loads(text.value).items()})
-        return self._guarded(x, what, conditions)
-
-    def _guarded(self, x: Any, what: Mark, conditions: Sequence[Any] = ()) -> Any:
-        if not what.low:
-            return self._divisor(x, what, conditions)
-        fixed = constant(x)
-        if fixed is not None:
-            return checked_constant(x, what)
-        known = self._ranges.of(x)
-        if known is not None and max(what.low) <= known[0] and known[1] <= min(what.high) and known[0] >= 0:
-            return x
-        if any(low > high for low, high in zip(what.low, what.high, strict=True)):
-            raise NotImplementedError(f"{what.name} points into an axis of no entries")
-        safe = self._kernel(x, what, conditions, known=(max(0, min(what.low)), max(what.high)))
-        self._sizes[safe] = tuple(high + 1 for high in what.high)
-        return safe
-
-    def _divisor(self, x: Any, what: Mark, conditions: Sequence[Any]) -> Any:
-        if constant(x) is not None:
-            return checked_constant(x, what)
-        known = self._ranges.of(x)
-        if x in self._divisors or (known is not None and not known[0] <= 0 <= known[1]):
-            return x
-        safe = self._kernel(x, what, conditions, known=None)
-        self._divisors.add(safe)
-        return safe
-
-    def _kernel(self, x: Any, what: Mark, conditions: Sequence[Any], known: tuple[int, int] | None) -> Any:
-        """Emit a guard; give what it lets through."""
-        shape = shape_of(x)
-        if shape is not None and 0 in shape:
-            return x
-        self._guards.append(
-            Guard(
-                operator=what.operator,
-                node=what.node,
-                input=what.input,
-                shape=shape or (),
-                low=what.low,
-                high=what.high,
-                message=what.message,
-            )
-        )
-        before = [] if self._word is None else [self._word]
-        tests = list(zip(conditions, what.when, strict=True))
-        both = self._builder.emit(
-            self._builder.call_te(
-                guard_kernel(what.low, what.high, what.size, len(self._guards), [want for _, want in tests]),
-                x,
-                *before,
-                *conditions,
-                primfunc_name_hint="guard",
-                primfunc_attrs={"op_pattern": _OPAQUE},
-            )
-        )
-        safe = self._builder.emit(relax.TupleGetItem(both, 0))
-        self._word = self._builder.emit(relax.TupleGetItem(both, 1))
-        self._ranges.bind(safe, both, known)
-        return safe
-
-    def _indexing(self, value: Any) -> Any:
-        """Guard the indices of an operator that no front end marked."""
-        for each in index_inputs(value):
-            if self._is_inside(each.index, each.sizes):
-                continue
-            name = op_name(value).removeprefix("relax.")
-            what = index_mark(Mark(name, name, _hint(each.index)), each.sizes, from_end=True)
-            safe = self._guarded(each.index, what)
-            if not safe.same_as(each.index):
-                value = each.put(value, safe)
-        return value
-
-    def _sized(self, value: Any) -> Any:
-        """Guard the numbers that say how large a result is: they are none of a tensor that is there.
-
-        A negative size, and one whose bytes 64 bits can't count, would be written beyond what was allocated.
-        """
-        if not sizes_a_result(value):
-            return value
-        if op_name(value) == "relax.dynamic_strided_slice":
-            data, begin, end, strides = value.args
-            safe = self._divisor(strides, Mark("Slice", "Slice", "steps"), ())
-            return relax.Call(value.op, [data, begin, end, safe], value.attrs, value.ty_args)
-        what = Mark("shape", _hint(value.args[0]), "shape", message=_SIZES, low=(0,), high=(MOST_ELEMENTS,))
-        sizes = self._guarded(value.args[0], what)
-        all_of_them = self._emit(relax.op.prod(self._emit(relax.op.astype(sizes, "float64"))))
-        fits = self._emit(relax.op.less_equal(all_of_them, relax.const(float(MOST_ELEMENTS), "float64")))
-        told = replace(what, low=(1,), high=(1,))
-        self._guarded(self._emit(relax.op.astype(fits, "int64")), told)
-        nothing = relax.const(0, "int64")
-        return relax.op.tensor_to_shape(self._emit(relax.op.where(fits, sizes, nothing)))
-
-    def _is_inside(self, index: Any, sizes: tuple[int, ...]) -> bool:
-        """Whether indices were guarded for axes of these sizes, as a whole or each column of them."""
-        inside = self._sizes.get(index)
-        if inside is not None:
-            return inside == sizes or max(inside) <= min(sizes)
-        whole = self._ranges.value(index)
-        columns = self._ranges.value(whole.args[0]) if op_name(whole) == "relax.concat" else None
-        if not isinstance(columns, relax.Tuple) or len(columns.fields) != len(sizes):
-            return False
-        shapes = [shape_of(column) or (0,) for column in columns.fields]
-        ranges = [self._ranges.of(column) for column in columns.fields]
-        return int(whole.attrs.axis) in (-1, len(shapes[0]) - 1) and all(
-            shape[-1] == 1 and known is not None and known[0] >= 0 and known[1] < size
-            for shape, known, size in zip(shapes, ranges, sizes, strict=True)
-        )
-
-    def _divided(self, call: Any) -> Any:
-        """Divide by what is not 0; the least number by -1 gives itself, where a processor would trap."""
-        name = op_name(call).removeprefix("relax.")
-        a, b = call.args
-        b = self._divisor(b, Mark(name, name, _hint(b)), ())
-        dtype = str(call.args[0].ty.dtype)
-        fixed, known = constant(b), self._ranges.of(b)
-        harmless = dtype.startswith("uint") or (known is not None and not known[0] <= -1 <= known[1])
-        if harmless or (fixed is not None and not (fixed == -1).any()) or self._is_above_least(a, dtype):
-            return self._emit(relax.Call(call.op, [a, b], call.attrs, call.ty_args))
-        minus_one = self._emit(relax.op.equal(b, relax.const(-1, dtype)))
-        by = self._emit(relax.op.where(minus_one, relax.const(1, dtype), b))
-        found = self._emit(relax.Call(call.op, [a, by], call.attrs, call.ty_args))
-        if name in ("mod", "floor_mod"):
-            return found
-        return self._emit(relax.op.where(minus_one, self._negated(a, dtype), found))
-
-    def _is_above_least(self, a: Any, dtype: str) -> bool:
-        known = self._ranges.of(a)
-        return known is not None and known[0] > np.iinfo(dtype).min
-
-    def _negated(self, a: Any, dtype: str) -> Any:
-        """Give -a, and the least number as it is: LLVM takes it that no sum or difference is out of range."""
-        least = self._emit(relax.op.equal(a, as_constant(np.array(np.iinfo(dtype).min, dtype))))
-        return self._emit(relax.op.where(least, a, self._emit(relax.op.negative(a))))
-
-
-def checked_constant(x: Any, what: Mark) -> Any:
-    """Give constant indices without negative ones, or a constant divisor as it is.
-
-    Raises:
-        NotImplementedError: one is out of range, or a divisor is 0.
-    """
-    fixed = constant(x)
-    if fixed is None:
-        raise ValueError(f"{what.name} is no constant")
-    bad = (fixed < _each(what.low)) | (fixed > _each(what.high)) if what.low else fixed == 0
-    if bad.any():
-        takes = f"it takes {what.low[0]} to {what.high[0]}" if len(what.low) == 1 else "beyond its axis"
-        raise NotImplementedError(
-            f"{what.name} is a constant that holds {np.extract(bad, fixed)[0]}: "
-            f"{takes if what.low else 'whole numbers cannot be divided by it'}"
-        )
-    if not what.size or not (fixed < 0).any():
-        return x
-    return as_constant(np.where(fixed < 0, fixed + _each(what.size), fixed).astype(fixed.dtype))
-
-
-def _each(bounds: tuple[int, ...]) -> Any:
-    return bounds[0] if len(bounds) == 1 else np.array(bounds)
-
-
-def _hint(expr: Any) -> str:
-    return str(getattr(expr, "name_hint", getattr(expr, "name", "")))
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -24,7 +24,7 @@ def guard_kernel(
     what is `wanted`, nothing is told.
     """
 
-    def kernel(x: Any, *rest: Any) -> list[Any]:
+    def kernel(x: te.Tensor, *rest: te.Tensor) -> list[te.Tensor]:
         before, conditions = rest[: len(rest) - len(wanted)], rest[len(rest) - len(wanted) :]
         shape, numbers = list(x.shape), _Numbers(str(x.dtype), tuple(low), tuple(high), tuple(size))
         kind = "int32" if _known_size(shape) < _INT32_ELEMENTS else "int64"
@@ -40,7 +40,7 @@ def guard_kernel(
         ]
         nothing = tirx.const(0, "int64")
 
-        def entry(at: Any) -> Any:
+        def entry(at: tirx.Var) -> tirx.Expr:
             mine = found[-1]
             for place in reversed(range(WORD - 1)):
                 mine = tirx.Select(tirx.EQ(at, tirx.const(place, at.ty)), found[place], mine)
@@ -61,14 +61,14 @@ class _Numbers:
     high: tuple[int, ...]
     size: tuple[int, ...]
 
-    def bad(self, value: Any, at: Sequence[Any]) -> Any:
+    def bad(self, value: tirx.Expr, at: Sequence[tirx.Var]) -> tirx.Expr:
         """Whether a number must not be gone by; a NaN must not."""
         if not self.low:
             return tirx.EQ(value, tirx.const(0, self.dtype))
         lowest, highest = self._bound(self.low, at), self._bound(self.high, at)
         return tirx.Not(tirx.And(tirx.GE(value, lowest), tirx.LE(value, highest)))
 
-    def safe(self, value: Any, at: Sequence[Any]) -> Any:
+    def safe(self, value: tirx.Expr, at: Sequence[tirx.Var]) -> tirx.Expr:
         """Give the number, counted from the beginning; 0 for one that is out of range, and 1 for 0."""
         bad, zero = self.bad(value, at), tirx.const(0, self.dtype)
         if not self.low:
@@ -77,7 +77,7 @@ class _Numbers:
             value = tirx.Select(tirx.LT(value, zero), value + self._bound(self.size, at), value)
         return tirx.Select(bad, zero, value)
 
-    def _bound(self, bounds: tuple[int, ...], at: Sequence[Any]) -> Any:
+    def _bound(self, bounds: tuple[int, ...], at: Sequence[tirx.Var]) -> tirx.Expr:
         """Give a bound as a number of the type, cut to what the type holds."""
         numbers = [tirx.const(_held(self.dtype, each), self.dtype) for each in bounds]
         found = numbers[-1]
@@ -94,7 +94,7 @@ def _held(dtype: str, number: int) -> int:
     return max(least, min(most, number))
 
 
-def _first_bad(x: Any, shape: list[Any], numbers: _Numbers, kind: str) -> Any:
+def _first_bad(x: te.Tensor, shape: list[tirx.Expr], numbers: _Numbers, kind: str) -> te.Tensor:
     """Number of the first element that is out of range, or their count."""
     axes = [te.reduce_axis((0, extent), name=f"k{place}") for place, extent in enumerate(shape or [1])]
     at = [axis.var for axis in axes] if shape else []
@@ -109,25 +109,25 @@ def _first_bad(x: Any, shape: list[Any], numbers: _Numbers, kind: str) -> Any:
     )
 
 
-def _known_size(shape: list[Any]) -> int:
+def _known_size(shape: list[tirx.Expr]) -> int:
     return math.prod(int(extent) if isinstance(extent, int | tirx.IntImm) else 1 << 31 for extent in shape)
 
 
-def _count(shape: list[Any], kind: str) -> Any:
+def _count(shape: list[tirx.Expr], kind: str) -> tirx.Expr:
     found: Any = tirx.const(1, kind)
     for extent in shape:
         found = found * tirx.Cast(kind, extent)
     return found
 
 
-def _asked(conditions: Sequence[Any], wanted: Sequence[bool], told: Any) -> Any:
+def _asked(conditions: Sequence[te.Tensor], wanted: Sequence[bool], told: tirx.Expr) -> tirx.Expr:
     for condition, want in zip(conditions, wanted, strict=True):
         value = tirx.Cast("bool", condition(*[0] * len(condition.shape)))
         told = tirx.And(told, value if want else tirx.Not(value))
     return told
 
 
-def _unravelled(element: Any, shape: list[Any], kind: str) -> list[Any]:
+def _unravelled(element: tirx.Expr, shape: list[tirx.Expr], kind: str) -> list[tirx.Expr]:
     found: list[Any] = []
     for extent in reversed(shape):
         size = tirx.Cast(kind, extent)

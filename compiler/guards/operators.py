@@ -23,12 +23,12 @@ class IndexInput:
     put: Callable[[Any, Any], Any]
 
 
-def divides_whole_numbers(expr: Any) -> bool:
+def divides_whole_numbers(expr: relax.Expr) -> bool:
     """Whether a call divides whole numbers, whose divisor must not be 0."""
     return op_name(expr) in _DIVISIONS and str(expr.args[0].ty.dtype).startswith(("int", "uint"))
 
 
-def sizes_a_result(expr: Any) -> bool:
+def sizes_a_result(expr: relax.Expr) -> bool:
     """Whether the numbers of a tensor say how large a result is."""
     if not isinstance(expr, relax.Call) or not expr.args or isinstance(expr.args[-1], tvm.ir.GenericConst):
         return False
@@ -36,7 +36,7 @@ def sizes_a_result(expr: Any) -> bool:
     return name in ("relax.tensor_to_shape", "relax.dynamic_strided_slice", "vm.builtin.tensor_to_shape")
 
 
-def index_inputs(call: Any) -> list[IndexInput]:
+def index_inputs(call: relax.Expr) -> list[IndexInput]:
     """Give the indices of a call; none for what goes nowhere by them.
 
     Raises:
@@ -53,16 +53,16 @@ def index_inputs(call: Any) -> list[IndexInput]:
     return find(call, shape)
 
 
-def _at(place: int) -> Callable[[Any, Any], Any]:
-    def put(call: Any, index: Any) -> Any:
+def _at(place: int) -> Callable[[relax.Call, relax.Expr], relax.Call]:
+    def put(call: relax.Call, index: relax.Expr) -> relax.Call:
         args = [*call.args[:place], index, *call.args[place + 1 :]]
         return relax.Call(call.op, args, call.attrs, call.ty_args)
 
     return put
 
 
-def _in_tuple(number: int) -> Callable[[Any, Any], Any]:
-    def put(call: Any, index: Any) -> Any:
+def _in_tuple(number: int) -> Callable[[relax.Call, relax.Expr], relax.Call]:
+    def put(call: relax.Call, index: relax.Expr) -> relax.Call:
         fields = list(call.args[1].fields)
         fields[number] = index
         return _at(1)(call, relax.Tuple(fields))
@@ -70,7 +70,7 @@ def _in_tuple(number: int) -> Callable[[Any, Any], Any]:
     return put
 
 
-def _take(call: Any, shape: tuple[int, ...]) -> list[IndexInput]:
+def _take(call: relax.Call, shape: tuple[int, ...]) -> list[IndexInput]:
     if str(call.attrs.mode) not in ("fast", "nan"):  # the others wrap or clip
         return []
     axis = call.attrs.axis
@@ -78,30 +78,30 @@ def _take(call: Any, shape: tuple[int, ...]) -> list[IndexInput]:
     return [IndexInput(call.args[1], (size,), _at(1))]
 
 
-def _along_axis(call: Any, shape: tuple[int, ...]) -> list[IndexInput]:
+def _along_axis(call: relax.Call, shape: tuple[int, ...]) -> list[IndexInput]:
     return [IndexInput(call.args[1], (shape[int(call.attrs.axis)],), _at(1))]
 
 
-def _gather_nd(call: Any, shape: tuple[int, ...]) -> list[IndexInput]:
+def _gather_nd(call: relax.Call, shape: tuple[int, ...]) -> list[IndexInput]:
     first = int(call.attrs.batch_dims)
     return _coordinates(call, shape[first:])
 
 
-def _coordinates(call: Any, shape: tuple[int, ...]) -> list[IndexInput]:
+def _coordinates(call: relax.Call, shape: tuple[int, ...]) -> list[IndexInput]:
     slots = int(call.args[1].ty.shape[-1])
     return [IndexInput(call.args[1], _one_or_all(shape[:slots]), _at(1))] if slots else []
 
 
-def _tensors(call: Any, shape: tuple[int, ...]) -> list[IndexInput]:
+def _tensors(call: relax.Call, shape: tuple[int, ...]) -> list[IndexInput]:
     fields = call.args[1].fields
     return [IndexInput(field, (shape[number],), _in_tuple(number)) for number, field in enumerate(fields)]
 
 
-def _lengths(call: Any, shape: tuple[int, ...]) -> list[IndexInput]:
+def _lengths(call: relax.Call, shape: tuple[int, ...]) -> list[IndexInput]:
     return [IndexInput(call.args[1], (shape[int(call.attrs.seq_axis)] + 1,), _at(1))]
 
 
-def _classes(call: Any, shape: tuple[int, ...]) -> list[IndexInput]:
+def _classes(call: relax.Call, shape: tuple[int, ...]) -> list[IndexInput]:
     return [IndexInput(call.args[1], (shape[1 if len(shape) > 1 else 0],), _at(1))]
 
 

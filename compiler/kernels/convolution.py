@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,10 @@ import tvm
 from tvm import te, tirx
 
 from modeldyno.compiler.loops.marks import FLOPS, PACKED, PADDED, TILE
+
+if TYPE_CHECKING:
+    from tvm.relax.op.op_attrs import Conv2DAttrs
+
 
 Array = npt.NDArray[Any]
 
@@ -51,7 +55,7 @@ class Geometry:
     dilation: tuple[int, int]
 
     @staticmethod
-    def of(attrs: Any) -> Geometry:
+    def of(attrs: Conv2DAttrs) -> Geometry:
         """Give the geometry in the attributes of a Relax convolution."""
         step_h, step_w = (int(size) for size in attrs.strides)
         top, left, bottom, right = (int(size) for size in attrs.padding)
@@ -69,7 +73,9 @@ class Window:
     read: Callable[..., Any]
 
 
-def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: int, block: int = 0) -> Any:
+def conv2d(
+    data: te.Tensor, packed: te.Tensor, *, geometry: Geometry, channels: int, rows: int, block: int = 0
+) -> te.Tensor:
     """Convolve NHWC data; `packed` as from pack_conv_weight."""
     batch, depth = int(data.shape[0]), int(data.shape[3])
     blocks, kernel_h, kernel_w, _, columns = (int(size) for size in packed.shape)
@@ -94,7 +100,7 @@ def conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: i
     return crop(summed, (batch, window.out_h, window.out_w, channels))
 
 
-def _padded(data: Any, geometry: Geometry, out_w: int) -> dict[str, list[int]]:
+def _padded(data: te.Tensor, geometry: Geometry, out_w: int) -> dict[str, list[int]]:
     """Annotation of a padded convolution's block, for the rule that does without the padding."""
     if not any(geometry.padding):
         return {}
@@ -102,7 +108,7 @@ def _padded(data: Any, geometry: Geometry, out_w: int) -> dict[str, list[int]]:
     return {PADDED: [*geometry.strides, *geometry.dilation, *geometry.padding[:2], height, width, out_w]}
 
 
-def place(data: Any, kernel: tuple[int, int], geometry: Geometry, rows: int) -> Window:
+def place(data: te.Tensor, kernel: tuple[int, int], geometry: Geometry, rows: int) -> Window:
     """Pad NHWC data for a filter; pixels that only fill the last tile read the last column of the image."""
     _, height, width, _ = (int(size) for size in data.shape)
     (step_h, step_w), (gap_h, gap_w) = geometry.strides, geometry.dilation
@@ -114,7 +120,9 @@ def place(data: Any, kernel: tuple[int, int], geometry: Geometry, rows: int) -> 
     source = pad_hw(data, geometry.padding)
     last = width + left + right - 1
 
-    def read(pixel: tuple[Any, Any, Any], tap: tuple[Any, Any], c: Any) -> Any:
+    def read(
+        pixel: tuple[tirx.Var, tirx.Var, tirx.Var], tap: tuple[tirx.IterVar, tirx.IterVar], c: tirx.IterVar
+    ) -> tirx.Expr | te.TensorSlice:
         n, h, w = pixel
         column = w * step_w + tap[1] * gap_w
         return source[n, h * step_h + tap[0] * gap_h, column if wide == out_w else tirx.min(column, last), c]
@@ -122,14 +130,14 @@ def place(data: Any, kernel: tuple[int, int], geometry: Geometry, rows: int) -> 
     return Window(out_h, out_w, wide, read)
 
 
-def dense(data: Any, packed: Any, *, width: int, rows: int, block: int = 0) -> Any:
+def dense(data: te.Tensor, packed: te.Tensor, *, width: int, rows: int, block: int = 0) -> te.Tensor:
     """Matrix product [..., M, K] * [K, N]; `packed` as from pack_matrix, `width` is N."""
     *lead, height, depth = (int(size) for size in data.shape)
     blocks, _, columns = (int(size) for size in packed.shape)
     tall = round_up(height, rows)
     k = te.reduce_axis((0, depth), "k")
 
-    def row(number: Any) -> Any:
+    def row(number: tirx.Var) -> tirx.Expr:
         return number if tall == height else tirx.min(number, height - 1)
 
     summed = te.compute(
@@ -144,7 +152,7 @@ def dense(data: Any, packed: Any, *, width: int, rows: int, block: int = 0) -> A
     return crop(summed, (*lead, height, width))
 
 
-def batch_matmul(left: Any, right: Any, *, rows: int, columns: int) -> Any:
+def batch_matmul(left: te.Tensor, right: te.Tensor, *, rows: int, columns: int) -> te.Tensor:
     """Matrix products [..., M, K] * [..., K, N] of equal leading sizes."""
     *lead, height, depth = (int(size) for size in left.shape)
     width = int(right.shape[-1])
@@ -165,34 +173,34 @@ def round_up(size: int, tile: int) -> int:
     return math.ceil(size / tile) * tile
 
 
-def crop(data: Any, shape: tuple[int, ...]) -> Any:
+def crop(data: te.Tensor, shape: tuple[int, ...]) -> te.Tensor:
     """Cut the padding off; nothing at all when there is none."""
     if tuple(int(size) for size in data.shape) == shape:
         return data
     return te.compute(shape, lambda *axes: data[axes], name="crop")
 
 
-def pad_hw(data: Any, padding: tuple[int, int, int, int]) -> Any:
+def pad_hw(data: te.Tensor, padding: tuple[int, int, int, int]) -> te.Tensor:
     """Pad the two spatial axes of NHWC data with zeros: (top, left, bottom, right)."""
     if not any(padding):
         return data
     batch, height, width, depth = (int(size) for size in data.shape)
     top, left, bottom, right = padding
 
-    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+    def element(n: tirx.Var, h: tirx.Var, w: tirx.Var, c: tirx.Var) -> tirx.Expr | te.TensorSlice:
         inside = tvm.tirx.all(h >= top, h < top + height, w >= left, w < left + width)
         return tirx.if_then_else(inside, data[n, h - top, w - left, c], tirx.const(0, data.dtype))
 
     return te.compute((batch, height + top + bottom, width + left + right, depth), element, name="pad")
 
 
-def pad_end(data: Any, sizes: tuple[int, int]) -> Any:
+def pad_end(data: te.Tensor, sizes: tuple[int, int]) -> te.Tensor:
     """Pad the last two axes with zeros at their end, up to `sizes`."""
     *lead, height, width = (int(size) for size in data.shape)
     if (height, width) == sizes:
         return data
 
-    def element(*axes: Any) -> Any:
+    def element(*axes: tirx.Var) -> tirx.Expr | te.TensorSlice:
         checks = [
             axis < size
             for axis, size, goal in zip(axes[-2:], (height, width), sizes, strict=True)

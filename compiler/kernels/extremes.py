@@ -14,26 +14,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import te, tirx, topi
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Pair = Callable[[Any, Any], Any]
 
 
 # TVM asks a combiner for its number of arguments, and tirx.max doesn't say.
-def higher(kept: Any, new: Any) -> Any:
+def higher(kept: tirx.Expr | te.TensorSlice, new: tirx.Expr | te.TensorSlice) -> tirx.Expr:
     """Give the larger number; `kept` where `new` is none, and where `kept` is none too."""
     return tirx.max(new, kept)
 
 
-def lower(kept: Any, new: Any) -> Any:
+def lower(kept: tirx.Expr | te.TensorSlice, new: tirx.Expr | te.TensorSlice) -> tirx.Expr:
     """Give the smaller number; `kept` where `new` is none, and where `kept` is none too."""
     return tirx.min(new, kept)
 
 
 def _reducer(combine: Pair, least: Callable[[str], Any], sign: int) -> Callable[..., Any]:
-    def begin(dtype: str) -> Any:
+    def begin(dtype: str) -> tirx.Expr:
         return tirx.const(sign * math.inf, dtype) if is_float(dtype) else least(dtype)
 
     return te.comm_reducer(combine, begin)
@@ -55,12 +58,12 @@ EXTREMES = {
 }
 
 
-def is_float(dtype: Any) -> bool:
+def is_float(dtype: object) -> bool:
     """Whether a type has infinities."""
     return "float" in str(dtype)
 
 
-def of_two(left: Any, right: Any, *, kind: str) -> Any:
+def of_two(left: te.Tensor, right: te.Tensor, *, kind: str) -> te.Tensor:
     """Max or min of two tensors that broadcast; what is no number in either is none in the result."""
     native = EXTREMES[kind].native
     if not is_float(left.dtype):
@@ -68,24 +71,24 @@ def of_two(left: Any, right: Any, *, kind: str) -> Any:
 
     infinite = tirx.const(math.inf, left.dtype)
 
-    def element(a: Any, b: Any) -> Any:
+    def element(a: tirx.Expr | te.TensorSlice, b: tirx.Expr | te.TensorSlice) -> tirx.Expr | te.TensorSlice:
         # Not by isnan, of which LLVM makes a branch where `a` takes long.
         return tirx.Select(tirx.abs(a) <= infinite, native(a, b), a)
 
     return _broadcast(left, right, element, name=f"{kind}imum")
 
 
-def with_number(data: Any, *, number: float, kind: str) -> Any:
+def with_number(data: te.Tensor, *, number: float, kind: str) -> te.Tensor:
     """Max or min of a tensor and one number, which is no NaN: one instruction, and NaN stays."""
     native = EXTREMES[kind].native
     limit = tirx.const(number, data.dtype)
     return te.compute(data.shape, lambda *axes: native(limit, data[axes]), name=f"{kind}imum")
 
 
-def _broadcast(left: Any, right: Any, element: Pair, name: str) -> Any:
+def _broadcast(left: te.Tensor, right: te.Tensor, element: Pair, name: str) -> te.Tensor:
     shape = [int(size) for size in topi.add(left, right).shape]
 
-    def read(data: Any, axes: Sequence[Any]) -> Any:
+    def read(data: te.Tensor, axes: Sequence[tirx.Var]) -> tirx.Expr | te.TensorSlice:
         own = axes[len(axes) - len(data.shape) :]
         places = [0 if int(size) == 1 else axis for size, axis in zip(data.shape, own, strict=True)]
         return data[tuple(places)]
@@ -93,12 +96,12 @@ def _broadcast(left: Any, right: Any, element: Pair, name: str) -> Any:
     return te.compute(shape, lambda *axes: element(read(left, axes), read(right, axes)), name=name)
 
 
-def over_axes(data: Any, *, kind: str, axes: Sequence[int], keep: bool, lanes: int) -> Any:
+def over_axes(data: te.Tensor, *, kind: str, axes: Sequence[int], keep: bool, lanes: int) -> te.Tensor:
     """Max or min over axes (each counted from the front); they stay with size 1 when `keep`."""
     whole = _reduced(data, kind, axes, lanes)
     first = _shape(data, axes, keep)
 
-    def element(*places: Any) -> Any:
+    def element(*places: tirx.Var) -> tirx.Expr | te.TensorSlice:
         lead = _lead(places, axes) if keep else places
         if not is_float(data.dtype):
             return whole[tuple(lead)]
@@ -119,7 +122,7 @@ class Window:
     out: tuple[int, ...]
 
 
-def over_windows(data: Any, *, window: Window) -> Any:
+def over_windows(data: te.Tensor, *, window: Window) -> te.Tensor:
     """Maximum of each window of float data; places outside, and what is no number, are never it."""
     spatial = len(window.size)
     lead = [int(size) for size in data.shape[:-spatial]]
@@ -132,7 +135,7 @@ def over_windows(data: Any, *, window: Window) -> Any:
         )
     ]
 
-    def padded(*places: Any) -> Any:
+    def padded(*places: tirx.Var) -> tirx.Expr | te.TensorSlice:
         inner = [at - before for at, (before, _) in zip(places[-spatial:], window.padding, strict=True)]
         tests = [test for at, size in zip(inner, sizes, strict=True) for test in (at >= 0, at < size)]
         return tirx.if_then_else(tirx.all(*tests), data[(*places[:-spatial], *inner)], least)
@@ -140,7 +143,7 @@ def over_windows(data: Any, *, window: Window) -> Any:
     image = data if wide == sizes else te.compute((*lead, *wide), padded, name="padded")
     taps = [te.reduce_axis((0, size), f"tap{axis}") for axis, size in enumerate(window.size)]
 
-    def element(*places: Any) -> Any:
+    def element(*places: tirx.Var) -> tirx.Expr | te.TensorSlice:
         at = [
             place * step + tap * gap
             for place, step, tap, gap in zip(
@@ -152,7 +155,7 @@ def over_windows(data: Any, *, window: Window) -> Any:
     return te.compute((*lead, *window.out), element, name="max_pool")
 
 
-def place_of(data: Any, *, kind: str, axis: int, keep: bool, last: bool, lanes: int) -> Any:
+def place_of(data: te.Tensor, *, kind: str, axis: int, keep: bool, last: bool, lanes: int) -> te.Tensor:
     """Where along an axis the max or min stands, int64: the first of several, or the last.
 
     0 where the axis has no number at all, and where its first element is none.
@@ -162,7 +165,7 @@ def place_of(data: Any, *, kind: str, axis: int, keep: bool, last: bool, lanes: 
     step = te.reduce_axis((0, size), "step")
     beyond, choose = (-1, te.max) if last else (size, te.min)
 
-    def matching(*lead: Any) -> Any:
+    def matching(*lead: tirx.Var) -> tirx.Expr:
         here = (*lead[:axis], step, *lead[axis:])
         number = tirx.Cast("int32", step)
         same = data[here] == found[tuple(lead)]
@@ -170,7 +173,7 @@ def place_of(data: Any, *, kind: str, axis: int, keep: bool, last: bool, lanes: 
 
     place = te.compute(_shape(data, [axis], keep=False), matching, name="place")
 
-    def element(*places: Any) -> Any:
+    def element(*places: tirx.Var) -> tirx.Expr | te.TensorSlice:
         lead = tuple(_lead(places, [axis]) if keep else places)
         at = tirx.Cast("int64", place[lead])
         none = place[lead] == beyond
@@ -181,7 +184,7 @@ def place_of(data: Any, *, kind: str, axis: int, keep: bool, last: bool, lanes: 
     return te.compute(_shape(data, [axis], keep), element, name=f"arg{kind}")
 
 
-def _reduced(data: Any, kind: str, axes: Sequence[int], lanes: int) -> Any:
+def _reduced(data: te.Tensor, kind: str, axes: Sequence[int], lanes: int) -> te.Tensor:
     """Reduce, passing NaN over; along contiguous memory as many partial results as a vector has lanes.
 
     Without lanes, for a GPU, the reduction is TVM's own, whose steps threads can share.
@@ -192,7 +195,7 @@ def _reduced(data: Any, kind: str, axes: Sequence[int], lanes: int) -> Any:
     steps = {axis: te.reduce_axis((0, int(data.shape[axis])), f"step{axis}") for axis in axes}
     lead = _shape(data, axes, keep=False)
 
-    def at(places: Sequence[Any], inner: dict[int, Any]) -> tuple[Any, ...]:
+    def at(places: Sequence[tirx.Expr], inner: Mapping[int, tirx.Expr | tirx.IterVar]) -> tuple[Any, ...]:
         left = iter(places)
         return tuple(inner[axis] if axis in inner else next(left) for axis in range(rank))
 
@@ -200,7 +203,7 @@ def _reduced(data: Any, kind: str, axes: Sequence[int], lanes: int) -> Any:
         return te.compute(lead, lambda *p: reduce(data[at(p, steps)], axis=list(steps.values())), name=kind)
     steps[rank - 1] = te.reduce_axis((0, size // lanes), "chunk")
 
-    def partial(*places: Any) -> Any:
+    def partial(*places: tirx.Var) -> tirx.Expr:
         inner = {**steps, rank - 1: steps[rank - 1] * lanes + places[-1]}
         return reduce(data[at(places[:-1], inner)], axis=list(steps.values()))
 
@@ -209,16 +212,16 @@ def _reduced(data: Any, kind: str, axes: Sequence[int], lanes: int) -> Any:
     return te.compute(lead, lambda *places: reduce(parts[(*places, lane)], axis=[lane]), name=kind)
 
 
-def _shape(data: Any, axes: Sequence[int], keep: bool) -> tuple[int, ...]:
+def _shape(data: te.Tensor, axes: Sequence[int], keep: bool) -> tuple[int, ...]:
     sizes = [int(size) for size in data.shape]
     return tuple(1 if at in axes else size for at, size in enumerate(sizes) if keep or at not in axes)
 
 
-def _lead(places: Sequence[Any], axes: Sequence[int]) -> list[Any]:
+def _lead(places: Sequence[tirx.Expr], axes: Sequence[int]) -> list[tirx.Expr]:
     return [place for at, place in enumerate(places) if at not in axes]
 
 
-def _filled(lead: Sequence[Any], axes: Sequence[int], rank: int) -> tuple[Any, ...]:
+def _filled(lead: Sequence[tirx.Expr], axes: Sequence[int], rank: int) -> tuple[Any, ...]:
     """Give the first place along the axes, at `lead` along the others."""
     left = iter(lead)
     return tuple(0 if axis in axes else next(left) for axis in range(rank))

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm import relax, s_tir
@@ -24,17 +24,20 @@ from modeldyno.compiler.loops.marks import FLOPS
 from modeldyno.runtime.records.manifest import KernelFacts
 from modeldyno.runtime.records.weights import ArgumentSpec
 
+if TYPE_CHECKING:
+    from tvm import tirx
+
 _CALLS = ("relax.call_tir", "relax.call_tir_inplace")
 
 
-def kernel_facts(module: Any) -> tuple[KernelFacts, ...]:
+def kernel_facts(module: tvm.IRModule) -> tuple[KernelFacts, ...]:
     """Give the facts of each tensor program that `main` calls, in the order of the first calls.
 
     A program of symbolic shape is left out: its sizes are not known here.
     """
     calls: dict[str, list[Any]] = {}
 
-    def visit(expr: Any) -> None:
+    def visit(expr: relax.Expr) -> None:
         if isinstance(expr, relax.Call) and getattr(expr.op, "name", "") in _CALLS:
             calls.setdefault(expr.args[0].name_hint, []).append(expr)
 
@@ -47,12 +50,12 @@ def kernel_facts(module: Any) -> tuple[KernelFacts, ...]:
 
 
 def settled_facts(
-    facts: tuple[KernelFacts, ...], renamed: Mapping[str, str], main: Any
+    facts: tuple[KernelFacts, ...], renamed: Mapping[str, str], main: relax.Function
 ) -> tuple[KernelFacts, ...]:
     """Give the facts of the kernels that `main` calls in the end, `renamed` from new names to old ones."""
     counts: Counter[str] = Counter()
 
-    def visit(expr: Any) -> None:
+    def visit(expr: relax.Expr) -> None:
         if isinstance(expr, relax.Call) and isinstance(expr.op, relax.GlobalVar):
             counts[expr.op.name_hint] += 1
 
@@ -66,7 +69,7 @@ def settled_facts(
     )
 
 
-def _facts(name: str, func: Any, calls: list[Any]) -> KernelFacts:
+def _facts(name: str, func: tirx.PrimFunc, calls: list[relax.Call]) -> KernelFacts:
     arguments = [
         ArgumentSpec(dtype=str(param.ty.dtype), shape=tuple(int(size) for size in param.ty.shape))
         for param in func.params
@@ -85,7 +88,7 @@ def _facts(name: str, func: Any, calls: list[Any]) -> KernelFacts:
     )
 
 
-def _blocks(func: Any) -> list[Any]:
+def _blocks(func: tirx.PrimFunc) -> list[s_tir.SBlock]:
     """Blocks below the root, in order; none of a program that is no schedulable one (a sort, say)."""
     with suppress(InternalError, ScheduleError, TypeError, ValueError):
         sch = s_tir.Schedule(func)
@@ -93,7 +96,7 @@ def _blocks(func: Any) -> list[Any]:
     return []
 
 
-def _kind(name: str, blocks: list[Any]) -> str:
+def _kind(name: str, blocks: list[s_tir.SBlock]) -> str:
     """The name of the block that one of our kernels marks, or the function's without its numbers."""
     ours = [
         block.name_hint for block in blocks if any(key.startswith("dyno.") for key in block.annotations or {})
@@ -101,7 +104,7 @@ def _kind(name: str, blocks: list[Any]) -> str:
     return re.sub(r"(?<=[a-z])\d+(?=_|$)", "", ours[0] if ours else name.removeprefix("fused_"))
 
 
-def _flops(func: Any, blocks: list[Any]) -> int | None:
+def _flops(func: tirx.PrimFunc, blocks: list[s_tir.SBlock]) -> int | None:
     """Count what the annotations say, else the multiply-adds, else what TVM estimates; None if it can't."""
     stated = [int(block.annotations[FLOPS]) for block in blocks if FLOPS in (block.annotations or {})]
     if stated:
@@ -114,12 +117,12 @@ def _flops(func: Any, blocks: list[Any]) -> int | None:
     return None
 
 
-def _is_sum_of_products(block: Any) -> bool:
+def _is_sum_of_products(block: s_tir.SBlock) -> bool:
     value = getattr(block.body, "value", None)
     return block.init is not None and isinstance(value, Add) and isinstance(value.b, Mul)
 
 
-def _useful_points(block: Any, blocks: list[Any]) -> int:
+def _useful_points(block: s_tir.SBlock, blocks: list[s_tir.SBlock]) -> int:
     """Steps of a block's loops, without those whose result a crop behind it throws away."""
     steps = math.prod(int(axis.dom.extent) for axis in block.iter_vars)
     written = block.writes[0].source

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from modeldyno.compiler.kernels.convolution import Geometry, round_up
 from modeldyno.compiler.loops.grouped_loops import shuffled
 from modeldyno.compiler.loops.marks import FLOPS, WALK
 from modeldyno.compiler.targets.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # A tile wider than this would leave too few rows to share its weights.
 MOST_VECTORS = 5
@@ -93,8 +96,8 @@ def pack_groups(weight: Array, groups: int, columns: int) -> Array:
 
 
 def grouped_conv2d(
-    data: Any, packed: Any, *, geometry: Geometry, channels: int, rows: int, shuffle: int = 1
-) -> Any:
+    data: te.Tensor, packed: te.Tensor, *, geometry: Geometry, channels: int, rows: int, shuffle: int = 1
+) -> te.Tensor:
     """Convolve NHWC data in groups; `packed` as from pack_groups, `channels` of all groups.
 
     The input's channels are read as if they had been shuffled in `shuffle` groups before.
@@ -105,7 +108,7 @@ def grouped_conv2d(
     kh = te.reduce_axis((0, kernel_h), "kh")
     kw = te.reduce_axis((0, kernel_w), "kw")
 
-    def element(n: Any, h: Any, w: Any, o: Any) -> Any:
+    def element(n: tirx.Var, h: tirx.Var, w: tirx.Var, o: tirx.Var) -> tirx.Expr:
         channel = shuffled(o // per_out * depth + ic, shuffle, groups * depth)
         pixel = _pixel(data, geometry, (n, h, w), (kh, kw), channel)
         place = o % per_out
@@ -120,8 +123,14 @@ def grouped_conv2d(
 
 
 def depthwise(
-    data: Any, weight: Any, *, geometry: Geometry, rows: int, vectors: int = 1, unroll: bool = False
-) -> Any:
+    data: te.Tensor,
+    weight: te.Tensor,
+    *,
+    geometry: Geometry,
+    rows: int,
+    vectors: int = 1,
+    unroll: bool = False,
+) -> te.Tensor:
     """Depthwise convolution over NHWC data of any number of channels; `weight` is [KH, KW, C].
 
     A tile is of `rows` pixels and so many vectors of channels; `unroll` writes its filter's lines out.
@@ -130,7 +139,7 @@ def depthwise(
     kh = te.reduce_axis((0, kernel_h), "kh")
     kw = te.reduce_axis((0, kernel_w), "kw")
 
-    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+    def element(n: tirx.Var, h: tirx.Var, w: tirx.Var, c: tirx.Var) -> tirx.Expr:
         return te.sum(_pixel(data, geometry, (n, h, w), (kh, kw), c) * weight[kh, kw, c], axis=[kh, kw])
 
     shape = (int(data.shape[0]), *out_size(data.shape, (kernel_h, kernel_w), geometry), depth)
@@ -139,7 +148,7 @@ def depthwise(
     return te.compute(shape, element, name="depthwise_conv2d", attrs={WALK: walk, FLOPS: flops})
 
 
-def out_size(shape: Any, kernel: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
+def out_size(shape: Sequence[tirx.Expr], kernel: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
     """Height and width of what a filter gives for NHWC data of `shape`."""
     height, width = (int(size) for size in (shape[1], shape[2]))
     (step_h, step_w), (gap_h, gap_w) = geometry.strides, geometry.dilation
@@ -150,7 +159,13 @@ def out_size(shape: Any, kernel: tuple[int, int], geometry: Geometry) -> tuple[i
     )
 
 
-def _pixel(data: Any, geometry: Geometry, place: tuple[Any, ...], tap: tuple[Any, Any], channel: Any) -> Any:
+def _pixel(
+    data: te.Tensor,
+    geometry: Geometry,
+    place: tuple[tirx.Var, ...],
+    tap: tuple[tirx.IterVar, tirx.IterVar],
+    channel: tirx.Expr,
+) -> tirx.Expr | te.TensorSlice:
     """Read the pixel under a tap; zero outside of the image."""
     _, height, width, _ = (int(size) for size in data.shape)
     top, left, bottom, right = geometry.padding

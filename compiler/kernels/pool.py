@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm import te, tirx
 
 from modeldyno.compiler.kernels.extremes import EXTREMES
 from modeldyno.compiler.loops.marks import POOL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -27,28 +30,30 @@ class PoolWindow:
     out: tuple[int, int]  # height and width of the output
 
 
-def max_pool(data: Any, *, window: PoolWindow) -> Any:
+def max_pool(data: te.Tensor, *, window: PoolWindow) -> te.Tensor:
     """Maximum of each window over NHWC data; pixels outside the image, and NaN, are never it."""
     return _walk(data, window, EXTREMES["max"].reducer, tirx.const(-math.inf, data.dtype))
 
 
-def average_pool(data: Any, *, window: PoolWindow, count_padding: bool) -> Any:
+def average_pool(data: te.Tensor, *, window: PoolWindow, count_padding: bool) -> te.Tensor:
     """Mean of each window over NHWC data; pixels outside the image count as zeros, or not at all."""
     summed = _walk(data, window, te.sum, tirx.const(0, data.dtype))
     heights, widths = (_counts(data, window, axis, count_padding) for axis in (0, 1))
 
-    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+    def element(n: tirx.Var, h: tirx.Var, w: tirx.Var, c: tirx.Var) -> tirx.Expr:
         return summed[n, h, w, c] * (tirx.const(1, data.dtype) / (heights(h) * widths(w)))
 
     return te.compute(summed.shape, element, name="average")
 
 
-def _walk(data: Any, window: PoolWindow, reducer: Any, outside: Any) -> Any:
+def _walk(
+    data: te.Tensor, window: PoolWindow, reducer: Callable[..., tirx.Expr], outside: tirx.Expr
+) -> te.Tensor:
     batch, height, width, channels = (int(size) for size in data.shape)
     kh = te.reduce_axis((0, window.size[0]), "kh")
     kw = te.reduce_axis((0, window.size[1]), "kw")
 
-    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+    def element(n: tirx.Var, h: tirx.Var, w: tirx.Var, c: tirx.Var) -> tirx.Expr:
         row = h * window.strides[0] + kh * window.dilation[0] - window.padding[0]
         column = w * window.strides[1] + kw * window.dilation[1] - window.padding[1]
         inside = [
@@ -63,7 +68,7 @@ def _walk(data: Any, window: PoolWindow, reducer: Any, outside: Any) -> Any:
     return te.compute((batch, *window.out, channels), element, name="pool", attrs={POOL: 1})
 
 
-def _bounds(place: Any, window: PoolWindow, axis: int, size: int) -> list[Any]:
+def _bounds(place: tirx.Expr, window: PoolWindow, axis: int, size: int) -> list[tirx.Expr]:
     """Give the tests that keep a tap inside the image: those that some window needs."""
     tests = []
     if window.padding[axis]:
@@ -74,7 +79,9 @@ def _bounds(place: Any, window: PoolWindow, axis: int, size: int) -> list[Any]:
     return tests
 
 
-def _counts(data: Any, window: PoolWindow, axis: int, count_padding: bool) -> Any:
+def _counts(
+    data: te.Tensor, window: PoolWindow, axis: int, count_padding: bool
+) -> Callable[[tirx.Expr], tirx.Expr]:
     """Give the function from an output row (or column) to the float number of its taps that count."""
     size = int(data.shape[1 + axis])
     before, after = window.padding[axis], window.padding[axis + 2]
@@ -89,7 +96,7 @@ def _counts(data: Any, window: PoolWindow, axis: int, count_padding: bool) -> An
     if len(set(counts)) == 1:
         return lambda _place: tirx.const(counts[0], data.dtype)
 
-    def symbolic(place: Any) -> Any:
+    def symbolic(place: tirx.Expr) -> tirx.Expr:
         first = place * window.strides[axis] - before
         gap, taps = window.dilation[axis], window.size[axis]
         # Taps from the first that is not below `low` to the last that is below `high`.

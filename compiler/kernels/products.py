@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeldyno.compiler.loops.loops import Statement, sequence
 from modeldyno.compiler.loops.panels import Panels, RowBlocks, pack_rows, pack_transposed, write_edge
@@ -22,6 +22,9 @@ from modeldyno.compiler.loops.vectors import (
     store,
 )
 from modeldyno.compiler.targets.machine import Machine
+
+if TYPE_CHECKING:
+    from tvm import tirx
 
 # Units of work that all cores together should find, at least.
 _UNITS = 8
@@ -75,10 +78,10 @@ class _Kernel:
         # At least eight blocks a chunk: packing costs as much as one or two of them.
         return RowBlocks(self.sizes.height, blocks, min(chunks, max(1, blocks // 8)))
 
-    def body(self, left: Any, right: Any, out: Any) -> Statement:
+    def body(self, left: tirx.Buffer, right: tirx.Buffer, out: tirx.Buffer) -> Statement:
         chunks = self.row_blocks.chunks
 
-        def unit(number: Any) -> Statement:
+        def unit(number: tirx.Expr) -> Statement:
             batch = number // chunks
             parts = _Unit(self, (left, right, out), batch, number % chunks)
             return parts.run()
@@ -89,7 +92,13 @@ class _Kernel:
 class _Unit:
     """One batch, one chunk of rows."""
 
-    def __init__(self, kernel: _Kernel, buffers: tuple[Any, Any, Any], batch: Any, chunk: Any) -> None:
+    def __init__(
+        self,
+        kernel: _Kernel,
+        buffers: tuple[tirx.Buffer, tirx.Buffer, tirx.Buffer],
+        batch: tirx.Expr,
+        chunk: tirx.Expr,
+    ) -> None:
         self.kernel, self.sizes, self.lanes = kernel, kernel.sizes, kernel.machine.lanes
         self.left, self.right, self.out = buffers
         self.batch, self.chunk = batch, chunk
@@ -102,7 +111,7 @@ class _Unit:
     def run(self) -> Statement:
         return sequence([*allocate([self.panel, self.tile, self.edge]), self.kernel.panels.each(self._panel)])
 
-    def _panel(self, index: Any, vectors: int) -> Statement:
+    def _panel(self, index: tirx.Expr | int, vectors: int) -> Statement:
         first = index * self.kernel.panels.width
         columns = min(self.kernel.panels.width, self.sizes.width - first) if isinstance(first, int) else None
         packed = Panels(columns or self.kernel.panels.width, self.sizes.depth, self.lanes)
@@ -121,12 +130,14 @@ class _Unit:
         )
         return sequence([pack, rows])
 
-    def _tile(self, tile: tuple[int, int], row: Any, first: Any, packed: Panels) -> Statement:
+    def _tile(
+        self, tile: tuple[int, int], row: tirx.Expr | int, first: tirx.Expr | int, packed: Panels
+    ) -> Statement:
         sizes, lanes = self.sizes, self.lanes
         start = self.left_start + row * sizes.left.row
         written = (self.batch * sizes.height + row) * sizes.width + first
 
-        def finish(step: int, vector: int, value: Any) -> Statement:
+        def finish(step: int, vector: int, value: tirx.Expr) -> Statement:
             place = written + step * sizes.width + vector * lanes
             room = packed.columns - vector * lanes
             if room < lanes:
@@ -144,7 +155,7 @@ class _Unit:
         )
 
 
-def _start(batch: Any, sizes: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+def _start(batch: tirx.Expr, sizes: tuple[int, ...], strides: tuple[int, ...]) -> tirx.Expr | int:
     """Where a batch of an operand begins: batch counted over all leading axes."""
     start: Any = 0
     for size, stride in zip(reversed(sizes), reversed(strides), strict=True):

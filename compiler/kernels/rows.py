@@ -29,7 +29,7 @@ _COMBINE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
-def softmax(data: Any, *, lanes: int) -> Any:
+def softmax(data: te.Tensor, *, lanes: int) -> te.Tensor:
     """Softmax over the last axis: exp(x - max) / sum of them."""
     _, powers, total = _powers(data, lanes)
     one = tirx.const(1, data.dtype)
@@ -37,7 +37,7 @@ def softmax(data: Any, *, lanes: int) -> Any:
     return _per_element(data, lambda *axes: powers[axes] * scale[axes[:-1]], "softmax")
 
 
-def log_softmax(data: Any, *, log: Callable[[Any], Any], lanes: int) -> Any:
+def log_softmax(data: te.Tensor, *, log: Callable[[tirx.Expr], tirx.Expr], lanes: int) -> te.Tensor:
     """x - max - log(sum of exp(x - max)) over the last axis; `log` is of one number."""
     highest, _, total = _powers(data, lanes)
     offset = _per_row(data, lambda *row: log(total(row)), "offset")
@@ -46,7 +46,9 @@ def log_softmax(data: Any, *, log: Callable[[Any], Any], lanes: int) -> Any:
     )
 
 
-def layer_norm(data: Any, gamma: Any, beta: Any, *, epsilon: float, lanes: int) -> Any:
+def layer_norm(
+    data: te.Tensor, gamma: te.Tensor, beta: te.Tensor, *, epsilon: float, lanes: int
+) -> te.Tensor:
     """(x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis.
 
     The variance is of the differences from the mean, so a mean far from zero costs it no digits.
@@ -55,7 +57,7 @@ def layer_norm(data: Any, gamma: Any, beta: Any, *, epsilon: float, lanes: int) 
     total = _reduced(data, lambda *axes: data[axes], "sum", lanes)
     mean = _per_row(data, lambda *row: total(row) / size, "mean")
 
-    def square(*axes: Any) -> Any:
+    def square(*axes: tirx.Expr) -> tirx.Expr:
         difference = data[axes] - mean[axes[:-1]]
         return difference * difference
 
@@ -68,7 +70,7 @@ def layer_norm(data: Any, gamma: Any, beta: Any, *, epsilon: float, lanes: int) 
     )
 
 
-def rms_norm(data: Any, weight: Any, *, epsilon: float, lanes: int) -> Any:
+def rms_norm(data: te.Tensor, weight: te.Tensor, *, epsilon: float, lanes: int) -> te.Tensor:
     """X / sqrt(mean of squares + epsilon) * weight over the last axis."""
     size = tirx.const(int(data.shape[-1]), data.dtype)
     squares = _reduced(data, lambda *axes: data[axes] * data[axes], "sum", lanes)
@@ -76,7 +78,7 @@ def rms_norm(data: Any, weight: Any, *, epsilon: float, lanes: int) -> Any:
     return _per_element(data, lambda *axes: data[axes] * scale[axes[:-1]] * weight[axes[-1]], "rms_norm")
 
 
-def reduce_row(data: Any, *, kind: str, keep: bool, lanes: int) -> Any:
+def reduce_row(data: te.Tensor, *, kind: str, keep: bool, lanes: int) -> te.Tensor:
     """Sum, mean, max or min over the last axis, which stays with size 1 when `keep`.
 
     A maximum is no number where the first of the row is none (see `extremes`).
@@ -86,7 +88,7 @@ def reduce_row(data: Any, *, kind: str, keep: bool, lanes: int) -> Any:
     size = tirx.const(int(data.shape[-1]), data.dtype)
     shape = (*_sizes(data)[:-1], 1) if keep else _sizes(data)[:-1]
 
-    def element(*axes: Any) -> Any:
+    def element(*axes: tirx.Expr) -> tirx.Expr:
         whole = total(axes[:lead])
         if kind in EXTREMES:
             return EXTREMES[kind].pair(data[(*axes[:lead], 0)], whole)
@@ -95,7 +97,7 @@ def reduce_row(data: Any, *, kind: str, keep: bool, lanes: int) -> Any:
     return te.compute(shape, element, name=f"row_{kind}", attrs={ROW: [lead, int(data.shape[-1])]})
 
 
-def _powers(data: Any, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
+def _powers(data: te.Tensor, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
     """Give the maximum of each row, exp(x - maximum) and the function to the sums of the powers."""
     top = _reduced(data, lambda *axes: data[axes], "max", lanes)
     highest = _per_row(data, lambda *row: top(row), "highest")
@@ -103,27 +105,27 @@ def _powers(data: Any, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
     return highest, powers, _reduced(data, lambda *axes: powers[axes], "sum", lanes)
 
 
-def _inverse_root(value: Any, epsilon: float) -> Any:
+def _inverse_root(value: tirx.Expr, epsilon: float) -> tirx.Expr:
     return tirx.const(1, "float32") / te.sqrt(value + tirx.const(epsilon, "float32"))
 
 
-def _sizes(data: Any) -> tuple[int, ...]:
+def _sizes(data: te.Tensor) -> tuple[int, ...]:
     # Plain numbers make loops of 32 bits: while TVM narrows longer ones, it loses the hints to its partition.
     return tuple(int(size) for size in data.shape)
 
 
-def _per_row(data: Any, element: Callable[..., Any], name: str) -> Any:
+def _per_row(data: te.Tensor, element: Callable[..., tirx.Expr | te.TensorSlice], name: str) -> te.Tensor:
     lead = len(data.shape) - 1
     return te.compute(_sizes(data)[:-1], element, name=name, attrs={ROW: [lead, int(data.shape[-1])]})
 
 
-def _per_element(data: Any, element: Callable[..., Any], name: str) -> Any:
+def _per_element(data: te.Tensor, element: Callable[..., tirx.Expr | te.TensorSlice], name: str) -> te.Tensor:
     return te.compute(
         _sizes(data), element, name=name, attrs={ROW: [len(data.shape) - 1, int(data.shape[-1])]}
     )
 
 
-def _reduced(data: Any, read: Read, kind: str, lanes: int) -> Callable[[Any], Any]:
+def _reduced(data: te.Tensor, read: Read, kind: str, lanes: int) -> Callable[[Any], Any]:
     """Reduce each row of `read`; gives the function from row axes to the row's result."""
     reducer, combine = _COMBINE[kind]
     *lead, size = (int(dim) for dim in data.shape)
@@ -146,7 +148,9 @@ def _reduced(data: Any, read: Read, kind: str, lanes: int) -> Callable[[Any], An
     return lambda row: combine(parts[0](row), parts[1](row))
 
 
-def _partial(lead: list[int], size: int, read: Read, reducer: Callable[..., Any], lanes: int) -> Any:
+def _partial(
+    lead: list[int], size: int, read: Read, reducer: Callable[..., tirx.Expr], lanes: int
+) -> te.Tensor:
     whole = size // lanes * lanes
     width = math.gcd(whole // lanes, IN_FLIGHT) * lanes
     step = te.reduce_axis((0, whole // width), "step")
@@ -158,7 +162,7 @@ def _partial(lead: list[int], size: int, read: Read, reducer: Callable[..., Any]
     )
 
 
-def _fold(partial: Any, combine: Callable[..., Any], size: int) -> Any:
+def _fold(partial: te.Tensor, combine: Callable[..., tirx.Expr], size: int) -> te.Tensor:
     """Halve the last axis until one number is left: a chain of vectors, then of parts of one vector."""
     *lead, width = (int(dim) for dim in partial.shape)
     while width > 1:
@@ -167,7 +171,9 @@ def _fold(partial: Any, combine: Callable[..., Any], size: int) -> Any:
     return partial
 
 
-def _halved(wide: Any, combine: Callable[..., Any], shape: tuple[int, ...], size: int) -> Any:
+def _halved(
+    wide: te.Tensor, combine: Callable[..., tirx.Expr], shape: tuple[int, ...], size: int
+) -> te.Tensor:
     return te.compute(
         shape,
         lambda *axes: combine(wide[axes], wide[(*axes[:-1], axes[-1] + shape[-1])]),

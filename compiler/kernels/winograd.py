@@ -163,7 +163,9 @@ def _cycles(machine: Machine, tiling: Tiling, patches: tuple[int, int], depth: i
     return products + loads + transforms
 
 
-def winograd_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int, tiling: Tiling) -> Any:
+def winograd_conv2d(
+    data: te.Tensor, packed: te.Tensor, *, geometry: Geometry, channels: int, tiling: Tiling
+) -> te.Tensor:
     """Convolve NHWC data with 3x3 filters at stride 1; `packed` as from pack_winograd_weight.
 
     The number of input channels is a multiple of the vector's lanes.
@@ -176,7 +178,7 @@ def winograd_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int
     blocks, _, _, columns = (int(size) for size in packed.shape)
     patches = tall * wide  # of an image, row by row
 
-    def pixel(*axes: Any) -> Any:
+    def pixel(*axes: tirx.Var) -> Any:
         n, p, y, x, c = axes
         h, w = p // wide * side + y - top, p % wide * side + x - left
         inside = tvm.tirx.all(h >= 0, h < height, w >= 0, w < width)
@@ -213,7 +215,7 @@ def winograd_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int
         name="winograd_narrow",
     )
 
-    def output(n: Any, h: Any, w: Any, o: Any) -> Any:
+    def output(n: tirx.Var, h: tirx.Var, w: tirx.Var, o: tirx.Var) -> tirx.Expr:
         rows = _output_rows(side, lambda k: narrow[n, h // side, w // side, h % side, k, o])
         return _row_of(rows, w % side)
 
@@ -221,7 +223,7 @@ def winograd_conv2d(data: Any, packed: Any, *, geometry: Geometry, channels: int
     return crop(full, (batch, out_h, out_w, channels))
 
 
-def _row_of(rows: Sequence[Any], number: Any) -> Any:
+def _row_of(rows: Sequence[tirx.Expr], number: tirx.Expr) -> tirx.Expr:
     """Give row `number`; the choice goes away where the loop over rows is unrolled."""
     chosen = rows[-1]
     for index in reversed(range(len(rows) - 1)):
@@ -266,9 +268,11 @@ def _sum(terms: Sequence[tuple[float, Any]]) -> Any:
     return total
 
 
-def _joined(left: Any, sign: float, right: Any) -> Any:
+def _joined(
+    left: tirx.Expr | te.TensorSlice | None, sign: float, right: tirx.Expr | te.TensorSlice | None
+) -> Any:
     if left is None:
-        return right if sign > 0 else -right
+        return right if right is None or sign > 0 else -right
     if right is None:
         return left
     return left + right if sign > 0 else left - right

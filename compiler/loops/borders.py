@@ -9,7 +9,7 @@ case becomes a loop of its own, its rows unrolled as ever. At 7x7 pixels a 3x3 f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tvm
 from tvm import s_tir, tirx
@@ -26,6 +26,9 @@ from modeldyno.compiler.loops.loops import (
 )
 from modeldyno.compiler.loops.marks import PADDED, ROWS, TAPS
 
+if TYPE_CHECKING:
+    from tvm.s_tir.schedule import SBlockRV
+
 MOST_CASES = 6  # each is a copy of the inner loops
 _ASKED = tvm.ir.Op.get("prim.if_then_else")
 _HEIGHT, _WIDTH, _TAP_Y, _TAP_X = 1, 2, 4, 5  # axes of a convolution's block
@@ -40,7 +43,7 @@ class _Line:
     before: int
     size: int
 
-    def place(self, output: Any, tap: Any) -> Any:
+    def place(self, output: tirx.Expr | int, tap: tirx.Expr | int) -> tirx.Expr | int:
         return output * self.step + tap * self.gap - self.before
 
 
@@ -54,7 +57,9 @@ class _Case:
     high: int
 
 
-def inline_padding(sch: Any, main: Any, padding: list[Any], tile_rows: int) -> list[int] | None:
+def inline_padding(
+    sch: s_tir.Schedule, main: SBlockRV, padding: list[SBlockRV], tile_rows: int
+) -> list[int] | None:
     """Do away with the padding stage before a convolution.
 
     Gives the facts of the image for BORDERS, or None where the padding stays.
@@ -73,12 +78,12 @@ def inline_padding(sch: Any, main: Any, padding: list[Any], tile_rows: int) -> l
     return numbers
 
 
-def skip_borders(loop: Any, facts: list[int]) -> Statement:
+def skip_borders(loop: tirx.For, facts: list[int]) -> Statement:
     """Sum over the taps and rows that lie inside the image, in each loop below that carries TAPS."""
     tile_rows, *numbers = facts
     down, across, walked = _lines(numbers)
 
-    def inside(taps: Any, _: list[int]) -> Statement:
+    def inside(taps: tirx.For, _: list[int]) -> Statement:
         realize = realizes(taps.body)[-1]
         axes = at_start(realize.iter_values, inner_loops(taps.body))
         cases = _cases(across, int(taps.extent), tile_rows, walked)
@@ -107,7 +112,7 @@ def _cases(line: _Line, taps: int, rows: int, walked: int) -> list[_Case]:
     return [_Case(*key, min(low), max(low)) for key, low in ordered]
 
 
-def _branches(body: Statement, cases: list[_Case], place: Any, rows: int) -> Statement:
+def _branches(body: Statement, cases: list[_Case], place: tirx.Expr, rows: int) -> Statement:
     """A copy of the body for each case; where the place is in none of them, nothing."""
     result: Statement | None = None
     for case in reversed(cases):
@@ -153,7 +158,7 @@ def _read_inside(store: Statement) -> Statement:
     return tirx.BufferStore(store.buffer, _unasked(store.value), store.indices)
 
 
-def _unasked(value: Any) -> Any:
+def _unasked(value: tirx.Expr) -> tirx.Expr:
     if isinstance(value, tirx.Add | tirx.Mul):
         return type(value)(_unasked(value.a), _unasked(value.b))
     if isinstance(value, tvm.ir.Call) and value.op.same_as(_ASKED):

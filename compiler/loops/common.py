@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm import s_tir, tirx
 
 from modeldyno.compiler.subexpressions.share import copies_nothing
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 # Below this many inner steps a loop is not worth waking a thread for (a launch costs several microseconds).
 PARALLEL_STEPS = 16_384
 _SPATIAL, _REDUCTION = 0, 2
 
 
-def root_blocks(sch: Any) -> list[Any]:
+def root_blocks(sch: s_tir.Schedule) -> list[SBlockRV]:
     """Blocks of the function, in order, without the root."""
     return list(sch.get_child_blocks(sch.get_sblock("root")))
 
 
-def marked_block(sch: Any, mark: str) -> Any:
+def marked_block(sch: s_tir.Schedule, mark: str) -> SBlockRV | None:
     """Give the one block of the function that carries an annotation; None where none does, or several do."""
     marked = [block for block in root_blocks(sch) if mark in sch.get(block).annotations]
     return marked[0] if len(marked) == 1 else None
 
 
-def iteration_kinds(sch: Any, block: Any) -> list[int]:
+def iteration_kinds(sch: s_tir.Schedule, block: SBlockRV) -> list[int]:
     """Kind of each of the block's axes: 0 spatial, 2 reduction."""
     return [int(axis.iter_type) for axis in sch.get(block).iter_vars]
 
 
-def is_spatial(sch: Any, block: Any) -> bool:
+def is_spatial(sch: s_tir.Schedule, block: SBlockRV) -> bool:
     """Whether the block computes each of its elements once, without a sum."""
     return all(kind == _SPATIAL for kind in iteration_kinds(sch, block))
 
 
-def is_reduction(sch: Any, block: Any) -> bool:
+def is_reduction(sch: s_tir.Schedule, block: SBlockRV) -> bool:
     """Whether the block's axes are spatial ones, then at least one reduction, and it starts from an init."""
     kinds = iteration_kinds(sch, block)
     count = kinds.count(_REDUCTION)
@@ -45,12 +49,12 @@ def is_reduction(sch: Any, block: Any) -> bool:
     )
 
 
-def extent(sch: Any, loop: Any) -> int:
+def extent(sch: s_tir.Schedule, loop: LoopRV) -> int:
     """Fixed trip count of a loop."""
     return int(sch.get(loop).extent)
 
 
-def is_schedulable(func: Any) -> bool:
+def is_schedulable(func: tirx.PrimFunc) -> bool:
     """Whether a program is loops around blocks that say what they read and write, as the rules want it.
 
     A scatter or a sort may be one block of its own loops, with nothing around it.
@@ -58,7 +62,7 @@ def is_schedulable(func: Any) -> bool:
     return isinstance(func.body, s_tir.SBlockRealize) and func.body.block.name_hint == "root"
 
 
-def can_inline(sch: Any, block: Any) -> bool:
+def can_inline(sch: s_tir.Schedule, block: SBlockRV) -> bool:
     """Whether TVM can compute the block where it is read: one plain store to a tensor of the function's own.
 
     A result of the function has to be written, and so has what a block of unknown insides may read.
@@ -76,11 +80,11 @@ def can_inline(sch: Any, block: Any) -> bool:
     )
 
 
-def _is_one(size: Any) -> bool:
+def _is_one(size: tirx.Expr) -> bool:
     return isinstance(size, tirx.IntImm) and int(size) == 1
 
 
-def inline_where_possible(sch: Any, block: Any) -> bool:
+def inline_where_possible(sch: s_tir.Schedule, block: SBlockRV) -> bool:
     """Compute the block where it is read; False, and nothing is changed, when it can't be.
 
     What would be computed more than once stays: such copies multiply along a chain.
@@ -91,7 +95,7 @@ def inline_where_possible(sch: Any, block: Any) -> bool:
     return False
 
 
-def spread(sch: Any, loops: list[Any], *, steps_inside: int) -> Any:
+def spread(sch: s_tir.Schedule, loops: list[LoopRV], *, steps_inside: int) -> LoopRV:
     """Fuse `loops` and share them among the cores, when there is work enough to share."""
     fused = sch.fuse(*loops) if len(loops) > 1 else loops[0]
     trips = extent(sch, fused)
@@ -100,7 +104,7 @@ def spread(sch: Any, loops: list[Any], *, steps_inside: int) -> Any:
     return fused
 
 
-def schedule_spatial(sch: Any, block: Any, lanes: int) -> None:
+def schedule_spatial(sch: s_tir.Schedule, block: SBlockRV, lanes: int) -> None:
     """Element-wise work on its own: vectors inside, the rest shared among the cores."""
     loops = sch.get_loops(block)
     if not loops:
@@ -118,7 +122,7 @@ def schedule_spatial(sch: Any, block: Any, lanes: int) -> None:
     _spread_chunks(sch, heads, steps)
 
 
-def _spread_chunks(sch: Any, heads: list[Any], steps: int) -> None:
+def _spread_chunks(sch: s_tir.Schedule, heads: list[LoopRV], steps: int) -> None:
     fused = sch.fuse(*heads) if len(heads) > 1 else heads[0]
     trips = extent(sch, fused)
     if trips * steps < PARALLEL_STEPS:
@@ -128,14 +132,14 @@ def _spread_chunks(sch: Any, heads: list[Any], steps: int) -> None:
     sch.parallel(outer)
 
 
-def _is_flat(sch: Any, block: Any) -> bool:
+def _is_flat(sch: s_tir.Schedule, block: SBlockRV) -> bool:
     """Whether all is read and written at the block's own axes, so that its loops are one long loop."""
     node = sch.get(block)
     axes = [axis.var for axis in node.iter_vars]
     return all(reads_axes(region, axes) for region in [*node.reads, *node.writes])
 
 
-def reads_axes(region: Any, axes: list[Any]) -> bool:
+def reads_axes(region: tvm.ir.TensorRegion, axes: list[tirx.Var]) -> bool:
     """Whether a region is the one element at the block's own axes, in their order."""
     ranges = list(region.region)
     if len(ranges) != len(axes):
@@ -143,6 +147,6 @@ def reads_axes(region: Any, axes: list[Any]) -> bool:
     return all(rng.min.same_as(axis) for rng, axis in zip(ranges, axes, strict=True))
 
 
-def new_schedule(func: Any) -> Any:
+def new_schedule(func: tirx.PrimFunc) -> s_tir.Schedule:
     """Schedule over one function."""
     return s_tir.Schedule(func)

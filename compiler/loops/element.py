@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm import tirx
 from tvm.ir.expr import TensorLoad
 from tvm_ffi import structural_map
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def rebuilt(expr: Any, indices: dict[Any, Any], replaced: Any, value: Any) -> Any:
+
+def rebuilt(
+    expr: tirx.Expr, indices: Mapping[tirx.Var, tirx.Expr], replaced: tirx.Buffer, value: tirx.Expr
+) -> tirx.Expr:
     """Give `expr` with its index variables replaced, and each read of the tensor `replaced` by `value`."""
 
-    def load(node: Any) -> Any:
+    def load(node: TensorLoad) -> tirx.Expr:
         return value if node.source.same_as(replaced) else node
 
     return structural_map(expr, [(TensorLoad, load), (tirx.Var, lambda var: indices.get(var, var))])

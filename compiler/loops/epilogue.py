@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeldyno.compiler.loops.common import can_inline, is_spatial, reads_axes, root_blocks
+
+if TYPE_CHECKING:
+    from tvm import s_tir, tirx
+    from tvm.s_tir.schedule import SBlockRV
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Tail:
     rest: tuple[Any, ...]
 
 
-def find_tail(sch: Any, main: Any, before: list[Any]) -> Tail | None:
+def find_tail(sch: s_tir.Schedule, main: SBlockRV, before: list[SBlockRV]) -> Tail | None:
     """Find what follows `main` element by element; changes nothing. `before` are blocks in front of it.
 
     None when a block behind the chain (a padding, a transpose) reads something else of the chain than its
@@ -41,7 +45,7 @@ def find_tail(sch: Any, main: Any, before: list[Any]) -> Tail | None:
     return Tail(main, tuple(chain), tuple(rest))
 
 
-def form_tail(sch: Any, found: Tail) -> Any:
+def form_tail(sch: s_tir.Schedule, found: Tail) -> SBlockRV:
     """Make one block of the chain, which reads the sums where they lie; give it."""
     if not found.chain:
         return sch.cache_write(found.main, 0, "local")
@@ -52,7 +56,7 @@ def form_tail(sch: Any, found: Tail) -> Any:
     return tail
 
 
-def _reads_in_place(sch: Any, block: Any, chain: list[Any]) -> bool:
+def _reads_in_place(sch: s_tir.Schedule, block: SBlockRV, chain: list[tirx.Buffer]) -> bool:
     """Whether an element-wise block reads the chain at its own place only, and reads it at all."""
     if not is_spatial(sch, block):
         return False
@@ -63,5 +67,5 @@ def _reads_in_place(sch: Any, block: Any, chain: list[Any]) -> bool:
     return bool(regions) and all(reads_axes(region, axes) for region in regions)
 
 
-def _reads(sch: Any, block: Any, source: Any) -> bool:
+def _reads(sch: s_tir.Schedule, block: SBlockRV, source: tirx.Buffer) -> bool:
     return any(region.source.same_as(source) for region in sch.get(block).reads)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from tvm import tirx
 
@@ -27,8 +26,8 @@ _LEAST = -70.0
 
 
 def power_of_e(
-    value: Any, lanes: int, *, least: float = _LEAST, polynomial: Sequence[float] = EXACT_AT_0
-) -> Any:
+    value: tirx.Expr, lanes: int, *, least: float = _LEAST, polynomial: Sequence[float] = EXACT_AT_0
+) -> tirx.Expr:
     """exp(value) in each lane, value <= 87: 2^n * exp(r), |r| <= ln(2) / 2.
 
     The relative error is at most 5e-7 (`CLOSEST`: 4e-7) down to exp(least), and nothing smaller comes out:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import tvm
 from tvm import s_tir, tirx
 
-Statement = Any
+Statement: TypeAlias = tirx.Stmt
 # From a marked loop and its mark's value to the loop's new body.
 Handler = Callable[[Any, list[int]], Statement]
 
 
-def rewrite_loops(func: Any, handlers: Mapping[str, Handler]) -> Any:
+def rewrite_loops(func: tirx.PrimFunc, handlers: Mapping[str, Handler]) -> tirx.PrimFunc:
     """Give each loop that carries one of these marks a new body, from the inside out, and take the mark off.
 
     Where a loop carries several, their handlers follow one another in the order of `handlers`.
@@ -42,12 +42,12 @@ def rewrite(node: Statement, handlers: Mapping[str, Handler]) -> Statement:
     return loop
 
 
-def own_variables(func: Any) -> Any:
+def own_variables(func: tirx.PrimFunc) -> tirx.PrimFunc:
     """Give copies of a loop variables of their own."""
     return s_tir.transform.ConvertSSA()(tvm.IRModule({"main": func}))["main"]
 
 
-def with_body(block: Any, body: Statement) -> Any:
+def with_body(block: s_tir.SBlock, body: Statement) -> s_tir.SBlock:
     """Give a block with another body."""
     return s_tir.SBlock(
         block.iter_vars,
@@ -62,7 +62,7 @@ def with_body(block: Any, body: Statement) -> Any:
     )
 
 
-def loop_with(loop: Any, body: Statement, marks: Mapping[str, Any] | None = None) -> Any:
+def loop_with(loop: tirx.For, body: Statement, marks: Mapping[str, Any] | None = None) -> tirx.For:
     """Give a loop with another body, and with other marks where they are given."""
     return tirx.For(
         loop.loop_var,
@@ -81,12 +81,12 @@ def sequence(statements: Sequence[Statement]) -> Statement:
     return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
 
 
-def at_start(values: list[Any], loops: list[Any]) -> list[Any]:
+def at_start(values: Iterable[tirx.Expr], loops: list[tirx.Var]) -> list[tirx.Expr]:
     """Give expressions with all of these loop variables at zero."""
     return replaced(values, {var: tirx.const(0, var.ty.dtype) for var in loops})
 
 
-def replaced(values: Iterable[Any], known: Mapping[Any, Any]) -> list[Any]:
+def replaced(values: Iterable[tirx.Expr], known: Mapping[tirx.Var, tirx.Expr]) -> list[tirx.Expr]:
     """Give expressions with something else for each of these variables."""
     analyzer = tvm.sym.Analyzer()
     for var, other in known.items():
@@ -94,13 +94,13 @@ def replaced(values: Iterable[Any], known: Mapping[Any, Any]) -> list[Any]:
     return [analyzer.simplify(value) for value in values]
 
 
-def inner_loops(node: Statement) -> list[Any]:
+def inner_loops(node: Statement) -> list[tirx.Var]:
     """Variables of the loops under a statement, outside of blocks."""
     below = [var for each in _children(node) for var in inner_loops(each)]
     return [node.loop_var, *below] if isinstance(node, tirx.For) else below
 
 
-def realizes(node: Statement) -> list[Any]:
+def realizes(node: Statement) -> list[s_tir.SBlockRealize]:
     """Blocks under a statement, in order."""
     if isinstance(node, s_tir.SBlockRealize):
         return [node]

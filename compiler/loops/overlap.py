@@ -5,8 +5,6 @@ Some rows are then computed twice, with the same result; nothing is padded, cut 
 
 from __future__ import annotations
 
-from typing import Any
-
 import tvm
 from tvm import s_tir, tirx
 
@@ -15,7 +13,7 @@ from modeldyno.compiler.loops.loops import Statement, at_start, inner_loops, loo
 _ROW, _COLUMN = -2, -1
 
 
-def overlap_rows(loop: Any, facts: list[int]) -> Statement:
+def overlap_rows(loop: tirx.For, facts: list[int]) -> Statement:
     """Move the last tile of rows back, in each block that computes a tile."""
     rows, size, columns = facts
     inner = inner_loops(loop.body)

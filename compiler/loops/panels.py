@@ -40,11 +40,11 @@ class Panels:
         """Numbers that all panels hold."""
         return -(-self.columns // self.width) * self.width * self.depth
 
-    def place(self, panel: Any, step: Any) -> Any:
+    def place(self, panel: tirx.Expr | int, step: tirx.Expr | int) -> tirx.Expr | int:
         """Where row `step` of a panel begins."""
         return (panel * self.depth + step) * self.width
 
-    def column(self, vector: Any) -> Any:
+    def column(self, vector: tirx.Expr | int) -> tirx.Expr | int:
         """Where the first row of a vector of columns begins."""
         return vector // self.vectors * (self.depth * self.width) + vector % self.vectors * self.lanes
 
@@ -81,20 +81,20 @@ class RowBlocks:
         """Most rows that a chunk has."""
         return self._each_chunk * self.most_rows
 
-    def start(self, block: Any) -> Any:
+    def start(self, block: tirx.Expr | int) -> tirx.Expr | int:
         """First row of a block."""
         least, larger = divmod(self.rows, self.blocks)
         return block * least + (tirx.min(block, larger) if larger else 0)
 
-    def chunk_start(self, chunk: Any) -> Any:
+    def chunk_start(self, chunk: tirx.Expr) -> tirx.Expr | int:
         """First row of a chunk."""
         return self.start(chunk * self._each_chunk)
 
-    def each(self, chunk: Any, emit: Callable[[int, Any], Statement]) -> Statement:
+    def each(self, chunk: tirx.Expr, emit: Callable[[int, Any], Statement]) -> Statement:
         """emit(rows, first row) for all blocks of a chunk, once for each of the two sizes."""
         least, larger = divmod(self.rows, self.blocks)
 
-        def one(place: Any) -> Statement:
+        def one(place: tirx.Expr) -> Statement:
             block = chunk * self._each_chunk + place
             first = self.start(block)
             small = emit(least, first)
@@ -105,10 +105,16 @@ class RowBlocks:
         return loop(self._each_chunk, one)
 
 
-def pack_rows(panels: Panels, source: Any, target: Any, place: Callable[[Any], Any], count: Any) -> Statement:
+def pack_rows(
+    panels: Panels,
+    source: tirx.Buffer,
+    target: tirx.Buffer,
+    place: Callable[[tirx.Expr | int], tirx.Expr],
+    count: tirx.Expr | int,
+) -> Statement:
     """Copy `count` rows, each of panels.columns numbers from place(row), into panels; zeros behind them."""
 
-    def copy(step: Any) -> Statement:
+    def copy(step: tirx.Expr | int) -> Statement:
         statements = []
         for start, lanes in pieces(panels.columns, panels.lanes):
             if start % panels.lanes == 0 and lanes < panels.lanes:
@@ -122,7 +128,11 @@ def pack_rows(panels: Panels, source: Any, target: Any, place: Callable[[Any], A
 
 
 def pack_transposed(
-    panels: Panels, source: Any, target: Any, place: Callable[[Any], Any], count: Any
+    panels: Panels,
+    source: tirx.Buffer,
+    target: tirx.Buffer,
+    place: Callable[[tirx.Expr | int], tirx.Expr],
+    count: tirx.Expr | int,
 ) -> Statement:
     """Transpose `count` rows, each of panels.depth numbers from place(row), into the columns of panels.
 
@@ -131,11 +141,11 @@ def pack_transposed(
     vectors = panels.padded // panels.lanes
     whole = count // panels.lanes if isinstance(count, int) else 0
 
-    def plain(vector: Any) -> Statement:
+    def plain(vector: tirx.Expr | int) -> Statement:
         return _transpose(panels, source, target, vector, lambda lane: place(vector * panels.lanes + lane))
 
-    def clamped(vector: Any) -> Statement:
-        def row(lane: Any) -> Any:
+    def clamped(vector: tirx.Expr | int) -> Statement:
+        def row(lane: tirx.Expr | int) -> tirx.Expr:
             return place(tirx.min(vector * panels.lanes + lane, count - 1))
 
         return _transpose(panels, source, target, vector, row)
@@ -146,12 +156,18 @@ def pack_transposed(
     return sequence(statements)
 
 
-def _transpose(panels: Panels, source: Any, target: Any, vector: Any, row: Callable[[Any], Any]) -> Statement:
+def _transpose(
+    panels: Panels,
+    source: tirx.Buffer,
+    target: tirx.Buffer,
+    vector: tirx.Expr | int,
+    row: Callable[[tirx.Expr | int], tirx.Expr],
+) -> Statement:
     """One vector of columns: squares of lanes * lanes in registers, then what is left one by one."""
     lanes, width, base = panels.lanes, panels.width, panels.column(vector)
     whole = panels.depth // lanes
 
-    def square(block: Any) -> Statement:
+    def square(block: tirx.Expr | int) -> Statement:
         start = block * lanes
         statements, turned = transposed([load(source, row(lane) + start, lanes) for lane in range(lanes)])
         stores = [
@@ -159,7 +175,7 @@ def _transpose(panels: Panels, source: Any, target: Any, vector: Any, row: Calla
         ]
         return sequence([*statements, *stores])
 
-    def single(step: Any) -> Statement:
+    def single(step: tirx.Expr | int) -> Statement:
         depth = step + whole * lanes
         return loop(
             lanes, lambda lane: store(target, base + depth * width + lane, load(source, row(lane) + depth))
@@ -171,7 +187,9 @@ def _transpose(panels: Panels, source: Any, target: Any, vector: Any, row: Calla
     return sequence(statements)
 
 
-def write_edge(target: Any, place: Any, value: Any, *, edge: Any, room: int, lanes: int) -> Statement:
+def write_edge(
+    target: tirx.Buffer, place: tirx.Expr | int, value: tirx.Expr, *, edge: tirx.Buffer, room: int, lanes: int
+) -> Statement:
     """Write the first `room` numbers of a vector, by way of the buffer `edge` of one vector."""
     return sequence(
         [

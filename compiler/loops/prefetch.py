@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import tirx
 
@@ -26,6 +26,11 @@ from modeldyno.compiler.loops.loops import (
 )
 from modeldyno.compiler.loops.marks import SPREAD, STEPS
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tvm import s_tir
+
 LINE_FLOATS = 16  # a cache line of 64 bytes
 SHORT_LINES = 64  # 4 KiB: far enough ahead to hide memory's latency in a stream of weights
 AHEAD = 3  # chunks of steps: what lies in the third level is fetched so much before it is read
@@ -35,7 +40,7 @@ _READ, _WRITE, _DATA = 0, 1, 1
 _NEAR, _FAR = 3, 2  # into the first, the second level
 
 
-def fetch_weights(loop: Any, facts: list[int]) -> Statement:
+def fetch_weights(loop: tirx.For, facts: list[int]) -> Statement:
     """Put in front of a loop's body: fetch this row tile's share of the weights `ahead` panels further on.
 
     `facts`: columns of a tile, ahead, rows of a tile, then the sizes of the axes that are walked for each
@@ -65,18 +70,18 @@ def fetch_weights(loop: Any, facts: list[int]) -> Statement:
     return sequence([tirx.IfThenElse(first < panel_lines, sequence(fetches), None), loop.body])
 
 
-def _panel(block: Any, axes: list[Any], reduced: int) -> list[Any]:
+def _panel(block: s_tir.SBlock, axes: Sequence[tirx.Expr], reduced: int) -> list[Any]:
     """Give the place of the panel of packed weights that a block reads: its indices before the reduction."""
     known = {axis.var: value for axis, value in zip(block.iter_vars, axes, strict=True)}
     return replaced((each.min for each in list(block.reads[-1].region)[: -1 - reduced]), known)
 
 
-def _reduced_sizes(block: Any) -> list[int]:
+def _reduced_sizes(block: s_tir.SBlock) -> list[int]:
     """Sizes of a block's reduction axes, which stand behind the others."""
     return [int(axis.dom.extent) for axis in block.iter_vars if int(axis.iter_type)]
 
 
-def fetch_tile(loop: Any, facts: list[int]) -> Statement:
+def fetch_tile(loop: tirx.For, facts: list[int]) -> Statement:
     """Fetch what a tile's tail reads in place, where it writes, and the input of the next row of tiles.
 
     `facts`: rows and columns of a tile, column tiles side by side, bytes of the second level. The fetches are
@@ -91,7 +96,7 @@ def fetch_tile(loop: Any, facts: list[int]) -> Statement:
     read = [each for each in block.reads if reads_axes(each, axes) and str(each.source.scope()) == "global"]
     start = at_start(tail.iter_values, inner_loops(loop.body))
 
-    def fetch_row(row: Any) -> Statement:
+    def fetch_row(row: tirx.Expr | int) -> Statement:
         fetches = []
         for column in range(0, columns, LINE_FLOATS):
             place = [*start[:-2], start[-2] + row, start[-1] + column]
@@ -108,7 +113,7 @@ def _spread(body: Statement, makers: list[Maker]) -> tuple[Statement, bool]:
     """Put what each maker gives into the loops that carry SPREAD; gives whether there are any."""
     found = []
 
-    def fetch(loop: Any, facts: list[int]) -> Statement:
+    def fetch(loop: tirx.For, facts: list[int]) -> Statement:
         (steps,) = facts
         found.append(loop)
         realize = realizes(loop.body)[-1]
@@ -121,10 +126,10 @@ def _spread(body: Statement, makers: list[Maker]) -> tuple[Statement, bool]:
     return rewrite(body, {SPREAD: fetch}), bool(found)
 
 
-def _tail_fetches(rows: int, fetch_row: Callable[[Any], Statement]) -> Maker:
+def _tail_fetches(rows: int, fetch_row: Callable[[tirx.Expr | int], Statement]) -> Maker:
     """A tile's rows over its last chunks of steps, but so early that they arrive in time."""
 
-    def make(number: Any, total: int) -> Statement:
+    def make(number: tirx.Expr, total: int) -> Statement:
         ahead = min(AHEAD, total // 4)
         each = math.ceil(rows / (total - ahead))
         used = math.ceil(rows / each)
@@ -136,7 +141,7 @@ def _tail_fetches(rows: int, fetch_row: Callable[[Any], Statement]) -> Maker:
 
 
 def _input_fetches(
-    loop: Any, main: Any, tiles: tuple[int, int], l2_bytes: int
+    loop: tirx.For, main: s_tir.SBlockRealize, tiles: tuple[int, int], l2_bytes: int
 ) -> tuple[list[Statement], Maker]:
     """The input of the next row of tiles, line by line at the steps that read the same of this one.
 
@@ -156,7 +161,7 @@ def _input_fetches(
     start = replaced(start, {following: loop.loop_var + across})
     tiled = len(start) - len(sizes) - 2
 
-    def place(row: int) -> list[Any]:
+    def place(row: int) -> list[tirx.Expr]:
         axes = [*start[:tiled], start[tiled] + row, *start[tiled + 1 :]]
         known = {axis.var: value for axis, value in zip(main.block.iter_vars, axes, strict=True)}
         return replaced((each.min for each in region.region), known)
@@ -166,7 +171,7 @@ def _input_fetches(
     variables = [tirx.Var(f"next{index}", value.ty.dtype) for index, value in enumerate(first)]
     binds = [tirx.Bind(variable, value) for variable, value in zip(variables, first, strict=True)]
 
-    def make(number: Any, _: int) -> Statement | None:
+    def make(number: tirx.Expr, _: int) -> Statement | None:
         lines = []
         for row in range(rows):
             where = [variable + row * step for variable, step in zip(variables, steps, strict=True)]
@@ -179,16 +184,16 @@ def _input_fetches(
     return binds, make
 
 
-def _at_most(row: Any, last: int, reached: int) -> Any:
+def _at_most(row: tirx.Expr | int, last: int, reached: int) -> tirx.Expr:
     return tirx.min(row, last) if reached > last else row
 
 
-def _prefetch(buffer: Any, indices: list[Any], access: int, level: int) -> Statement:
+def _prefetch(buffer: tirx.Buffer, indices: list[tirx.Expr | int], access: int, level: int) -> Statement:
     address = tirx.address_of(buffer[tuple(indices)])
     return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, access, level, _DATA))
 
 
-def _flat(axes: list[Any], sizes: list[int]) -> Any:
+def _flat(axes: Sequence[tirx.Expr], sizes: list[int]) -> tirx.Expr:
     """Number of a place in row-major order."""
     number: Any = 0
     for axis, size in zip(axes, sizes, strict=True):

@@ -21,37 +21,37 @@ OPAQUE = 8
 Emit = Callable[[Any], Statement]
 
 
-def number(value: float, lanes: int = 1) -> Any:
+def number(value: float, lanes: int = 1) -> tirx.Expr:
     """A float32 constant, in every lane."""
     return spread_lanes(tirx.const(value, "float32"), lanes)
 
 
-def spread_lanes(value: Any, lanes: int) -> Any:
+def spread_lanes(value: tirx.Expr, lanes: int) -> tirx.Expr:
     """One number in every lane of a vector."""
     return tirx.Broadcast(value, lanes) if lanes > 1 else value
 
 
-def load(buffer: Any, start: Any, lanes: int = 1) -> Any:
+def load(buffer: tirx.Buffer, start: tirx.Expr | int, lanes: int = 1) -> tirx.Expr:
     """Read `lanes` numbers of a flat buffer from `start`."""
     return tirx.BufferLoad(buffer, [tirx.Ramp(start, 1, lanes) if lanes > 1 else start])
 
 
-def store(buffer: Any, start: Any, value: Any, lanes: int = 1) -> Statement:
+def store(buffer: tirx.Buffer, start: tirx.Expr | int, value: tirx.Expr, lanes: int = 1) -> Statement:
     """Write `lanes` numbers to a flat buffer from `start`."""
     return tirx.BufferStore(buffer, value, [tirx.Ramp(start, 1, lanes) if lanes > 1 else start])
 
 
-def local(size: int, name: str) -> Any:
+def local(size: int, name: str) -> tirx.Buffer:
     """A flat float32 buffer of one thread; `allocate` it."""
     return tirx.decl_buffer((size,), "float32", name, scope="local")
 
 
-def allocate(buffers: Sequence[Any]) -> list[Statement]:
+def allocate(buffers: Sequence[tirx.Buffer]) -> list[Statement]:
     """Statements that give local buffers their place: the stack, or for large ones a call of the runtime."""
     return [tirx.AllocBuffer(buffer) for buffer in buffers]
 
 
-def loop(extent: Any, emit: Emit, *, parallel: bool = False) -> Statement:
+def loop(extent: tirx.Expr | int, emit: Emit, *, parallel: bool = False) -> Statement:
     """Repeat what `emit` gives for the loop variable; no loop where it runs once."""
     if isinstance(extent, int) and extent == 1:
         return emit(tirx.const(0, "int32"))
@@ -61,7 +61,7 @@ def loop(extent: Any, emit: Emit, *, parallel: bool = False) -> Statement:
     return tirx.For(variable, tirx.const(0, "int32"), size, kind, emit(variable))
 
 
-def bind(value: Any, lanes: int) -> tuple[Statement, Any]:
+def bind(value: tirx.Expr, lanes: int) -> tuple[Statement, tirx.Var]:
     """Compute a value once: the statement that does, and the variable that holds it."""
     variable = tirx.Var("v", PrimType(f"float32x{lanes}" if lanes > 1 else "float32"))
     return tirx.Bind(variable, value), variable
@@ -80,14 +80,14 @@ def pieces(size: int, lanes: int) -> list[tuple[int, int]]:
 
 def register_product(
     tile: tuple[int, int],
-    depth: Any,
+    depth: tirx.Expr | int,
     lanes: int,
     *,
-    sums: Any,
-    left: Callable[[int, Any], Any],
-    right: Callable[[int, Any], Any],
-    finish: Callable[[int, int, Any], Statement],
-    begin: Callable[[int, int], Any] | None = None,
+    sums: tirx.Buffer,
+    left: Callable[[int, tirx.Expr | int], tirx.Expr],
+    right: Callable[[int, tirx.Expr | int], tirx.Expr],
+    finish: Callable[[int, int, tirx.Expr], Statement],
+    begin: Callable[[int, int], tirx.Expr] | None = None,
 ) -> Statement:
     """Sum left(row, k) * right(vector, k) over k < depth for a tile of (rows, vectors), sums in registers.
 
@@ -101,7 +101,7 @@ def register_product(
     def at(row: int, vector: int) -> int:
         return (row * vectors + vector) * lanes
 
-    def step(k: Any) -> Statement:
+    def step(k: tirx.Expr | int) -> Statement:
         statements, weights = [], []
         for vector in range(vectors):
             statement, weight = bind(right(vector, k), lanes)
@@ -125,7 +125,7 @@ def register_product(
     )
 
 
-def transposed(rows: list[Any]) -> tuple[list[Statement], list[Any]]:
+def transposed(rows: list[tirx.Expr]) -> tuple[list[Statement], list[tirx.Expr]]:
     """Transpose as many vectors as they have lanes: the statements, and the transposed vectors.
 
     In log2(lanes) rounds of shuffles; each swaps the off-diagonal blocks of `step` lanes between the rows
@@ -147,19 +147,19 @@ def transposed(rows: list[Any]) -> tuple[list[Statement], list[Any]]:
     return statements, rows
 
 
-def _held(values: list[Any], statements: list[Statement]) -> list[Any]:
+def _held(values: list[tirx.Expr], statements: list[Statement]) -> list[tirx.Expr]:
     bound = [bind(value, len(values)) for value in values]
     statements += [statement for statement, _ in bound]
     return [variable for _, variable in bound]
 
 
-def _shuffled(pair: list[Any], indices: list[int]) -> Any:
+def _shuffled(pair: list[tirx.Expr], indices: list[int]) -> tirx.Expr:
     return tirx.Shuffle(pair, [tirx.const(index, "int32") for index in indices])
 
 
 def program(
     shapes: Sequence[tuple[int, ...]], emit: Callable[..., Statement], *, name: str, flops: int
-) -> Any:
+) -> tirx.PrimFunc:
     """A tensor program over float32 tensors of `shapes`, the last written; emit(*flat buffers) is its body.
 
     `flops` are its useful operations, for the kernel's facts.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tvm import relax
@@ -19,10 +19,13 @@ from modeldyno.compiler.kernels.attention.kernel import attention
 from modeldyno.compiler.kernels.attention.plan import LOWEST, Sizes
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    import tvm
+
 _OPERATORS = ("relax.nn.attention", "relax.nn.attention_bias")
 
 
-def lower_attention(mod: Any, machine: Machine) -> Any:
+def lower_attention(mod: tvm.IRModule, machine: Machine) -> tvm.IRModule:
     """Return the module with each attention that the kernel can do as a call of it."""
     return rewrite(mod, _Lowering(machine, readers(mod["main"])).handle)
 
@@ -30,12 +33,12 @@ def lower_attention(mod: Any, machine: Machine) -> Any:
 class _Lowering:
     """What each variable is bound to, and the kernels made so far."""
 
-    def __init__(self, machine: Machine, found: dict[Any, list[Any]]) -> None:
+    def __init__(self, machine: Machine, found: dict[relax.Var, list[relax.VarBinding | None]]) -> None:
         self.machine, self.readers = machine, found
         self.of: dict[Any, Any] = {}
         self.kernels: dict[Any, Any] = {}
 
-    def handle(self, builder: Any, var: Any, value: Any) -> Any:
+    def handle(self, builder: relax.BlockBuilder, var: relax.Var, value: relax.Expr) -> relax.Expr:
         """Give the value to bind."""
         name = op_name(value)
         if name not in (*_OPERATORS, "relax.reshape"):
@@ -54,7 +57,7 @@ class _Lowering:
             self.of[bound] = value
         return bound
 
-    def _call(self, builder: Any, var: Any, value: Any) -> Any:
+    def _call(self, builder: relax.BlockBuilder, var: relax.Var, value: relax.Call) -> Any:
         sizes = _sizes(value)
         if sizes is None:
             return None
@@ -77,12 +80,12 @@ class _Lowering:
             self.kernels[key] = add_named(builder, func, "attention", len(self.kernels))
         return relax.call_tir(self.kernels[key], inputs, relax.TensorType(shape, "float32"))
 
-    def _source(self, expr: Any) -> Any:
+    def _source(self, expr: relax.Expr) -> relax.Expr:
         while isinstance(expr, relax.Var) and op_name(self.of.get(expr)) == "relax.reshape":
             expr = self.of[expr].args[0]
         return expr
 
-    def _written_shape(self, var: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def _written_shape(self, var: relax.Var, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape behind the reshapes that alone read a result."""
         while True:
             found = self.readers.get(var, [])
@@ -92,7 +95,7 @@ class _Lowering:
             shape = shape_of(found[0].value) or shape
 
 
-def _sizes(call: Any) -> Sizes | None:
+def _sizes(call: relax.Call) -> Sizes | None:
     shapes = [shape_of(arg) for arg in call.args]
     if any(shape is None or len(shape) != 4 or 0 in shape for shape in shapes):
         return None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import relax, topi
 
 from modeldyno.compiler.graph.rewrite import op_name, readers, rewrite
 from modeldyno.compiler.loops.marks import CONCAT
 
+if TYPE_CHECKING:
+    import tvm
 
-def flatten_concats(mod: Any) -> Any:
+
+def flatten_concats(mod: tvm.IRModule) -> tvm.IRModule:
     """Make one concatenation of those whose parts are concatenations on the same axis, read nowhere else."""
     reads = readers(mod["main"])
     inner: dict[Any, Any] = {}
 
-    def handle(builder: Any, var: Any, value: Any) -> Any:
+    def handle(builder: relax.BlockBuilder, var: relax.Var, value: relax.Expr) -> relax.Expr:
         if op_name(value) != "relax.concat" or not isinstance(value.args[0], relax.Tuple):
             return value
         axis = int(value.attrs.axis)
@@ -36,7 +39,7 @@ def flatten_concats(mod: Any) -> Any:
     return rewrite(mod, handle)
 
 
-def concat_kernel(builder: Any, call: Any) -> Any:
+def concat_kernel(builder: relax.BlockBuilder, call: relax.Call) -> Any:
     """Give a concatenation TVM's kernel, marked for what it is."""
     if not isinstance(call.args[0], relax.Tuple) or call.attrs.axis is None:
         return call

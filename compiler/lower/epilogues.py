@@ -27,7 +27,7 @@ _SUM = "0"  # how a step names the product; the result of the n-th step is n
 class Tails:
     """The tails of a module's products, to be asked for in the order of their calls."""
 
-    def __init__(self, mod: Any) -> None:
+    def __init__(self, mod: tvm.IRModule) -> None:
         self._found: dict[Any, deque[Tail]] = {}
         self._taken: set[Any] = set()  # variables that belong to a tail
         main = mod["main"]
@@ -41,12 +41,12 @@ class Tails:
             if op_name(binding.value) in PRODUCTS:
                 self._found.setdefault(binding.value.args[1], deque()).append(self._tail(binding))
 
-    def of(self, call: Any) -> Tail:
+    def of(self, call: relax.Call) -> Tail:
         """Give the tail of the next call that has this call's weights."""
         known = self._found.get(call.args[1])
         return known.popleft() if known else BIAS_RELU
 
-    def _tail(self, product: Any) -> Tail:
+    def _tail(self, product: relax.VarBinding) -> Tail:
         """Take steps while there are any, then leave out the last ones until one result alone is read on."""
         names = {product.var: _SUM}
         steps: list[tuple[Any, Step]] = []
@@ -63,7 +63,7 @@ class Tails:
         self._taken.update(var for var, _ in steps)
         return tuple(step for _, step in steps)
 
-    def _is_closed(self, variables: list[Any]) -> bool:
+    def _is_closed(self, variables: list[relax.Var]) -> bool:
         """Whether all but the last variable are read by the others alone."""
         places = {self._places[var] for var in variables}
         return all(
@@ -72,10 +72,12 @@ class Tails:
             for reader in self._reads.get(var, [])
         )
 
-    def _readers_of(self, var: Any) -> list[int]:
+    def _readers_of(self, var: relax.Var) -> list[int]:
         return sorted({self._places[reader.var] for reader in self._reads.get(var, []) if reader is not None})
 
-    def _step(self, binding: Any, names: dict[Any, str], shape: tuple[int, ...] | None) -> Step | None:
+    def _step(
+        self, binding: relax.VarBinding, names: dict[relax.Var, str], shape: tuple[int, ...] | None
+    ) -> Step | None:
         name = op_name(binding.value).removeprefix("relax.")
         if name not in (*_UNARY, *_BINARY, "clip") or binding.var in self._taken:
             return None
@@ -86,7 +88,7 @@ class Tails:
         return None if None in operands else (name, *(str(each) for each in operands))
 
 
-def _operand(arg: Any) -> str | None:
+def _operand(arg: relax.Expr) -> str | None:
     """Name an operand by where it comes from and the last axes along which it changes, e.g. `weight 1`."""
     shape = shape_of(arg)
     if shape is None or str(arg.ty.dtype) != "float32":
@@ -95,7 +97,9 @@ def _operand(arg: Any) -> str | None:
     return f"{'weight' if constant(arg) is not None else 'data'} {axes.lstrip('0') or '0'}"
 
 
-def emit_tail(builder: Any, product: Any, tail: Tail, parameters: Iterator[Any]) -> Any:
+def emit_tail(
+    builder: relax.BlockBuilder, product: relax.Expr, tail: Tail, parameters: Iterator[relax.Var]
+) -> relax.Expr:
     """Emit the steps of a tail behind a product; `parameters` are its operands from elsewhere, in order."""
     shape = shape_of(product) or ()
     values = {_SUM: product}
@@ -110,7 +114,7 @@ def data_operands(tail: Tail, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [_shape(each, shape) for _, *given in tail for each in given if each.startswith("data ")]
 
 
-def _given(operand: str, shape: tuple[int, ...], parameters: Iterator[Any]) -> Any:
+def _given(operand: str, shape: tuple[int, ...], parameters: Iterator[relax.Var]) -> relax.Expr:
     if operand.startswith("data "):
         return next(parameters)
     return relax.const(np.zeros(_shape(operand, shape), np.float32))
@@ -121,7 +125,7 @@ def _shape(operand: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size if axis == "1" else 1 for axis, size in zip(axes, shape, strict=True))
 
 
-def _call(name: str, args: list[Any]) -> Any:
+def _call(name: str, args: list[relax.Expr]) -> relax.Call:
     if name == "clip":  # the bounds matter to no loop
         return relax.op.clip(args[0], 0, 6)
     return relax.Call(tvm.ir.Op.get(f"relax.{name}"), args)

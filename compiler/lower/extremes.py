@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modeldyno.compiler.graph.fold import constant
 from modeldyno.compiler.graph.rewrite import shape_of
 from modeldyno.compiler.kernels import extremes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tvm import relax, te
 
 Legalize = Callable[[Any, Any], Any]
 # TVM's number for "reduces": FuseOps computes the element-wise work before such a kernel inside it.
@@ -34,7 +39,7 @@ def extreme_kernels(lanes: int) -> dict[str, Legalize]:
     return rules
 
 
-def over_axes(builder: Any, call: Any, *, kind: str, lanes: int) -> Any:
+def over_axes(builder: relax.BlockBuilder, call: relax.Call, *, kind: str, lanes: int) -> Any:
     """Give a max or min over axes its kernel; the call itself where the shape is not fixed, or empty."""
     shape = shape_of(call.args[0])
     if not shape or 0 in shape or not _is_number(call.args[0]):
@@ -49,7 +54,7 @@ def over_axes(builder: Any, call: Any, *, kind: str, lanes: int) -> Any:
     return _reduction(builder, kernel, call.args[0], kind)
 
 
-def window_max(builder: Any, call: Any) -> Any:
+def window_max(builder: relax.BlockBuilder, call: relax.Call) -> Any:
     """Give a max pooling of floats with channels first its kernel; other calls stay as they are."""
     attrs, shape, out = call.attrs, shape_of(call.args[0]), shape_of(call)
     layouts = {str(attrs.layout), str(attrs.out_layout) or str(attrs.layout)}
@@ -60,7 +65,7 @@ def window_max(builder: Any, call: Any) -> Any:
         return call
     spatial = len(shape) - 2
 
-    def each(values: Any) -> tuple[int, ...]:
+    def each(values: Sequence[int]) -> tuple[int, ...]:
         return tuple(int(value) for value in values)
 
     sides = each(attrs.padding)
@@ -76,7 +81,9 @@ def window_max(builder: Any, call: Any) -> Any:
     )
 
 
-def place_of(builder: Any, data: Any, *, kind: str, axis: int, keep: bool, last: bool, lanes: int) -> Any:
+def place_of(
+    builder: relax.BlockBuilder, data: relax.Expr, *, kind: str, axis: int, keep: bool, last: bool, lanes: int
+) -> Any:
     """Give an argmax or argmin along one axis of a tensor of fixed shape as a call of its kernel."""
     shape = shape_of(data) or ()
     kernel = partial(
@@ -90,7 +97,7 @@ def place_of(builder: Any, data: Any, *, kind: str, axis: int, keep: bool, last:
     return _reduction(builder, kernel, data, f"arg{kind}")
 
 
-def _place(builder: Any, call: Any, *, kind: str, lanes: int) -> Any:
+def _place(builder: relax.BlockBuilder, call: relax.Call, *, kind: str, lanes: int) -> Any:
     shape = shape_of(call.args[0])
     if not shape or 0 in shape or call.attrs.axis is None or not _is_number(call.args[0]):
         return call
@@ -98,7 +105,7 @@ def _place(builder: Any, call: Any, *, kind: str, lanes: int) -> Any:
     return place_of(builder, call.args[0], kind=kind, axis=axis, keep=keep, last=False, lanes=lanes)
 
 
-def _of_two(builder: Any, call: Any, *, kind: str) -> Any:
+def _of_two(builder: relax.BlockBuilder, call: relax.Call, *, kind: str) -> Any:
     left, right = call.args
     if shape_of(call) is None or not extremes.is_float(call.ty.dtype):
         return call
@@ -112,7 +119,9 @@ def _of_two(builder: Any, call: Any, *, kind: str) -> Any:
     return builder.call_te(partial(extremes.of_two, kind=kind), left, right, primfunc_name_hint=f"{kind}imum")
 
 
-def _reduction(builder: Any, kernel: Any, data: Any, hint: str) -> Any:
+def _reduction(
+    builder: relax.BlockBuilder, kernel: Callable[..., te.Tensor], data: relax.Expr, hint: str
+) -> Any:
     return builder.call_te(kernel, data, primfunc_name_hint=hint, primfunc_attrs={"op_pattern": _REDUCES})
 
 
@@ -122,6 +131,6 @@ def _lanes(shape: tuple[int, ...], lanes: int) -> int:
     )  # the whole of one axis is one result: no loop to share or split
 
 
-def _is_number(expr: Any) -> bool:
+def _is_number(expr: relax.Expr) -> bool:
     kind = str(expr.ty.dtype)
     return kind.startswith(("int", "uint")) or extremes.is_float(kind)

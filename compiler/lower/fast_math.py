@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import te, tirx, topi
 
 from modeldyno.compiler.graph.fold import constant
 from modeldyno.compiler.loops.exponential import CLOSEST, power_of_e
+
+if TYPE_CHECKING:
+    from tvm import relax
 
 # log(1 + f) = f - f²/2 + f³ * polynomial for 1/√2 <= 1 + f <= √2, highest power first (Cephes logf).
 _LOG = (
@@ -38,10 +41,10 @@ _POWERS: dict[float, Callable[[Any], Any]] = {
 }
 
 
-def sigmoid(data: Any) -> Any:
+def sigmoid(data: te.Tensor) -> te.Tensor:
     """1 / (1 + exp(-x)), element-wise; 0 below -87."""
 
-    def element(*axes: Any) -> Any:
+    def element(*axes: tirx.Var) -> tirx.Expr:
         limited = tirx.min(_number(_FARTHEST), -data[axes])
         curve = _number(1) / (_number(1) + power_of_e(limited, 1, least=-_FARTHEST, polynomial=CLOSEST))
         # Written so that what is no number fails the test and comes out as itself.
@@ -50,12 +53,12 @@ def sigmoid(data: Any) -> Any:
     return te.compute(data.shape, element, name="sigmoid")
 
 
-def silu(data: Any) -> Any:
+def silu(data: te.Tensor) -> te.Tensor:
     """x * sigmoid(x), element-wise."""
     return topi.multiply(data, sigmoid(data))
 
 
-def gelu(data: Any) -> Any:
+def gelu(data: te.Tensor) -> te.Tensor:
     """x / 2 * (1 + erf(x / √2)), element-wise: GELU's exact form."""
     scaled = topi.multiply(data, tirx.const(math.sqrt(0.5), data.dtype))
     half, one = tirx.const(0.5, data.dtype), tirx.const(1, data.dtype)
@@ -63,7 +66,7 @@ def gelu(data: Any) -> Any:
     return te.compute(data.shape, lambda *axes: data[axes] * half * (one + errors[axes]), name="gelu")
 
 
-def gelu_tanh(data: Any) -> Any:
+def gelu_tanh(data: te.Tensor) -> te.Tensor:
     """x / 2 * (1 + tanh(√(2/π) * (x + 0.044715 x³))), element-wise: GELU's approximate form."""
     scale, cubic = _number(math.sqrt(2 / math.pi)), _number(0.044715)
     inner = te.compute(
@@ -77,12 +80,12 @@ def gelu_tanh(data: Any) -> Any:
     )
 
 
-def exponential(data: Any) -> Any:
+def exponential(data: te.Tensor) -> te.Tensor:
     """Exp, element-wise: over all of float32's range, denormal numbers too; TVM's own ends at exp(88.02)."""
     return te.compute(data.shape, lambda *axes: _exp_of(data[axes]), name="exp")
 
 
-def _exp_of(value: Any) -> Any:
+def _exp_of(value: tirx.Expr | te.TensorSlice) -> tirx.Expr:
     """exp(x) = 2^n * exp(r), |r| <= ln(2) / 2; 2^n in two factors, since 2^128 is no float32 number."""
     # The number first: what is no number stays none. exp(-104) is 0, and exp(89) infinite.
     limited = tirx.min(_number(89), tirx.max(_number(-104), value))
@@ -97,14 +100,14 @@ def _exp_of(value: Any) -> Any:
     return curve * _power_of_two(half) * _power_of_two(whole - half)
 
 
-def _power_of_two(exponent: Any) -> Any:
+def _power_of_two(exponent: tirx.Expr) -> tirx.Expr:
     return tirx.reinterpret("float32", (exponent + 127) << 23)
 
 
-def sinh(data: Any) -> Any:
+def sinh(data: te.Tensor) -> te.Tensor:
     """Hyperbolic sine, element-wise: TVM has none that runs in vectors."""
 
-    def element(*axes: Any) -> Any:
+    def element(*axes: tirx.Var) -> tirx.Expr:
         value, square = data[axes], data[axes] * data[axes]
         # The series of small numbers, of which the exponentials would leave no digit.
         series = _number(1 / 362880)
@@ -116,27 +119,27 @@ def sinh(data: Any) -> Any:
     return te.compute(data.shape, element, name="sinh")
 
 
-def cosh(data: Any) -> Any:
+def cosh(data: te.Tensor) -> te.Tensor:
     """Hyperbolic cosine, element-wise: TVM has none that runs in vectors."""
 
-    def element(*axes: Any) -> Any:
+    def element(*axes: tirx.Var) -> tirx.Expr:
         half, twin = _halves(data[axes])
         return half + twin
 
     return te.compute(data.shape, element, name="cosh")
 
 
-def _halves(value: Any) -> tuple[Any, Any]:
+def _halves(value: tirx.Expr | te.TensorSlice) -> tuple[tirx.Expr, tirx.Expr]:
     """exp(x) / 2 and exp(-x) / 2, which are finite where the first of them is."""
     ln2 = _number(math.log(2))
     return _exp_of(value - ln2), _exp_of(-value - ln2)
 
 
-def erf(data: Any) -> Any:
+def erf(data: te.Tensor) -> te.Tensor:
     """Error function, element-wise; TVM's own gives 1 for what is no number."""
     curve = topi.fast_erf(data)
 
-    def element(*axes: Any) -> Any:
+    def element(*axes: tirx.Var) -> tirx.Expr:
         # Not by isnan, of which LLVM makes a branch, and ten times the time.
         number = tirx.abs(data[axes]) <= _number(math.inf)
         return tirx.Select(number, curve[axes], data[axes])
@@ -144,27 +147,27 @@ def erf(data: Any) -> Any:
     return te.compute(data.shape, element, name="erf")
 
 
-def square_root(data: Any) -> Any:
+def square_root(data: te.Tensor) -> te.Tensor:
     """x to the power of 0.5, element-wise, which is infinite where x is -inf."""
 
-    def element(*axes: Any) -> Any:
+    def element(*axes: tirx.Var) -> tirx.Expr:
         infinite = data[axes] == _number(-math.inf)
         return tirx.Select(infinite, _number(math.inf), tirx.sqrt(data[axes]))
 
     return te.compute(data.shape, element, name="square_root")
 
 
-def log(data: Any) -> Any:
+def log(data: te.Tensor) -> te.Tensor:
     """Natural logarithm, element-wise: -inf of zero, and no number of what is negative."""
     return te.compute(data.shape, lambda *axes: log_of(data[axes]), name="log")
 
 
-def softplus(data: Any, *, beta: float, threshold: float) -> Any:
+def softplus(data: te.Tensor, *, beta: float, threshold: float) -> te.Tensor:
     """log(1 + exp(beta x)) / beta, element-wise; x itself where beta x is above `threshold`."""
     small = te.compute(data.shape, lambda *axes: -_number(beta) * tirx.abs(data[axes]), name="small")
     powers = topi.fast_exp(small)
 
-    def element(*axes: Any) -> Any:
+    def element(*axes: tirx.Var) -> tirx.Expr:
         value = data[axes]
         curve = tirx.max(value, _number(0)) + _log_of_one_plus(powers[axes]) * _number(1 / beta)
         # Written so that what is no number fails the test and comes out as itself.
@@ -173,11 +176,11 @@ def softplus(data: Any, *, beta: float, threshold: float) -> Any:
     return te.compute(data.shape, element, name="softplus")
 
 
-def _number(value: float) -> Any:
+def _number(value: float) -> tirx.Expr:
     return tirx.const(value, "float32")
 
 
-def log_of(value: Any) -> Any:
+def log_of(value: tirx.Expr | te.TensorSlice) -> tirx.Expr:
     """Natural logarithm of one float32 number."""
     # Denormal numbers have no exponent of their own: 2^24 times them has.
     tiny = value < _number(1.17549435e-38)
@@ -195,14 +198,14 @@ def log_of(value: Any) -> Any:
     )
 
 
-def _log_of_one_plus(value: Any) -> Any:
+def _log_of_one_plus(value: tirx.Expr | te.TensorSlice) -> tirx.Expr:
     """log(1 + u) for 0 <= u <= 1, to all digits of a small u."""
     far = value > _number(math.sqrt(2) - 1)
     fraction = tirx.Select(far, (value - _number(1)) * _number(0.5), value)
     return _log_near_one(fraction, tirx.Select(far, _number(1), _number(0)))
 
 
-def _log_near_one(fraction: Any, power: Any) -> Any:
+def _log_near_one(fraction: tirx.Expr, power: tirx.Expr) -> tirx.Expr:
     """log((1 + f) * 2^power)."""
     square = fraction * fraction
     curve = _number(_LOG[0])
@@ -212,14 +215,14 @@ def _log_near_one(fraction: Any, power: Any) -> Any:
     return fraction + tail + power * _number(_LN2_HIGH)
 
 
-def _softplus(builder: Any, call: Any) -> Any:
+def _softplus(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     if str(call.ty.dtype) != "float32" or float(call.attrs.beta) <= 0:
         return call
     kernel = partial(softplus, beta=float(call.attrs.beta), threshold=float(call.attrs.threshold))
     return builder.call_te(kernel, call.args[0], primfunc_name_hint="softplus")
 
 
-def _power(builder: Any, call: Any) -> Any:
+def _power(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     exponent = constant(call.args[1])
     if exponent is None or exponent.size != 1 or exponent.ndim > len(call.args[0].ty.shape):
         return call
@@ -230,8 +233,10 @@ def _power(builder: Any, call: Any) -> Any:
     return builder.call_te(product, call.args[0], primfunc_name_hint="power")
 
 
-def _element_wise(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    def legalize_call(builder: Any, call: Any) -> Any:
+def _element_wise(
+    function: Callable[[te.Tensor], te.Tensor],
+) -> Callable[[relax.BlockBuilder, relax.Call], relax.Call]:
+    def legalize_call(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
         if str(call.ty.dtype) != "float32":
             return call
         return builder.call_te(function, call.args[0], primfunc_name_hint=str(call.op.name).rsplit(".", 1)[1])
@@ -239,7 +244,7 @@ def _element_wise(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     return legalize_call
 
 
-def _softmax(builder: Any, call: Any) -> Any:
+def _softmax(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     if str(call.ty.dtype) != "float32":
         return call
     return builder.call_te(

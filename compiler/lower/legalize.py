@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import relax
 
@@ -26,8 +26,13 @@ from modeldyno.compiler.lower.shuffle import fold_shuffles
 from modeldyno.compiler.lower.take import plain_take
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    import tvm
 
-def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:
+    from modeldyno.compiler.graph.fold import Array
+
+
+def legalize(mod: tvm.IRModule, machine: Machine, chooser: Chooser = choose) -> tvm.IRModule:
     """Give each operator a tensor program; operators that answer none of our rules get TVM's own."""
     ready = flatten_concats(fold_shuffles(mod, machine))
     how: dict[str, Any] = {"chooser": chooser, "tails": Tails(ready)}
@@ -45,7 +50,7 @@ def legalize(mod: Any, machine: Machine, chooser: Chooser = choose) -> Any:
 
 
 def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Callable[[Any, Any], Any]:
-    def legalize_call(builder: Any, call: Any) -> Any:
+    def legalize_call(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         for rule in rules:
             answer = rule(builder, call, machine)
             if answer is not None:
@@ -56,7 +61,9 @@ def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Call
     return legalize_call
 
 
-def _conv2d(builder: Any, call: Any, machine: Machine, chooser: Chooser, tails: Tails) -> Any:
+def _conv2d(
+    builder: relax.BlockBuilder, call: relax.Call, machine: Machine, chooser: Chooser, tails: Tails
+) -> Any:
     attrs, weight = call.attrs, constant(call.args[1])
     data, out = shape_of(call.args[0]), shape_of(call)
     if weight is None or data is None or out is None or not is_nhwc(attrs) or not is_float32(call):
@@ -80,7 +87,9 @@ def _conv2d(builder: Any, call: Any, machine: Machine, chooser: Chooser, tails: 
     return _emit_conv2d(builder, call.args[0], weight, geometry, chooser(workload, machine))
 
 
-def _emit_conv2d(builder: Any, data: Any, weight: Any, geometry: kernels.Geometry, choice: Choice) -> Any:
+def _emit_conv2d(
+    builder: relax.BlockBuilder, data: relax.Expr, weight: Array, geometry: kernels.Geometry, choice: Choice
+) -> Any:
     # call_te takes tensors and plain numbers only: the geometry is bound before.
     if choice.winograd is not None:
         name, kernel = "winograd_conv2d", partial(winograd.winograd_conv2d, tiling=choice.winograd)
@@ -97,7 +106,9 @@ def _emit_conv2d(builder: Any, data: Any, weight: Any, geometry: kernels.Geometr
     )
 
 
-def _dense(builder: Any, call: Any, machine: Machine, chooser: Chooser, tails: Tails) -> Any:
+def _dense(
+    builder: relax.BlockBuilder, call: relax.Call, machine: Machine, chooser: Chooser, tails: Tails
+) -> Any:
     weight, data = constant(call.args[1]), shape_of(call.args[0])
     if weight is None or weight.ndim != 2 or data is None or len(data) < 2 or not is_float32(call):
         return None
@@ -124,7 +135,7 @@ def _dense(builder: Any, call: Any, machine: Machine, chooser: Chooser, tails: T
     )
 
 
-def _batch_matmul(builder: Any, call: Any, machine: Machine) -> Any:
+def _batch_matmul(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
     left, right = shape_of(call.args[0]), shape_of(call.args[1])
     if left is None or right is None or len(left) != len(right) or len(left) < 3 or not is_float32(call):
         return None

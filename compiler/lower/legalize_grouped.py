@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeldyno.compiler.graph.fold import as_constant, constant
 from modeldyno.compiler.graph.layout import is_nhwc
@@ -14,10 +14,17 @@ from modeldyno.compiler.kernels.convolution import Geometry
 from modeldyno.compiler.lower.epilogues import Tails
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tvm import relax, te
+
+    from modeldyno.compiler.graph.fold import Array
+
 
 def grouped_conv2d(
-    builder: Any,
-    call: Any,
+    builder: relax.BlockBuilder,
+    call: relax.Call,
     machine: Machine,
     *,
     chooser: Chooser = choose,
@@ -59,7 +66,9 @@ def grouped_conv2d(
     return _grouped(builder, call, weight, machine, choice=choice, source=source or (call.args[0], 1))
 
 
-def _depthwise(builder: Any, call: Any, weight: Any, choice: Choice, machine: Machine) -> Any:
+def _depthwise(
+    builder: relax.BlockBuilder, call: relax.Call, weight: Array, choice: Choice, machine: Machine
+) -> Any:
     kernel = partial(
         grouped.depthwise,
         geometry=Geometry.of(call.attrs),
@@ -72,7 +81,13 @@ def _depthwise(builder: Any, call: Any, weight: Any, choice: Choice, machine: Ma
 
 
 def _grouped(
-    builder: Any, call: Any, weight: Any, machine: Machine, *, choice: Choice, source: tuple[Any, int]
+    builder: relax.BlockBuilder,
+    call: relax.Call,
+    weight: Array,
+    machine: Machine,
+    *,
+    choice: Choice,
+    source: tuple[Any, int],
 ) -> Any:
     groups, channels = int(call.attrs.groups), weight.shape[0]
     size = grouped.merged_groups(groups, channels // groups, machine.lanes)
@@ -88,6 +103,8 @@ def _grouped(
     return _emit(builder, kernel, [source[0], packed], "grouped_conv2d")
 
 
-def _emit(builder: Any, kernel: Any, args: list[Any], hint: str) -> Any:
+def _emit(
+    builder: relax.BlockBuilder, kernel: Callable[..., te.Tensor], args: list[relax.Expr], hint: str
+) -> Any:
     attrs = {"op_pattern": OUT_FUSABLE}
     return builder.call_te(kernel, *args, primfunc_name_hint=hint, primfunc_attrs=attrs)

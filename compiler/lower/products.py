@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 from operator import mul
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import relax
 
@@ -14,11 +14,14 @@ from modeldyno.compiler.graph.rewrite import add_named, op_name, rewrite, shape_
 from modeldyno.compiler.kernels.products import Product, Strided, product
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    import tvm
+
 # With fewer rows, packing the right operand would cost more than it saves.
 _LEAST_ROWS = 4
 
 
-def lower_products(mod: Any, machine: Machine) -> Any:
+def lower_products(mod: tvm.IRModule, machine: Machine) -> tvm.IRModule:
     """Return the module with each product of two activations as a call of our kernel."""
     return rewrite(mod, _Lowering(machine).handle)
 
@@ -31,7 +34,7 @@ class _Lowering:
         self.of: dict[Any, Any] = {}
         self.kernels: dict[Any, Any] = {}
 
-    def handle(self, builder: Any, _var: Any, value: Any) -> Any:
+    def handle(self, builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
         """Give the value to bind."""
         name = op_name(value)
         if name == "relax.matmul":
@@ -44,7 +47,7 @@ class _Lowering:
         self.of[bound] = value
         return bound
 
-    def _call(self, builder: Any, call: Any) -> Any:
+    def _call(self, builder: relax.BlockBuilder, call: relax.Call) -> Any:
         shape, shapes = shape_of(call), [shape_of(arg) for arg in call.args]
         if shape is None or 0 in shape or any(each is None or len(each) < 2 for each in shapes):
             return None
@@ -64,7 +67,7 @@ class _Lowering:
             self.kernels[key] = add_named(builder, func, "product", len(self.kernels))
         return relax.call_tir(self.kernels[key], [left, right], relax.TensorType(shape, "float32"))
 
-    def _strided(self, expr: Any, lead: tuple[int, ...]) -> tuple[Any, Strided]:
+    def _strided(self, expr: relax.Expr, lead: tuple[int, ...]) -> tuple[Any, Strided]:
         """Give the tensor that an operand is a transpose of, and how the operand lies in it."""
         axes = tuple(range(len(shape_of(expr) or ())))
         while op_name(self.of.get(expr)) == "relax.permute_dims":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import relax
 
@@ -14,6 +14,12 @@ from modeldyno.compiler.kernels.extremes import EXTREMES
 from modeldyno.compiler.lower.extremes import WINDOWS, over_axes, window_max
 from modeldyno.compiler.lower.fast_math import log_of
 from modeldyno.compiler.targets.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import tvm
+    from tvm import te
 
 Legalize = Callable[[Any, Any], Any]
 # TVM's number for "reduces": FuseOps computes the element-wise work before such a kernel inside it.
@@ -35,13 +41,13 @@ def light_kernels(machine: Machine) -> dict[str, Legalize]:
     return {name: _or_default(rule, machine) for name, rule in rules.items()}
 
 
-def lower_rest(mod: Any) -> Any:
+def lower_rest(mod: tvm.IRModule) -> tvm.IRModule:
     """Give TVM's own kernel to every operator that is still one, so that it is fused and scheduled too."""
     return relax.transform.LegalizeOps(enable_warning=False)(mod)
 
 
 def _or_default(rule: Callable[[Any, Any, Machine], Any], machine: Machine) -> Legalize:
-    def legalize_call(builder: Any, call: Any) -> Any:
+    def legalize_call(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         answer = rule(builder, call, machine)
         # What stays an operator gets TVM's own kernel in `lower_rest`.
         return call if answer is None else answer
@@ -49,7 +55,7 @@ def _or_default(rule: Callable[[Any, Any, Machine], Any], machine: Machine) -> L
     return legalize_call
 
 
-def _over_last(call: Any, axes: Any) -> bool:
+def _over_last(call: relax.Call, axes: Sequence[int] | None) -> bool:
     """Whether a call works on float32 rows along the last axis, of fixed shape and not empty."""
     shape = shape_of(call.args[0])
     if not shape or 0 in shape or str(call.args[0].ty.dtype) != "float32" or axes is None:
@@ -57,24 +63,26 @@ def _over_last(call: Any, axes: Any) -> bool:
     return [int(axis) % len(shape) for axis in axes] == [len(shape) - 1]
 
 
-def _row_kernel(builder: Any, kernel: Any, args: list[Any], hint: str) -> Any:
+def _row_kernel(
+    builder: relax.BlockBuilder, kernel: Callable[..., te.Tensor], args: list[relax.Expr], hint: str
+) -> relax.Call:
     return builder.call_te(kernel, *args, primfunc_name_hint=hint, primfunc_attrs={"op_pattern": REDUCES})
 
 
-def _softmax(builder: Any, call: Any, machine: Machine) -> Any:
+def _softmax(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
     if not _over_last(call, [call.attrs.axis]):
         return None
     return _row_kernel(builder, partial(rows.softmax, lanes=machine.lanes), [call.args[0]], "softmax")
 
 
-def _log_softmax(builder: Any, call: Any, machine: Machine) -> Any:
+def _log_softmax(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
     if not _over_last(call, [call.attrs.axis]):
         return None
     kernel = partial(rows.log_softmax, log=log_of, lanes=machine.lanes)
     return _row_kernel(builder, kernel, [call.args[0]], "log_softmax")
 
 
-def _layer_norm(builder: Any, call: Any, machine: Machine) -> Any:
+def _layer_norm(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
     attrs = call.attrs
     if not _over_last(call, attrs.axes) or not (attrs.center and attrs.scale):
         return None
@@ -82,14 +90,14 @@ def _layer_norm(builder: Any, call: Any, machine: Machine) -> Any:
     return _row_kernel(builder, kernel, list(call.args), "layer_norm")
 
 
-def _rms_norm(builder: Any, call: Any, machine: Machine) -> Any:
+def _rms_norm(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
     if not _over_last(call, call.attrs.axes):
         return None
     kernel = partial(rows.rms_norm, epsilon=float(call.attrs.epsilon), lanes=machine.lanes)
     return _row_kernel(builder, kernel, list(call.args), "rms_norm")
 
 
-def _reduce(builder: Any, call: Any, machine: Machine) -> Any:
+def _reduce(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
     shape = shape_of(call.args[0])
     kind = str(call.op.name).rsplit(".", 1)[1]
     if not _over_last(call, call.attrs.axis) or shape is None or len(shape) < 2:
@@ -98,14 +106,14 @@ def _reduce(builder: Any, call: Any, machine: Machine) -> Any:
     return _row_kernel(builder, kernel, [call.args[0]], kind)
 
 
-def _window(call: Any) -> pool.PoolWindow | None:
+def _window(call: relax.Call) -> pool.PoolWindow | None:
     """Give the window of a pooling of float32 NHWC data of fixed shape; None for any other call."""
     attrs, shape, out = call.attrs, shape_of(call.args[0]), shape_of(call)
     layouts = {str(attrs.layout), str(attrs.out_layout) or str(attrs.layout)}
     if layouts != {"NHWC"} or shape is None or out is None or str(call.args[0].ty.dtype) != "float32":
         return None
 
-    def pair(values: Any) -> tuple[int, int]:
+    def pair(values: Sequence[int]) -> tuple[int, int]:
         first, second = (int(value) for value in values)
         return first, second
 
@@ -119,19 +127,21 @@ def _window(call: Any) -> pool.PoolWindow | None:
     )
 
 
-def _pool_kernel(builder: Any, kernel: Any, data: Any, hint: str) -> Any:
+def _pool_kernel(
+    builder: relax.BlockBuilder, kernel: Callable[..., te.Tensor], data: relax.Expr, hint: str
+) -> relax.Call:
     attrs = {"op_pattern": OUT_FUSABLE}
     return builder.call_te(kernel, data, primfunc_name_hint=hint, primfunc_attrs=attrs)
 
 
-def _max_pool(builder: Any, call: Any, _machine: Machine) -> Any:
+def _max_pool(builder: relax.BlockBuilder, call: relax.Call, _machine: Machine) -> Any:
     window = _window(call)
     if window is None:
         return window_max(builder, call)
     return _pool_kernel(builder, partial(pool.max_pool, window=window), call.args[0], "max_pool2d")
 
 
-def _average_pool(builder: Any, call: Any, _machine: Machine) -> Any:
+def _average_pool(builder: relax.BlockBuilder, call: relax.Call, _machine: Machine) -> Any:
     window = _window(call)
     if window is None:
         return None
@@ -139,7 +149,7 @@ def _average_pool(builder: Any, call: Any, _machine: Machine) -> Any:
     return _pool_kernel(builder, kernel, call.args[0], "avg_pool2d")
 
 
-def _adaptive_average(builder: Any, call: Any, _machine: Machine) -> Any:
+def _adaptive_average(builder: relax.BlockBuilder, call: relax.Call, _machine: Machine) -> Any:
     """Mean of even windows: what adaptive pooling is where the output's size divides the input's."""
     shape, out = shape_of(call.args[0]), shape_of(call)
     layouts = {str(call.attrs.layout), str(call.attrs.out_layout) or str(call.attrs.layout)}

@@ -8,7 +8,7 @@ order: no shuffle is left there. Elsewhere it becomes one transpose of the last 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tvm import relax
@@ -19,12 +19,15 @@ from modeldyno.compiler.graph.rewrite import op_name, rewrite, shape_of
 from modeldyno.compiler.lower.legalize_grouped import grouped_conv2d
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    import tvm
+
 # What each step of the chain is, the last first.
 _CHAIN = ("permute_dims", "reshape", "permute_dims", "reshape", "permute_dims")
 _SWAP_GROUPS = (0, 2, 1, 3, 4)
 
 
-def fold_shuffles(mod: Any, machine: Machine) -> Any:
+def fold_shuffles(mod: tvm.IRModule, machine: Machine) -> tvm.IRModule:
     """Give grouped convolutions behind a channel shuffle their kernel, which reads through the shuffle."""
     return rewrite(mod, _Shuffles(machine).handle)
 
@@ -37,7 +40,7 @@ class _Shuffles:
         self.made: dict[Any, Any] = {}  # the steps of chains, by the variable that they are bound to
         self.plain: dict[Any, tuple[Any, int]] = {}  # of what is shuffled: the same unshuffled, the groups
 
-    def handle(self, builder: Any, _var: Any, value: Any) -> Any:
+    def handle(self, builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
         name = op_name(value)
         if name in ("relax.permute_dims", "relax.reshape"):
             source = _shuffled(value, self.made)
@@ -63,7 +66,7 @@ class _Shuffles:
         return bound
 
 
-def _unshuffled(value: Any, data: Any, groups: int) -> Any:
+def _unshuffled(value: relax.Expr, data: relax.Expr, groups: int) -> Any:
     """Give an operator that works on each channel by itself on unshuffled data; None for any other."""
     name, channels = op_name(value), (shape_of(data) or (0,))[-1]
     if name in ("relax.nn.relu", "relax.clip", "relax.nn.relu6"):
@@ -86,7 +89,7 @@ def _unshuffled(value: Any, data: Any, groups: int) -> Any:
     return relax.Call(value.op, [data, as_constant(moved)], value.attrs)
 
 
-def _shuffled(value: Any, made: dict[Any, Any]) -> tuple[Any, int] | None:
+def _shuffled(value: relax.Expr, made: dict[relax.Var, relax.Call]) -> tuple[Any, int] | None:
     """Give the NHWC data that a chain shuffles, and the number of its groups."""
     steps = []
     for name in _CHAIN:
@@ -110,7 +113,7 @@ def _shuffled(value: Any, made: dict[Any, Any]) -> tuple[Any, int] | None:
     return first.args[0], parts[1]
 
 
-def _swap(builder: Any, data: Any, groups: int) -> Any:
+def _swap(builder: relax.BlockBuilder, data: relax.Expr, groups: int) -> Any:
     shape = shape_of(data) or ()
     parts = builder.emit(relax.op.reshape(data, (*shape[:3], groups, shape[3] // groups)))
     swapped = builder.emit(relax.op.permute_dims(parts, (0, 1, 2, 4, 3)))

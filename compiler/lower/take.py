@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import te, topi
 
+if TYPE_CHECKING:
+    from tvm import relax
 
-def plain_take(builder: Any, call: Any) -> Any:
+
+def plain_take(builder: relax.BlockBuilder, call: relax.Call) -> Any:
     """Give the kernel of `relax.take`; other modes than the plain one keep TVM's."""
     mode = str(call.attrs.mode)
     if mode != "fast":
         return builder.call_te(topi.take, *call.args, call.attrs.axis, mode=mode)
     axis = call.attrs.axis
 
-    def take(data: Any, indices: Any) -> Any:
+    def take(data: te.Tensor, indices: te.Tensor) -> te.Tensor:
         if axis is None:
             return te.compute(indices.shape, lambda *at: topi.reshape(data, (-1,))(indices(*at)), name="take")
         ahead, inner = int(axis) % len(data.shape), len(indices.shape)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm import relax, tirx
@@ -19,6 +19,9 @@ from tvm_ffi import structural_map, structural_walk
 
 from modeldyno.compiler.graph.rewrite import op_name
 from modeldyno.compiler.loops.marks import CONCAT, SCHEDULED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ALLOCATION = "relax.builtin.alloc_tensor"
 
@@ -31,7 +34,7 @@ class InPlace:
     renamed: dict[str, str] = field(default_factory=dict)
 
 
-def write_in_place(mod: Any) -> InPlace:
+def write_in_place(mod: tvm.IRModule) -> InPlace:
     """Do away with the concatenations of a module whose `main` calls kernels with their outputs.
 
     That is what TVM's CallTIRRewrite makes: an allocation for each tensor, then the call that fills it.
@@ -62,7 +65,7 @@ class _Place:
 class _Calls:
     """The bindings of `main`, and what is known of the tensors that they allocate."""
 
-    def __init__(self, mod: Any, bindings: list[Any], result: Any) -> None:
+    def __init__(self, mod: tvm.IRModule, bindings: list[relax.VarBinding], result: relax.Expr) -> None:
         self.mod, self.builder, self.bindings = mod, relax.BlockBuilder(mod), bindings
         self.gone: set[int] = set()  # concatenations that are no kernels any more
         self.renamed: dict[str, str] = {}
@@ -75,7 +78,7 @@ class _Calls:
             self._note(number, binding)
         self._count(result, len(bindings))
 
-    def _note(self, number: int, binding: Any) -> None:
+    def _note(self, number: int, binding: relax.VarBinding) -> None:
         value = binding.value
         if op_name(value) == _ALLOCATION:
             self._root[binding.var] = binding.var
@@ -84,8 +87,8 @@ class _Calls:
         else:
             self._count(value, number)
 
-    def _count(self, expr: Any, number: int) -> None:
-        def visit(node: Any) -> None:
+    def _count(self, expr: relax.Expr, number: int) -> None:
+        def visit(node: relax.Expr) -> None:
             if isinstance(node, relax.Var) and node in self._root:
                 self._used.setdefault(self._root[node], []).append(number)
 
@@ -110,7 +113,7 @@ class _Calls:
             start[axis] += int(part.ty.shape[axis])
         self.gone.add(number)
 
-    def _kernel(self, number: int) -> Any:
+    def _kernel(self, number: int) -> tirx.PrimFunc | None:
         """Give the tensor program that a binding calls, if it is one whose loops are TVM's."""
         call = self.bindings[number].value if number < len(self.bindings) else None
         if not isinstance(call, relax.Call) or not isinstance(call.op, relax.GlobalVar):
@@ -118,7 +121,7 @@ class _Calls:
         func = self.mod[call.op]
         return func if isinstance(func, tirx.PrimFunc) and SCHEDULED not in (func.attrs or {}) else None
 
-    def _is_movable(self, part: Any, reader: int) -> bool:
+    def _is_movable(self, part: relax.Var, reader: int) -> bool:
         """Whether all who use a part can find it elsewhere."""
         users = [number for number in self._used.get(part, []) if number not in self.gone]
         others = [number for number in users if number != reader]
@@ -126,7 +129,7 @@ class _Calls:
             return False
         return all(self._can_move(number, part) for number in others)
 
-    def _can_move(self, number: int, part: Any) -> bool:
+    def _can_move(self, number: int, part: relax.Var) -> bool:
         func = self._kernel(number)
         args = self.bindings[number].value.args if func is not None else []
         for index in (index for index, arg in enumerate(args) if self._is_in(arg, (part,))):
@@ -137,7 +140,7 @@ class _Calls:
                 return False
         return func is not None
 
-    def _place(self, root: Any) -> _Place:
+    def _place(self, root: relax.Var) -> _Place:
         """Follow the places of parts within parts to the outermost whole."""
         offsets = [0] * len(root.ty.shape)
         while root in self._places:
@@ -146,7 +149,7 @@ class _Calls:
             root = place.whole
         return _Place(root, tuple(offsets))
 
-    def _moved(self, number: int, places: Mapping[Any, _Place]) -> Any:
+    def _moved(self, number: int, places: Mapping[relax.Var, _Place]) -> tirx.PrimFunc:
         """Give a binding's program for tensors in these places."""
         func = self._kernel(number)
         for index, arg in enumerate(self.bindings[number].value.args):
@@ -155,7 +158,7 @@ class _Calls:
                 func = at_place(func, index, [int(size) for size in place.whole.ty.shape], place.offsets)
         return func
 
-    def rewritten(self) -> list[Any]:
+    def rewritten(self) -> list[relax.VarBinding]:
         """All bindings that are left, each whole allocated before its first part is written."""
         wholes = {self._place(part).whole for part in self._places}
         allocations = {
@@ -174,11 +177,11 @@ class _Calls:
             result.append(self._in_place(number))
         return result
 
-    def _roots(self, value: Any) -> list[Any]:
+    def _roots(self, value: relax.Expr) -> list[relax.Var]:
         args = [value] if isinstance(value, relax.Var) else getattr(value, "args", [])
         return [self._root[arg] for arg in args if isinstance(arg, relax.Var) and arg in self._root]
 
-    def _in_place(self, number: int) -> Any:
+    def _in_place(self, number: int) -> relax.VarBinding:
         binding = self.bindings[number]
         value = binding.value
         if isinstance(value, relax.Var) and self._root.get(value) in self._places:
@@ -200,13 +203,13 @@ class _Calls:
             self.renamed[self._made[key].name_hint] = value.op.name_hint
         return relax.VarBinding(binding.var, relax.Call(self._made[key], args, value.attrs, value.ty_args))
 
-    def _argument(self, arg: Any, places: Mapping[Any, _Place]) -> Any:
+    def _argument(self, arg: relax.Expr, places: Mapping[relax.Var, _Place]) -> relax.Expr:
         return places[self._root[arg]].whole if self._is_in(arg, places) else arg
 
-    def _is_in(self, arg: Any, places: Collection[Any]) -> bool:
+    def _is_in(self, arg: relax.Expr, places: Collection[relax.Var]) -> bool:
         return isinstance(arg, relax.Var) and self._root.get(arg) in places
 
-    def module(self, bindings: list[Any]) -> Any:
+    def module(self, bindings: list[relax.VarBinding]) -> tvm.IRModule:
         """Give the module with the new kernels, and without those that nothing calls any more."""
         found = self.builder.get()
         before, after = (
@@ -218,8 +221,8 @@ class _Calls:
 
 
 def at_place(
-    func: Any, number: int, shape: list[int] | None = None, offsets: tuple[int, ...] | None = None
-) -> Any:
+    func: tirx.PrimFunc, number: int, shape: list[int] | None = None, offsets: tuple[int, ...] | None = None
+) -> tirx.PrimFunc | None:
     """Let a program's parameter be a tensor of `shape`, in which what it was stands at `offsets`.
 
     None where that can't be done: where the program gets at the tensor in another way than by its indices.
@@ -228,18 +231,18 @@ def at_place(
     sizes = [int(size) for size in old.ty.shape]
     whole = tirx.decl_buffer(shape or sizes, old.ty.dtype, old.name)
 
-    def moved(indices: Any) -> list[Any]:
+    def moved(indices: Sequence[tirx.Expr]) -> list[tirx.Expr]:
         return [index + offset if offset else index for index, offset in _pairs(indices, offsets)]
 
-    def load(node: Any) -> Any:
+    def load(node: TensorLoad) -> TensorLoad:
         return tirx.BufferLoad(whole, moved(node.indices)) if node.source.same_as(old) else node
 
-    def store(node: Any) -> Any:
+    def store(node: tirx.BufferStore) -> tirx.BufferStore:
         if not node.buffer.same_as(old):
             return node
         return tirx.BufferStore(whole, node.value, moved(node.indices))
 
-    def region(node: Any) -> Any:
+    def region(node: TensorRegion) -> TensorRegion:
         if not node.source.same_as(old):
             return node
         ranges = [
@@ -258,5 +261,5 @@ def at_place(
     return tirx.PrimFunc(params, body, func.ret_type, func.attrs)
 
 
-def _pairs(indices: Any, offsets: tuple[int, ...] | None) -> list[tuple[Any, int]]:
+def _pairs(indices: Sequence[tirx.Expr], offsets: tuple[int, ...] | None) -> list[tuple[Any, int]]:
     return list(zip(indices, offsets or [0] * len(indices), strict=True))

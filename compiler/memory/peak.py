@@ -7,13 +7,18 @@ independent float32 multiply-adds between registers (look at the assembly: `insp
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm import s_tir, te
 
 from modeldyno.compiler.loops.marks import SCHEDULED
 from modeldyno.compiler.targets.machine import Machine
 from modeldyno.runtime.records.manifest import PeakKernel
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm import tirx
+    from tvm.s_tir.schedule import SBlockRV
 
 PEAK_NAME = "dyno_peak"
 # A call takes 30 to 500 microseconds: long beside the cost of calling it, short beside a scheduler's slice.
@@ -29,7 +34,7 @@ def peak_kernel(machine: Machine) -> PeakKernel:
     )
 
 
-def with_peak(module: Any, machine: Machine) -> tuple[Any, PeakKernel]:
+def with_peak(module: tvm.IRModule, machine: Machine) -> tuple[tvm.IRModule, PeakKernel]:
     """Add the peak function to a module. One that only hands its inputs on has no other tensor program."""
     kernel = peak_kernel(machine)
     extended = module.clone()
@@ -37,7 +42,7 @@ def with_peak(module: Any, machine: Machine) -> tuple[Any, PeakKernel]:
     return extended, kernel
 
 
-def peak_function(kernel: PeakKernel) -> Any:
+def peak_function(kernel: PeakKernel) -> tirx.PrimFunc:
     """Make the tensor program: each sum is `steps` times the product of its lane's two factors."""
     factor = te.placeholder((2, kernel.lanes), "float32", name="factor")
     step = te.reduce_axis((0, kernel.steps), "step")
@@ -57,7 +62,7 @@ def peak_function(kernel: PeakKernel) -> Any:
     return sch.mod["main"].with_attrs({"global_symbol": kernel.function, SCHEDULED: True})
 
 
-def _in_registers(sch: Any, block: Any) -> None:
+def _in_registers(sch: s_tir.Schedule, block: SBlockRV) -> None:
     chain, lane = sch.get_loops(block)[-2:]
     sch.unroll(chain)
     sch.vectorize(lane)

@@ -67,7 +67,7 @@ class Planned:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan_memory(mod: Any) -> Planned:
+def plan_memory(mod: tvm.IRModule) -> Planned:
     """Lower `mod` to what TVM's virtual machine runs, and move weights and buffers out of `main`.
 
     A module whose `main` has branches stays as it is: which buffers it needs is known only when it runs.
@@ -91,7 +91,7 @@ def plan_memory(mod: Any) -> Planned:
     return Planned(module, tuple(split.weights), in_place.renamed)
 
 
-def is_planned(mod: Any) -> bool:
+def is_planned(mod: tvm.IRModule) -> bool:
     """Whether a module is lowered already, by `plan_memory`."""
     return any(name.name_hint == SETUP for name in mod.get_global_vars())
 
@@ -110,7 +110,7 @@ class _Split:
         self._handed_on: list[Any] = []
         self._result: Any = None  # of `main`, where it is not that of the function as it was
 
-    def take(self, binding: Any) -> None:
+    def take(self, binding: relax.VarBinding) -> None:
         """Put one binding into its half."""
         value = binding.value
         if op_name(value) == _KILL and value.args[0] in self._once:
@@ -121,7 +121,7 @@ class _Split:
         else:
             self._run.append(relax.VarBinding(binding.var, self._passed(value)))
 
-    def set_word_apart(self, result: Any) -> None:
+    def set_word_apart(self, result: relax.Var) -> None:
         """Leave the guards' word out of the results: it is read where it lies, the last of the buffers.
 
         So an inference hands over, and the caller unpacks, no more results than without guards.
@@ -137,7 +137,7 @@ class _Split:
             each.append(each.pop(place))
         self._result = results[0] if len(results) == 1 else relax.Tuple(results)
 
-    def main(self, old: Any) -> Any:
+    def main(self, old: relax.Function) -> relax.Function:
         """Make the function that runs each time."""
         result = self._passed(old.body.body) if self._result is None else self._result
         body = relax.SeqExpr([relax.BindingBlock(self._run)], result)
@@ -145,20 +145,20 @@ class _Split:
         return_type = old.ret_ty if self._result is None else _any_type()
         return relax.Function(params, body, return_type, is_pure=False, attrs=old.attrs)
 
-    def setup(self) -> Any:
+    def setup(self) -> relax.Function:
         """Make the function that returns the buffers."""
         body = relax.SeqExpr([relax.BindingBlock(self._made)], relax.Tuple(self._handed_on))
         function = relax.Function([], body, _any_type(), is_pure=False)
         return function.with_attr("global_symbol", SETUP)
 
-    def _is_made_once(self, value: Any) -> bool:
+    def _is_made_once(self, value: relax.Expr) -> bool:
         if op_name(value) in _ALLOCATIONS:
             return all(arg in self._once for arg in value.args if isinstance(arg, relax.Var))
         if isinstance(value, relax.Call) and isinstance(value.op, relax.ExternFunc):
             return value.op.global_symbol == _VIEW and value.args[0] in self._once
         return False
 
-    def _passed(self, expr: Any) -> Any:
+    def _passed(self, expr: relax.Expr) -> relax.Expr:
         """Give an expression of the running half, with parameters for what is made once."""
         if isinstance(expr, relax.Call):
             args = [self._passed(arg) for arg in expr.args]
@@ -171,7 +171,7 @@ class _Split:
             return self._buffer(expr)
         return expr
 
-    def _weight(self, const: Any) -> Any:
+    def _weight(self, const: tvm.ir.GenericConst) -> relax.Expr:
         if const not in self._handed:
             if not _fits_the_file(const.value):
                 return const
@@ -180,7 +180,7 @@ class _Split:
             self.weights.append(const.value.numpy())
         return self._handed[const]
 
-    def _buffer(self, var: Any) -> Any:
+    def _buffer(self, var: relax.Var) -> relax.Var:
         if var not in self._handed:
             # Of no type: the virtual machine would check each tensor against it in each inference.
             self._handed[var] = relax.Var(var.name, _any_type())
@@ -189,9 +189,9 @@ class _Split:
         return self._handed[var]
 
 
-def _any_type() -> Any:
+def _any_type() -> relax.AnyType:
     return relax.AnyType()
 
 
-def _fits_the_file(value: Any) -> bool:
+def _fits_the_file(value: object) -> bool:
     return isinstance(value, tvm.runtime.Tensor) and str(value.dtype) in _DTYPES

@@ -27,7 +27,7 @@ def write_weights(path: Path, weights: Sequence[Array]) -> WeightsFile:
     specs = []
     with mapped_output_errors(path), path.open("wb") as stream:
 
-        def put(data: Any) -> None:
+        def put(data: bytes | memoryview) -> None:
             stream.write(data)
             state.update(data)
 

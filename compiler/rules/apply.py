@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import tirx
 
@@ -24,6 +24,9 @@ from modeldyno.compiler.subexpressions.formulas import Formulas
 from modeldyno.compiler.subexpressions.registers import hold_in_registers
 from modeldyno.compiler.subexpressions.share import share_stages, with_own_names
 from modeldyno.compiler.targets.machine import Machine
+
+if TYPE_CHECKING:
+    import tvm
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ RULE = "dyno.rule"  # function attribute: which rule ordered its loops, for who 
 OnFailure = Callable[[str, str, Exception], None]
 
 
-def schedule_all(mod: Any, machine: Machine, on_failure: OnFailure | None = None) -> Any:
+def schedule_all(mod: tvm.IRModule, machine: Machine, on_failure: OnFailure | None = None) -> tvm.IRModule:
     """Schedule every tensor program of the module.
 
     Where a rule fails that should have applied, its error is raised; with `on_failure`, that is called
@@ -63,7 +66,9 @@ def schedule_all(mod: Any, machine: Machine, on_failure: OnFailure | None = None
     return each_program(mod, lambda name, func: _schedule(func, name, machine, on_failure))
 
 
-def each_program(mod: Any, change: Callable[[str, Any], Any], *, scheduled: bool = False) -> Any:
+def each_program(
+    mod: tvm.IRModule, change: Callable[[str, tirx.PrimFunc], tirx.PrimFunc], *, scheduled: bool = False
+) -> tvm.IRModule:
     """Change every tensor program that rules can schedule; with `scheduled`, every one that they did."""
     changed = {
         name: change(name.name_hint, func)
@@ -77,7 +82,9 @@ def each_program(mod: Any, change: Callable[[str, Any], Any], *, scheduled: bool
     return mod
 
 
-def _schedule(func: Any, kernel: str, machine: Machine, on_failure: OnFailure | None) -> Any:
+def _schedule(
+    func: tirx.PrimFunc, kernel: str, machine: Machine, on_failure: OnFailure | None
+) -> tirx.PrimFunc:
     formulas = Formulas()
     func = share_stages(func, formulas)
     for rule in RULES:
@@ -88,7 +95,9 @@ def _schedule(func: Any, kernel: str, machine: Machine, on_failure: OnFailure | 
     return with_own_names(hold_in_registers(func, formulas))
 
 
-def _answer(rule: Rule, func: Any, kernel: str, machine: Machine, on_failure: OnFailure | None) -> Any:
+def _answer(
+    rule: Rule, func: tirx.PrimFunc, kernel: str, machine: Machine, on_failure: OnFailure | None
+) -> tirx.PrimFunc | None:
     try:
         return rule.schedule(func, machine) if rule.applies(func, machine) else None
     except Exception as error:

@@ -8,7 +8,7 @@ inputs are transformed together and the column tiles are shared.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeldyno.compiler.loops.common import (
     extent,
@@ -26,19 +26,23 @@ from modeldyno.compiler.loops.prefetch import LINE_FLOATS, fetch_weights
 from modeldyno.compiler.rules.tile import vectorize_tile
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    from tvm import s_tir, tirx
+    from tvm.s_tir.schedule import LoopRV, SBlockRV
+
 # With fewer bands than this they can't be shared evenly.
 SHARED_BANDS = 8
 PAGE_FLOATS = 1024  # the sets of a first-level cache come again after 4 KiB
 
 
-def winograd_applies(func: Any, _machine: Machine) -> bool:
+def winograd_applies(func: tirx.PrimFunc, _machine: Machine) -> bool:
     """Whether one block carries WINOGRAD, and what follows can be computed on the outputs of a patch."""
     sch = new_schedule(func)
     product = marked_block(sch, WINOGRAD)
     return product is not None and _find_tail(sch, product, _named_blocks(sch)) is not None
 
 
-def winograd_bands(func: Any, machine: Machine) -> Any:
+def winograd_bands(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     """Schedule a function around its one block that carries WINOGRAD."""
     sch = new_schedule(func)
     product = marked_block(sch, WINOGRAD)
@@ -69,16 +73,18 @@ def winograd_bands(func: Any, machine: Machine) -> Any:
     return rewrite_loops(sch.mod["main"], {OVERLAP: overlap_rows, WEIGHTS: fetch_weights})
 
 
-def _named_blocks(sch: Any) -> dict[str, Any]:
+def _named_blocks(sch: s_tir.Schedule) -> dict[str, Any]:
     return {str(sch.get(block).name_hint): block for block in root_blocks(sch)}
 
 
-def _find_tail(sch: Any, product: Any, stages: dict[str, Any]) -> Tail | None:
+def _find_tail(sch: s_tir.Schedule, product: SBlockRV, stages: dict[str, SBlockRV]) -> Tail | None:
     before = [stages[f"winograd_{name}"] for name in ("patch", "half", "input", "narrow")]
     return find_tail(sch, stages["winograd_output"], [*before, product])
 
 
-def _tile_tail(sch: Any, tail: Any, sizes: tuple[int, int, int], machine: Machine) -> list[Any]:
+def _tile_tail(
+    sch: s_tir.Schedule, tail: SBlockRV, sizes: tuple[int, int, int], machine: Machine
+) -> list[Any]:
     """Cut the tail's loops; give (image, band, column tile, patch row, patch, vector), outermost first."""
     side, columns, band = sizes
     image, height, width, column = sch.get_loops(tail)
@@ -93,7 +99,7 @@ def _tile_tail(sch: Any, tail: Any, sizes: tuple[int, int, int], machine: Machin
     return loops
 
 
-def _back(sch: Any, stages: tuple[Any, Any], around: Any) -> None:
+def _back(sch: s_tir.Schedule, stages: tuple[SBlockRV, SBlockRV], around: LoopRV) -> None:
     """Compute the outputs of one patch and one vector of channels in registers."""
     full, narrow = stages
     for block in (full, narrow):
@@ -102,7 +108,7 @@ def _back(sch: Any, stages: tuple[Any, Any], around: Any) -> None:
         _unrolled(sch, block)
 
 
-def _unrolled(sch: Any, block: Any) -> None:
+def _unrolled(sch: s_tir.Schedule, block: SBlockRV) -> None:
     """Unroll the loops of a block that lie inside its place, the last one in vectors."""
     count = len(list(sch.get(block).iter_vars))
     *outer, last = sch.get_loops(block)[-count:]
@@ -111,7 +117,9 @@ def _unrolled(sch: Any, block: Any) -> None:
     sch.vectorize(last)
 
 
-def _products(sch: Any, product: Any, around: Any, tile: tuple[int, int], machine: Machine) -> Any:
+def _products(
+    sch: s_tir.Schedule, product: SBlockRV, around: LoopRV, tile: tuple[int, int], machine: Machine
+) -> Any:
     """Order the products of a band, for each point tiles of patches * channels; give the sum's loop."""
     rows, columns = tile
     copy = sch.cache_write(product, 0, "local")
@@ -134,7 +142,7 @@ def _products(sch: Any, product: Any, around: Any, tile: tuple[int, int], machin
     return chunk
 
 
-def _spread_planes(sch: Any, block: Any) -> None:
+def _spread_planes(sch: s_tir.Schedule, block: SBlockRV) -> None:
     """Move the planes of a transformed tensor apart by a cache line each.
 
     A patch touches all planes at one place. At strides of a power of two all of these lines would compete for
@@ -143,7 +151,7 @@ def _spread_planes(sch: Any, block: Any) -> None:
     sch.storage_align(block, 0, axis=2, factor=PAGE_FLOATS, offset=LINE_FLOATS)
 
 
-def _forward(sch: Any, stages: tuple[Any, Any, Any], machine: Machine) -> list[Any]:
+def _forward(sch: s_tir.Schedule, stages: tuple[SBlockRV, SBlockRV, SBlockRV], machine: Machine) -> list[Any]:
     """Transform the inputs patch by patch, a vector of channels at a time; give the loops around."""
     turned, half, patch = stages
     count = len(list(sch.get(turned).iter_vars))

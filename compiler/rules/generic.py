@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm import tirx
 from tvm.sym import detect_linear_equation
@@ -21,10 +21,14 @@ from modeldyno.compiler.loops.common import (
 )
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    from tvm import s_tir
+    from tvm.s_tir.schedule import LoopRV, SBlockRV
+
 _PARTITION = "pragma_loop_partition_hint"
 
 
-def blocks_apply(func: Any, _machine: Machine) -> bool:
+def blocks_apply(func: tirx.PrimFunc, _machine: Machine) -> bool:
     """Whether all loops run a fixed number of times, and none of them never: a tensor may be empty."""
     sch = new_schedule(func)
     loops = [loop for block in root_blocks(sch) for loop in sch.get_loops(block)]
@@ -32,7 +36,7 @@ def blocks_apply(func: Any, _machine: Machine) -> bool:
     return all(isinstance(size, tirx.IntImm) and int(size) > 0 for size in extents)
 
 
-def per_block(func: Any, machine: Machine) -> Any:
+def per_block(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     """Schedule each block for itself."""
     sch = new_schedule(func)
     _inline_single_use(sch)
@@ -41,7 +45,7 @@ def per_block(func: Any, machine: Machine) -> Any:
     return sch.mod["main"]
 
 
-def _inline_single_use(sch: Any) -> None:
+def _inline_single_use(sch: s_tir.Schedule) -> None:
     """Element-wise work that one block reads is computed there; what several read is computed once."""
     for block in root_blocks(sch):
         if is_spatial(sch, block) and len(sch.get_consumers(block)) == 1:
@@ -53,7 +57,7 @@ def _inline_single_use(sch: Any) -> None:
                 inline_where_possible(sch, block)
 
 
-def _schedule_block(sch: Any, block: Any, machine: Machine) -> None:
+def _schedule_block(sch: s_tir.Schedule, block: SBlockRV, machine: Machine) -> None:
     if is_spatial(sch, block):
         crossed = _crossed_axis(sch, block)
         if crossed is None:
@@ -67,7 +71,7 @@ def _schedule_block(sch: Any, block: Any, machine: Machine) -> None:
             _schedule_column_sum(sch, block, machine)
 
 
-def _crossed_axis(sch: Any, block: Any) -> int | None:
+def _crossed_axis(sch: s_tir.Schedule, block: SBlockRV) -> int | None:
     """Which axis of the block walks along contiguous memory in what it reads; None when it is the last one.
 
     Of what it reads, only tensors count that are at least as large as what it writes.
@@ -88,17 +92,17 @@ def _crossed_axis(sch: Any, block: Any) -> int | None:
     return None
 
 
-def steps_of(sch: Any, block: Any) -> int:
+def steps_of(sch: s_tir.Schedule, block: SBlockRV) -> int:
     """Times that a block runs."""
     return math.prod(extent(sch, loop) for loop in sch.get_loops(block))
 
 
-def extent_of(node: Any, index: int) -> int:
+def extent_of(node: s_tir.SBlock, index: int) -> int:
     """Size of a block's axis."""
     return int(node.iter_vars[index].dom.extent)
 
 
-def _schedule_transpose(sch: Any, block: Any, crossed: int) -> None:
+def _schedule_transpose(sch: s_tir.Schedule, block: SBlockRV, crossed: int) -> None:
     """Squares of both axes: each cache line that is read or written is used whole while it is at hand."""
     loops = sch.get_loops(block)
     across, column = loops[crossed], loops[-1]
@@ -117,7 +121,7 @@ def _side(size: int) -> int:
     return max(side for side in range(1, 17) if size % side == 0)
 
 
-def vectorize_column(sch: Any, column: Any, lanes: int) -> None:
+def vectorize_column(sch: s_tir.Schedule, column: LoopRV, lanes: int) -> None:
     """Put a loop over contiguous elements in vectors; what is left over becomes one shorter vector.
 
     The loop must stay inside those around it: one that carries the hints can be neither fused nor shared.
@@ -147,7 +151,7 @@ def vector_width(size: int, lanes: int) -> int:
     return best if math.ceil(best / lanes) * lanes <= 2 * best else 1
 
 
-def _is_row_reduction(sch: Any, block: Any) -> bool:
+def _is_row_reduction(sch: s_tir.Schedule, block: SBlockRV) -> bool:
     """Whether the innermost reduction axis walks along contiguous memory in what is read."""
     if not is_reduction(sch, block):
         return False
@@ -160,7 +164,7 @@ def _is_row_reduction(sch: Any, block: Any) -> bool:
     )
 
 
-def _schedule_row_sum(sch: Any, block: Any, machine: Machine) -> None:
+def _schedule_row_sum(sch: s_tir.Schedule, block: SBlockRV, machine: Machine) -> None:
     """Sum along contiguous memory: as many partial sums as a vector has lanes, added up at the end."""
     kinds = iteration_kinds(sch, block)
     loops = sch.get_loops(block)
@@ -180,12 +184,12 @@ def _schedule_row_sum(sch: Any, block: Any, machine: Machine) -> None:
     _share_rows(sch, sch.get_loops(partial)[: len(spatial)], inner)
 
 
-def _share_rows(sch: Any, spatial: list[Any], steps: int) -> None:
+def _share_rows(sch: s_tir.Schedule, spatial: list[LoopRV], steps: int) -> None:
     if spatial:
         spread(sch, spatial, steps_inside=steps)
 
 
-def _schedule_column_sum(sch: Any, block: Any, machine: Machine) -> None:
+def _schedule_column_sum(sch: s_tir.Schedule, block: SBlockRV, machine: Machine) -> None:
     """Sum across contiguous memory (pooling, a mean over pixels): vectors of columns stay in registers."""
     kinds = iteration_kinds(sch, block)
     loops = sch.get_loops(block)

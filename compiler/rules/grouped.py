@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import s_tir, tirx
 
 from modeldyno.compiler.loops.common import marked_block, new_schedule, schedule_spatial
+from modeldyno.compiler.loops.depthwise_loops import depthwise_loops
 from modeldyno.compiler.loops.epilogue import find_tail, form_tail
-from modeldyno.compiler.loops.grouped_loops import Parts, Walk, depthwise_loops, grouped_loops
+from modeldyno.compiler.loops.grouped_loops import grouped_loops
 from modeldyno.compiler.loops.loops import Statement, sequence
 from modeldyno.compiler.loops.marks import WALK
+from modeldyno.compiler.loops.walk import Parts, Walk
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def walk_applies(func: Any, _machine: Machine) -> bool:
+
+def walk_applies(func: tirx.PrimFunc, _machine: Machine) -> bool:
     """Whether one block of float32 carries WALK, and what follows it can be computed on its sums."""
     sch = new_schedule(func)
     main = marked_block(sch, WALK)
@@ -24,7 +29,7 @@ def walk_applies(func: Any, _machine: Machine) -> bool:
     return find_tail(sch, main, []) is not None
 
 
-def grouped_walk(func: Any, machine: Machine) -> Any:
+def grouped_walk(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     """Write the loops of a function with a block that carries WALK."""
     sch = new_schedule(func)
     main = marked_block(sch, WALK)
@@ -44,7 +49,7 @@ def grouped_walk(func: Any, machine: Machine) -> Any:
     return after.mod["main"]
 
 
-def _read(node: Any, tail: Any, machine: Machine) -> tuple[Walk, Parts, list[Statement]]:
+def _read(node: s_tir.SBlock, tail: s_tir.SBlock, machine: Machine) -> tuple[Walk, Parts, list[Statement]]:
     groups, shuffle, rows, *steps = (int(value) for value in node.annotations[WALK])
     data, weight = (region.source for region in node.reads)
     summed = node.writes[0].source
@@ -68,11 +73,11 @@ def _read(node: Any, tail: Any, machine: Machine) -> tuple[Walk, Parts, list[Sta
     return walk, Parts(flats[0], flats[1], _sizes(weight.shape), summed, tail), views
 
 
-def _sizes(shape: Any) -> Any:
+def _sizes(shape: Sequence[tirx.Expr]) -> Any:
     return tuple(int(size) for size in shape)
 
 
-def _replaced(func: Any, names: list[str], parts: Parts, body: Statement) -> Any:
+def _replaced(func: tirx.PrimFunc, names: list[str], parts: Parts, body: Statement) -> tirx.PrimFunc:
     """Put `body` in place of the loops around the blocks of these names."""
     root = func.body.block
     nests = list(root.body.seq) if isinstance(root.body, tirx.SeqStmt) else [root.body]

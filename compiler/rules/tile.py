@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeldyno.compiler.loops.borders import inline_padding, skip_borders
 from modeldyno.compiler.loops.common import (
@@ -39,18 +39,22 @@ from modeldyno.compiler.loops.overlap import overlap_rows
 from modeldyno.compiler.loops.prefetch import fetch_tile, fetch_weights
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    from tvm import s_tir, tirx
+    from tvm.s_tir.schedule import LoopRV, SBlockRV
+
 # Reductions up to this many steps are unrolled whole: the 3 * 3 of a filter, the 3 channels of an image.
 UNROLL_STEPS = 9
 
 
-def tile_applies(func: Any, _machine: Machine) -> bool:
+def tile_applies(func: tirx.PrimFunc, _machine: Machine) -> bool:
     """Whether one block carries TILE, and what follows it can be computed on its sums."""
     sch = new_schedule(func)
     main = marked_block(sch, TILE)
     return main is not None and find_tail(sch, main, _padding(sch, main)) is not None
 
 
-def register_tile(func: Any, machine: Machine) -> Any:
+def register_tile(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     """Schedule a function around its one block that carries TILE."""
     sch = new_schedule(func)
     main = marked_block(sch, TILE)
@@ -86,12 +90,12 @@ def register_tile(func: Any, machine: Machine) -> Any:
     return own_variables(rewrite_loops(sch.mod["main"], handlers))
 
 
-def _padding(sch: Any, main: Any) -> list[Any]:
+def _padding(sch: s_tir.Schedule, main: SBlockRV) -> list[Any]:
     """Blocks in front of a sum that pad what it reads."""
     return [block for block in sch.get_producers(main) if is_spatial(sch, block)]
 
 
-def _column_blocks(sch: Any, main: Any, columns: int, machine: Machine) -> list[int]:
+def _column_blocks(sch: s_tir.Schedule, main: SBlockRV, columns: int, machine: Machine) -> list[int]:
     """Column tiles whose weights a core keeps at hand while it walks all rows: [of a block], or [] for all.
 
     Only weights that were packed are walked in blocks: they lie one column tile after the other.
@@ -110,7 +114,7 @@ def _column_blocks(sch: Any, main: Any, columns: int, machine: Machine) -> list[
 
 
 def _tile_output(
-    sch: Any, tail: Any, tile: tuple[int, int], blocks: list[int], machine: Machine
+    sch: s_tir.Schedule, tail: SBlockRV, tile: tuple[int, int], blocks: list[int], machine: Machine
 ) -> tuple[list[Any], list[int]]:
     """Tile the loops of the tail; give the loops outside a tile, outermost first, and the sizes of the rows.
 
@@ -139,7 +143,9 @@ class _Chunk:
     steps: int
 
 
-def _order_tile(sch: Any, main: Any, machine: Machine, *, marked: bool) -> tuple[int, Any, _Chunk | None]:
+def _order_tile(
+    sch: s_tir.Schedule, main: SBlockRV, machine: Machine, *, marked: bool
+) -> tuple[int, Any, _Chunk | None]:
     """Order the loops of one tile.
 
     Gives its number of multiply-adds, its outermost reduction loop, and the loop around a chunk of its steps.
@@ -159,7 +165,7 @@ def _order_tile(sch: Any, main: Any, machine: Machine, *, marked: bool) -> tuple
     return steps, reductions[0], chunk
 
 
-def _chunk(sch: Any, reductions: list[Any]) -> tuple[_Chunk | None, list[Any]]:
+def _chunk(sch: s_tir.Schedule, reductions: list[LoopRV]) -> tuple[_Chunk | None, list[Any]]:
     """Find or make the loop around a chunk of steps; gives it, if there is one, and all reduction loops."""
     sizes = [extent(sch, loop) for loop in reductions]
     if sizes[-1] % STEPS == 0:
@@ -170,7 +176,7 @@ def _chunk(sch: Any, reductions: list[Any]) -> tuple[_Chunk | None, list[Any]]:
     return None, reductions
 
 
-def _unroll_short(sch: Any, reductions: list[Any]) -> None:
+def _unroll_short(sch: s_tir.Schedule, reductions: list[LoopRV]) -> None:
     steps = 1
     for loop in reversed(reductions):
         steps *= extent(sch, loop)
@@ -179,7 +185,7 @@ def _unroll_short(sch: Any, reductions: list[Any]) -> None:
         sch.unroll(loop)
 
 
-def vectorize_tile(sch: Any, row: Any, column: Any, machine: Machine) -> None:
+def vectorize_tile(sch: s_tir.Schedule, row: LoopRV, column: LoopRV, machine: Machine) -> None:
     """Unroll the rows of a tile, and put its columns in vectors."""
     sch.unroll(row)
     vectors, lane = sch.split(column, [None, machine.lanes])

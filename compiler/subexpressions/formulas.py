@@ -26,7 +26,7 @@ class Formulas:
     def __init__(self) -> None:
         self._known: dict[str, tuple[list[Any], Any]] = {}
 
-    def outlined(self, expr: Any, is_safe: Callable[[Any], bool]) -> Any:
+    def outlined(self, expr: tirx.Expr, is_safe: Callable[[tirx.Expr], bool]) -> tirx.Expr:
         """Give a call in place of an expression that has names; its arguments are what the expression reads.
 
         An expression stays where it reads something in a branch of a choice alone that is not safe to read.
@@ -36,7 +36,7 @@ class Formulas:
         params: list[Any] = []
         args: list[Any] = []
 
-        def load(node: Any) -> Any:
+        def load(node: TensorLoad) -> Any:
             args.append(node)
             params.append(tirx.Var("read", PrimType(str(node.ty.dtype))))
             return params[-1]
@@ -47,7 +47,7 @@ class Formulas:
         self._known[name] = [*params, *axes], body
         return tirx.call_pure_extern(str(expr.ty.dtype), name, *args, *axes)
 
-    def written_out(self, call: Any) -> Any:
+    def written_out(self, call: Call) -> tirx.Expr:
         """Give the expression that a call stands for, its arguments under names."""
         params, body = self._known[str(call.args[0].value)]
         for param, arg in zip(reversed(params), reversed(list(call.args[1:])), strict=True):
@@ -55,17 +55,17 @@ class Formulas:
         return body
 
 
-def is_formula(node: Any) -> bool:
+def is_formula(node: tirx.Expr) -> bool:
     """Whether an expression is a call of a formula."""
     is_extern = isinstance(node, Call) and getattr(node.op, "name", "") == _EXTERN
     return is_extern and str(node.args[0].value).startswith(_PREFIX)
 
 
-def has_formulas(node: Any) -> bool:
+def has_formulas(node: tirx.Expr | tirx.Stmt) -> bool:
     """Whether an expression or statement calls a formula."""
     found: list[Any] = []
 
-    def note(call: Any) -> None:
+    def note(call: Call) -> None:
         if is_formula(call):
             found.append(call)
 
@@ -73,7 +73,7 @@ def has_formulas(node: Any) -> bool:
     return bool(found)
 
 
-def branches(node: Any) -> tuple[Any, list[Any]] | None:
+def branches(node: tirx.Expr) -> tuple[Any, list[Any]] | None:
     """Give what a choice goes by, and its branches; None of what is no choice."""
     if isinstance(node, tirx.Select):
         return node.condition, [node.true_value, node.false_value]
@@ -82,10 +82,10 @@ def branches(node: Any) -> tuple[Any, list[Any]] | None:
     return None
 
 
-def _read_in_branches(expr: Any) -> list[Any]:
+def _read_in_branches(expr: tirx.Expr) -> list[Any]:
     found: list[Any] = []
 
-    def note(node: Any) -> None:
+    def note(node: tirx.Expr) -> None:
         known = branches(node)
         for branch in known[1] if known else []:
             structural_walk(branch, (TensorLoad, found.append))
@@ -94,14 +94,14 @@ def _read_in_branches(expr: Any) -> list[Any]:
     return found
 
 
-def _free_variables(expr: Any) -> list[Any]:
+def _free_variables(expr: tirx.Expr) -> list[Any]:
     used: dict[Any, None] = {}
     bound: list[Any] = []
 
-    def note(let: Any) -> None:
+    def note(let: tirx.Let) -> None:
         bound.append(let.var)
 
-    def use(var: Any) -> None:
+    def use(var: tirx.Var) -> None:
         used[var] = None
 
     structural_walk(expr, [(tirx.Let, note), (tirx.Var, use)])

@@ -19,7 +19,7 @@ from modeldyno.compiler.subexpressions.formulas import Formulas, branches, has_f
 from modeldyno.compiler.subexpressions.values import has_names, named
 
 
-def hold_in_registers(func: Any, formulas: Formulas) -> Any:
+def hold_in_registers(func: tirx.PrimFunc, formulas: Formulas) -> tirx.PrimFunc:
     """Give a scheduled function with its formulas written out, a small buffer for each name.
 
     A name in one branch of a choice stays one: what it stands for may not be computed outside of it.
@@ -32,7 +32,7 @@ def hold_in_registers(func: Any, formulas: Formulas) -> Any:
 class _Vector:
     """The loop whose trips become lanes of vectors, and the buffers that it needs: a number for each lane."""
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: tirx.For) -> None:
         self.place, self.lanes = loop.loop_var, int(loop.extent)
         self.buffers: list[Any] = []
 
@@ -59,7 +59,7 @@ class _Writer:
             return _Store(vector, self._formulas).statement(node)
         return node
 
-    def _loop(self, loop: Any, vector: _Vector | None) -> Statement:
+    def _loop(self, loop: tirx.For, vector: _Vector | None) -> Statement:
         if vector is not None or int(loop.kind) != int(tirx.ForKind.VECTORIZED):
             return loop_with(loop, self.held(loop.body, vector))
         vector = _Vector(loop)
@@ -77,7 +77,7 @@ class _Store:
         self._reads: dict[Any, Any] = {}
         self._later: dict[Any, Any] = {}
 
-    def statement(self, store: Any) -> Statement:
+    def statement(self, store: tirx.BufferStore) -> Statement:
         """Give all statements in their order."""
         value = self._expression(store.value)
         allocations = []
@@ -87,17 +87,17 @@ class _Store:
             self._vector.buffers += self._buffers
         return sequence([*allocations, *self._stores, tirx.BufferStore(store.buffer, value, store.indices)])
 
-    def _expression(self, expr: Any) -> Any:
+    def _expression(self, expr: tirx.Expr) -> tirx.Expr:
         changes = [(tirx.Let, self._let), ((tirx.Select, Call), self._choice), (tirx.Var, self._var)]
         outer, self._later = self._later, {}
         found = structural_map(expr, changes, order="pre")
         later, self._later = self._later, outer
         return structural_map(found, (tirx.Var, lambda var: later.get(var, var))) if later else found
 
-    def _var(self, var: Any) -> Any:
+    def _var(self, var: tirx.Var) -> tirx.Expr:
         return self._reads.get(var, var)
 
-    def _let(self, node: Any) -> Any:
+    def _let(self, node: tirx.Let) -> tirx.Expr:
         while isinstance(node, tirx.Let):
             held = named(self._expression(node.value), node.var.name)  # a truth value as a number
             lanes = self._vector.lanes if self._vector else 1
@@ -111,7 +111,7 @@ class _Store:
             node = node.body
         return self._var(node) if isinstance(node, tirx.Var) else self._choice(node)
 
-    def _choice(self, node: Any) -> Any:
+    def _choice(self, node: tirx.Expr) -> tirx.Expr:
         """Write a formula out, but not where only one branch of a choice is: a word stands for the choice."""
         if is_formula(node):
             return self._let(self._formulas.written_out(node))
@@ -127,8 +127,8 @@ class _Store:
         )
         return word
 
-    def _branch(self, node: Any) -> Any:
-        def write_out(call: Any) -> Any:
+    def _branch(self, node: tirx.Expr) -> tirx.Expr:
+        def write_out(call: Call) -> tirx.Expr:
             return self._formulas.written_out(call) if is_formula(call) else call
 
         return structural_map(node, [(Call, write_out), (tirx.Var, self._var)])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import s_tir, tirx
 from tvm.ir import Call
@@ -22,6 +22,11 @@ from tvm_ffi import structural_map, structural_walk
 from modeldyno.compiler.loops.loops import loop_with, own_variables, sequence, with_body
 from modeldyno.compiler.subexpressions.formulas import Formulas, branches, has_formulas, is_formula
 from modeldyno.compiler.subexpressions.values import ASKED, Named, has_names, name_values, named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tvm.s_tir.schedule import SBlockRV
 
 _SPATIAL = 0
 
@@ -62,7 +67,7 @@ class _Stage:
         spatial = all(int(axis.iter_type) == _SPATIAL for axis in self.block.iter_vars)
         return spatial and self.block.init is None and isinstance(self.block.body, tirx.BufferStore)
 
-    def is_plain(self, made: set[Any]) -> bool:
+    def is_plain(self, made: set[tirx.Buffer]) -> bool:
         """Whether the stage has no part in a kernel's own order of stages: it reads at its place, or moves.
 
         `made` are the tensors that the function makes for itself; others may be read anywhere.
@@ -76,13 +81,13 @@ class _Stage:
         in_place = all(self.is_in_place(read.indices) for read in self.reads if read.tensor in made)
         return in_place or _is_move(self.block.body.value)
 
-    def is_inside(self, load: Any) -> bool:
+    def is_inside(self, load: TensorLoad) -> bool:
         """Whether a read is inside of its tensor at every place of the stage."""
         sizes = dict(zip(self.axes, self.sizes, strict=True))
         pairs = zip(load.indices, load.source.shape, strict=True)
         return all(_is_below(_size(index), sizes.get(index), _size(size)) for index, size in pairs)
 
-    def is_in_place(self, indices: Any) -> bool:
+    def is_in_place(self, indices: Sequence[tirx.Expr]) -> bool:
         """Whether these indices are the block's own place."""
         if len(indices) != len(self.axes):
             return False
@@ -90,7 +95,7 @@ class _Stage:
         return all(index.same_as(axis) or (size == 1 and _size(index) == 0) for index, axis, size in pairs)
 
 
-def share_stages(func: Any, formulas: Formulas) -> Any:
+def share_stages(func: tirx.PrimFunc, formulas: Formulas) -> tirx.PrimFunc:
     """Let stages that read others at their own place compute them, each value once; give the function.
 
     A stage is taken in where one stage reads it, by way of others that were taken in too, and where it is no
@@ -118,7 +123,7 @@ def share_stages(func: Any, formulas: Formulas) -> Any:
     return func.with_body(s_tir.SBlockRealize([], True, outer))
 
 
-def copies_nothing(sch: Any, block: Any) -> bool:
+def copies_nothing(sch: s_tir.Schedule, block: SBlockRV) -> bool:
     """Whether computing a block where it is read makes no second copy of its work.
 
     It only moves numbers; or it is read at one place of one expression. That place is not an argument of a
@@ -135,12 +140,12 @@ def copies_nothing(sch: Any, block: Any) -> bool:
     return len(reads) == 1 and not any(_reads_below(stage.block.body, written, choices) for stage in readers)
 
 
-def with_own_names(func: Any) -> Any:
+def with_own_names(func: tirx.PrimFunc) -> tirx.PrimFunc:
     """Give the values with names in copies of an expression names of their own."""
     return own_variables(func) if has_names(func.body) else func
 
 
-def _stage(nest: Any) -> _Stage | None:
+def _stage(nest: tirx.Stmt) -> _Stage | None:
     node = nest
     while isinstance(node, tirx.For):
         node = node.body
@@ -151,11 +156,11 @@ def _stage(nest: Any) -> _Stage | None:
     return _Stage(nest, node, list(_reads(node)))
 
 
-def _reads(block: Any) -> Iterator[_Read]:
+def _reads(block: s_tir.SBlock) -> Iterator[_Read]:
     found: list[Any] = []
     inside: list[Any] = []
 
-    def note(load: Any) -> None:
+    def note(load: TensorLoad) -> None:
         found.append(load)
         for index in load.indices:
             structural_walk(index, (TensorLoad, inside.append))
@@ -167,7 +172,7 @@ def _reads(block: Any) -> Iterator[_Read]:
         yield _Read(load.source, tuple(load.indices), _is_one_of(load, inside))
 
 
-def _take_in(stages: list[_Stage], made: set[Any]) -> list[_Stage]:
+def _take_in(stages: list[_Stage], made: set[tirx.Buffer]) -> list[_Stage]:
     """Go from the last stage to the first; give those that no other took in."""
     reading: dict[Any, set[int]] = {}
     for place, stage in enumerate(stages):
@@ -217,7 +222,9 @@ def _joined(stage: _Stage, formulas: Formulas) -> Any:
     return _with_block(stage.nest, _with_regions(stage.block, store))
 
 
-def _replaced(value: Any, axes: dict[Any, Any], reads: dict[Any, Any]) -> Any:
+def _replaced(
+    value: tirx.Expr, axes: dict[tirx.Var, tirx.Expr], reads: dict[tirx.Buffer, tirx.Expr]
+) -> tirx.Expr:
     """Give an expression with other axes, and with what is known for reads of some tensors."""
     changes = [
         (TensorLoad, lambda load: reads.get(load.source, load)),
@@ -226,37 +233,37 @@ def _replaced(value: Any, axes: dict[Any, Any], reads: dict[Any, Any]) -> Any:
     return structural_map(value, changes)
 
 
-def _with_regions(block: Any, store: Any) -> Any:
+def _with_regions(block: s_tir.SBlock, store: tirx.BufferStore) -> s_tir.SBlock:
     tensors = {read: read for read in _loads_of(store)} | {store.buffer: store.buffer}
     reads, writes, _ = get_sblock_access_region(with_body(block, store), tensors)
     return s_tir.SBlock(block.iter_vars, reads, writes, block.name_hint, store, annotations=block.annotations)
 
 
-def _loads_of(node: Any) -> list[Any]:
+def _loads_of(node: tirx.Stmt) -> list[Any]:
     """Give the tensors that are read in a statement, one for each read."""
     found: list[Any] = []
     structural_walk(node, (TensorLoad, lambda load: found.append(load.source)))
     return found
 
 
-def _with_block(node: Any, block: Any) -> Any:
+def _with_block(node: tirx.Stmt, block: s_tir.SBlock) -> tirx.Stmt:
     if isinstance(node, tirx.For):
         return loop_with(node, _with_block(node.body, block))
     return s_tir.SBlockRealize(node.iter_values, node.predicate, block)
 
 
-def _is_move(value: Any) -> bool:
+def _is_move(value: tirx.Expr) -> bool:
     """Whether an expression is numbers read from elsewhere, or constants, chosen by place alone."""
     if isinstance(value, Call) and value.op.name == ASKED:
         return all(_is_move(arg) for arg in value.args[1:])
     return isinstance(value, TensorLoad | tirx.IntImm | tirx.FloatImm)
 
 
-def _reads_below(body: Any, tensor: Any, choices: bool) -> bool:
+def _reads_below(body: tirx.Stmt, tensor: tirx.Buffer, choices: bool) -> bool:
     """Whether a tensor is read in a function's argument, or, with `choices`, in what may not be computed."""
     found: list[Any] = []
 
-    def note(node: Any) -> None:
+    def note(node: tirx.Expr) -> None:
         if choices if branches(node) else not is_formula(node):
             found.extend(_loads_of(node))
 
@@ -264,7 +271,7 @@ def _reads_below(body: Any, tensor: Any, choices: bool) -> bool:
     return tensor in found
 
 
-def _is_one_of(node: Any, others: list[Any]) -> bool:
+def _is_one_of(node: TensorLoad, others: list[TensorLoad]) -> bool:
     return any(node.same_as(other) for other in others)
 
 
@@ -275,5 +282,5 @@ def _is_below(place: int | None, places: int | None, size: int | None) -> bool:
     return 0 <= place < size if place is not None else places is not None and places <= size
 
 
-def _size(value: Any) -> int | None:
+def _size(value: tirx.Expr) -> int | None:
     return int(value) if isinstance(value, int | tirx.IntImm) else None

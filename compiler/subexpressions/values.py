@@ -52,12 +52,12 @@ class Named:
     held: Any
     read: Any
 
-    def within(self, body: Any) -> Any:
+    def within(self, body: tirx.Expr) -> tirx.Expr:
         """Give the expression `body`, which reads the name, with the value in front."""
         return tirx.Let(self.name, self.held, body)
 
 
-def named(value: Any, name: str = "v") -> Named:
+def named(value: tirx.Expr, name: str = "v") -> Named:
     """Put a value under a name. Of a truth value, a number is held: TVM takes no vector of them by name."""
     dtype = str(value.ty.dtype)
     if dtype != "bool":
@@ -67,7 +67,7 @@ def named(value: Any, name: str = "v") -> Named:
     return Named(var, tirx.Select(value, one, zero), tirx.NE(var, zero))
 
 
-def name_values(expr: Any, is_safe: Callable[[Any], bool] = lambda _read: False) -> Any:
+def name_values(expr: tirx.Expr, is_safe: Callable[[tirx.Expr], bool] = lambda _read: False) -> Any:
     """Give the expression with a name for each part that occurs more than once.
 
     `is_safe` says of a read whether it is inside its tensor wherever the expression is computed.
@@ -85,7 +85,7 @@ def name_values(expr: Any, is_safe: Callable[[Any], bool] = lambda _read: False)
     return body
 
 
-def has_names(node: Any) -> bool:
+def has_names(node: tirx.Expr | tirx.Stmt) -> bool:
     """Whether an expression or statement holds values under names."""
     found: list[Any] = []
     structural_walk(node, (tirx.Let, found.append))
@@ -95,12 +95,12 @@ def has_names(node: Any) -> bool:
 class _Parts:
     """The parts of an expression by number; equal ones have one, a part comes after what it is made of."""
 
-    def __init__(self, is_safe: Callable[[Any], bool]) -> None:
+    def __init__(self, is_safe: Callable[[tirx.Expr], bool]) -> None:
         self._is_safe = is_safe
         self.parts: list[_Part] = []
         self._known: dict[Any, int] = {}
 
-    def number(self, node: Any) -> int:
+    def number(self, node: tirx.Expr) -> int:
         """Give a part's number."""
         always, guarded = _children(node)
         below = tuple(map(self.number, always)), tuple(map(self.number, guarded))
@@ -112,7 +112,7 @@ class _Parts:
         number = self._known[key] = len(self.parts) - 1
         return number
 
-    def _may_fail(self, node: Any) -> bool:
+    def _may_fail(self, node: tirx.Expr) -> bool:
         if isinstance(node, TensorLoad):
             return not self._is_safe(node)
         if isinstance(node, _DIVISIONS):
@@ -159,7 +159,7 @@ def _repeated(parts: list[_Part], root: int) -> list[int]:
     ]
 
 
-def _rebuilt(parts: list[_Part], number: int, names: dict[int, Any]) -> Any:
+def _rebuilt(parts: list[_Part], number: int, names: dict[int, tirx.Expr]) -> tirx.Expr:
     part = parts[number]
     if not part.always and not part.guarded:
         return part.node
@@ -174,7 +174,7 @@ def _rebuilt(parts: list[_Part], number: int, names: dict[int, Any]) -> Any:
     return type(part.node)(*below)
 
 
-def _children(node: Any) -> tuple[list[Any], list[Any]]:
+def _children(node: tirx.Expr) -> tuple[list[Any], list[Any]]:
     """What a part is made of: what is always computed, and what may not be."""
     if isinstance(node, _BINARY):
         return [node.a, node.b], []
@@ -190,11 +190,11 @@ def _children(node: Any) -> tuple[list[Any], list[Any]]:
     return [], []
 
 
-def _is_known(node: Any) -> bool:
+def _is_known(node: tirx.Expr) -> bool:
     return isinstance(node, (*_BINARY, tirx.And, tirx.Or, tirx.Cast, tirx.Not, tirx.Select))
 
 
-def _is_pure(call: Any) -> bool:
+def _is_pure(call: Call) -> bool:
     if not isinstance(call.op, Op):
         return False
     effect = call.op.get_attr("TCallEffectKind")

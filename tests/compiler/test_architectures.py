@@ -11,7 +11,7 @@ import torch
 
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.check.verify import compare
-from modeldyno.compiler.frontends.torch.module import named_outputs
+from modeldyno.compiler.frontends.torch.program import named_outputs
 from modeldyno.compiler.options import WINOGRAD_TOLERANCE
 from modeldyno.runtime.sessions.whole import Session
 from tests.compiler.transformer_models import ARCHITECTURES, built

@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from modeldyno.base.errors import CompileError, RequestError
-from modeldyno.compiler.guards.guards import Mark, checked_constant, place_guards
+from modeldyno.compiler.guards.guards import place_guards
+from modeldyno.compiler.guards.marks import Mark, checked_constant
 from modeldyno.compiler.model.shapes import Span
 from modeldyno.compiler.models import compile_model
 from modeldyno.runtime.sessions.whole import Session

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from modeldyno.base.errors import ConfigError, ModelError
-from modeldyno.compiler.frontends.torch.module import read_module, read_pt2
+from modeldyno.compiler.frontends.torch.module import read_module
+from modeldyno.compiler.frontends.torch.pt2 import read_pt2
 from modeldyno.compiler.models import compile_model
 from modeldyno.runtime.sessions.whole import Session
 

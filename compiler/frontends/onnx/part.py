@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modeldyno.compiler.frontends.onnx.file import reference
 from modeldyno.compiler.frontends.onnx.importer import Simplify, import_onnx
+from modeldyno.compiler.frontends.onnx.reference import reference
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from modeldyno.compiler.model.source import Array, Source
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
-import numpy as np
-import onnx
-from onnx import helper, numpy_helper
-
-from modeldyno.compiler.check.roles import Array, Facts, Kind, Role, narrower
+from modeldyno.compiler.check.roles import Facts, Kind, Role, narrower
 from modeldyno.compiler.frontends.onnx.converters.division import why_deadly
+from modeldyno.compiler.frontends.onnx.indices import index_role
+from modeldyno.compiler.frontends.onnx.nodes import constant_of, counted, has_body, kind_of, reduces
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
+
+if TYPE_CHECKING:
+    import onnx
 
 # Operators that give values of these inputs as they are.
 _MOVES: dict[str, tuple[int, ...]] = {
@@ -70,7 +71,7 @@ def onnx_facts(graph: OnnxGraph) -> Facts:
     return Facts(
         roles=roles,
         exact=_exact(graph),
-        divides=bool(divisions) or any(map(_has_body, graph.nodes)),
+        divides=bool(divisions) or any(map(has_body, graph.nodes)),
         deadly=partial(why_deadly, graph, divisions) if divisions else lambda _feeds: "",
     )
 
@@ -84,13 +85,13 @@ class _Walk:
         for place, node in enumerate(graph.nodes):
             for slot, name in enumerate(node.input):
                 self.readers.setdefault(name, []).append((place, slot))
-            if _has_body(node):
+            if has_body(node):
                 for name in graph.reads[place]:
                     self.readers.setdefault(name, []).append((place, -1))
 
     def role(self, name: str) -> Role | None:
         """Give what an input is; None where nothing is known."""
-        kind = _kind(self.graph, name)
+        kind = kind_of(self.graph, name)
         if kind == "f":
             return self._float(name)
         if kind == "b":
@@ -151,7 +152,7 @@ class _Walk:
         """Whether a node is a Cast from whole numbers to whole numbers, or from floats to floats."""
         if node.op_type != "Cast":
             return False
-        kinds = {_kind(self.graph, name) for name in (node.input[0], node.output[0])}
+        kinds = {kind_of(self.graph, name) for name in (node.input[0], node.output[0])}
         return kinds <= {"i", "u"} or kinds == {"f"}
 
     def _reaches(self, name: str, wanted: tuple[str, ...], through: frozenset[str] = _WALKED) -> bool:
@@ -181,9 +182,9 @@ class _Walk:
         graph, node = self.graph, self.graph.nodes[place]
         if slot < 0:
             return Role("unknown")
-        if (index := _index(graph, node, slot)) is not None:
+        if (index := index_role(graph, node, slot)) is not None:
             return index
-        if node.op_type in _COMPARES and (size := _counted(graph, node.input[1 - slot])):
+        if node.op_type in _COMPARES and (size := counted(graph, node.input[1 - slot])):
             return Role("length", extents=(size,))
         if node.op_type in _ARITHMETIC:
             divides = node.op_type in ("Div", "Mod") and slot == 1
@@ -200,7 +201,7 @@ class _Walk:
                 if reader.op_type in _ARITHMETIC:
                     ahead += [out for out in reader.output if out not in seen]
                     seen.update(reader.output)
-                index = None if slot < 0 else _index(self.graph, reader, slot)
+                index = None if slot < 0 else index_role(self.graph, reader, slot)
                 if index is not None:
                     found = narrower(found, Role("index", extents=(min(index.extents),)))
                 elif slot >= 0:
@@ -208,115 +209,12 @@ class _Walk:
         return found or Role("whole")
 
 
-def _kind(graph: OnnxGraph, name: str) -> str:
-    """Give numpy's letter for a tensor's type; empty where it is no tensor of numbers."""
-    kind = graph.types.get(name)
-    number = kind.tensor_type.elem_type if kind is not None else 0
-    if name in graph.weights and graph.weights[name] is not None:
-        number = graph.weights[name].data_type  # type: ignore[union-attr] # looked at one line above
-    if not number:
-        return ""
-    return str(np.dtype(helper.tensor_dtype_to_np_dtype(number)).kind)
-
-
 def _whole_division(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
     """Whether a node divides whole numbers, and not by a constant that is harmless."""
-    if node.op_type not in ("Div", "Mod") or _kind(graph, node.input[1]) != "i":
+    if node.op_type not in ("Div", "Mod") or kind_of(graph, node.input[1]) != "i":
         return False
     divisor = constant_of(graph, node.input[1])
     return divisor is None or bool((divisor == -1).any())
-
-
-def _has_body(node: onnx.NodeProto) -> bool:
-    kinds = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
-    return any(each.type in kinds for each in node.attribute)
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
-    return next((int(each.i) for each in node.attribute if each.name == name), default)
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """A node that reads whole numbers as indices, and the shapes of its first two inputs."""
-
-    graph: OnnxGraph
-    node: onnx.NodeProto
-
-    @property
-    def axis(self) -> int:
-        return _attribute(self.node, "axis", 0)
-
-    def shape(self, slot: int) -> tuple[int, ...]:
-        """Give the shape of an input; nothing where it is not known."""
-        return self.graph.shapes.get(self.node.input[slot], ()) if slot < len(self.node.input) else ()
-
-    def along(
-        self, axis: int, *, slot: int = 0, from_end: bool = False, unique: int | None = None
-    ) -> Role | None:
-        """Give the role of an index along an axis of an input."""
-        shape = self.shape(slot)
-        return Role("index", (shape[axis],), from_end, unique) if shape else None
-
-
-def _gather(at: _Reader) -> Role | None:
-    return at.along(at.axis, from_end=True)
-
-
-def _gather_nd(at: _Reader) -> Role | None:
-    return _coordinates(at, _attribute(at.node, "batch_dims", 0), None)
-
-
-def _scatter_nd(at: _Reader) -> Role | None:
-    return _coordinates(at, 0, None if _reduces(at.node) else -1)
-
-
-def _coordinates(at: _Reader, first: int, unique: int | None) -> Role | None:
-    count = at.shape(1)[-1] if at.shape(1) else 0
-    sizes = at.shape(0)[first : first + count]
-    return Role("index", sizes, from_end=True, unique=unique) if sizes else None
-
-
-def _scatter(at: _Reader) -> Role | None:
-    rank = len(at.shape(0))
-    return at.along(at.axis, from_end=True, unique=None if _reduces(at.node) or not rank else at.axis % rank)
-
-
-def _one_hot(at: _Reader) -> Role | None:
-    depth = constant_of(at.graph, at.node.input[1])
-    return None if depth is None else Role("index", (int(depth.ravel()[0]),), from_end=True)
-
-
-def _steps(at: _Reader) -> Role | None:
-    """Lengths of sequences, which the first input holds."""
-    reverse = at.node.op_type == "ReverseSequence"
-    axis = _attribute(at.node, "time_axis" if reverse else "layout", 0)
-    return Role("length", (at.shape(0)[axis],)) if at.shape(0) else None
-
-
-# What reads whole numbers as indices or lengths: by operator and place of the input.
-_INDICES: dict[tuple[str, int], Callable[[_Reader], Role | None]] = {
-    ("Gather", 1): _gather,
-    ("GatherElements", 1): _gather,
-    ("GatherND", 1): _gather_nd,
-    ("ScatterND", 1): _scatter_nd,
-    ("Scatter", 1): _scatter,
-    ("ScatterElements", 1): _scatter,
-    ("OneHot", 0): _one_hot,
-    ("ArrayFeatureExtractor", 1): lambda at: at.along(-1),
-    ("RoiAlign", 2): lambda at: at.along(0),
-    ("NegativeLogLikelihoodLoss", 1): lambda at: at.along(1),
-    ("SoftmaxCrossEntropyLoss", 1): lambda at: at.along(1),
-    ("EmbedLayerNormalization", 0): lambda at: at.along(0, slot=2),
-    ("EmbedLayerNormalization", 1): lambda at: at.along(0, slot=4),
-    **dict.fromkeys((("ReverseSequence", 1), ("RNN", 4), ("GRU", 4), ("LSTM", 4)), _steps),
-}
-
-
-def _index(graph: OnnxGraph, node: onnx.NodeProto, slot: int) -> Role | None:
-    """Give the role of whole numbers that pick elements, or count them; None where they do not."""
-    found = _INDICES.get((node.op_type, slot))
-    return found(_Reader(graph, node)) if found else None
 
 
 def _plain_use(node: onnx.NodeProto) -> Kind:
@@ -327,32 +225,12 @@ def _plain_use(node: onnx.NodeProto) -> Kind:
     return "number" if summed else "unknown"
 
 
-def _reduces(node: onnx.NodeProto) -> bool:
-    return any(each.name == "reduction" and each.s not in (b"", b"none") for each in node.attribute)
-
-
-def constant_of(graph: OnnxGraph, name: str) -> Array | None:
-    """Give a tensor's values where they are a constant that is kept with the graph; None otherwise."""
-    tensor = graph.weights.get(name)
-    if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return None
-    return np.asarray(numpy_helper.to_array(tensor))
-
-
-def _counted(graph: OnnxGraph, name: str) -> int:
-    """Give how far a constant counts from 0 on; 0 where it does not."""
-    values = constant_of(graph, name)
-    if values is None or values.size < 2 or values.dtype.kind not in "iuf":
-        return 0
-    return values.size if np.array_equal(values.ravel(), np.arange(values.size)) else 0
-
-
 def _exact(graph: OnnxGraph) -> frozenset[str]:
     """Name the outputs before which nothing rounds."""
     rounded: set[str] = set()
     for place, node in enumerate(graph.nodes):
-        whole = all(_kind(graph, name) in ("i", "u", "b") for name in (*node.input, *node.output) if name)
-        exact = whole or (node.op_type in _EXACT and not _reduces(node))
+        whole = all(kind_of(graph, name) in ("i", "u", "b") for name in (*node.input, *node.output) if name)
+        exact = whole or (node.op_type in _EXACT and not reduces(node))
         if rounded.intersection(graph.reads[place]) or not exact:
             rounded.update(node.output)
     return frozenset(name for name in graph.outputs if name not in rounded)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from modeldyno.compiler.graph.rewrite import shape_of
-from modeldyno.compiler.guards.guards import Mark, index_mark, mark
+from modeldyno.compiler.guards.marks import Mark, index_mark, mark
 
 Converter = Callable[[Any, Any], Any]
 # From the node and the importer: which nodes are indices, into axes of which sizes.

@@ -9,7 +9,7 @@ Gimelshein's, 2018).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modeldyno.compiler.kernels.attention.plan import NO_SCORE, Plan, Sizes
 from modeldyno.compiler.kernels.attention.softmax import Place, RowSoftmax, inverse_sum
@@ -29,8 +29,11 @@ from modeldyno.compiler.loops.vectors import (
 )
 from modeldyno.compiler.targets.machine import Machine
 
+if TYPE_CHECKING:
+    from tvm import tirx
 
-def attention(sizes: Sizes, scale: float, machine: Machine, shapes: list[tuple[int, ...]]) -> Any:
+
+def attention(sizes: Sizes, scale: float, machine: Machine, shapes: list[tuple[int, ...]]) -> tirx.PrimFunc:
     """Tensor program of attention: parameters Q, K, V, the mask if there is one, and the result.
 
     `shapes` are the parameters' shapes: any with the memory order that Sizes gives ([B, T, H * D], say).
@@ -40,7 +43,7 @@ def attention(sizes: Sizes, scale: float, machine: Machine, shapes: list[tuple[i
     plan = Plan(sizes, scale, machine)
     units = sizes.batch * sizes.heads * plan.row_blocks.chunks
 
-    def body(*buffers: Any) -> Statement:
+    def body(*buffers: tirx.Buffer) -> Statement:
         return loop(units, lambda unit: _Unit(plan, list(buffers), unit).run(), parallel=True)
 
     return program(shapes, body, name="attention", flops=sizes.flops)
@@ -49,7 +52,7 @@ def attention(sizes: Sizes, scale: float, machine: Machine, shapes: list[tuple[i
 class _Unit:
     """One head of one batch, one chunk of its queries."""
 
-    def __init__(self, plan: Plan, buffers: list[Any], unit: Any) -> None:
+    def __init__(self, plan: Plan, buffers: list[tirx.Buffer], unit: tirx.Expr) -> None:
         self.plan, self.sizes, self.lanes = plan, plan.sizes, plan.machine.lanes
         self.query, self.key, self.value, *mask, self.out = buffers
         chunks = plan.row_blocks.chunks
@@ -86,20 +89,20 @@ class _Unit:
             blocks.each(self.chunk, self._write_rows),
         ]
 
-    def _key_block(self, block: Any) -> Statement:
+    def _key_block(self, block: tirx.Expr) -> Statement:
         start = block * self.plan.key_block
         each = self.plan.row_blocks.each(self.chunk, lambda rows, first: self._rows(rows, first, start))
         return sequence([*self._pack(start), each])
 
-    def _pack(self, start: Any) -> list[Statement]:
+    def _pack(self, start: tirx.Expr | int) -> list[Statement]:
         sizes = self.sizes
         left = sizes.keys - start
 
-        def key(step: Any) -> Any:
+        def key(step: tirx.Expr | int) -> tirx.Expr:
             place = (self.batch * sizes.keys + start + step) * sizes.heads + self.head
             return place * sizes.depth
 
-        def value(step: Any) -> Any:
+        def value(step: tirx.Expr | int) -> tirx.Expr:
             place = (self.batch * sizes.keys + start + step) * sizes.heads + self.head
             return place * sizes.value_depth
 
@@ -108,7 +111,7 @@ class _Unit:
             pack_rows(self.plan.values_tile, self.value, self.values, value, self.plan.valid(start)),
         ]
 
-    def _rows(self, rows: int, first: Any, start: Any) -> Statement:
+    def _rows(self, rows: int, first: tirx.Expr | int, start: tirx.Expr | int) -> Statement:
         """One block of query rows from `first`, against the keys from `start`."""
         known = first - self._chunk_start()
         place = Place(self.batch, self.head, first, known, start)
@@ -121,10 +124,10 @@ class _Unit:
             ]
         )
 
-    def _take_queries(self, rows: int, first: Any) -> Statement:
+    def _take_queries(self, rows: int, first: tirx.Expr | int) -> Statement:
         sizes, scale = self.sizes, self.plan.scale
 
-        def take(row: Any) -> Statement:
+        def take(row: tirx.Expr | int) -> Statement:
             place = ((self.batch * sizes.queries + first + row) * sizes.heads + self.head) * sizes.depth
             return sequence(
                 [
@@ -143,8 +146,8 @@ class _Unit:
     def _scores(self, rows: int) -> Statement:
         tile, lanes, depth = self.plan.scores_tile, self.lanes, self.sizes.depth
 
-        def panel(index: Any, vectors: int) -> Statement:
-            def finish(row: int, vector: int, value: Any) -> Statement:
+        def panel(index: tirx.Expr | int, vectors: int) -> Statement:
+            def finish(row: int, vector: int, value: tirx.Expr) -> Statement:
                 at = row * self.plan.key_block + index * tile.width + vector * lanes
                 return store(self.scores, at, value, lanes)
 
@@ -160,24 +163,24 @@ class _Unit:
 
         return tile.each(panel)
 
-    def _chunk_start(self) -> Any:
+    def _chunk_start(self) -> tirx.Expr | int:
         return self.plan.row_blocks.chunk_start(self.chunk)
 
-    def _results(self, rows: int, first: Any, start: Any) -> Statement:
+    def _results(self, rows: int, first: tirx.Expr | int, start: tirx.Expr | int) -> Statement:
         tile, lanes, block = self.plan.values_tile, self.lanes, self.plan.key_block
 
-        def panel(index: Any, vectors: int) -> Statement:
-            def held(row: int, vector: int) -> Any:
+        def panel(index: tirx.Expr | int, vectors: int) -> Statement:
+            def held(row: int, vector: int) -> tirx.Expr:
                 known = first + row - self._chunk_start()
                 return known * tile.padded + index * tile.width + vector * lanes
 
-            def finish(row: int, vector: int, value: Any) -> Statement:
+            def finish(row: int, vector: int, value: tirx.Expr) -> Statement:
                 if self.plan.in_blocks:
                     return store(self.sums, held(row, vector), value, lanes)
                 value = value * spread_lanes(load(self.softmax.factor, row), lanes)
                 return self._write(first + row, index * tile.width + vector * lanes, value)
 
-            def begin(row: int, vector: int) -> Any:
+            def begin(row: int, vector: int) -> tirx.Expr:
                 return load(self.sums, held(row, vector), lanes) * spread_lanes(
                     load(self.softmax.factor, row), lanes
                 )
@@ -195,10 +198,10 @@ class _Unit:
 
         return tile.each(panel)
 
-    def _write_rows(self, rows: int, first: Any) -> Statement:
+    def _write_rows(self, rows: int, first: tirx.Expr | int) -> Statement:
         tile, lanes = self.plan.values_tile, self.lanes
 
-        def write(row: Any) -> Statement:
+        def write(row: tirx.Expr | int) -> Statement:
             known = first + row - self._chunk_start()
             highest = load(self.softmax.carried_highest, known)
             inverse = inverse_sum(highest, load(self.softmax.carried_total, known))
@@ -215,7 +218,7 @@ class _Unit:
 
         return loop(rows, write)
 
-    def _write(self, query: Any, column: Any, value: Any) -> Statement:
+    def _write(self, query: tirx.Expr | int, column: tirx.Expr | int, value: tirx.Expr) -> Statement:
         """Write one vector of a result, or what of it is inside."""
         sizes, lanes = self.sizes, self.lanes
         place = ((self.batch * sizes.queries + query) * sizes.heads + self.head) * sizes.value_depth + column

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from tvm import tirx
 
@@ -100,6 +99,6 @@ class Plan:
         """Whether keys come in blocks, so that sums are carried from one to the next."""
         return self.key_blocks > 1
 
-    def valid(self, start: Any) -> Any:
+    def valid(self, start: tirx.Expr | int) -> tirx.Expr | int:
         """Keys of the block that begins at `start`."""
         return tirx.min(self.key_block, self.sizes.keys - start) if self.in_blocks else self.sizes.keys

@@ -45,7 +45,7 @@ class RowSoftmax:
     the sum of each query of the chunk so far.
     """
 
-    def __init__(self, plan: Plan, scores: Any, mask: Any) -> None:
+    def __init__(self, plan: Plan, scores: tirx.Buffer, mask: tirx.Buffer | None) -> None:
         self.plan, self.scores, self.mask = plan, scores, mask
         self.lanes = plan.machine.lanes
         rows, chunk_rows = plan.row_blocks.most_rows, plan.row_blocks.chunk_rows
@@ -55,12 +55,12 @@ class RowSoftmax:
         self.carried_highest, self.carried_total = local(chunk_rows, "highest"), local(chunk_rows, "total")
 
     @property
-    def buffers(self) -> list[Any]:
+    def buffers(self) -> list[tirx.Buffer]:
         """What has to be allocated."""
         carried = [self.carried_highest, self.carried_total] if self.plan.in_blocks else []
         return [self.factor, self.top, self.sum, self.highest, self.found, *carried]
 
-    def row(self, row: Any, place: Place) -> Statement:
+    def row(self, row: tirx.Expr | int, place: Place) -> Statement:
         """Turn a row of scores into powers below their maximum, and keep what is known of their sum."""
         known = place.known + row
         stages = [
@@ -76,10 +76,10 @@ class RowSoftmax:
         ]
         return sequence([*stages, *(self._carry(row, known) if self.plan.in_blocks else [self._invert(row)])])
 
-    def _invert(self, row: Any) -> Statement:
+    def _invert(self, row: tirx.Expr | int) -> Statement:
         return store(self.factor, row, inverse_sum(load(self.highest, 0), load(self.found, 0)))
 
-    def _carry(self, row: Any, known: Any) -> list[Statement]:
+    def _carry(self, row: tirx.Expr | int, known: tirx.Expr | int) -> list[Statement]:
         before, highest = load(self.carried_highest, known), load(self.highest, 0)
         total = load(self.carried_total, known) * load(self.factor, row) + load(self.found, 0)
         return [
@@ -88,26 +88,26 @@ class RowSoftmax:
             store(self.carried_highest, known, highest),
         ]
 
-    def _see_scores(self, row: Any, place: Place) -> list[Statement]:
+    def _see_scores(self, row: tirx.Expr | int, place: Place) -> list[Statement]:
         """Add the mask to a row, and keep the highest of what comes out in each lane of `top`."""
         plan, lanes, base = self.plan, self.lanes, row * self.plan.key_block
         least = plan.sizes.keys - (plan.key_blocks - 1) * plan.key_block
         whole, vectors = least // lanes, plan.key_block // lanes
         mask = self._mask_start(row, place)
 
-        def add(at: Any, lanes: int) -> Statement:
+        def add(at: tirx.Expr | int, lanes: int) -> Statement:
             value = load(self.scores, base + at, lanes) + load(self.mask, mask + at, lanes)
             return store(self.scores, base + at, value, lanes)
 
-        def see(at: Any, way: int) -> Statement:
+        def see(at: tirx.Expr | int, way: int) -> Statement:
             value = tirx.max(load(self.top, way * lanes, lanes), load(self.scores, base + at, lanes))
             return store(self.top, way * lanes, value, lanes)
 
-        def each(vector: Any, way: int) -> Statement:
+        def each(vector: tirx.Expr | int, way: int) -> Statement:
             masked = [] if mask is None else [add(vector * lanes, lanes)]
             return sequence([*masked, see(vector * lanes, way)])
 
-        def last(vector: Any) -> Statement:
+        def last(vector: tirx.Expr | int) -> Statement:
             return sequence([self._cut(base, vector * lanes, place.start), see(vector * lanes, 0)])
 
         edge: list[Statement] = []
@@ -127,12 +127,12 @@ class RowSoftmax:
             store(self.top, 0, combined, lanes),
         ]
 
-    def _raise(self, base: Any) -> list[Statement]:
+    def _raise(self, base: tirx.Expr) -> list[Statement]:
         """Replace the scores of a row by their powers; `sum` keeps the sum of each lane."""
         lanes = self.lanes
         highest = _finite(load(self.highest, 0))
 
-        def power(vector: Any, way: int) -> Statement:
+        def power(vector: tirx.Expr | int, way: int) -> Statement:
             at = base + vector * lanes
             value = load(self.scores, at, lanes) - spread_lanes(highest, lanes)
             total = load(self.sum, way * lanes, lanes) + load(self.scores, at, lanes)
@@ -150,7 +150,7 @@ class RowSoftmax:
             store(self.sum, 0, combined, lanes),
         ]
 
-    def _mask_start(self, row: Any, place: Place) -> Any:
+    def _mask_start(self, row: tirx.Expr | int, place: Place) -> Any:
         """Where the mask of a row begins; None without a mask."""
         if self.mask is None or self.plan.sizes.mask is None:
             return None
@@ -160,7 +160,7 @@ class RowSoftmax:
         begin = begin * queries + (place.first + row if queries > 1 else 0)
         return begin * keys + place.start
 
-    def _cut(self, base: Any, at: Any, start: Any) -> Statement:
+    def _cut(self, base: tirx.Expr, at: tirx.Expr | int, start: tirx.Expr | int) -> Statement:
         """Scores of the places behind the last key count for nothing."""
         lanes, valid = self.lanes, self.plan.valid(start)
         count = tirx.const(valid, "int32") if isinstance(valid, int) else valid
@@ -170,21 +170,21 @@ class RowSoftmax:
         return store(self.scores, base + at, value, lanes)
 
 
-def inverse_sum(highest: Any, total: Any) -> Any:
+def inverse_sum(highest: tirx.Expr, total: tirx.Expr) -> tirx.Expr:
     """What the powers of a row are scaled by: no number where every key is masked, as in the source model."""
     return tirx.Select(highest >= number(LOWEST), number(1) / total, number(math.nan))
 
 
-def _finite(highest: Any) -> Any:
+def _finite(highest: tirx.Expr) -> tirx.Expr:
     # -inf - -inf would be no number, also where a later block of keys has some; max of a NaN stays one.
     return tirx.max(number(LOWEST), highest)
 
 
-def _in_turn(count: int, emit: Callable[[Any, int], Statement]) -> list[Statement]:
+def _in_turn(count: int, emit: Callable[[tirx.Expr | int, int], Statement]) -> list[Statement]:
     """emit(vector, way) for `count` vectors, the ways taking turns."""
     rounds, rest = divmod(count, _WAYS)
 
-    def once(number: Any) -> Statement:
+    def once(number: tirx.Expr) -> Statement:
         return sequence([emit(number * _WAYS + way, way) for way in range(_WAYS)])
 
     return [
@@ -193,7 +193,9 @@ def _in_turn(count: int, emit: Callable[[Any, int], Statement]) -> list[Statemen
     ]
 
 
-def _folded(buffer: Any, lanes: int, combine: Any) -> Any:
+def _folded(
+    buffer: tirx.Buffer, lanes: int, combine: Callable[[tirx.Expr, tirx.Expr], tirx.Expr]
+) -> tirx.Expr:
     """One number of all lanes of a vector, halved by shuffles."""
     value = load(buffer, 0, lanes)
     while lanes > 1:

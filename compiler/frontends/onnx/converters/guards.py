@@ -17,7 +17,7 @@ from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 from modeldyno.compiler.frontends.onnx.rules.graph import WITHIN
 from modeldyno.compiler.graph.fold import constant
 from modeldyno.compiler.graph.rewrite import shape_of
-from modeldyno.compiler.guards.guards import Mark, checked_constant, index_mark, mark
+from modeldyno.compiler.guards.marks import Mark, checked_constant, index_mark, mark
 from modeldyno.compiler.model.source import Shapes
 
 Attributes = dict[str, Any]
