@@ -17,7 +17,7 @@ from modeldyno.base.process.procs import python_module
 if TYPE_CHECKING:
     from modeldyno.compiler.targets.catalog import CompileTarget
     from modeldyno.runtime.records.buckets import Buckets
-    from modeldyno.runtime.records.manifest import TuningFacts
+    from modeldyno.runtime.records.kernels import TuningFacts
 
 _ARGUMENTS = "dyno.arguments"
 

@@ -20,7 +20,7 @@ from tvm.ir.prim.expr import Add, Mul
 from tvm.s_tir import ScheduleError
 from tvm.s_tir.analysis import estimate_tir_flops
 
-from modeldyno.runtime.records.manifest import KernelFacts
+from modeldyno.runtime.records.kernels import KernelFacts
 from modeldyno.runtime.records.weights import ArgumentSpec
 
 FLOPS = "dyno.flops"  # block annotation: the operator's useful operations, an integer

@@ -13,7 +13,7 @@ from tvm import s_tir, te
 
 from modeldyno.compiler.loops.common import SCHEDULED
 from modeldyno.compiler.targets.machine import Machine
-from modeldyno.runtime.records.manifest import PeakKernel
+from modeldyno.runtime.records.kernels import PeakKernel
 
 PEAK_NAME = "dyno_peak"
 # A call takes 30 to 500 microseconds: long beside the cost of calling it, short beside a scheduler's slice.

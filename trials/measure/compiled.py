@@ -17,7 +17,8 @@ from modeldyno.recommender.job.fields import shape_text
 from modeldyno.recommender.job.job import Job
 from modeldyno.runtime.buckets_text import sentences
 from modeldyno.runtime.records.buckets import Bucket
-from modeldyno.runtime.records.manifest import Manifest, read_manifest
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
 
 # A compiler that fails with less than this free is taken to have met a full disk.
 FULL_BYTES = 4 << 20

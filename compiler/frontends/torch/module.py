@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modeldyno.base.errors import ConfigError, ModelError
+from modeldyno.base.errors import ConfigError, ModelError, first_line
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.base.rowflow.records import Graph
 from modeldyno.compiler.check.roles import Facts
@@ -70,7 +70,7 @@ def _load(path: Path) -> Any:
             f". It was written by torch {other}, and here is torch {here}: export it again with this one"
         )
         raise ModelError(
-            f"{path} is no readable torch.export program (.pt2): {_first_line(error).rstrip(' .')}"
+            f"{path} is no readable torch.export program (.pt2): {first_line(error).rstrip(' .')}"
             f"{way_out if other and other != here else ''}"
         ) from error
     refuse_state(program, path.name)
@@ -148,9 +148,7 @@ def _exported(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None
             program = torch.export.export(module, tuple(args), dict(kwargs or {}))
     except Exception as error:
         # torch.export has no error base of its own.
-        raise ModelError(
-            f"torch.export can't export {type(module).__name__}: {_first_line(error)}"
-        ) from error
+        raise ModelError(f"torch.export can't export {type(module).__name__}: {first_line(error)}") from error
     refuse_state(program, type(module).__name__)
     return program
 
@@ -201,7 +199,7 @@ def _with_fixed_shapes(program: Any, shapes: Shapes) -> Any:
     except Exception as error:
         # torch.export has no error base of its own; the program's guards raise AssertionError.
         shown = ", ".join(f"{key}={','.join(map(str, shape))}" for key, shape in fixed.items())
-        raise ConfigError(f"the model does not take the shapes {shown}: {_first_line(error)}") from error
+        raise ConfigError(f"the model does not take the shapes {shown}: {first_line(error)}") from error
 
 
 def _tensor_inputs(program: Any) -> dict[str, Any]:
@@ -270,7 +268,7 @@ def _tried(reference: Any, inputs: tuple[TensorSpec, ...], facts: Facts, name: s
         except Exception as error:
             # Whatever the model's own operators raise.
             if attempt == DRAWS - 1:
-                raise ModelError(f"{name} fails in torch on random input: {_first_line(error)}") from error
+                raise ModelError(f"{name} fails in torch on random input: {first_line(error)}") from error
     if not outputs:
         raise ModelError(f"{name} returns no tensor")
     return outputs
@@ -321,7 +319,3 @@ def _torch() -> Any:
             "PyTorch models need torch: install the extra, `pip install modeldyno[torch]`"
         ) from error
     return torch
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
