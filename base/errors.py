@@ -138,3 +138,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") 
     nearest = f"; nearest: {', '.join(near)}" if near else ""
     tail = f" ({hint})" if hint else ""
     return f"unknown {kind} {name!r}{nearest}{tail}"
+
+
+def first_line(error: BaseException) -> str:
+    """Give the first line of what an error says, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

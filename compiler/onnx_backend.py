@@ -30,8 +30,9 @@ from modeldyno.compiler.frontends.onnx.freeze import freeze, shape_inputs
 from modeldyno.compiler.options import Fallback, Options
 from modeldyno.compiler.targets.catalog import resolve_target
 from modeldyno.compiler.whole import compile_source
-from modeldyno.runtime.records.manifest import Coverage
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.origin import Coverage
+from modeldyno.runtime.sessions.base import AnySession
 
 Array = npt.NDArray[Any]
 NODE_OPSET = 23  # the newest of the onnx package may be newer than ONNX Runtime reads
@@ -60,7 +61,7 @@ class Prepared(BackendRep):
         self.inputs = tuple(value.name for value in model.graph.input if value.name not in weights)
         self.specialised = shape_inputs(model)
         self.coverage: Coverage | None = None
-        self._sessions: dict[Any, Session] = {}
+        self._sessions: dict[Any, AnySession] = {}
 
     def run(self, inputs: Any, **_kwargs: Any) -> tuple[Array, ...]:
         """Run on arrays in the model's order, or on a dict of them.
@@ -90,7 +91,7 @@ class Prepared(BackendRep):
                 raise ModelError(f"input {name!r} is no tensor; only tensors are supported")
         return {name: _array(given[name]) for name in self.inputs}
 
-    def _session(self, feeds: dict[str, Any]) -> Session:
+    def _session(self, feeds: dict[str, Any]) -> AnySession:
         frozen = {name: feeds[name] for name in self.specialised}
         given = {name: value for name, value in feeds.items() if name not in frozen}
         shapes = {name: value.shape for name, value in given.items() if isinstance(value, np.ndarray)}
@@ -104,7 +105,7 @@ class Prepared(BackendRep):
 
     def _compiled(
         self, model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]], feeds: dict[str, Any]
-    ) -> Session:
+    ) -> AnySession:
         with tempfile.TemporaryDirectory(prefix="dyno-backend-") as folder:
             path = Path(folder) / "model.onnx"
             onnx.save(model, path)
@@ -117,7 +118,7 @@ class Prepared(BackendRep):
             options = Options(verify=verify, reuse_tuning=False, fallback=self.fallback)
             manifest = compile_source(source, artifact, resolve_target("host", host_facts()), options)
             self.coverage = manifest.coverage
-            return Session.load(artifact, threads=self.threads)  # keeps mapped what the folder's end removes
+            return open_session(artifact, threads=self.threads)  # keeps mapped what the folder's end removes
 
 
 class ModeldynoBackend(Backend):

@@ -18,9 +18,11 @@ from modeldyno.compiler.model.source import Shapes, Source, UserInputs
 from modeldyno.compiler.models import open_family, read_source
 from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE
 from modeldyno.compiler.ranges.trial import Between, check_between, worst_parity
-from modeldyno.runtime.records.manifest import Manifest, ParityReport, read_manifest
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
+from modeldyno.runtime.records.parity import ParityReport
 from modeldyno.runtime.sessions.buckets import BucketedSession
-from modeldyno.runtime.sessions.whole import Session
 
 
 class Verification(Record):
@@ -54,7 +56,7 @@ def verify_artifact(
         ConfigError: the model has other inputs or outputs, or `inputs` do not fit it.
     """
     manifest = read_manifest(artifact)
-    session = Session.load(artifact, threads=1)
+    session = open_session(artifact, threads=1)
     bounds = _bounds(manifest, tolerance)
     read = _Reader(model, example_inputs, example_kwargs, foreign=manifest.needs_onnxruntime)
     if isinstance(session, BucketedSession):

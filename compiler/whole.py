@@ -27,23 +27,20 @@ from modeldyno.compiler.stages.base import OnStage
 from modeldyno.compiler.stages.run import Built, run_stages
 from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
 from modeldyno.runtime.artifact import digest_file
-from modeldyno.runtime.records.manifest import (
-    GPU_CODE_NAME,
-    LIBRARY_NAME,
-    GpuCodeFile,
-    Manifest,
-    ParityReport,
-    StageTime,
-    digest_bytes,
-)
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest import GPU_CODE_NAME, LIBRARY_NAME, Manifest
+from modeldyno.runtime.records.manifest_file import digest_bytes
+from modeldyno.runtime.records.origin import GpuCodeFile, StageTime
+from modeldyno.runtime.records.parity import ParityReport
 from modeldyno.runtime.records.weights import WEIGHTS_NAME, WeightsFile
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.sessions.base import AnySession
 
 if TYPE_CHECKING:
     from modeldyno.compiler.tuning.tuner import Tuner
 
 OnTuning = Callable[[str], None]
-Runner = Session | EmulatedSession | EmulatedGpu
+Emulated = EmulatedSession | EmulatedGpu
+Runner = AnySession | Emulated
 
 
 def compile_source(
@@ -203,7 +200,7 @@ def _compile(
         reports: list[ParityReport] = []
         times.append(
             _timed(
-                "verify" if isinstance(runner, Session) else f"verify ({runner.name})",
+                f"verify ({runner.name})" if isinstance(runner, Emulated) else "verify",
                 lambda: reports.append(
                     _verify(source, runner, target, options, options.tolerance_of(winograd=winograd))
                 ),
@@ -234,7 +231,7 @@ def _runner(artifact: Path, target: CompileTarget, built: Built) -> Runner | str
     """Give what runs the artifact: this machine, or the emulator; or why nothing here does."""
     reach = runs_where(target, host_facts())
     if reach.runs == "yes":
-        return Session.load(artifact, threads=1)
+        return open_session(artifact, threads=1)
     if reach.runs == "emulated" and target.kind == "cuda":
         from modeldyno.compiler.codegen.cuda import cuda_source
 
@@ -257,7 +254,7 @@ def _verify(
         whole_tolerance=options.whole_tolerance,
         target=target.name,
     )
-    return report if isinstance(runner, Session) else report.model_copy(update={"ran_on": runner.name})
+    return report.model_copy(update={"ran_on": runner.name}) if isinstance(runner, Emulated) else report
 
 
 def _write_kernels(folder: Path, built: Built, target: CompileTarget) -> GpuCodeFile:

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from modeldyno.compiler.models import compile_model
     from modeldyno.compiler.options import Options
     from modeldyno.recommender.run import recommend
-    from modeldyno.runtime.sessions.whole import Session
+    from modeldyno.runtime.open import Session
 
 __all__ = ["Options", "Session", "compile_model", "recommend"]
 
 _PLACES = {
     "Options": "compiler.options",
-    "Session": "runtime.sessions.whole",
+    "Session": "runtime.open",
     "compile_model": "compiler.models",
     "recommend": "recommender.run",
 }

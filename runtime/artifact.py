@@ -10,7 +10,8 @@ from modeldyno.base.errors import ArtifactError
 from modeldyno.base.host.facts import Processor
 from modeldyno.base.records.record import HostFacts
 from modeldyno.runtime.records.buckets import Bucket
-from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest, read_manifest
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.records.segments import Segment
 
 CHUNK = 1 << 20

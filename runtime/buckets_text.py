@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from modeldyno.base.units import percent
-from modeldyno.runtime.records.buckets import Axis, Bucket, Buckets
+from modeldyno.runtime.records.buckets import Bucket, Buckets
+from modeldyno.runtime.sessions.axes import shown_sizes, sizes_text
 
 Row = tuple[str, ...]
-
-
-def sizes_text(axis: Axis) -> str:
-    """Word the sizes that an axis takes."""
-    if not axis.padded:
-        return f"exactly {' or '.join(map(str, axis.sizes))}"
-    return f"{axis.low} to {axis.sizes[-1]}" + (", and more in several runs" if axis.splits else "")
 
 
 def sentences(found: Buckets) -> list[str]:
@@ -64,12 +58,12 @@ def bucket_rows(found: Buckets) -> list[Row]:
             times = ("", "") if ms is None else (f"{ms:.3f}", f"{ms / _rows(found, bucket):.3f}")
         rows.append(
             (
-                "x".join(map(str, bucket.sizes)),
+                shown_sizes(bucket.sizes),
                 *times,
                 "" if bucket.flops is None else f"{bucket.flops / 1e9:.3f}",
                 *((_compiled(bucket),) if found.not_compiled else ()),
                 f"{bucket.padding_share:.0%}" if bucket.padding_share else "none",
-                "x".join(map(str, bucket.worst_sizes)) if bucket.padding_share else "",
+                shown_sizes(bucket.worst_sizes) if bucket.padding_share else "",
             )
         )
     return rows

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from modeldyno.base.errors import ArtifactError
 from modeldyno.runtime.memory import empty_aligned
 from modeldyno.runtime.records.guards import WORD, check_word
-from modeldyno.runtime.records.manifest import GPU_CODE_NAME, GpuCodeFile, Manifest, digest_bytes
+from modeldyno.runtime.records.manifest import GPU_CODE_NAME, Manifest
+from modeldyno.runtime.records.manifest_file import digest_bytes
+from modeldyno.runtime.records.origin import GpuCodeFile
 
 Array = npt.NDArray[Any]
 CPU, CUDA = 1, 2

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import write_bytes
 from modeldyno.base.records.record import TensorSpec
+from modeldyno.runtime.open import open_session
 from modeldyno.runtime.sessions.feeds import Shapes, at_shapes, random_feeds
-from modeldyno.runtime.sessions.whole import Session
 
 Array = npt.NDArray[Any]
 
@@ -72,7 +72,7 @@ def run_once(
         ArtifactError: it can't be loaded. RequestError: the input does not fit it.
     """
     began = time.perf_counter()
-    session = Session.load(artifact, threads)
+    session = open_session(artifact, threads)
     load_ms = _ms_since(began)
     given = feeds(session.inputs)
     began = time.perf_counter()

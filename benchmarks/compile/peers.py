@@ -47,9 +47,9 @@ class Loaded:
 
 def dyno_peer(job: Job) -> Loaded:
     """The artifact in the light runtime; nothing is compiled here, so the memory is the runtime's alone."""
-    from modeldyno.runtime.sessions.whole import Session
+    from modeldyno.runtime.open import open_session
 
-    session = Session.load(job.artifact, job.threads)
+    session = open_session(job.artifact, job.threads)
     return Loaded(lambda: list(session.run(job.feeds).values()))
 
 

@@ -51,9 +51,12 @@ def _timed(invoke: Invoke) -> float:
 
 
 def _bundle(device: str, feeds: dict[str, Any], bundle: Path, _compiled: bool) -> tuple[str, Invoke, Outputs]:
-    from modeldyno.runtime.sessions.whole import Session
+    from modeldyno.runtime.open import open_session
+    from modeldyno.runtime.sessions.whole import WholeSession
 
-    session = Session.load(bundle / "artifact", threads=1)
+    session = open_session(bundle / "artifact", threads=1)
+    if not isinstance(session, WholeSession):
+        raise TypeError(f"{bundle} is not one library")
     lane: Any
     with session.lane() as lane:  # nobody else takes it: this is the process's only thread
         for name, array in feeds.items():

@@ -19,8 +19,8 @@ from benchmarks.fuzz.modules import draw_module
 from modeldyno.base.errors import DynoError
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options
+from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import Manifest
-from modeldyno.runtime.sessions.whole import Session
 
 Row = dict[str, Any]
 KINDS = NON_FINITE + 1  # kinds of inputs
@@ -94,7 +94,7 @@ def _compare_onnx(
     if not made:
         return row
     model = onnx.load(path)
-    source, session = session_of(model), Session.load(output, threads=1)
+    source, session = session_of(model), open_session(output, threads=1)
     names = [value.name for value in source.get_outputs()]
     judge = Judge(
         source=lambda given: dict(zip(names, source.run(None, given), strict=True)),
@@ -131,7 +131,7 @@ def _torch(seed: int, folder: Path, _keep: Path | None) -> Row:
     row = {"operators": [type(each).__name__ for each in module.modules()], **_compiled(work)}
     if not made:
         return row
-    session = Session.load(folder / "artifact", threads=1)
+    session = open_session(folder / "artifact", threads=1)
     (name,), outputs = [spec.name for spec in session.inputs], [spec.name for spec in session.outputs]
 
     def source(given: dict[str, Array]) -> dict[str, Array]:

@@ -28,10 +28,10 @@ def dyno_peer(model: str, threads: int) -> Loaded:
     """The artifact in the light runtime, from wherever it is found first."""
     from pathlib import Path
 
-    from modeldyno.runtime.sessions.whole import Session
+    from modeldyno.runtime.open import open_session
 
     imported = time.monotonic_ns()
-    session = Session.load(Path(model), threads)
+    session = open_session(Path(model), threads)
     return imported, session.run
 
 

@@ -13,7 +13,9 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
-from modeldyno.runtime.records.manifest import MANIFEST_NAME, Coverage, Manifest, TargetFacts, sealed
+from modeldyno.runtime.records.manifest import MANIFEST_NAME, Manifest
+from modeldyno.runtime.records.manifest_file import sealed
+from modeldyno.runtime.records.origin import Coverage, TargetFacts
 from modeldyno.runtime.records.segments import Segment
 from modeldyno.runtime.sessions.feeds import is_array
 

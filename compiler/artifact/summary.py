@@ -10,7 +10,8 @@ from modeldyno.base.command import console
 from modeldyno.base.units import BYTES_PER_MIB, short_duration
 from modeldyno.runtime.buckets_text import bucket_rows, columns, sentences
 from modeldyno.runtime.records.buckets import Buckets
-from modeldyno.runtime.records.manifest import Manifest, TuningFacts
+from modeldyno.runtime.records.kernels import TuningFacts
+from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.runtime.tools.inspection import compiled_lines, road_line
 from modeldyno.runtime.tools.parity_text import parity_lines
 

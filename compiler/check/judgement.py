@@ -25,7 +25,7 @@ import numpy as np
 
 from modeldyno.compiler.check.roles import Array
 from modeldyno.compiler.check.sensitivity import Step, step_of
-from modeldyno.runtime.records.manifest import Parity
+from modeldyno.runtime.records.parity import Parity
 
 STEPS = 8  # deltas that a difference may have above the tolerance
 _SENSITIVE = 64  # deltas that are no proof of a fault where the model is that sensitive: its sums round too

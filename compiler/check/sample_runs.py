@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from modeldyno.base.errors import RequestError
+from modeldyno.base.errors import RequestError, first_line
 from modeldyno.compiler.check.facts import facts_of
 from modeldyno.compiler.check.roles import Array, Facts
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw, kinds
 from modeldyno.compiler.model.source import Source
-from modeldyno.runtime.records.manifest import ParitySample
+from modeldyno.runtime.records.parity import ParitySample
 
 Feeds = dict[str, Array]
 FILE = "file"
@@ -136,7 +136,7 @@ class Samples:
                 try:
                     expected = self._source.reference(copied(record.feeds))
                 except Exception as error:
-                    refusal = _reason(error)
+                    refusal = first_line(error)
             yield Sample(
                 FILE, record.feeds, expected, file=record.name, digest=record.digest, refusal=refusal
             )
@@ -167,7 +167,3 @@ def answers(session: Runs, samples: Samples) -> Iterator[Answered]:
 def copied(feeds: Feeds) -> Feeds:
     """Give inputs that whoever runs on them may change."""
     return {name: array.copy() if hasattr(array, "copy") else array for name, array in feeds.items()}
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

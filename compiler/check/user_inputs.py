@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import ConfigError
+from modeldyno.base.npy_header import read_npy_header
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.model.shapes import FreeAxis, Template, open_specs
 from modeldyno.compiler.model.source import MOST_ELEMENTS, UserInputs, digest_files, show_shape
@@ -148,9 +149,7 @@ def _of_archive(archive: zipfile.ZipFile, specs: Sequence[TensorSpec], file: str
 
 def _array(stream: IO[bytes], wanted: _Wanted) -> Array:
     """Read one array: its header before any of its data is unpacked, and never a pickle."""
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
+    shape, fortran, dtype = read_npy_header(stream)
     if dtype.hasobject:
         raise ConfigError(
             f"{wanted.file}: {wanted.spec.name!r} holds Python objects, which are not unpickled"

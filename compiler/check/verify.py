@@ -15,7 +15,7 @@ from modeldyno.compiler.check.roles import Facts
 from modeldyno.compiler.check.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
 from modeldyno.compiler.check.sensitivity import RUNS, change, moved
 from modeldyno.compiler.model.source import Array, Source
-from modeldyno.runtime.records.manifest import Parity, ParityReport, ParitySample
+from modeldyno.runtime.records.parity import Parity, ParityReport, ParitySample
 
 _MOST_SHARE = 1e9
 _NOTHING = np.empty(0)  # what is missing differs in shape, unless it is missing in both

@@ -10,7 +10,7 @@ from modeldyno.compiler.model.onnx_flops import Shape
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.targets.catalog import CompileTarget
-from modeldyno.runtime.records.manifest import Coverage
+from modeldyno.runtime.records.origin import Coverage
 
 
 def coverage(graph: OnnxGraph, parts: Iterable[Part], shapes: dict[str, Shape]) -> Coverage:

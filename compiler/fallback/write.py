@@ -28,9 +28,11 @@ from modeldyno.compiler.options import WINOGRAD_TOLERANCE, Options
 from modeldyno.compiler.stages.base import OnStage
 from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.runtime.artifact import digest_file
-from modeldyno.runtime.records.manifest import Coverage, Manifest, StageTime, TuningFacts
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.kernels import TuningFacts
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.records.origin import Coverage, StageTime
 from modeldyno.runtime.records.segments import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
-from modeldyno.runtime.sessions.whole import Session
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def write_segments(
                 on_stage("verify")
             began = time.perf_counter()
             with silent_stderr():
-                session = Session.load(stage, threads=1)
+                session = open_session(stage, threads=1)
             tolerance = options.tolerance_of(winograd=_uses_winograd(pieces))
             report = check_parity(
                 source,

@@ -21,7 +21,7 @@ from tvm.s_tir import ScheduleError
 from tvm.s_tir.analysis import estimate_tir_flops
 
 from modeldyno.compiler.loops.marks import FLOPS
-from modeldyno.runtime.records.manifest import KernelFacts
+from modeldyno.runtime.records.kernels import KernelFacts
 from modeldyno.runtime.records.weights import ArgumentSpec
 
 if TYPE_CHECKING:

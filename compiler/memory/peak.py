@@ -13,7 +13,7 @@ from tvm import s_tir, te
 
 from modeldyno.compiler.loops.marks import SCHEDULED
 from modeldyno.compiler.targets.machine import Machine
-from modeldyno.runtime.records.manifest import PeakKernel
+from modeldyno.runtime.records.kernels import PeakKernel
 
 if TYPE_CHECKING:
     import tvm

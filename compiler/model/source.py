@@ -14,7 +14,7 @@ import numpy.typing as npt
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.check.roles import Facts
-from modeldyno.runtime.records.manifest import Road
+from modeldyno.runtime.records.origin import Road
 
 Array = npt.NDArray[Any]
 Shapes = dict[str, tuple[int, ...]]

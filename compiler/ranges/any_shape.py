@@ -8,13 +8,13 @@ from itertools import cycle
 
 import numpy as np
 
-from modeldyno.base.errors import DynoError, ModelError
+from modeldyno.base.errors import DynoError, ModelError, first_line
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.model.shapes import Template
 from modeldyno.compiler.model.source import Shapes
-from modeldyno.runtime.axes import Feeds, Sizes, fill
 from modeldyno.runtime.kinds import Kind, draw
+from modeldyno.runtime.sessions.axes import Feeds, Sizes, fill
 from modeldyno.runtime.sessions.feeds import random_feeds
 
 __all__ = ["AnyShape", "Feeds", "Sizes", "seeded_feeds"]
@@ -48,7 +48,7 @@ class AnyShape:
         except Exception as error:
             # Whatever ONNX Runtime, torch or the model's own code raise.
             shown = "; ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise ModelError(f"{self.family.name} does not take the shapes {shown}: {reason}") from error
 
     def padded(self, feeds: Feeds, sizes: Sequence[int]) -> Feeds:

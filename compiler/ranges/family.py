@@ -34,13 +34,16 @@ from modeldyno.compiler.ranges.trial import Between, check_between, measure, wor
 from modeldyno.compiler.stages.base import OnStage
 from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
 from modeldyno.compiler.whole import OnTuning, compile_source
+from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.buckets import Axis, Bucket, Buckets, bucket_folder
 from modeldyno.runtime.records.guards import Guard
-from modeldyno.runtime.records.manifest import Coverage, Manifest, ParityReport, RuleFailure, StageTime
+from modeldyno.runtime.records.kernels import RuleFailure
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.records.origin import Coverage, StageTime
+from modeldyno.runtime.records.parity import ParityReport
 from modeldyno.runtime.records.segments import FallbackOperator
 from modeldyno.runtime.records.weights import WeightsFile
 from modeldyno.runtime.sessions.buckets import BucketedSession
-from modeldyno.runtime.sessions.whole import Session
 
 THREADS = 1  # what buckets are timed with
 Sizes = tuple[int, ...]
@@ -214,7 +217,7 @@ def _not_compiled(parts: Iterable[Manifest]) -> tuple[FallbackOperator, ...]:
 
 def _tried(job: FamilyCompile, stage: Path, manifest: Manifest, say: Callable[[str], None]) -> Manifest:
     """Run the finished artifact at sizes between its buckets, and time each bucket."""
-    session, buckets = Session.load(stage, threads=THREADS), manifest.buckets
+    session, buckets = open_session(stage, threads=THREADS), manifest.buckets
     if not isinstance(session, BucketedSession) or buckets is None:
         return manifest
     times = list(manifest.stages)

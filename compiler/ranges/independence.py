@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from modeldyno.base.errors import first_line
 from modeldyno.base.rowflow.records import UNPROVED, Graph, Verdict
 from modeldyno.base.rowflow.walk import Question, judge_joined, judge_padded
 from modeldyno.compiler.frontends.family import Family
@@ -58,7 +59,7 @@ def _graph(family: Family, template: Template) -> tuple[Graph | None, str]:
     try:
         graph = family.graph(template)
     except Exception as error:  # whatever onnx or torch raise: then nothing is proved
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         return None, f"its graph with open sizes can't be had: {reason}"
     if {given.name for given in graph.inputs} != set(template.shapes):
         return None, "its graph with open sizes has inputs of other names"

@@ -16,7 +16,7 @@ from modeldyno.compiler.ranges.any_shape import AnyShape
 from modeldyno.compiler.ranges.independence import Judge
 from modeldyno.runtime.kinds import FEW, KINDS, MASKED, SIGNS, Kind
 from modeldyno.runtime.records.buckets import Axis, Place
-from modeldyno.runtime.records.manifest import Independence
+from modeldyno.runtime.records.origin import Independence
 
 # Rounding of one model at two sizes: other sums in another order. A row that matters does more.
 TOLERANCES = {"float16": 3e-2, "float64": 1e-6}

@@ -17,8 +17,9 @@ from modeldyno.compiler.check.verify import Checked, check
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.model.source import Shapes, Source, UserInputs
 from modeldyno.compiler.ranges.any_shape import Feeds, seeded_feeds
-from modeldyno.runtime.axes import Sizes
-from modeldyno.runtime.records.manifest import Parity, ParityReport, ParitySample, Road
+from modeldyno.runtime.records.origin import Road
+from modeldyno.runtime.records.parity import Parity, ParityReport, ParitySample
+from modeldyno.runtime.sessions.axes import Sizes
 from modeldyno.runtime.sessions.buckets import BucketedSession
 
 BUDGET_S, LEAST_ROUNDS, MOST_ROUNDS = 0.3, 5, 50  # for each bucket

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.runtime.records.guards import Guard
-from modeldyno.runtime.records.manifest import KernelFacts, PeakKernel, RuleFailure
+from modeldyno.runtime.records.kernels import KernelFacts, PeakKernel, RuleFailure
 
 if TYPE_CHECKING:
     import tvm

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from modeldyno.runtime.records.manifest import KernelFacts, NonFinite
+from modeldyno.runtime.records.kernels import KernelFacts, NonFinite
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from modeldyno.compiler.stages.dump import dump_text
 from modeldyno.compiler.stages.non_finite import non_finite
 from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.runtime.records.guards import Guard
-from modeldyno.runtime.records.manifest import KernelFacts, NonFinite, PeakKernel, RuleFailure, StageTime
+from modeldyno.runtime.records.kernels import KernelFacts, NonFinite, PeakKernel, RuleFailure
+from modeldyno.runtime.records.origin import StageTime
 
 if TYPE_CHECKING:
     import tvm

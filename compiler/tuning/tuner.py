@@ -35,7 +35,7 @@ from modeldyno.compiler.tuning.records import (
     default_path,
 )
 from modeldyno.compiler.tuning.search import Outcome, search
-from modeldyno.runtime.records.manifest import TunedKernel, TuningFacts
+from modeldyno.runtime.records.kernels import TunedKernel, TuningFacts
 
 Report = Callable[[str], None]
 # What running the candidates of a kernel takes at least; building them comes on top.

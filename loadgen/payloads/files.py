@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import ConfigError
+from modeldyno.base.npy_header import read_npy_header
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.loadgen.payloads.body import (
     JSON,
@@ -224,11 +225,7 @@ def _check_bundle(body: bytes) -> None:
 
 
 def _check_array(stream: IO[bytes], size: int) -> None:
-    version = np.lib.format.read_magic(stream)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        raise ValueError(f"npy version {version[0]}.{version[1]} is not known")
-    shape, _, dtype = readers[version](stream)
+    shape, _, dtype = read_npy_header(stream)
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never unpickled")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size - stream.tell():

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 
@@ -15,48 +13,50 @@ from modeldyno.base.errors import ArtifactError, ConfigError, RequestError
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime import tvm_light
 from modeldyno.runtime.artifact import read_bucket
-from modeldyno.runtime.axes import Array, Axes, Feeds, Sizes, fill
 from modeldyno.runtime.memory import MappedWeights
 from modeldyno.runtime.records.buckets import Bucket, Buckets
 from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.sessions.axes import Array, Axes, Feeds, Sizes, fill, shown_sizes
 from modeldyno.runtime.sessions.bucket_plan import Piece, pieces_by_cost, pieces_by_padding
-from modeldyno.runtime.sessions.whole import Observer, Session, load_library
+from modeldyno.runtime.sessions.segments import SegmentSession, load_segments
+from modeldyno.runtime.sessions.threads import Threads
+from modeldyno.runtime.sessions.whole import WholeSession, load_library
 
 _REMEMBERED = 1024  # plans of larger requests, which clients may send in any size, are not kept
+OneShape = WholeSession | SegmentSession
 Run = tuple[Sizes, int | None]  # a bucket, and how many rows go into it: None is all, in one run
 
 
-class BucketedSession(Session):
-    """A session of one `Session` per compiled shape; made when first used, all on one copy of the weights.
+class BucketedSession:
+    """A session of one session per compiled shape; made when first used, all on one copy of the weights.
 
     A request is padded with zeros to the compiled size that holds it, and its outputs are cut back. Where
     rows don't depend on one another it may be run in several pieces instead: where that was measured to be
     cheaper, and where it is larger than any compiled size. Exact sizes are neither padded nor split.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, threads: int, cores: tuple[int, ...]) -> None:
-        # Not the base's: that makes a lane of one fixed shape, which here each part does for itself.
+    def __init__(self, folder: Path, manifest: Manifest, threads: Threads) -> None:
         if manifest.buckets is None:
             raise ArtifactError(f"{folder} is compiled for one shape, not for several")
         tvm_light.load()  # with the artifact, not with its first inference
         self.manifest = manifest
         self.inputs: tuple[TensorSpec, ...] = manifest.inputs
         self.outputs: tuple[TensorSpec, ...] = manifest.outputs
-        self.threads = threads
-        self.cores = cores
+        self.threads = threads.count
+        self.cores = threads.cores
         self.axes = Axes(manifest.inputs, manifest.buckets.axes)
         self.most_rows = self.axes.most_rows()
         split = self.axes.split
         sizes = set() if split is None else {bucket.sizes[split] for bucket in manifest.buckets.buckets}
-        self.batch_sizes = tuple(sorted(sizes))
+        self.batch_sizes: tuple[int, ...] = tuple(sorted(sizes))
         self._folder = folder
+        self._threads = threads
         self._facts: Buckets = manifest.buckets
         self._by_sizes: dict[Sizes, Bucket] = {bucket.sizes: bucket for bucket in self._facts.buckets}
         self._shared = MappedWeights(folder, manifest.weights)
-        self._parts: dict[Sizes, Session] = {}
-        self._exact: dict[tuple[Sizes, ...], Session] = {}  # by the shapes of all inputs
+        self._parts: dict[Sizes, OneShape] = {}
+        self._exact: dict[tuple[Sizes, ...], OneShape] = {}  # by the shapes of all inputs
         self._names_in_order = [spec.name for spec in manifest.inputs]
-        self._observer: Observer | None = None
         self._lock = threading.Lock()
         self._remembered = lru_cache(_REMEMBERED)(self._plan)
 
@@ -99,7 +99,9 @@ class BucketedSession(Session):
         """
         sizes = self.axes.read(feeds)
         if any(size > most for size, most in zip(sizes, bucket, strict=True)):
-            raise RequestError(f"a request of {_shown(sizes)} does not fit into the bucket {_shown(bucket)}")
+            raise RequestError(
+                f"a request of {shown_sizes(sizes)} does not fit into the bucket {shown_sizes(bucket)}"
+            )
         return self._run_one(feeds, sizes, bucket)
 
     def warm_up(self) -> int:
@@ -124,7 +126,7 @@ class BucketedSession(Session):
         """The compiled shapes, by the size of each axis."""
         return tuple(self._by_sizes)
 
-    def part(self, sizes: Sizes) -> Session:
+    def part(self, sizes: Sizes) -> OneShape:
         """Give the session of one compiled shape, by the size of each axis.
 
         Raises:
@@ -132,46 +134,17 @@ class BucketedSession(Session):
         """
         with self._lock:
             if sizes not in self._by_sizes:
-                known = ", ".join(map(_shown, self._by_sizes))
-                raise ConfigError(f"no bucket {_shown(sizes)}; there are: {known}")
+                known = ", ".join(map(shown_sizes, self._by_sizes))
+                raise ConfigError(f"no bucket {shown_sizes(sizes)}; there are: {known}")
             if sizes not in self._parts:
                 self._parts[sizes] = self._load_part(self._by_sizes[sizes])
-                if self._observer:
-                    self._parts[sizes].instrument(self._observer)
             return self._parts[sizes]
 
-    def lane(self) -> NoReturn:
-        """Refuse: a lane has one shape; `part(sizes).lane()` lends one.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError(
-            "this artifact has several shapes: `part(sizes)` gives the session of one, with lanes"
-        )
-
-    def instrument(self, observer: Observer | None) -> None:
-        """As the base, for every compiled shape."""
-        with self._lock:
-            self._observer = observer
-            for part in self._parts.values():
-                part.instrument(observer)
-
-    def bind(self, function: str, *arrays: Array) -> Callable[[], Any] | None:
-        """Bind a function of the first bucket's library."""
-        return self.part(self.buckets[0]).bind(function, *arrays)
-
-    def callback(self, function: Callable[..., None], *arguments: Any) -> Callable[[], Any]:
-        """As the base."""
-        return self.part(self.buckets[0]).callback(function, *arguments)
-
-    def _load_part(self, bucket: Bucket) -> Session:
+    def _load_part(self, bucket: Bucket) -> OneShape:
         manifest, place = read_bucket(self._folder, bucket), self._folder / bucket.folder
         if manifest.segments:
-            from modeldyno.runtime.sessions.segments import SegmentSession
-
-            return SegmentSession.open(place, manifest, self.threads, self.cores, self._shared)
-        return load_library(place, manifest, self._shared.of(manifest.weights), self.threads, self.cores)
+            return load_segments(place, manifest, self._threads, self._shared)
+        return load_library(place, manifest, self._shared.of(manifest.weights), self._threads)
 
     def _shapes(self, feeds: Feeds) -> tuple[Sizes, ...]:
         """Give the inputs' shapes in order; none where one is missing or no array, which `read` then says."""
@@ -209,22 +182,5 @@ class BucketedSession(Session):
             }
 
 
-def one_shape(session: Session, sizes: Sizes | None) -> Session:
-    """Give the session of one compiled shape: that of `sizes`, or the largest.
-
-    Raises:
-        ConfigError: there is no such bucket.
-    """
-    if isinstance(session, BucketedSession):
-        return session.part(sizes or max(session.buckets, key=math.prod))
-    if sizes is not None:
-        raise ConfigError(f"no bucket {_shown(sizes)}: this artifact has one shape")
-    return session
-
-
 def _replaced(sizes: Sizes, index: int, size: int) -> Sizes:
     return (*sizes[:index], size, *sizes[index + 1 :])
-
-
-def _shown(sizes: Sizes) -> str:
-    return "x".join(map(str, sizes))

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.base.errors import ArtifactError, RequestError
+from modeldyno.base.errors import ArtifactError, RequestError, first_line
+from modeldyno.runtime.onnx_runtime import open_onnx, session_options
 from modeldyno.runtime.records.segments import Segment
+from modeldyno.runtime.sessions.threads import Threads
 
 Array = npt.NDArray[Any]
-_FATAL = 4  # every lesser message also comes as an exception, which is told once, by us
 
 
 class OnnxSegment:
@@ -27,21 +28,16 @@ class OnnxSegment:
         self,
         artifact: Path,
         segment: Segment,
-        threads: int,
-        cores: tuple[int, ...],
+        threads: Threads,
         weights: Mapping[str, Array],
     ) -> None:
         runtime = _onnxruntime(artifact, segment)
-        runtime.set_default_logger_severity(_FATAL)
-        options = runtime.SessionOptions()
-        options.log_severity_level = _FATAL
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
         # Between two runs of this segment others compute on the same cores: its threads must not spin there.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if cores and threads > 1:
+        options = session_options(runtime, threads.count, spinning=False)
+        cores = threads.cores
+        if cores and threads.count > 1:
             # One core for each thread but the caller's own; its numbers begin with 1.
-            pinned = ";".join(str(cores[place % len(cores)] + 1) for place in range(1, threads))
+            pinned = ";".join(str(cores[place % len(cores)] + 1) for place in range(1, threads.count))
             options.add_session_config_entry("session.intra_op_thread_affinities", pinned)
         # In place, where they are mapped; kept for as long as the session lives, which reads them there.
         self._weights = [runtime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
@@ -51,13 +47,11 @@ class OnnxSegment:
         self.inputs = segment.inputs
         self.outputs = segment.outputs
         try:
-            self._session = runtime.InferenceSession(
-                str(self.path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_onnx(runtime, self.path, options)
         except Exception as error:  # its exceptions share no base class but this one
             raise ArtifactError(
                 f"{self.path}: onnxruntime {runtime.__version__} can't load this segment: "
-                f"{_first_line(error)}; the manifest's toolchain has the version that it was made with"
+                f"{first_line(error)}; the manifest's toolchain has the version that it was made with"
             ) from error
 
         ends = (*self._session.get_inputs(), *self._session.get_outputs())
@@ -103,7 +97,7 @@ class OnnxSegment:
             np.copyto(array, values[name])
 
     def _refusal(self, error: Exception) -> str:
-        return f"the model refuses this input: {self.path.name}: {_first_line(error)}"
+        return f"the model refuses this input: {self.path.name}: {first_line(error)}"
 
 
 def _onnxruntime(artifact: Path, segment: Segment) -> Any:
@@ -115,7 +109,3 @@ def _onnxruntime(artifact: Path, segment: Segment) -> Any:
             f"{artifact} runs a part of its model ({kinds}) in ONNX Runtime, which can't be imported here "
             f"({error}): pip install onnxruntime"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

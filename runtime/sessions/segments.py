@@ -7,72 +7,48 @@ it lies.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from modeldyno.base.errors import ArtifactError, RequestError
-from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime.artifact import read_segment
 from modeldyno.runtime.memory import MappedWeights
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.runtime.records.segments import Segment
 from modeldyno.runtime.sessions.feeds import is_array
+from modeldyno.runtime.sessions.inputs import Inputs, check_mapping
 from modeldyno.runtime.sessions.lane import TEXT, Array, buffer
+from modeldyno.runtime.sessions.lanes import Lanes
 from modeldyno.runtime.sessions.onnx_segment import OnnxSegment
-from modeldyno.runtime.sessions.wanted import check_mapping
-from modeldyno.runtime.sessions.whole import Observer, Session, load_library
+from modeldyno.runtime.sessions.threads import Threads
+from modeldyno.runtime.sessions.warm_up import warm_up_once
+from modeldyno.runtime.sessions.whole import WholeSession, load_library
 
 
-class SegmentSession(Session):
+class SegmentSession:
     """A loaded artifact of segments. As any session: each inference has a lane of its own."""
 
+    most_rows: int | None = None
+    batch_sizes: tuple[int, ...] = ()
+
     def __init__(
-        self, manifest: Manifest, parts: Sequence[Session | OnnxSegment], threads: int, cores: tuple[int, ...]
+        self, manifest: Manifest, parts: Sequence[WholeSession | OnnxSegment], threads: Threads
     ) -> None:
         self.manifest = manifest
         self.inputs = manifest.inputs
         self.outputs = manifest.outputs
-        self.threads = threads
-        self.cores = cores
+        self.threads = threads.count
+        self.cores = threads.cores
+        self._threads = threads
+        self._given = Inputs(manifest.inputs)
         self._parts = tuple(parts)
-        self._compiled = [part for part in parts if isinstance(part, Session)]
-        self._lock = threading.Lock()
-        self._lanes = [self._new_lane()]
-        self._idle = list(self._lanes)
-
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        manifest: Manifest,
-        threads: int | None,
-        cores: tuple[int, ...],
-        shared: MappedWeights | None = None,
-    ) -> SegmentSession:
-        """Load the segments of a manifest that is already checked; a bucket has the weights of the whole.
-
-        Raises:
-            ArtifactError: one is damaged, or needs ONNX Runtime, which is not installed.
-        """
-        count = threads or len(cores or usable_cores())
-        if shared is None and manifest.weights:
-            shared = MappedWeights(folder, manifest.weights)
-
-        def part(segment: Segment) -> Session | OnnxSegment:
-            if not segment.is_compiled:
-                weights = {name: shared[spec] for name, spec in segment.weights.items()} if shared else {}
-                return OnnxSegment(folder, segment, count, cores, weights)
-            inner = read_segment(folder, segment)
-            weights_of = shared.of(inner.weights) if shared else None
-            return load_library(folder / segment.path, inner, weights_of, count, cores)
-
-        return cls(manifest, [part(segment) for segment in manifest.segments], count, cores)
+        self._runs_compiled = any(isinstance(part, WholeSession) for part in parts)
+        self._lanes = Lanes(lambda: SegmentLane(manifest, self._parts))
 
     def run(self, feeds: dict[str, Any]) -> dict[str, Any]:
         """Run one inference; the results are the caller's own.
@@ -85,56 +61,68 @@ class SegmentSession(Session):
         check_mapping(self.inputs, feeds)
         with self.lane() as lane:
             for spec in self.inputs:
+                value = self._given.value(spec, feeds)
                 if is_array(spec):
-                    self._take(spec, feeds, lane.inputs[spec.name])
-                elif spec.name in feeds:
-                    cast("SegmentLane", lane).put(spec.name, feeds[spec.name])
+                    self._given.copy_one(spec, _as_text(spec, value), lane.inputs[spec.name])
                 else:
-                    raise RequestError(f"input {spec.name!r} is missing; the inputs are: {self._names()}")
-            self._check_names(feeds)
+                    lane.put(spec.name, value)
+            self._given.check_names(feeds)
             return {name: copy(value) for name, value in lane.run().items()}
 
-    def instrument(self, observer: Observer | None) -> None:  # noqa: ARG002
-        """Refuse: kernels are those of the compiled segments, each of which is an artifact too."""
-        raise ArtifactError(
-            "an artifact of segments can't be observed as one; its compiled segments can, each by itself: "
-            + ", ".join(segment.path for segment in self.manifest.segments if segment.is_compiled)
-        )
+    def warm_up(self) -> int:
+        """Run one inference on zeros, or on ones where the model refuses zeros.
 
-    def bind(self, function: str, *arrays: Array) -> Callable[[], Any] | None:  # noqa: ARG002
-        """There is no library of the whole."""
-        return None
+        Raises:
+            RequestError: the model refuses both.
+        """
+        warm_up_once(self.run, self.manifest)
+        return 1
 
-    def _new_lane(self) -> Any:
-        return SegmentLane(self.manifest, self._parts)
+    def lane(self) -> AbstractContextManager[SegmentLane]:
+        """Lend a lane to this thread, as a whole session does."""
+        if self._runs_compiled:
+            self._threads.configure()
+        return self._lanes.lend()
 
-    def _configure_threads(self) -> None:
-        if self._compiled:
-            self._compiled[0]._configure_threads()
 
-    def _take(self, spec: TensorSpec, feeds: dict[str, Array], place: Array) -> None:
-        given = feeds.get(spec.name)
-        if spec.dtype == TEXT and isinstance(given, np.ndarray) and given.dtype.kind in "OUST":
-            feeds = {spec.name: given.astype(object)}
-        super()._take(spec, feeds, place)
+def load_segments(
+    folder: Path, manifest: Manifest, threads: Threads, shared: MappedWeights | None = None
+) -> SegmentSession:
+    """Load the segments of a manifest that is already checked; a bucket has the weights of the whole.
+
+    Raises:
+        ArtifactError: one is damaged, or needs ONNX Runtime, which is not installed.
+    """
+    if shared is None and manifest.weights:
+        shared = MappedWeights(folder, manifest.weights)
+
+    def part(segment: Segment) -> WholeSession | OnnxSegment:
+        if not segment.is_compiled:
+            weights = {name: shared[spec] for name, spec in segment.weights.items()} if shared else {}
+            return OnnxSegment(folder, segment, threads, weights)
+        inner = read_segment(folder, segment)
+        weights_of = shared.of(inner.weights) if shared else None
+        return load_library(folder / segment.path, inner, weights_of, threads)
+
+    return SegmentSession(manifest, [part(segment) for segment in manifest.segments], threads)
 
 
 class SegmentLane:
     """What one inference at a time needs: the lanes of the segments, and the tensors between them."""
 
-    def __init__(self, manifest: Manifest, parts: Sequence[Session | OnnxSegment]) -> None:
+    def __init__(self, manifest: Manifest, parts: Sequence[WholeSession | OnnxSegment]) -> None:
         self.inputs: dict[str, Array] = {
             spec.name: buffer(spec) for spec in manifest.inputs if is_array(spec)
         }
         self._outputs = [spec.name for spec in manifest.outputs]
         shared = dict(self.inputs)
         for part in parts:
-            for spec in part.inputs if isinstance(part, Session) else ():
+            for spec in part.inputs if isinstance(part, WholeSession) else ():
                 shared.setdefault(spec.name, buffer(spec))
         self._values: dict[str, Any] = dict(self.inputs)
         self._steps = [self._step(part, shared) for part in parts]
 
-    def _step(self, part: Session | OnnxSegment, shared: dict[str, Array]) -> Callable[[], None]:
+    def _step(self, part: WholeSession | OnnxSegment, shared: dict[str, Array]) -> Callable[[], None]:
         if isinstance(part, OnnxSegment):
             return part.bound(self._values, {name: shared[name] for name in part.outputs if name in shared})
         lane = part.lane_on({spec.name: shared[spec.name] for spec in part.inputs})
@@ -156,3 +144,10 @@ class SegmentLane:
         for step in self._steps:
             step()
         return {name: self._values[name] for name in self._outputs}
+
+
+def _as_text(spec: TensorSpec, value: Any) -> Any:
+    """Give an array of text of any width as the objects that code reads."""
+    if spec.dtype == TEXT and isinstance(value, np.ndarray) and value.dtype.kind in "OUST":
+        return value.astype(object)
+    return value

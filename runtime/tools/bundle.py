@@ -28,7 +28,8 @@ from typing import BinaryIO, cast
 
 from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.base.files import staged_file
-from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest, read_manifest
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.tools.bundle_modules import bundle_modules
 from modeldyno.runtime.tools.bundle_texts import ENTRY, needed_packages, readme
 from modeldyno.runtime.tools.parts import checked_files

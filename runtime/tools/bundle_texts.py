@@ -101,9 +101,9 @@ From Python:
     import sys; sys.path.insert(0, "{name}/lib")
     from pathlib import Path
     import numpy as np
-    from modeldyno.runtime.sessions.whole import Session
+    from modeldyno.runtime.open import open_session
 
-    outputs = Session.load(Path("{name}/artifact")).run({{{feeds}}})
+    outputs = open_session(Path("{name}/artifact")).run({{{feeds}}})
 
 Inputs: {"; ".join(map(_words, manifest.inputs))}.
 Outputs: {"; ".join(map(_words, manifest.outputs))}.

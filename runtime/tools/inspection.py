@@ -12,7 +12,10 @@ from modeldyno.base.units import BYTES_PER_MIB, percent, short_duration
 from modeldyno.runtime.artifact import check_host
 from modeldyno.runtime.buckets_text import bucket_rows, columns, sentences, shares_differ
 from modeldyno.runtime.gpu import check_gpu
-from modeldyno.runtime.records.manifest import Manifest, ParityReport, Road, read_manifest
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
+from modeldyno.runtime.records.origin import Road
+from modeldyno.runtime.records.parity import ParityReport
 from modeldyno.runtime.records.segments import FallbackOperator
 from modeldyno.runtime.tools.parity_text import allowed_words, sample_lines
 from modeldyno.runtime.tools.parts import check_files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modeldyno.runtime.records.manifest import Parity, ParityReport, ParitySample
+from modeldyno.runtime.records.parity import Parity, ParityReport, ParitySample
 
 
 def parity_lines(report: ParityReport) -> list[str]:

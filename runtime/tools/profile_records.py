@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from modeldyno.base.records.record import Record
-from modeldyno.runtime.records.manifest import KernelFacts
+from modeldyno.runtime.records.kernels import KernelFacts
 from modeldyno.runtime.records.weights import ArgumentSpec
 
 

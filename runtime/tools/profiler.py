@@ -7,6 +7,7 @@ turn with the observed ones, as are the calls of the peak function: all see the 
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -20,10 +21,13 @@ import numpy as np
 
 from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.base.host.facts import host_facts, usable_cores
-from modeldyno.runtime.records.manifest import PeakKernel
-from modeldyno.runtime.sessions.buckets import BucketedSession, one_shape
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.kernels import PeakKernel
+from modeldyno.runtime.sessions.axes import Sizes, shown_sizes
+from modeldyno.runtime.sessions.base import AnySession
+from modeldyno.runtime.sessions.buckets import BucketedSession
 from modeldyno.runtime.sessions.feeds import random_feeds
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.sessions.whole import WholeSession
 from modeldyno.runtime.tools.profile_records import BuiltinTime, KernelTime, Profile, kernel_time
 
 MIN_REPEATS = 5  # fewer give no quartiles
@@ -86,10 +90,10 @@ def profile(
     """
     if seconds is None and repeats < MIN_REPEATS:
         raise ConfigError(f"{repeats} inferences give no quartiles: at least {MIN_REPEATS} are needed")
-    whole = Session.load(artifact, threads)
-    session = one_shape(whole, bucket)
-    if session.manifest.segments:
-        _refuse(whole, session)
+    opened = open_session(artifact, threads)
+    session = _one_shape(opened, bucket)
+    if not isinstance(session, WholeSession):
+        raise ArtifactError(_segments_apart(opened, session))
     rounds = _Rounds(session)
     rounds.warm_up()
     began = time.perf_counter()
@@ -103,17 +107,30 @@ def profile(
     return rounds.result(artifact)
 
 
-def _refuse(whole: Session, session: Session) -> None:
+def _one_shape(session: AnySession, sizes: Sizes | None) -> AnySession:
+    """Give the session of one compiled shape: that of `sizes`, or the largest.
+
+    Raises:
+        ConfigError: there is no such bucket.
+    """
+    if isinstance(session, BucketedSession):
+        return session.part(sizes or max(session.buckets, key=math.prod))
+    if sizes is not None:
+        raise ConfigError(f"no bucket {shown_sizes(sizes)}: this artifact has one shape")
+    return session
+
+
+def _segments_apart(opened: AnySession, session: AnySession) -> str:
     """Say which segments can be profiled, each by itself, and where they lie."""
-    found = whole.manifest.buckets
+    found = opened.manifest.buckets
     of_bucket = (
-        [bucket.folder for bucket in found.buckets if whole.part(bucket.sizes) is session]
-        if (found and isinstance(whole, BucketedSession))
+        [bucket.folder for bucket in found.buckets if opened.part(bucket.sizes) is session]
+        if (found and isinstance(opened, BucketedSession))
         else []
     )
     inside = "".join(f"{folder}/" for folder in of_bucket)
     names = [f"{inside}{each.path}" for each in session.manifest.segments if each.is_compiled]
-    raise ArtifactError(
+    return (
         "an artifact of segments can't be observed as one; its compiled segments can, each by itself: "
         + ", ".join(names)
     )
@@ -126,7 +143,7 @@ def _more(done: int, repeats: int, seconds: float | None, passed: float) -> bool
 class _Rounds:
     """Plain inferences, observed ones and calls of the peak function, in turn."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: WholeSession) -> None:
         self.session = session
         self.feeds = random_feeds(session.inputs, 0)
         self.cost_ns = _observer_cost(session)
@@ -239,7 +256,7 @@ def _kernels_ms(calls: Calls) -> dict[str, float]:
     return {name: ns / _NS_PER_MS for name, (_, ns) in calls.items() if not name.startswith(BUILTIN)}
 
 
-def _observer_cost(session: Session, samples: int = 200) -> Callable[[int], float]:
+def _observer_cost(session: WholeSession, samples: int = 200) -> Callable[[int], float]:
     """Measure the nanoseconds between the clocks of an observer around nothing, by the number of tensors."""
     stamps: list[int] = []
 
@@ -260,7 +277,7 @@ def _observer_cost(session: Session, samples: int = 200) -> Callable[[int], floa
     return lambda arguments: costs[0] + max(0.0, costs[1] - costs[0]) * arguments / many
 
 
-def _bind_peak(session: Session, kernel: PeakKernel | None) -> Callable[[], Any] | None:
+def _bind_peak(session: WholeSession, kernel: PeakKernel | None) -> Callable[[], Any] | None:
     if kernel is None:
         return None
     factor = np.full((2, kernel.lanes), 0.5, np.float32)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modeldyno.base.records.run import TensorSpec
-    from modeldyno.runtime.sessions.whole import Session
+    from modeldyno.runtime.sessions.base import AnySession
 
 Kind = Literal["artifact", "code", "onnx"]
 MANIFEST = "manifest.json"
@@ -60,7 +60,7 @@ class ArtifactBackend:
     name = "compiled"
     platform = "modeldyno_artifact"
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: AnySession) -> None:
         self._session = session
         self.inputs = session.inputs
         self.outputs = session.outputs
@@ -124,9 +124,9 @@ def load_backend(path: Path, threads: int) -> Backend:
         ArtifactError: the artifact is damaged or made for another machine.
     """
     if model_kind(path) == "artifact":
-        from modeldyno.runtime.sessions.whole import Session
+        from modeldyno.runtime.open import open_session
 
-        return ArtifactBackend(Session.load(path, threads))
+        return ArtifactBackend(open_session(path, threads))
     from modeldyno.serving.models.onnx import OrtBackend
 
     return OrtBackend(path, threads)

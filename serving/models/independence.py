@@ -19,7 +19,7 @@ def verdict_of(path: Path) -> Verdict:
     if kind == "onnx":
         return _of_onnx(path)
     if kind == "artifact":
-        from modeldyno.runtime.records.manifest import read_manifest
+        from modeldyno.runtime.records.manifest_file import read_manifest
 
         found = read_manifest(path).rows_independent
         word = next((each for each in ("proved", "refuted") if each == found.verdict), "unproved")

@@ -41,10 +41,10 @@ def model_fn(folder: Path, threads: int) -> Model:
         ModelError: it has neither.
     """
     if (folder / MANIFEST).is_file():
-        from modeldyno.runtime.sessions.whole import Session
+        from modeldyno.runtime.open import open_session
         from modeldyno.serving.models.base import ArtifactBackend
 
-        return Model(ArtifactBackend(Session.load(folder, threads)))
+        return Model(ArtifactBackend(open_session(folder, threads)))
     models = sorted(folder.glob("*.onnx"))
     if len(models) != 1:
         raise ModelError(

@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from modeldyno.base.errors import RequestError
+from modeldyno.base.npy_header import read_npy_header
 from modeldyno.base.records.run import TensorSpec
 
 _HEAD_BYTES = 16384  # numpy itself refuses a longer header
@@ -163,8 +164,4 @@ def _npy_header(body: bytes, spec: TensorSpec) -> tuple[tuple[int, ...], bool, n
 @lru_cache(maxsize=16)
 def _parse_header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Parse magic and header, once: clients send the same one again, and this takes longer than the rest."""
-    stream = io.BytesIO(head)
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
+    return read_npy_header(io.BytesIO(head))

@@ -11,7 +11,7 @@ import onnxruntime
 
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 from tests.compiler.models import saved
 from tests.compiler.relaxed import Array
 
@@ -25,7 +25,7 @@ class Both:
     def __init__(self, folder: Path, model: onnx.ModelProto) -> None:
         # Random inputs may well be unfit: the tests give their own.
         compile_model(saved(folder / "model.onnx", model), folder / "artifact", options=Options(verify=False))
-        self.ours = Session.load(folder / "artifact", threads=1)
+        self.ours = open_session(folder / "artifact", threads=1)
         plain = onnxruntime.SessionOptions()
         plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self.theirs = onnxruntime.InferenceSession(

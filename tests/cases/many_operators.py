@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 
 Array = npt.NDArray[Any]
 
@@ -62,7 +62,7 @@ def differing(cases: list[Case], feeds: dict[str, Array], opset: int, folder: Pa
         None, given
     )
     compile_model(folder / "m.onnx", folder / "a", options=Options(verify=False))
-    found = Session.load(folder / "a", threads=1).run(given)
+    found = open_session(folder / "a", threads=1).run(given)
     pairs = zip(cases, found.values(), wanted, strict=True)
     return [
         f"{case.name}: {got.dtype}{list(got.shape)} {got.ravel()[:4]}, not {want.dtype}{list(want.shape)} "

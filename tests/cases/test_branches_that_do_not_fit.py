@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Fallback, Options
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 from tests.compiler.models import constant, model, node, tensor
 
 
@@ -42,10 +42,10 @@ def test_the_branch_that_fits_the_shape_is_compiled(fallback: Fallback | None, t
     options = Options(fallback=fallback)
     compile_model(tmp_path / "m.onnx", tmp_path / "a", shapes={"x": (1, 16)}, options=options)
     feeds = {"x": np.ones((1, 16), np.float32), "sr": np.array(16000)}
-    assert Session.load(tmp_path / "a").run(feeds)["y"].tolist() == [[256.0] * 4]
+    assert open_session(tmp_path / "a").run(feeds)["y"].tolist() == [[256.0] * 4]
     compile_model(tmp_path / "m.onnx", tmp_path / "b", shapes={"x": (1, 12)}, options=options)
     feeds = {"x": np.ones((1, 12), np.float32), "sr": np.array(8000)}
-    assert Session.load(tmp_path / "b").run(feeds)["y"].tolist() == [[144.0] * 4]
+    assert open_session(tmp_path / "b").run(feeds)["y"].tolist() == [[144.0] * 4]
 
 
 def test_a_branch_within_a_branch(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_branch_within_a_branch(tmp_path: Path) -> None:
     )
     compile_model(tmp_path / "m.onnx", tmp_path / "a", shapes={"x": (1, 16)})
     feeds = {"x": np.ones((1, 16), np.float32), "sr": np.array(16000), "flag": np.array(True)}
-    assert Session.load(tmp_path / "a").run(feeds)["z"].tolist() == [[256.0] * 4]
+    assert open_session(tmp_path / "a").run(feeds)["z"].tolist() == [[256.0] * 4]
 
 
 def test_shapes_that_no_branch_takes_are_to_blame_not_the_file(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_shapes_that_no_branch_takes_are_to_blame_not_the_file(tmp_path: Path) -
 def test_both_branches_stay_where_both_fit(tmp_path: Path) -> None:
     onnx.save(two_rates(8), tmp_path / "m.onnx")
     compile_model(tmp_path / "m.onnx", tmp_path / "a", shapes={"x": (1, 16)})
-    session = Session.load(tmp_path / "a")
+    session = open_session(tmp_path / "a")
     x = np.ones((1, 16), np.float32)
     assert session.run({"x": x, "sr": np.array(16000)})["y"].tolist() == [[256.0] * 4]
     assert session.run({"x": x, "sr": np.array(8000)})["y"].tolist() == [[64.0] * 4] * 2

@@ -12,7 +12,7 @@ from onnx import TensorProto
 
 from modeldyno.base.errors import ParityError
 from modeldyno.compiler import Options, compile_model
-from modeldyno.runtime.records.manifest import Parity, ParityReport
+from modeldyno.runtime.records.parity import Parity, ParityReport
 from tests.compiler.models import constant, model, node, saved, tensor, weights
 from tests.compiler.test_build import wrong_stage
 

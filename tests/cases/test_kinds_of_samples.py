@@ -18,7 +18,7 @@ from modeldyno.base.errors import ParityError, RequestError
 from modeldyno.compiler.check.verify import check_parity
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.model.source import Source, UserInputs
-from modeldyno.runtime.records.manifest import ParityReport
+from modeldyno.runtime.records.parity import ParityReport
 from modeldyno.runtime.sessions.feeds import random_feeds
 from tests.compiler.models import constant, model, node, saved, tensor, weights
 

@@ -19,7 +19,7 @@ from modeldyno.base.errors import RequestError
 from modeldyno.base.process import procs
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 from modeldyno.runtime.tools.bundle import write_bundle
 from modeldyno.serving.dispatch.batching import BatchLimits, Prepare, run_joined
 from modeldyno.serving.models.base import load_backend
@@ -107,7 +107,7 @@ def test_of_a_request_that_is_split_the_rows_are_told(artifact: Path) -> None:
     ids = np.zeros((6, 3), np.int64)
     ids[5, 2] = 5
     with pytest.raises(RequestError, match=r"in the rows from 4 on: Gather 'lookup'.*holds 5 at \[1, 2\]"):
-        Session.load(artifact, threads=1).run({"ids": ids})
+        open_session(artifact, threads=1).run({"ids": ids})
 
 
 def test_a_bundle_refuses_too(artifact: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_compiled_segment_refuses_too(tmp_path: Path) -> None:
         [tensor("y", [2])],
     )
     compile_model(saved(tmp_path / "m.onnx", made), tmp_path / "out", options=Options(fallback="onnxruntime"))
-    session, x = Session.load(tmp_path / "out", threads=1), np.ones((5, 2, 2), np.float32)
+    session, x = open_session(tmp_path / "out", threads=1), np.ones((5, 2, 2), np.float32)
     session.run({"x": x, "ids": np.array([-5, 4])})
     with pytest.raises(RequestError, match=r"Gather 'lookup': its input 'ids' holds 5 at \[1\]"):
         session.run({"x": x, "ids": np.array([0, 5])})
@@ -136,7 +136,7 @@ def test_a_compiled_segment_refuses_too(tmp_path: Path) -> None:
 
 
 def test_threads_side_by_side_hear_of_their_own_requests_only(artifact: Path) -> None:
-    session = Session.load(artifact, threads=1)
+    session = open_session(artifact, threads=1)
 
     def refused(number: int) -> bool:
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from modeldyno.base.errors import CompileError
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 from tests.compiler.models import constant, model, node, saved, tensor
 
 LARGEST = [node("ArgMax", "x", "y", axis=1, keepdims=0)]
@@ -39,7 +39,7 @@ def test_exact_sizes_of_such_a_model_are_right(tmp_path: Path) -> None:
     path = _saved(tmp_path, LARGEST)
     compile_model(path, tmp_path / "artifact", shapes={"x": (1, "4|11")})
     x = -np.arange(1, 12, dtype=np.float32)[None]  # logarithms of probabilities: all below zero
-    found = Session.load(tmp_path / "artifact", threads=1).run({"x": x})["y"]
+    found = open_session(tmp_path / "artifact", threads=1).run({"x": x})["y"]
     assert found.tolist() == [0]
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 
 
 class Keeps(nn.Module):
@@ -112,6 +112,6 @@ def test_a_good_module_and_torchs_random_numbers_are_left_as_they_were(tmp_path:
 
 def test_a_model_that_changes_its_input_compiles(tmp_path: Path) -> None:
     compile_model(ChangesItsInput(), tmp_path / "a", example_inputs=X)
-    session = Session.load(tmp_path / "a", threads=1)
+    session = open_session(tmp_path / "a", threads=1)
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     np.testing.assert_allclose(session.run({session.inputs[0].name: x})["output_0"], (x + 1) * 2)

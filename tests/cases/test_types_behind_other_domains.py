@@ -13,7 +13,7 @@ from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 from tests.compiler.models import constant, model, node, tensor, weights
 
 ML = "ai.onnx.ml"
@@ -44,7 +44,7 @@ def test_a_column_transformer_runs_in_segments(tmp_path: Path) -> None:
     (wanted,) = onnxruntime.InferenceSession(
         made.SerializeToString(), providers=["CPUExecutionProvider"]
     ).run(None, feeds)
-    np.testing.assert_allclose(Session.load(tmp_path / "a").run(feeds)["y"], wanted, rtol=1e-5)
+    np.testing.assert_allclose(open_session(tmp_path / "a").run(feeds)["y"], wanted, rtol=1e-5)
     assert manifest.coverage is not None
     assert set(manifest.coverage.fallback) == {"Scaler", "OneHotEncoder"}
     assert [segment.engine for segment in manifest.segments].count("compiled") == 1

@@ -14,15 +14,17 @@ import pytest
 from modeldyno.base.errors import ArtifactError, RequestError
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.records.manifest import MANIFEST_NAME, read_manifest
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest import MANIFEST_NAME
+from modeldyno.runtime.records.manifest_file import read_manifest
+from modeldyno.runtime.sessions.base import AnySession
 from tests.compiler.models import mlp, model, node, tensor, weights
 
 X = np.arange(16, dtype=np.float32).reshape(2, 8)
 
 
 @pytest.fixture(scope="module", params=["whole", "range", "segments"])
-def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Session:
+def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AnySession:
     folder = tmp_path_factory.mktemp(request.param)
     onnx.save(mlp("n"), folder / "m.onnx")
     shapes: dict[str, Any] = {"x": ("1..4", 8) if request.param == "range" else (2, 8)}
@@ -39,7 +41,7 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         onnx.save(made, folder / "m.onnx")
         options = Options(fallback="onnxruntime")
     compile_model(folder / "m.onnx", folder / "a", shapes=shapes, options=options)
-    return Session.load(folder / "a", threads=1)
+    return open_session(folder / "a", threads=1)
 
 
 def torch_tensor() -> Any:
@@ -80,7 +82,7 @@ def torch_tensor() -> Any:
         "shape",
     ],
 )
-def test_what_is_wanted_is_said(session: Session, given: Any, said: str) -> None:
+def test_what_is_wanted_is_said(session: AnySession, given: Any, said: str) -> None:
     if isinstance(given, dict):
         given = {name: value() if callable(value) else value for name, value in given.items()}
     if "range" in str(session.inputs[0].shape) or None in session.inputs[0].shape:
@@ -89,7 +91,7 @@ def test_what_is_wanted_is_said(session: Session, given: Any, said: str) -> None
         session.run(given)
 
 
-def test_arrays_of_other_layouts_and_byte_orders_are_the_same_numbers(session: Session) -> None:
+def test_arrays_of_other_layouts_and_byte_orders_are_the_same_numbers(session: AnySession) -> None:
     (wanted,) = session.run({"x": X}).values()
     wide = np.zeros((2, 16), np.float32)
     wide[:, ::2] = X
@@ -113,4 +115,4 @@ def test_a_manifest_set_back_to_an_older_schema_is_checked_all_the_same(digest: 
         del document["manifest_digest"]
     path.write_text(json.dumps(document))
     with pytest.raises(ArtifactError, match="is damaged or was edited: its digest"):
-        Session.load(tmp_path / "a")
+        open_session(tmp_path / "a")

@@ -21,7 +21,7 @@ from modeldyno.compiler.stages.run import run_stages
 from modeldyno.compiler.stages.shared import of_module
 from modeldyno.compiler.targets.catalog import CompileTarget, host_target
 from modeldyno.compiler.targets.machine import Machine
-from modeldyno.runtime.records.manifest import Road
+from modeldyno.runtime.records.origin import Road
 
 Array = npt.NDArray[Any]
 AVX512, AVX2, NEON = Machine(16, 32), Machine(8, 16), Machine(4, 32)

@@ -13,7 +13,7 @@ from modeldyno.compiler import compile_model
 from modeldyno.compiler.check.verify import compare
 from modeldyno.compiler.frontends.torch.program import named_outputs
 from modeldyno.compiler.options import WINOGRAD_TOLERANCE
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 from tests.compiler.transformer_models import ARCHITECTURES, built
 
 # transformers and torch.export speak to their own developers.
@@ -53,7 +53,7 @@ def test_an_architecture_agrees_with_torch_and_its_road_is_known(name: str, tmp_
     assert manifest.road is not None
     assert manifest.road.name == ROADS.get(name, "torch.export")
     assert bool(manifest.road.reason) == (name in ROADS)
-    found = Session.load(tmp_path / "out", 1).run(fed(inputs))
+    found = open_session(tmp_path / "out", 1).run(fed(inputs))
     with torch.no_grad():
         expected = named_outputs(module(**inputs))
     assert list(found) == [key for key, _ in expected]

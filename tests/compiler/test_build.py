@@ -19,7 +19,8 @@ from modeldyno.compiler.check.verify import compare
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.stages.base import Recipe
 from modeldyno.runtime.artifact import digest_file
-from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME, read_manifest
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME
+from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.records.weights import WEIGHTS_NAME
 from tests.compiler.models import add_net, conv_net, mlp, saved
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from modeldyno.base.command.cli import run
 from modeldyno.compiler.targets.catalog import TARGETS
-from modeldyno.runtime.records.manifest import read_manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
 from tests.compiler.models import conv_net, det_net, mlp, saved
 from tests.compiler.test_build import wrong_stage
 

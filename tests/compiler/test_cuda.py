@@ -26,8 +26,10 @@ from modeldyno.compiler.stages.run import run_stages
 from modeldyno.compiler.targets.catalog import TARGETS
 from modeldyno.runtime import gpu, tvm_light
 from modeldyno.runtime.gpu import CPU, GpuLane, check_gpu, offer_kernels
-from modeldyno.runtime.records.manifest import GPU_CODE_NAME, GpuCodeFile, read_manifest
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest import GPU_CODE_NAME
+from modeldyno.runtime.records.manifest_file import read_manifest
+from modeldyno.runtime.records.origin import GpuCodeFile
 from modeldyno.runtime.tools.bundle import write_bundle
 from modeldyno.runtime.tools.inspection import inspect_artifact
 from tests.compiler.models import add_net, constant, mlp, model, node, saved, tensor
@@ -139,7 +141,7 @@ def test_a_gpu_that_cannot_run_it_is_told_before_anything_is_loaded(
 ) -> None:
     monkeypatch.setattr(gpu, "compute_capability", lambda: capability)
     with pytest.raises(ArtifactError, match=message):
-        Session.load(ampere)
+        open_session(ampere)
     unfit = inspect_artifact(ampere, HERE).unfit
     assert unfit is not None
     assert "sm_80" in unfit

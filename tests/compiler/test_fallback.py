@@ -18,9 +18,9 @@ from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.whole import compile_whole
+from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.runtime.sessions.feeds import random_feeds
-from modeldyno.runtime.sessions.whole import Session
 from modeldyno.runtime.tools.inspection import compiled_lines
 from tests.compiler.models import constant, conv_net, det_net, model, node, saved, tensor, text_net, weights
 
@@ -37,7 +37,7 @@ def engines(manifest: Manifest) -> list[str]:
 
 def assert_right(tmp_path: Path, seed: int = 3) -> None:
     """The artifact agrees with ONNX Runtime on inputs that parity was not checked on."""
-    session = Session.load(tmp_path / "artifact", 1)
+    session = open_session(tmp_path / "artifact", 1)
     feeds = random_feeds(session.inputs, seed)
     reference = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     expected = reference.run([spec.name for spec in session.outputs], feeds)
@@ -134,7 +134,7 @@ def test_text_goes_in_and_stays_inside_the_segments_of_onnx_runtime(tmp_path: Pa
     manifest = compiled(tmp_path, text_net())
     assert engines(manifest) == ["onnxruntime", "compiled"]
     assert "STRING" in manifest.segments[0].not_compiled[0].why
-    session = Session.load(tmp_path / "artifact", 1)
+    session = open_session(tmp_path / "artifact", 1)
     words = np.array([["a", "b", "a", "b"], ["b", "b", "b", "?"]])
     weight = onnx.numpy_helper.to_array(text_net().graph.initializer[0])
     numbers = np.array([[1, 2, 1, 2], [2, 2, 2, -1]], np.float32)
@@ -156,7 +156,7 @@ def test_a_sequence_goes_in_and_comes_out(tmp_path: Path) -> None:
     )
     manifest = compiled(tmp_path, made)
     assert "no random input can be made for 'many', a sequence(tensor(float))" in manifest.parity_skipped
-    session: Any = Session.load(tmp_path / "artifact", 1)
+    session: Any = open_session(tmp_path / "artifact", 1)
     one, two = np.ones(2, np.float32), np.zeros(2, np.float32)
     found = session.run({"many": [one], "x": two})["more"]
     np.testing.assert_array_equal(found, [one, two])
@@ -172,7 +172,7 @@ def test_shapes_that_are_known_only_when_it_runs_stay_in_onnx_runtime(tmp_path: 
     assert manifest.coverage is not None
     assert manifest.coverage.flops_share is not None  # the sizes of a run on the checked input are counted
     assert_right(tmp_path, seed=0)
-    session = Session.load(tmp_path / "artifact", 1)
+    session = open_session(tmp_path / "artifact", 1)
     for ones in (3, 1, 4):  # one session, and a result of another size each time
         rows = np.diag([1.0] * ones + [0.0] * (4 - ones)).astype(np.float32)
         found = session.run({"x": rows})

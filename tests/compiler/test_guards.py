@@ -14,7 +14,7 @@ from modeldyno.compiler.guards.guards import place_guards
 from modeldyno.compiler.guards.marks import Mark, checked_constant
 from modeldyno.compiler.model.shapes import Span
 from modeldyno.compiler.models import compile_model
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import Session
 from tests.compiler.guarded import CASES, compiled, reference
 from tests.compiler.models import constant, model, node, saved, tensor
 

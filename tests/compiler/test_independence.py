@@ -15,7 +15,7 @@ from modeldyno.compiler.ranges.any_shape import AnyShape
 from modeldyno.compiler.ranges.independence import Judge
 from modeldyno.compiler.ranges.padding import check_axes
 from modeldyno.compiler.ranges.splitting import independence
-from modeldyno.runtime.records.manifest import Independence
+from modeldyno.runtime.records.origin import Independence
 from tests.compiler.models import conv_net, mlp
 from tests.compiler.sequence_models import centred, encoder, scaled_by_all, weighed
 

@@ -16,7 +16,7 @@ from modeldyno.compiler.loops.marks import FLOPS
 from modeldyno.compiler.memory.peak import peak_function, peak_kernel, with_peak
 from modeldyno.compiler.targets.catalog import TARGETS
 from modeldyno.compiler.targets.machine import Machine
-from modeldyno.runtime.records.manifest import KernelFacts
+from modeldyno.runtime.records.kernels import KernelFacts
 from modeldyno.runtime.records.weights import ArgumentSpec
 from tests.compiler.models import conv_net, model, node, saved, tensor, weights
 

@@ -13,7 +13,7 @@ from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.graph.fold import fold
 from modeldyno.compiler.graph.lrn import rewrite_lrn
 from modeldyno.compiler.models import compile_model
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 from tests.compiler.models import model, node, saved, tensor
 from tests.compiler.relaxed import AVX512, Array, call_counts, module, run_staged
 
@@ -93,4 +93,4 @@ def test_an_onnx_model_agrees_with_onnx_runtime(tmp_path: Path, size: int) -> No
     assert "nn.conv2d" in call_counts(rewrite_lrn(imported))
     manifest = compile_model(path, tmp_path / "artifact")
     assert manifest.parity is not None  # compile_model compares with ONNX Runtime and raises otherwise
-    Session.load(tmp_path / "artifact", 1)
+    open_session(tmp_path / "artifact", 1)

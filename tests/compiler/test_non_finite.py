@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Fallback, Options
-from modeldyno.runtime.records.manifest import Manifest, read_manifest
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
 from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor, weights
 
 if TYPE_CHECKING:

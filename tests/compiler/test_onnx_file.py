@@ -15,17 +15,18 @@ from modeldyno.base.errors import CompileError, ConfigError, ModelError
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.models import compile_model
+from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import Manifest
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.sessions.base import AnySession
 from tests.compiler.models import add_net, constant, conv_net, mlp, model, node, saved, tensor, weights
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(64))
 
 
-def compiled(tmp_path: Path, made: onnx.ModelProto) -> tuple[Manifest, Session]:
+def compiled(tmp_path: Path, made: onnx.ModelProto) -> tuple[Manifest, AnySession]:
     manifest = compile_model(saved(tmp_path / "model.onnx", made), tmp_path / "artifact")
     assert manifest.parity is not None
-    return manifest, Session.load(tmp_path / "artifact", 1)
+    return manifest, open_session(tmp_path / "artifact", 1)
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,11 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.artifact import read_bucket
-from modeldyno.runtime.records.manifest import MANIFEST_NAME, read_manifest, sealed
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest import MANIFEST_NAME
+from modeldyno.runtime.records.manifest_file import read_manifest, sealed
 from modeldyno.runtime.records.weights import WEIGHTS_NAME
 from modeldyno.runtime.sessions.buckets import BucketedSession
-from modeldyno.runtime.sessions.whole import Session
 from modeldyno.runtime.tools.bundle import write_bundle
 from modeldyno.runtime.tools.inspection import compiled_lines, inspect_artifact, lines
 from modeldyno.runtime.tools.profiler import profile
@@ -53,13 +54,13 @@ def copy(ranged: Path, tmp_path: Path) -> Path:
 
 
 def test_every_number_of_rows_gives_the_sources_results(ranged: Path) -> None:
-    session, reference = Session.load(ranged, 1), source(ranged.parent / "m.onnx")
+    session, reference = open_session(ranged, 1), source(ranged.parent / "m.onnx")
     for rows in (*range(1, MOST + 1), 7, 13):
         same(session.run(numbers(rows)), reference(numbers(rows)))
 
 
 def test_threads_of_many_sizes_get_their_own_results(ranged: Path) -> None:
-    session, reference = Session.load(ranged, 1), source(ranged.parent / "m.onnx")
+    session, reference = open_session(ranged, 1), source(ranged.parent / "m.onnx")
     sizes = [1, 5, 2, 7, 3, 4] * 8
     with ThreadPoolExecutor(4) as pool:
         for size, found in zip(sizes, pool.map(lambda rows: session.run(numbers(rows)), sizes), strict=True):
@@ -78,10 +79,10 @@ def test_all_buckets_and_both_runtimes_read_one_copy_of_the_weights(ranged: Path
         (middle,) = [each for each in read_bucket(ranged, bucket).segments if not each.is_compiled]
         assert middle.weights["filters"].shape == (32, 8, 3, 3)
         assert middle.bytes < 1024
-    session = Session.load(ranged, 1)
+    session = open_session(ranged, 1)
     assert isinstance(session, BucketedSession)
-    one, two = (session.part((rows,)) for rows in (1, 4))
-    places = [part._parts[1]._weights[0].data_ptr() for part in (one, two)]  # type: ignore[attr-defined]
+    parts: list[Any] = [session.part((rows,)) for rows in (1, 4)]
+    places = [part._parts[1]._weights[0].data_ptr() for part in parts]
     assert places[0] == places[1]
 
 
@@ -108,10 +109,10 @@ def test_inspect_shows_the_share_of_each_bucket_and_what_is_not_compiled(ranged:
 
 def test_a_bucket_and_a_segment_of_it_can_be_looked_at_alone(ranged: Path) -> None:
     reference = source(ranged.parent / "m.onnx")
-    same(Session.load(ranged / "buckets/4", 1).run(numbers(4)), reference(numbers(4)))
+    same(open_session(ranged / "buckets/4", 1).run(numbers(4)), reference(numbers(4)))
     inner = ranged / "buckets/4/segments/00"
     assert inspect_artifact(inner, host_facts()).damage is None
-    assert Session.load(inner, 1).run(numbers(4))
+    assert open_session(inner, 1).run(numbers(4))
     with pytest.raises(ArtifactError, match=r"each by itself: buckets/4/segments/00, buckets/4/segments/02$"):
         profile(ranged, threads=1, bucket=(4,))
     assert profile(ranged / "buckets/4/segments/02", threads=1, repeats=5).kernels
@@ -130,7 +131,7 @@ def test_each_damaged_or_missing_file_is_found(copy: Path, name: str, how: str) 
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
     with pytest.raises(ArtifactError, match=file.name if how == "damaged" else "is damaged|is no artifact"):
-        Session.load(copy, 1).run(numbers(4))
+        open_session(copy, 1).run(numbers(4))
     assert inspect_artifact(copy, host_facts()).damage
     with pytest.raises(ArtifactError):
         write_bundle(copy, copy.with_name("app.tar.gz"))
@@ -153,14 +154,14 @@ def test_what_can_not_run_here_says_why(copy: Path, place: str, change: dict[str
     text = json.dumps({**manifest, "manifest_digest": ""}, indent=2)
     (copy / place / MANIFEST_NAME).write_text(sealed(text))
     with pytest.raises(ArtifactError, match=message):
-        Session.load(copy, 1).run(numbers(4))
+        open_session(copy, 1).run(numbers(4))
 
 
 def test_a_segment_of_another_bucket_is_refused(copy: Path) -> None:
     shutil.rmtree(copy / "buckets/4/segments/00")
     shutil.copytree(copy / "buckets/2/segments/00", copy / "buckets/4/segments/00")
     with pytest.raises(ArtifactError, match=r"buckets/4/segments/00 is damaged: its digest is not"):
-        Session.load(copy, 1)
+        open_session(copy, 1)
 
 
 def test_a_bundle_has_the_parts_of_every_bucket(ranged: Path, tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_two_axes_are_padded_around_what_is_not_compiled(tmp_path: Path) -> None
     shapes = {"input_ids": ("1..3@3", "2..8@4|8")}
     manifest = compile_model(path, tmp_path / "out", shapes=shapes, options=FALLBACK)
     assert manifest.needs_onnxruntime
-    session, reference = Session.load(tmp_path / "out", 1), source(path)
+    session, reference = open_session(tmp_path / "out", 1), source(path)
     for count in (1, 2, 3, 4):
         for length in (2, 4, 5, 8):
             same(session.run(tokens(count, length)), reference(tokens(count, length)))

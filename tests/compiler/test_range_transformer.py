@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.records.manifest import read_manifest
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest_file import read_manifest
 from tests.bucketed import Arrays
 
 torch = pytest.importorskip("torch")
@@ -84,7 +84,7 @@ def test_every_number_of_rows_and_every_length_gives_torchs_results(
     assert manifest.buckets is not None
     # One size was given: the other inputs' dimensions have the same names, and move with it.
     assert [len(axis.inputs) for axis in manifest.buckets.axes] == [3, 3]
-    session = Session.load(tmp_path / "out", 1)
+    session = open_session(tmp_path / "out", 1)
     for rows in (1, 3, MOST, MOST + 1):
         for length in (SHORTEST, SHORTEST + 1, 48, 49, 100, LONGEST):
             feeds = texts(rows, length)

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.zoo.light import light_model
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 from tests.compiler.models import saved
 
 pytestmark = [
@@ -57,7 +57,7 @@ def test_similarities_of_real_sentences_keep_to_1e_4(tmp_path: Path) -> None:
     ids, mask = tokens["input_ids"], tokens["attention_mask"]
     torch.export.save(torch.export.export(encoder, (ids[:1], mask[:1])), tmp_path / "encoder.pt2")
     compile_model(tmp_path / "encoder.pt2", tmp_path / "out")
-    session = Session.load(tmp_path / "out", 2)
+    session = open_session(tmp_path / "out", 2)
     found = np.concatenate(
         [
             next(iter(session.run({"input_ids": row.numpy(), "attention_mask": one.numpy()}).values()))

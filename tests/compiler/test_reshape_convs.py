@@ -28,7 +28,7 @@ from modeldyno.compiler.graph.phases import (
 )
 from modeldyno.compiler.graph.reshape_convs import reshape_convs
 from modeldyno.compiler.models import compile_model
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 from tests.compiler.models import model, node, saved, tensor, weights
 from tests.compiler.relaxed import (
     AVX2,
@@ -386,4 +386,4 @@ def onnx_conv(
 def test_onnx_models_agree_with_onnx_runtime(tmp_path: Path, made: onnx.ModelProto) -> None:
     manifest = compile_model(saved(tmp_path / "model.onnx", made), tmp_path / "artifact")
     assert manifest.parity is not None  # compile_model compares with ONNX Runtime and raises otherwise
-    Session.load(tmp_path / "artifact", 1)
+    open_session(tmp_path / "artifact", 1)

@@ -19,7 +19,8 @@ from modeldyno.compiler.cli import compile_command
 from modeldyno.compiler.loops.common import can_inline, is_schedulable, new_schedule, root_blocks
 from modeldyno.compiler.rules import apply
 from modeldyno.compiler.rules.generic import blocks_apply
-from modeldyno.runtime.records.manifest import RuleFailure, read_manifest
+from modeldyno.runtime.records.kernels import RuleFailure
+from modeldyno.runtime.records.manifest_file import read_manifest
 from tests.compiler.models import conv_net, saved
 from tests.compiler.relaxed import AVX512, module, run_staged, staged_until
 

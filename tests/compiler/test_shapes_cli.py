@@ -42,8 +42,8 @@ def test_a_range_becomes_a_table_of_buckets_and_any_size_runs(tmp_path: Path) ->
         [
             "import sys; sys.path.insert(0, 'app/lib')",
             "from pathlib import Path; import numpy as np",
-            "from modeldyno.runtime.sessions.whole import Session",
-            "y = Session.load(Path('app/artifact'), 1).run({'x': np.ones((7, 8), np.float32)})['y']",
+            "from modeldyno.runtime.open import open_session",
+            "y = open_session(Path('app/artifact'), 1).run({'x': np.ones((7, 8), np.float32)})['y']",
             "print(y.shape, 'pydantic' in sys.modules)",
         ]
     )

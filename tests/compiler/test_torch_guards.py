@@ -14,7 +14,8 @@ import torch
 from modeldyno.base.errors import RequestError
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.sessions.base import AnySession
 
 Compute = Callable[..., torch.Tensor]
 X = torch.arange(12.0).reshape(3, 4) + 1
@@ -108,12 +109,12 @@ CASES = {
 }
 
 
-def compiled(module: torch.nn.Module, given: tuple[torch.Tensor, ...], folder: Path) -> Session:
+def compiled(module: torch.nn.Module, given: tuple[torch.Tensor, ...], folder: Path) -> AnySession:
     compile_model(module, folder / "out", example_inputs=given, options=Options(verify=False))
-    return Session.load(folder / "out", threads=1)
+    return open_session(folder / "out", threads=1)
 
 
-def run(session: Session, given: list[torch.Tensor]) -> Any:
+def run(session: AnySession, given: list[torch.Tensor]) -> Any:
     feeds = {spec.name: each.numpy() for spec, each in zip(session.inputs, given, strict=True)}
     return next(iter(session.run(feeds).values()))
 

@@ -20,7 +20,7 @@ from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.compiler.frontends.torch.module import read_module
 from modeldyno.compiler.frontends.torch.pt2 import read_pt2
 from modeldyno.compiler.models import compile_model
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.open import open_session
 
 
 class Two(torch.nn.Module):
@@ -60,7 +60,7 @@ def test_a_module_with_keyword_inputs_compiles_and_gives_its_outputs(tmp_path: P
     x, scale = torch.randn(2, 4), torch.full((1, 3), 2.0)
     manifest = compile_model(module, tmp_path / "out", example_inputs=(x,), example_kwargs={"scale": scale})
     assert [(spec.name, spec.shape) for spec in manifest.inputs] == [("x", (2, 4)), ("scale", (1, 3))]
-    found = Session.load(tmp_path / "out", 1).run({"x": x.numpy(), "scale": scale.numpy()})
+    found = open_session(tmp_path / "out", 1).run({"x": x.numpy(), "scale": scale.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(found["logits"], module(x, scale)["logits"].numpy(), rtol=1e-5, atol=1e-5)
 
@@ -129,7 +129,7 @@ def test_a_dynamic_file_compiles_for_a_range_and_any_size_in_it_is_right(
     dynamic_pt2: Path, tmp_path: Path
 ) -> None:
     compile_model(dynamic_pt2, tmp_path / "out", shapes={"x": ("2..6@2|6", 4)})
-    session, module = Session.load(tmp_path / "out", 1), torch.export.load(dynamic_pt2).module()
+    session, module = open_session(tmp_path / "out", 1), torch.export.load(dynamic_pt2).module()
     for rows in range(2, 7):
         x, scale = torch.randn(rows, 4), torch.ones(3)
         expected = module(x, scale=scale)
@@ -148,7 +148,7 @@ def test_a_module_compiles_for_a_range_of_its_examples_first_dimension(tmp_path:
     module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)).eval()
     shapes = {"input": ("1..3@1|3", 4)}
     compile_model(module, tmp_path / "out", shapes=shapes, example_inputs=(torch.ones(1, 4),))
-    session = Session.load(tmp_path / "out", 1)
+    session = open_session(tmp_path / "out", 1)
     for rows in (1, 2, 3, 8):
         x = torch.randn(rows, 4)
         (found,) = session.run({"input": x.numpy()}).values()

@@ -19,8 +19,8 @@ from modeldyno.compiler.frontends.import_paths import by_any_road
 from modeldyno.compiler.frontends.torch import import_paths as torch_roads
 from modeldyno.compiler.frontends.torch.module import read_module
 from modeldyno.compiler.model.source import Source
+from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import Manifest
-from modeldyno.runtime.sessions.whole import Session
 from modeldyno.runtime.tools.inspect_cli import inspect_command
 
 X = torch.linspace(-2, 2, 96).reshape(2, 3, 4, 4)
@@ -42,7 +42,7 @@ def compiled(function: Callable[..., Any], x: Any, folder: Path) -> Manifest:
     """Compile, and compare with torch on `x` (the parity check has inputs of its own)."""
     module = Calls(function).eval()
     manifest = compile_model(module, folder, example_inputs=(x,))
-    found = Session.load(folder, 1).run({"x": x.numpy()})
+    found = open_session(folder, 1).run({"x": x.numpy()})
     expected = module(x)
     several = expected if isinstance(expected, tuple | list) else (expected,)
     for wanted, got in zip(several, found.values(), strict=True):
@@ -124,7 +124,7 @@ def test_what_has_no_decomposition_goes_by_onnx_and_compile_and_inspect_say_why(
     assert "aten._fft_r2c.default" in said.output
     shown = CliRunner().invoke(inspect_command, [str(folder)])
     assert f"onnx ({why}" in shown.output
-    found = Session.load(folder, 1).run({"x": X.numpy()})
+    found = open_session(folder, 1).run({"x": X.numpy()})
     np.testing.assert_allclose(next(iter(found.values())), spectrum(X).numpy(), rtol=1e-4, atol=1e-4)
 
 
@@ -175,5 +175,5 @@ def test_groups_of_one_value_are_normalized_to_zero_and_not_to_nan(affine: bool,
     )
     assert manifest.road is not None
     assert manifest.road.name.startswith("torch.export")
-    found = Session.load(tmp_path / "out", 1).run({"input": np.full((2, 8, 37), 0.1, np.float32)})
+    found = open_session(tmp_path / "out", 1).run({"input": np.full((2, 8, 37), 0.1, np.float32)})
     assert np.abs(next(iter(found.values()))).max() < 1e-3

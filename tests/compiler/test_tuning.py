@@ -33,7 +33,8 @@ from modeldyno.compiler.tuning.records import Records
 from modeldyno.compiler.tuning.revision import KERNELS_REVISION
 from modeldyno.compiler.tuning.search import Outcome, search
 from modeldyno.compiler.tuning.tuner import by_time, describe, kernel_uses
-from modeldyno.runtime.records.manifest import Manifest, TuningFacts
+from modeldyno.runtime.records.kernels import TuningFacts
+from modeldyno.runtime.records.manifest import Manifest
 from tests.compiler.models import conv_net, model, node, saved, tensor, weights
 
 HOST = host_target(host_facts())

@@ -22,7 +22,7 @@ from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE, Options
 from modeldyno.compiler.targets.catalog import TARGETS
 from modeldyno.compiler.whole import compile_source
-from modeldyno.runtime.records.manifest import read_manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.sessions.feeds import random_feeds
 from modeldyno.runtime.tools.bundle import write_bundle
 from tests.compiler.models import conv_net, saved

@@ -13,9 +13,10 @@ import pytest
 from modeldyno.base.errors import ArtifactError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.runtime.artifact import missing_features, open_artifact
-from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME, sealed
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME
+from modeldyno.runtime.records.manifest_file import sealed
 from modeldyno.runtime.records.weights import WEIGHTS_NAME
-from modeldyno.runtime.sessions.whole import Session
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_what_cannot_run_here_says_why(copy: Path, name: str) -> None:
     damage, message = DAMAGE[name]
     damage(copy)
     with pytest.raises(ArtifactError, match=message) as caught:
-        Session.load(copy, 1)
+        open_session(copy, 1)
     assert str(copy) in str(caught.value)
 
 
@@ -126,7 +127,7 @@ def test_a_whole_artifact_opens(copy: Path) -> None:
 def test_an_unknown_key_of_this_schema_is_damage(copy: Path) -> None:
     edited(surprise=1)(copy)
     with pytest.raises(ArtifactError, match="surprise"):
-        Session.load(copy, 1)
+        open_session(copy, 1)
 
 
 def test_missing_features_come_in_the_codes_order() -> None:

@@ -17,9 +17,9 @@ from onnx import TensorProto
 
 from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.compiler import compile_model
+from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME
 from modeldyno.runtime.sessions.feeds import random_feeds
-from modeldyno.runtime.sessions.whole import Session
 from modeldyno.runtime.tools.bundle import write_bundle
 from tests.compiler.models import constant, model, node, saved, tensor
 from tests.runtime.test_artifact import OTHER, edited
@@ -68,7 +68,7 @@ def test_a_python_with_numpy_alone_gives_the_same_outputs(
     done = run([bare_python, unpacked / "run.py", "--json", "--repeat", "2", "-o", "out"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steady_samples"] == 2
-    session = Session.load(two_inputs, 1)
+    session = open_session(two_inputs, 1)
     for name, array in session.run(random_feeds(session.inputs, 0)).items():
         np.testing.assert_array_equal(np.load(tmp_path / "out" / f"{name}.npy"), array)
 

@@ -13,10 +13,12 @@ import pytest
 
 from modeldyno.compiler import compile_model
 from modeldyno.runtime.memory import ALIGNMENT_BYTES, map_weights
-from modeldyno.runtime.records.manifest import LIBRARY_NAME, read_manifest
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest import LIBRARY_NAME
+from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.records.weights import WEIGHTS_NAME
 from modeldyno.runtime.sessions.feeds import random_feeds
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.sessions.whole import WholeSession
 from tests.compiler.models import model, node, saved, tensor, weights
 
 SIDE = 2048
@@ -28,7 +30,8 @@ import json, re, sys
 from pathlib import Path
 from modeldyno.runtime import tvm_light
 from modeldyno.runtime.sessions.feeds import random_feeds
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.sessions.whole import WholeSession
+from modeldyno.runtime.open import open_session
 
 def memory():
     found = dict(re.findall(r"(Vm\\w+|Rss\\w+):\\s+(\\d+)", Path("/proc/self/status").read_text()))
@@ -36,7 +39,7 @@ def memory():
 
 tvm_light.load()
 before = memory()
-session = Session.load(Path(sys.argv[1]), 1)
+session = open_session(Path(sys.argv[1]), 1)
 session.run(random_feeds(session.inputs, 0))
 after = memory()
 print(json.dumps({name: after[name] - before[name] for name in ("VmRSS", "VmHWM", "RssAnon")}))
@@ -87,7 +90,7 @@ def test_a_write_into_mapped_weights_does_not_reach_the_file(heavy: Path) -> Non
 
 def test_sessions_of_one_artifact_share_no_buffer(heavy: Path) -> None:
     """Runs of two sessions interleave in two threads: each gives what it gives alone."""
-    sessions = [Session.load(heavy, 1) for _ in range(2)]
+    sessions = [open_session(heavy, 1) for _ in range(2)]
     feeds = [random_feeds(session.inputs, seed) for seed, session in enumerate(sessions)]
     expected = [session.run(feed)["y"] for session, feed in zip(sessions, feeds, strict=True)]
     assert not np.array_equal(expected[0], expected[1])
@@ -108,17 +111,18 @@ def test_sessions_of_one_artifact_share_no_buffer(heavy: Path) -> None:
 
 
 def test_what_was_given_to_an_earlier_run_is_not_seen_by_the_next(two_inputs: Path) -> None:
-    session = Session.load(two_inputs, 1)
+    session = open_session(two_inputs, 1)
     first, second = (random_feeds(session.inputs, seed) for seed in (1, 2))
-    expected = Session.load(two_inputs, 1).run(second)
+    expected = open_session(two_inputs, 1).run(second)
     session.run(first)
     found = session.run(second)
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
 def test_an_inference_makes_no_tensors(heavy: Path) -> None:
-    session = Session.load(heavy, 1)
+    session = open_session(heavy, 1)
     called: list[str] = []
+    assert isinstance(session, WholeSession)
     session.instrument(lambda _function, name, *_: called.append(name))
     session.run(random_feeds(session.inputs, 0))
     assert called
@@ -129,7 +133,7 @@ def test_a_session_outlives_the_files_that_it_was_loaded_from(heavy: Path, tmp_p
     import shutil
 
     copy = shutil.copytree(heavy, tmp_path / "copy")
-    session = Session.load(copy, 1)
+    session = open_session(copy, 1)
     shutil.rmtree(copy)
     feeds = random_feeds(session.inputs, 0)
-    np.testing.assert_array_equal(session.run(feeds)["y"], Session.load(heavy, 1).run(feeds)["y"])
+    np.testing.assert_array_equal(session.run(feeds)["y"], open_session(heavy, 1).run(feeds)["y"])

@@ -18,9 +18,11 @@ from click.testing import CliRunner, Result
 
 from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.compiler import compile_model
-from modeldyno.runtime.records.manifest import MANIFEST_NAME, read_manifest, sealed
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest import MANIFEST_NAME
+from modeldyno.runtime.records.manifest_file import read_manifest, sealed
 from modeldyno.runtime.sessions.feeds import random_feeds
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.sessions.whole import WholeSession
 from modeldyno.runtime.tools.profile_cli import COLUMNS, profile_command
 from modeldyno.runtime.tools.profile_records import Profile
 from modeldyno.runtime.tools.profiler import Observer, physical_cores, profile
@@ -185,9 +187,10 @@ def test_what_observing_costs_is_taken_off() -> None:
 
 
 def test_after_a_profile_nothing_is_observed_any_more(net: Path) -> None:
-    session = Session.load(net, 1)
+    session = open_session(net, 1)
     seen: list[str] = []
     feeds = random_feeds(session.inputs, 0)
+    assert isinstance(session, WholeSession)
     session.instrument(lambda _function, name, *_: seen.append(name))
     session.run(feeds)
     assert seen
@@ -200,7 +203,7 @@ def test_after_a_profile_nothing_is_observed_any_more(net: Path) -> None:
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
-from modeldyno.runtime import profiler
+from modeldyno.runtime.tools import profiler
 
 class Interrupting(profiler.Observer):
     def __call__(self, *args):

@@ -18,10 +18,10 @@ from modeldyno.base.errors import ArtifactError, ConfigError, ModelError, Reques
 from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options
-from modeldyno.runtime.records.manifest import read_manifest
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.sessions.feeds import random_feeds
-from modeldyno.runtime.sessions.segments import SegmentLane
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.sessions.segments import SegmentSession
 from modeldyno.runtime.tools.bundle import write_bundle
 from modeldyno.runtime.tools.inspection import inspect_artifact, lines
 from modeldyno.runtime.tools.profiler import profile
@@ -58,7 +58,7 @@ def without_onnxruntime(script: str, *args: str | Path) -> subprocess.CompletedP
 
 
 def test_many_threads_share_a_session_and_get_their_own_answers(segmented: Path) -> None:
-    session = Session.load(segmented, 1)
+    session = open_session(segmented, 1)
     feeds = [random_feeds(session.inputs, seed) for seed in range(4)]
     wrong: list[int] = []
 
@@ -76,7 +76,7 @@ def test_many_threads_share_a_session_and_get_their_own_answers(segmented: Path)
 
 
 def test_results_stay_as_they_are_when_the_next_inference_runs(segmented: Path) -> None:
-    session = Session.load(segmented, 1)
+    session = open_session(segmented, 1)
     one, two = (random_feeds(session.inputs, seed) for seed in (0, 1))
     first = session.run(one)["logits"]
     before = first.copy()
@@ -85,9 +85,9 @@ def test_results_stay_as_they_are_when_the_next_inference_runs(segmented: Path) 
 
 
 def test_what_onnx_runtime_gives_to_compiled_code_is_written_where_that_reads_it(segmented: Path) -> None:
-    session = Session.load(segmented, 1)
+    session = open_session(segmented, 1)
+    assert isinstance(session, SegmentSession)
     with session.lane() as lane:
-        assert isinstance(lane, SegmentLane)
         lane.inputs["image"][...] = random_feeds(session.inputs, 0)["image"]
         lane.run()
         given = lane._values["d"]
@@ -97,7 +97,7 @@ def test_what_onnx_runtime_gives_to_compiled_code_is_written_where_that_reads_it
 
 
 def test_wrong_inputs_are_refused_as_by_any_session(segmented: Path) -> None:
-    session = Session.load(segmented, 1)
+    session = open_session(segmented, 1)
     image = random_feeds(session.inputs, 0)["image"]
     with pytest.raises(RequestError, match="input 'image' is missing"):
         session.run({})
@@ -109,8 +109,8 @@ def test_wrong_inputs_are_refused_as_by_any_session(segmented: Path) -> None:
 
 def test_an_artifact_without_such_segments_does_not_import_onnxruntime(artifact: Path) -> None:
     script = (
-        "from pathlib import Path\nfrom modeldyno.runtime.sessions.whole import Session\n"
-        "import numpy as np\nSession.load(Path(sys.argv[1]), 1).run({'x': np.zeros((2, 8), np.float32)})\n"
+        "from pathlib import Path\nfrom modeldyno.runtime.open import open_session\n"
+        "import numpy as np\nopen_session(Path(sys.argv[1]), 1).run({'x': np.zeros((2, 8), np.float32)})\n"
     )
     done = without_onnxruntime(script, artifact)
     assert done.returncode == 0, done.stderr
@@ -132,7 +132,7 @@ def test_a_damaged_segment_is_not_loaded_and_inspect_tells_it(copy: Path, name: 
     data[len(data) // 2] ^= 1
     (copy / name).write_bytes(data)
     with pytest.raises(ArtifactError, match="is damaged"):
-        Session.load(copy, 1)
+        open_session(copy, 1)
     assert inspect_artifact(copy, host_facts()).damage is not None
     with pytest.raises(ArtifactError, match="is damaged"):
         write_bundle(copy, copy.with_name("app.tar.gz"))
@@ -142,7 +142,7 @@ def test_a_segment_of_another_artifact_is_not_loaded(copy: Path, artifact: Path)
     shutil.rmtree(copy / "segments/00")
     shutil.copytree(artifact, copy / "segments/00")
     with pytest.raises(ArtifactError, match=r"segments/00 is damaged: its digest"):
-        Session.load(copy, 1)
+        open_session(copy, 1)
 
 
 def test_inspect_shows_segments_and_what_is_not_compiled_and_why(segmented: Path) -> None:
@@ -187,4 +187,4 @@ def test_a_segmented_artifact_is_served_and_one_that_reads_text_is_refused(
 
 def test_cores_that_this_process_may_not_use_are_refused(segmented: Path) -> None:
     with pytest.raises(ConfigError, match="core 4096 can't be used"):
-        Session.load(segmented, cores=[4096])
+        open_session(segmented, cores=[4096])

@@ -16,19 +16,30 @@ import pytest
 
 from modeldyno.base.errors import ConfigError, RequestError
 from modeldyno.base.host.facts import usable_cores
+from modeldyno.runtime import tvm_light
 from modeldyno.runtime.memory import aligned
+from modeldyno.runtime.open import Session, open_session
+from modeldyno.runtime.sessions.base import AnySession
 from modeldyno.runtime.sessions.feeds import random_feeds
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.sessions.whole import WholeSession
 
 Array = npt.NDArray[Any]
 
 
-def inputs(session: Session, seed: int = 0) -> dict[str, Array]:
+def inputs(session: AnySession, seed: int = 0) -> dict[str, Array]:
     return random_feeds(session.inputs, seed)
 
 
+def test_what_users_import_opens_any_artifact(two_inputs: Path) -> None:
+    session, opened = Session.load(two_inputs, 1), open_session(two_inputs, 1)
+    assert (session.inputs, session.outputs, session.threads) == (opened.inputs, opened.outputs, 1)
+    feeds = random_feeds(session.inputs, 0)
+    np.testing.assert_array_equal(session.run(feeds)["sum"], opened.run(feeds)["sum"])
+    assert session.warm_up() == 1
+
+
 def test_the_session_knows_its_inputs_and_outputs(two_inputs: Path) -> None:
-    session = Session.load(two_inputs, 1)
+    session = open_session(two_inputs, 1)
     assert [(spec.name, spec.shape) for spec in session.inputs] == [("a", (64, 256)), ("b", (64, 256))]
     assert [spec.name for spec in session.outputs] == ["sum", "same"]
 
@@ -47,7 +58,7 @@ def test_the_session_knows_its_inputs_and_outputs(two_inputs: Path) -> None:
 def test_inputs_that_do_not_fit_are_refused_and_the_session_goes_on(
     artifact: Path, feeds: dict[str, Array], message: str
 ) -> None:
-    session = Session.load(artifact, 1)
+    session = open_session(artifact, 1)
     with pytest.raises(RequestError, match=message) as caught:
         session.run(feeds)
     assert caught.value.status == 400
@@ -87,7 +98,7 @@ def wide_strides(array: Array) -> Array:
     ids=["unaligned", "read-only", "with gaps", "columns first", "backwards", "big-endian"],
 )
 def test_arrays_of_any_kind_give_the_same_result(artifact: Path, make: Callable[[Array], Array]) -> None:
-    session = Session.load(artifact, 1)
+    session = open_session(artifact, 1)
     x = inputs(session)["x"]
     odd = make(x)
     np.testing.assert_array_equal(odd, x)
@@ -101,7 +112,7 @@ def test_an_array_that_fits_is_not_copied() -> None:
 
 
 def test_outputs_are_not_overwritten_by_the_next_run(artifact: Path) -> None:
-    session = Session.load(artifact, 1)
+    session = open_session(artifact, 1)
     first = session.run(inputs(session, 0))["y"]
     kept = first.copy()
     second = session.run(inputs(session, 1))["y"]
@@ -110,7 +121,7 @@ def test_outputs_are_not_overwritten_by_the_next_run(artifact: Path) -> None:
 
 
 def test_an_output_that_is_an_input_is_the_callers_own(two_inputs: Path) -> None:
-    session = Session.load(two_inputs, 1)
+    session = open_session(two_inputs, 1)
     feeds = {name: aligned(array) for name, array in inputs(session).items()}
     kept = feeds["a"].copy()
     same = session.run(feeds)["same"]
@@ -130,14 +141,14 @@ def test_a_constant_that_is_an_output_is_the_callers_own(tmp_path: Path) -> None
         [constant("k", [7, 8], "float32")],
     )
     compile_model(saved(tmp_path / "model.onnx", made), tmp_path / "out")
-    session = Session.load(tmp_path / "out", 1)
+    session = open_session(tmp_path / "out", 1)
     x = {"x": np.zeros(2, np.float32)}
     session.run(x)["fixed"][:] = 0
     np.testing.assert_array_equal(session.run(x)["fixed"], [7, 8])
 
 
 def test_one_and_two_threads_give_the_same_result(two_inputs: Path) -> None:
-    one, two = Session.load(two_inputs, 1), Session.load(two_inputs, 2)
+    one, two = open_session(two_inputs, 1), open_session(two_inputs, 2)
     feeds = inputs(one)
     np.testing.assert_array_equal(one.run(feeds)["sum"], two.run(feeds)["sum"])
 
@@ -145,9 +156,9 @@ def test_one_and_two_threads_give_the_same_result(two_inputs: Path) -> None:
 def test_sessions_of_different_sizes_take_turns_on_one_thread(
     two_inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = Session.load(two_inputs, 1), Session.load(two_inputs, 2)
+    one, two = open_session(two_inputs, 1), open_session(two_inputs, 2)
     sizes: list[int] = []
-    real = one._ffi.get_global_func
+    ffi = tvm_light.load()
 
     class Spy:
         def __getattr__(self, name: str) -> Any:
@@ -156,13 +167,11 @@ def test_sessions_of_different_sizes_take_turns_on_one_thread(
         def get_global_func(self, name: str) -> Any:
             def noted(*args: Any) -> Any:
                 sizes.append(args[1])
-                return real(name)(*args)
+                return ffi.get_global_func(name)(*args)
 
             return noted
 
-    ffi, spy = one._ffi, Spy()
-    monkeypatch.setattr(one, "_ffi", spy)
-    monkeypatch.setattr(two, "_ffi", spy)
+    monkeypatch.setattr(tvm_light, "load", Spy)
     feeds = inputs(one)
     two.run(feeds)
     sizes.clear()
@@ -172,12 +181,12 @@ def test_sessions_of_different_sizes_take_turns_on_one_thread(
 
 
 def test_two_threads_with_a_session_each_do_not_disturb_each_other(two_inputs: Path) -> None:
-    reference = Session.load(two_inputs, 1)
+    reference = open_session(two_inputs, 1)
     expected = {seed: reference.run(inputs(reference, seed))["sum"] for seed in (1, 2)}
     wrong: list[int] = []
 
     def work(seed: int) -> None:
-        session = Session.load(two_inputs, 1)
+        session = open_session(two_inputs, 1)
         feeds = inputs(session, seed)
         answers = (session.run(feeds)["sum"] for _ in range(50))
         wrong.extend(seed for answer in answers if not np.array_equal(answer, expected[seed]))
@@ -191,7 +200,7 @@ def test_two_threads_with_a_session_each_do_not_disturb_each_other(two_inputs: P
 
 
 def test_one_session_serves_many_threads_at_once(two_inputs: Path) -> None:
-    session = Session.load(two_inputs, 1)
+    session = open_session(two_inputs, 1)
     expected = {seed: session.run(inputs(session, seed))["sum"] for seed in range(6)}
     wrong: list[int] = []
     start = threading.Barrier(len(expected))
@@ -211,7 +220,8 @@ def test_one_session_serves_many_threads_at_once(two_inputs: Path) -> None:
 
 
 def test_lanes_lent_at_one_time_are_different_and_come_back(two_inputs: Path) -> None:
-    session = Session.load(two_inputs, 1)
+    session = open_session(two_inputs, 1)
+    assert isinstance(session, WholeSession)
     with session.lane() as one, session.lane() as two:
         assert one is not two
     with session.lane() as again, session.lane() as more:
@@ -219,8 +229,9 @@ def test_lanes_lent_at_one_time_are_different_and_come_back(two_inputs: Path) ->
 
 
 def test_a_lane_reads_and_writes_in_place(two_inputs: Path) -> None:
-    session = Session.load(two_inputs, 1)
+    session = open_session(two_inputs, 1)
     feeds = inputs(session, 3)
+    assert isinstance(session, WholeSession)
     with session.lane() as lane:
         for name, array in feeds.items():
             lane.inputs[name][...] = array
@@ -233,20 +244,23 @@ def test_a_lane_reads_and_writes_in_place(two_inputs: Path) -> None:
 
 
 def test_a_refused_request_gives_its_lane_back(artifact: Path) -> None:
-    session = Session.load(artifact, 1)
+    session = open_session(artifact, 1)
     with pytest.raises(RequestError):
         session.run({})
-    assert len(session._idle) == len(session._lanes) == 1
+    assert isinstance(session, WholeSession)
+    assert len(session._lanes._idle) == len(session._lanes._made) == 1
 
 
 PINNED = """
 import os, sys
 from pathlib import Path
 from modeldyno.runtime.sessions.feeds import random_feeds
-from modeldyno.runtime.sessions.whole import Session
+from modeldyno.runtime.sessions.whole import WholeSession
+from modeldyno.runtime.open import open_session
+from modeldyno.runtime.sessions.base import AnySession
 
 cores = sorted(os.sched_getaffinity(0))
-session = Session.load(Path(sys.argv[1]), cores=cores[-1:])
+session = open_session(Path(sys.argv[1]), cores=cores[-1:])
 session.run(random_feeds(session.inputs, 0))
 print(session.threads, os.sched_getaffinity(0) == {cores[-1]})
 """
@@ -271,15 +285,15 @@ def test_cores_that_do_not_fit_are_refused(
     artifact: Path, cores: list[int], threads: int | None, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        Session.load(artifact, threads, cores)
+        open_session(artifact, threads, cores)
 
 
 def test_running_loads_neither_the_compiler_nor_torch(artifact: Path, tmp_path: Path) -> None:
     (tmp_path / "torch.py").touch()  # so that there is one to be found, and kept out, on any machine
     code = (
-        "import sys\nfrom pathlib import Path\nfrom modeldyno.runtime.sessions.whole import Session\n"
+        "import sys\nfrom pathlib import Path\nfrom modeldyno.runtime.open import open_session\n"
         "from modeldyno.runtime.sessions.feeds import random_feeds\n"
-        "session = Session.load(Path(sys.argv[1]), 1)\n"
+        "session = open_session(Path(sys.argv[1]), 1)\n"
         "session.run(random_feeds(session.inputs, 0))\n"
         "heavy = ('tvm', 'torch', 'onnx', 'onnxruntime', 'compiler')\n"
         "print([name for name in heavy if name in sys.modules])\n"
@@ -300,8 +314,8 @@ def test_what_a_model_does_not_need_of_tvm_ffi_is_loaded_when_it_is_asked_for(ar
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from modeldyno.runtime.sessions.whole import Session\n"
-        f"Session.load(Path({str(artifact)!r}), 1)\n"
+        "from modeldyno.runtime.open import open_session\n"
+        f"open_session(Path({str(artifact)!r}), 1)\n"
         "parts = ['tvm_ffi.cpp', 'tvm_ffi.libinfo', 'tvm_ffi._optional_torch_c_dlpack']\n"
         "import tvm_ffi\n"
         "print([part for part in parts if part in sys.modules], hasattr(tvm_ffi, 'nothing'))\n"

@@ -15,7 +15,8 @@ from modeldyno.base.records.run import CompiledShape, CompileSummary
 from modeldyno.base.units import percent
 from modeldyno.runtime.buckets_text import sentences
 from modeldyno.runtime.records.buckets import Bucket
-from modeldyno.runtime.records.manifest import Manifest, read_manifest
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.trials.measure.orders import CompileOrder
 
 # A compiler that fails with less than this free is taken to have met a full disk.

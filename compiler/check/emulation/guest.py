@@ -30,9 +30,9 @@ def run(artifact: Path, folder: Path, repeat: int) -> None:
     """Run an artifact on the inputs in a folder, and write its outputs there."""
     import numpy as np
 
-    from modeldyno.runtime.sessions.whole import Session
+    from modeldyno.runtime.open import open_session
 
-    session = Session.load(artifact, threads=1)
+    session = open_session(artifact, threads=1)
     feeds = {
         spec.name: np.load(folder / f"{number}.npy", allow_pickle=False)
         for number, spec in enumerate(session.inputs)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from modeldyno.base.errors import ArtifactError, CompileError
 from modeldyno.compiler.check.emulation.root import Emulator, Plugin
-from modeldyno.runtime.records.manifest import read_manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.tools.bundle import library_files
 
 Array = npt.NDArray[Any]

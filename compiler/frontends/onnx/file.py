@@ -33,7 +33,7 @@ from modeldyno.compiler.model.source import (
     fix_shapes,
     show_shape,
 )
-from modeldyno.runtime.records.manifest import Road
+from modeldyno.runtime.records.origin import Road
 
 REFERENCE = f"onnxruntime {onnxruntime.__version__}"
 _HINT = "; `--fallback onnxruntime` keeps what reads and gives it in ONNX Runtime"

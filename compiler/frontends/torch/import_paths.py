@@ -17,7 +17,7 @@ from modeldyno.base.errors import ModelError
 from modeldyno.compiler.frontends.torch.decompositions import decomposed, missing_operators
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.model.tvm_words import reason
-from modeldyno.runtime.records.manifest import Road
+from modeldyno.runtime.records.origin import Road
 
 PLAIN, DECOMPOSED, ONNX = "torch.export", "torch.export + decompositions", "onnx"
 

@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.record import TensorSpec
-from modeldyno.runtime.buckets_text import sizes_text
 from modeldyno.runtime.records.buckets import Axis, Place
 from modeldyno.runtime.sessions.bucket_plan import fitting
-from modeldyno.runtime.sessions.wanted import check_array, check_mapping
+from modeldyno.runtime.sessions.inputs import check_array, check_mapping
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]
@@ -104,6 +103,18 @@ class Axes:
         if rows.padded:
             return rows.sizes[-1]
         return next(size for size in (0, *rows.sizes) if size + 1 not in rows.sizes) or 1
+
+
+def sizes_text(axis: Axis) -> str:
+    """Word the sizes that an axis takes."""
+    if not axis.padded:
+        return f"exactly {' or '.join(map(str, axis.sizes))}"
+    return f"{axis.low} to {axis.sizes[-1]}" + (", and more in several runs" if axis.splits else "")
+
+
+def shown_sizes(sizes: Sizes) -> str:
+    """Name a bucket by the size of each axis: 8x128."""
+    return "x".join(map(str, sizes))
 
 
 def fill(buffer: Array, array: Array) -> None:
