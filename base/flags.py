@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from modeldyno.base.command.outputs import OutputFile, OutputFolder
+from modeldyno.base.command.wording import with_flags
 from modeldyno.base.settings import REQUIRED, Field, fields_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +34,7 @@ def flags_of(record: type, name: str) -> Callable[[F], F]:
     The command gets them as one record, by its parameter `name`.
     """
     settings = fields_of(record)
+    flags = {each.name: each.flag for each in settings}
 
     def decorate(command: F) -> F:
         @wraps(command)
@@ -42,7 +44,7 @@ def flags_of(record: type, name: str) -> Callable[[F], F]:
 
         decorated: Any = with_record
         for each in reversed(settings):
-            decorated = _parameter(each)(decorated)
+            decorated = _parameter(each, flags)(decorated)
         return decorated  # type: ignore[no-any-return]
 
     return decorate
@@ -63,12 +65,12 @@ def arguments_of(settings: Any) -> list[str]:
     return found
 
 
-def _parameter(field: Field) -> Callable[[Any], Any]:
+def _parameter(field: Field, flags: Mapping[str, str]) -> Callable[[Any], Any]:
     if field.setting.argument:
         return click.argument(field.name, type=_type(field, field.kind), metavar=field.setting.metavar)
     return click.option(
         *(field.flag, *([field.setting.short] if field.setting.short else []), field.name),
-        help=field.setting.sentence(),
+        help=with_flags(field.setting.sentence(), flags),
         metavar=field.setting.metavar,
         hidden=field.setting.hidden,
         **_of_bool(field) if field.kind is bool else _of_value(field),

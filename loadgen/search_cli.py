@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import click
 
@@ -19,34 +18,25 @@ from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.search import SPARE, find_rate, parse_limits, planned_samples, samples_needed
 from modeldyno.loadgen.server.idle import Idle
 from modeldyno.loadgen.spec.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
+from modeldyno.loadgen.spec.options import LoadOptions
 
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_UNDECIDED = 3
 DEFAULT_START_RPS = 10.0
 
 
-def search(
-    spec: LoadSpec,
-    payload: Payload | Mix,
-    limit_texts: tuple[str, ...],
-    *,
-    precision: float,
-    longest_s: float,
-    server_pid: int | None,
-    workers: Workers,
-    output: Path | None,
-    as_json: bool,
-) -> int:
+def search(spec: LoadSpec, payload: Payload | Mix, workers: Workers, options: LoadOptions) -> int:
     """Search, tell each step, write and print the result.
 
-    Exit code 1 when no rate meets the limits, 3 when that or the highest that does could not be decided.
+    `spec` has no users. Exit code 1 when no rate meets the limits, 3 when that, or the highest that does,
+    could not be decided.
     """
-    limits = parse_limits(limit_texts)
+    limits = parse_limits(options.limits)
     needed = samples_needed(limits)
     if spec.scenario:
         needed = max(needed, EARLY_STOPPING_SHARE * within_needed(0, PERCENTILES[SERVER]))
     planned = planned_samples(needed)
-    longest_s = max(longest_s, spec.duration_s)
+    longest_s = max(options.max_duration_s, spec.duration_s)
     start_rps, least_rps = spec.rate_rps or DEFAULT_START_RPS, planned / longest_s
     if start_rps < least_rps:
         raise ConfigError(
@@ -61,7 +51,7 @@ def search(
             return run_load(
                 spec.model_copy(update=step),
                 payload,
-                server_pid=server_pid,
+                server_pid=options.server_pid,
                 workers=workers,
                 interrupts=interrupts,
             )
@@ -71,12 +61,12 @@ def search(
             limits,
             url=spec.url,
             start_rps=start_rps,
-            precision=precision,
+            precision=options.precision,
             idle=Idle(spec.url, first_body(payload), tell=say, stopped=lambda: bool(interrupts.by)),
             least_rps=least_rps,
             on_step=_tell,
         )
-        keep_and_print(found, output, lambda: _print(found, as_json=as_json))
+        keep_and_print(found, options.output, lambda: _print(found, as_json=options.as_json))
         if interrupts.by:
             say(interrupts.last_words)
         return interrupts.exit_code or _exit_code(found)

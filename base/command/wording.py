@@ -7,6 +7,7 @@ option shows `--max-batch` in its place.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import click
 
@@ -17,14 +18,14 @@ _NAMED = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]+))?`")
 
 def message_of(error: DynoError, command: click.Command | None) -> str:
     """Return an error's message and hint; the setting that it is about comes first if it is not named."""
-    flag = _flags(command).get(error.field or "")
-    message, text = (with_flags(each, command) for each in (error.message, str(error)))
-    return text if flag is None or flag in message else f"{flag}: {text}"
+    flags = flags_by_name(command)
+    flag = flags.get(error.field or "")
+    text = with_flags(str(error), flags)
+    return text if flag is None or flag in text else f"{flag}: {text}"
 
 
-def with_flags(text: str, command: click.Command | None) -> str:
-    """Put a command's flags in the place of the settings that a text names; other words in backticks stay."""
-    flags = _flags(command)
+def with_flags(text: str, flags: Mapping[str, str]) -> str:
+    """Put flags, by setting, in the place of the settings that a text names; other backticks stay."""
 
     def shown(found: re.Match[str]) -> str:
         name, value = found.groups()
@@ -37,8 +38,8 @@ def with_flags(text: str, command: click.Command | None) -> str:
     return _NAMED.sub(shown, text)
 
 
-def _flags(command: click.Command | None) -> dict[str, str]:
-    """Return the long name of each option, by its parameter."""
+def flags_by_name(command: click.Command | None) -> dict[str, str]:
+    """Return the long name of each option of a command, by its parameter."""
     options = [each for each in command.params if isinstance(each, click.Option)] if command else []
     return {
         option.name: next((name for name in option.opts if name.startswith("--")), option.opts[0])

@@ -1,278 +1,279 @@
-"""The options of `dyno load`, in the order of its help."""
+"""The options of `dyno load`, in the order of its help. Those that a job chooses too come as groups."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Literal
 
-import click
-
-from modeldyno.base.command.outputs import OutputFile
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.cores import core_numbers
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class _Seconds(click.FloatRange):
-    """A finite number."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is no finite number.", param, ctx)
-        return number
+from modeldyno.base.settings import Setting
 
 
-def _cores(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    cores = core_numbers(value)
+def _cores(text: str) -> tuple[int, ...]:
+    """Read cores that this process may use."""
     from modeldyno.base.host.facts import usable_cores
 
-    if not set(cores) <= set(usable_cores()):
-        usable = ",".join(map(str, usable_cores()))
-        raise ConfigError(f"--cpus {value}: this process may use the cores {usable} only")
+    cores, usable = core_numbers(text), usable_cores()
+    if not set(cores) <= set(usable):
+        raise ConfigError(
+            f"`cpus` {text}: this process may use the cores {','.join(map(str, usable))} only", field="cpus"
+        )
     return cores
 
 
-def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is loaded, by whom."""
 
-    return decorate
+    url: Annotated[str, Setting("A running endpoint.", argument=True)]
+    users: Annotated[
+        int | None,
+        Setting("Closed loop: users who wait for each answer.", absent="1", least=1, most=10_000),
+    ] = None
+    phases: Annotated[
+        str | None,
+        Setting(
+            "Closed loop: each phase begins with USERS, and PER_MINUTE join them; e.g. 1:2:120,4:0:60.",
+            metavar="USERS:PER_MINUTE:SECONDS[,...]",
+        ),
+    ] = None
+    stairs: Annotated[
+        str | None,
+        Setting(
+            "Closed loop: as many more users at each step, which lasts so many seconds.",
+            metavar="steps=N,users=N,seconds=S",
+        ),
+    ] = None
+    load_shape: Annotated[
+        str | None,
+        Setting(
+            "Closed loop: users as a LoadTestShape of your own says, until its tick() returns None.",
+            metavar="FILE.py:CLASS",
+        ),
+    ] = None
+    rate_rps: Annotated[
+        float | None,
+        Setting("Open loop: arrivals a second, whether or not answers come.", above=0, flag="--rate"),
+    ] = None
+    trace: Annotated[
+        Path | None,
+        Setting(
+            "Open loop: replay recorded arrival times (seconds, one a line), at their own rate or at "
+            "`rate_rps`."
+        ),
+    ] = None
 
 
-load = _together(
-    click.option(
-        "--users",
-        type=click.IntRange(1, 10_000),
-        help="Closed loop: users who wait for each answer (default: 1).",
-    ),
-    click.option(
-        "--scenario",
-        type=click.Choice(["SingleStream", "MultiStream", "Server", "Offline"]),
-        help="An MLPerf scenario and its rules, over 600 s unless --duration says "
-        "less; Server: --rate, --limit.",
-    ),
-    click.option(
-        "--phases",
-        "phases_text",
-        metavar="USERS:PER_MINUTE:SECONDS[,...]",
-        help="Closed loop: each phase begins with USERS, and PER_MINUTE join them; e.g. 1:2:120,4:0:60.",
-    ),
-    click.option(
-        "--stairs",
-        "stairs_text",
-        metavar="steps=N,users=N,seconds=S",
-        help="Closed loop: as many more users at each step, which lasts so many seconds.",
-    ),
-    click.option(
-        "--load-shape",
-        "shape_text",
-        metavar="FILE.py:CLASS",
-        help="Closed loop: users as a LoadTestShape of your own says, until its tick() returns None.",
-    ),
-    click.option(
-        "--rate",
-        "rate_rps",
-        type=_Seconds(min=0, min_open=True),
-        help="Open loop: arrivals a second, whether or not answers come.",
-    ),
-    click.option(
-        "--arrival",
-        type=click.Choice(["poisson", "constant", "gamma"]),
-        default="poisson",
-        show_default=True,
-        help="Open loop: random, even, or bursty gaps between arrivals.",
-    ),
-    click.option(
-        "--burstiness",
-        type=click.FloatRange(min=0, min_open=True),
-        default=4.0,
-        show_default=True,
-        help="With --arrival gamma: squared coefficient of variation of the gaps; 1 "
-        "is Poisson, more are bursts.",
-    ),
-    click.option(
-        "--max-in-flight",
-        type=click.IntRange(1, 60_000),
-        help="Open loop: the most requests in flight; a test that meets it is void (default: what memory and "
-        "open files allow, at most 10,000).",
-    ),
-    click.option(
-        "--trace",
-        "trace_path",
-        type=click.Path(path_type=Path),
-        help="Open loop: replay recorded arrival times (seconds, one a line), at "
-        "their own rate or at --rate.",
-    ),
-)
-"""What load: closed or open, and its shape."""
+@dataclass(frozen=True, kw_only=True)
+class Arrivals:
+    """How the requests come; a job chooses it too."""
 
-length = _together(
-    click.option(
-        "--warmup",
-        "warmup_s",
-        type=_Seconds(min=0),
-        default=2.0,
-        show_default=True,
-        help="Seconds not counted.",
-    ),
-    click.option(
-        "--duration",
-        "duration_s",
-        type=_Seconds(min=0, min_open=True),
-        default=10.0,
-        show_default=True,
-        help="Seconds measured, after the warm-up; of a --load-shape, the most (default: an hour).",
-    ),
-    click.option(
-        "--min-samples",
-        type=click.IntRange(0),
-        default=0,
-        help="Measure on until so many requests have succeeded; 368 are enough for p99.",
-    ),
-    click.option(
-        "--max-duration",
-        "max_duration_s",
-        type=_Seconds(min=0, min_open=True),
-        default=120.0,
-        show_default=True,
-        help="The longest window for --min-samples, in seconds.",
-    ),
-    click.option(
-        "--stop-when",
-        "stop_texts",
-        multiple=True,
-        metavar="RULE[,...]",
-        help="End the test before its time: p99>50ms, errors>1%, requests>=10000, p99_width<5%, flat.",
-    ),
-    click.option(
-        "--timeout",
-        "timeout_s",
-        type=_Seconds(min=0, min_open=True),
-        default=30.0,
-        show_default=True,
-        help="Seconds after which a request counts as failed.",
-    ),
-)
-"""How long, and what ends it before its time."""
+    scenario: Annotated[
+        Literal["SingleStream", "MultiStream", "Server", "Offline"] | None,
+        Setting(
+            "An MLPerf scenario and its rules, over 600 s unless `duration_s` says less; Server: with "
+            "`rate_rps` and a limit on p99_ms."
+        ),
+    ] = None
+    arrival: Annotated[
+        Literal["poisson", "constant", "gamma"],
+        Setting("Open loop: random, even, or bursty gaps between arrivals."),
+    ] = "poisson"
+    burstiness: Annotated[
+        float,
+        Setting(
+            "With `arrival=gamma`: squared coefficient of variation of the gaps; 1 is Poisson, more are "
+            "bursts.",
+            above=0,
+        ),
+    ] = 4.0
+    max_in_flight: Annotated[
+        int | None,
+        Setting(
+            "Open loop: the most requests in flight; a test that meets it is void.",
+            absent="what memory and open files allow, at most 10,000",
+            least=1,
+            most=60_000,
+        ),
+    ] = None
 
-sent = _together(
-    click.option(
-        "--payload",
-        "payload_text",
-        metavar="PATH[=WEIGHT,...]",
-        help="Request bodies: files, or folders of them (default: random tensors for the server's inputs).",
-    ),
-    click.option(
-        "--rows",
-        is_flag=True,
-        help="Each row (first axis) of the .npy and .npz files of --payload is a request of its own.",
-    ),
-    click.option(
-        "--shape",
-        "shapes",
-        multiple=True,
-        metavar="NAME=8,3,224,224",
-        help="Shape of the random input, where the model takes several (default: the smallest).",
-    ),
-    click.option("--content-type", help="Content type of --payload (default: by the file's ending)."),
-    click.option(
-        "--seed",
-        type=int,
-        default=0,
-        show_default=True,
-        help="Seed of the random tensors and of the Poisson arrivals.",
-    ),
-)
-"""What is sent."""
 
-kept = _together(
-    click.option("--output", "-o", type=OutputFile(), help="Write the LoadResult to this JSON file."),
-    click.option(
-        "--samples",
-        "samples_file",
-        type=OutputFile(),
-        help="Write every request to this file: .parquet (needs pyarrow), .csv or .npz.",
-    ),
-)
-"""Where the outcome goes."""
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """How long a test lasts."""
 
-processes = _together(
-    click.option(
-        "--server-pid",
-        type=click.IntRange(1),
-        help="Process to read CPU and memory of, with its children (default: the local one that listens).",
-    ),
-    click.option(
-        "--cpus",
-        callback=_cores,
-        help="Cores the load generator stays on, e.g. 0,1 (default: all usable ones).",
-    ),
-    click.option(
-        "--workers",
-        type=click.IntRange(0, 256),
-        default=1,
-        show_default=True,
-        help="Processes that send; above 1 they are workers of a Locust master, and "
-        "share the load among them.",
-    ),
-    click.option(
-        "--expect-workers",
-        type=click.IntRange(0, 256),
-        default=0,
-        help="Wait for so many more on other machines, where `dyno load-worker` starts them.",
-    ),
-    click.option(
-        "--master-bind",
-        metavar="HOST[:PORT]",
-        help="With --expect-workers: where the master listens; whoever reaches it "
-        "can join, so no open network.",
-    ),
-    click.option(
-        "--connect-timeout",
-        "connect_s",
-        type=_Seconds(min=0, min_open=True),
-        default=600.0,
-        show_default=True,
-        help="With --expect-workers: seconds to wait for them.",
-    ),
-)
-"""Which processes: the one that is watched, and those that send."""
+    warmup_s: Annotated[float, Setting("Seconds not counted.", least=0, flag="--warmup")] = 2.0
+    duration_s: Annotated[
+        float,
+        Setting(
+            "Seconds measured, after the warm-up; of a `load_shape`, the most (default: an hour).",
+            above=0,
+            flag="--duration",
+        ),
+    ] = 10.0
+    min_samples: Annotated[
+        int,
+        Setting(
+            "Measure on until so many requests have succeeded; 368 are enough for p99.",
+            least=0,
+        ),
+    ] = 0
+    max_duration_s: Annotated[
+        float,
+        Setting(
+            "The longest window for `min_samples`, in seconds.",
+            above=0,
+            flag="--max-duration",
+        ),
+    ] = 120.0
+    timeout_s: Annotated[
+        float,
+        Setting("Seconds after which a request counts as failed.", above=0, flag="--timeout"),
+    ] = 30.0
 
-search = _together(
-    click.option(
-        "--find-rate",
-        is_flag=True,
-        help="Search the highest open-loop rate that meets each --limit, from --rate (default 10) on.",
-    ),
-    click.option(
-        "--limit",
-        "limit_texts",
-        multiple=True,
-        metavar="NAME=NUMBER",
-        help="With --find-rate, --scenario Server: e.g. p99_ms=50; p50_ms to p99.9_ms, error_rate (0.01).",
-    ),
-    click.option(
-        "--precision",
-        type=click.FloatRange(0.005, 1),
-        default=0.05,
-        show_default=True,
-        help="With --find-rate: how near the failing rate is to the one found, as a share of it.",
-    ),
-)
-"""The search of a rate."""
 
-said = _together(
-    click.option(
-        "--strict", is_flag=True, help="Exit 1 when the generator could not keep up: no valid test."
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print the LoadResult as JSON."),
-)
-"""What is said, and how."""
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """What ends a test before its time; a job chooses it too."""
+
+    stop_when: Annotated[
+        tuple[str, ...],
+        Setting(
+            "End the test before its time: p99>50ms, errors>1%, requests>=10000, p99_width<5%, flat.",
+            metavar="RULE[,...]",
+        ),
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bodies:
+    """How the bodies of `payload` are read; a job chooses it too."""
+
+    rows: Annotated[
+        bool,
+        Setting("Each row (first axis) of the .npy and .npz files of `payload` is a request of its own."),
+    ] = False
+    content_type: Annotated[
+        str | None, Setting("Content type of `payload`.", absent="by the file's ending")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What is sent."""
+
+    payload: Annotated[
+        str | None,
+        Setting(
+            "Request bodies: files, or folders of them.",
+            absent="random tensors for the server's inputs",
+            metavar="PATH[=WEIGHT,...]",
+        ),
+    ] = None
+    shapes: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Shape of the random input, where the model takes several.",
+            absent="the smallest",
+            flag="--shape",
+            metavar="NAME=8,3,224,224",
+        ),
+    ] = ()
+    seed: Annotated[int, Setting("Seed of the random tensors and of the Poisson arrivals.")] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Where the outcome goes, and how it is said."""
+
+    output: Annotated[
+        Path | None, Setting("Write the LoadResult to this JSON file.", short="-o", path="file")
+    ] = None
+    samples: Annotated[
+        Path | None,
+        Setting("Write every request to this file: .parquet (needs pyarrow), .csv or .npz.", path="file"),
+    ] = None
+    strict: Annotated[bool, Setting("Exit 1 when the generator could not keep up: no valid test.")] = False
+    as_json: Annotated[bool, Setting("Print the LoadResult as JSON.", flag="--json")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """Which processes: the one that is watched, and those that send."""
+
+    server_pid: Annotated[
+        int | None,
+        Setting(
+            "Process to read CPU and memory of, with its children.",
+            absent="the local one that listens",
+            least=1,
+        ),
+    ] = None
+    cpus: Annotated[
+        tuple[int, ...] | None,
+        Setting("Cores the load generator stays on, e.g. 0,1.", absent="all usable ones", parse=_cores),
+    ] = None
+    workers: Annotated[
+        int,
+        Setting(
+            "Processes that send; above 1 they are workers of a Locust master, and share the load among "
+            "them.",
+            least=0,
+            most=256,
+        ),
+    ] = 1
+    expect_workers: Annotated[
+        int,
+        Setting(
+            "Wait for so many more on other machines, where `dyno load-worker` starts them.",
+            least=0,
+            most=256,
+        ),
+    ] = 0
+    master_bind: Annotated[
+        str | None,
+        Setting(
+            "With `expect_workers`: where the master listens; whoever reaches it can join, so no open "
+            "network.",
+            metavar="HOST[:PORT]",
+        ),
+    ] = None
+    connect_timeout_s: Annotated[
+        float,
+        Setting("With `expect_workers`: seconds to wait for them.", above=0, flag="--connect-timeout"),
+    ] = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """The search of a rate."""
+
+    find_rate: Annotated[
+        bool,
+        Setting(
+            "Search the highest open-loop rate that meets each of `limits`, from `rate_rps` (default 10) on."
+        ),
+    ] = False
+    limits: Annotated[
+        tuple[str, ...],
+        Setting(
+            "With `find_rate`, `scenario=Server`: e.g. p99_ms=50; p50_ms to p99.9_ms, error_rate (0.01).",
+            flag="--limit",
+            metavar="NAME=NUMBER",
+        ),
+    ] = ()
+    precision: Annotated[
+        float,
+        Setting(
+            "With `find_rate`: how near the failing rate is to the one found, as a share of it.",
+            least=0.005,
+            most=1,
+        ),
+    ] = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions(Kept, Search, Processes, Bodies, Sent, Ends, Length, Arrivals, Target):
+    """The options of `dyno load`; the help has the groups in the opposite order."""

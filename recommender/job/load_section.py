@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadSpec, Phase, Record, Stairs
+from modeldyno.base.settings import described
 from modeldyno.loadgen.spec.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
+from modeldyno.loadgen.spec.options import Arrivals, Bodies, Ends
 from modeldyno.loadgen.spec.stages import planned_s
 from modeldyno.loadgen.spec.stop_rules import check_rules
 from modeldyno.recommender.job.fields import Count, JobPath, Rate, Seconds, Shapes
@@ -51,8 +53,11 @@ def _paths(value: Any) -> Any:
     return {value: 1.0} if isinstance(value, str | Path) else value
 
 
-class Load(Record):
+@described
+class Load(Record, Bodies, Ends, Arrivals):  # type: ignore[misc] # a Record is frozen too
     """The load that each candidate gets: a load test per level, one in stages, or a search for the rate."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     users: tuple[Count, ...] | None = Field(
         default=None,
@@ -78,41 +83,15 @@ class Load(Record):
         description="open loop: search each candidate's highest rate that meets the limits, and rank by it; "
         "{} with the defaults",
     )
-    arrival: Literal["constant", "poisson", "gamma"] = Field(
-        default="poisson", description="open loop only: even, random or bursty gaps between the sends"
-    )
-    burstiness: float = Field(
-        default=4.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="with arrival gamma: squared coefficient of variation of the gaps; 1 is Poisson",
-    )
-    max_in_flight: int | None = Field(
-        default=None,
-        ge=1,
-        le=60_000,
-        description="open loop: the most requests in flight; a load test that meets it is void; left out: "
-        "what memory and open files allow, at most 10,000",
-    )
     trace: JobPath | None = Field(
         default=None,
         description="open loop: file of recorded arrival times (seconds, one a line), at their own rate or "
         "at each `rate_rps`; relative to the job file",
     )
-    scenario: Literal["SingleStream", "MultiStream", "Server", "Offline"] | None = Field(
-        default=None, description="an MLPerf scenario and its rules; Server: with a rate and limits.p99_ms"
-    )
     payload: Annotated[dict[JobPath, Rate], BeforeValidator(_paths)] = Field(
         default_factory=dict,
         description="request bodies: a file or folder, or several with their weights; relative to the job "
         "file; left out: seeded random tensors for the model's inputs",
-    )
-    rows: bool = Field(
-        default=False,
-        description="with payload: each row (first axis) of its .npy and .npz files is a request of its own",
-    )
-    content_type: str | None = Field(
-        default=None, description="content type of payload; left out: by each file's ending"
     )
     shape: Shapes = Field(
         default_factory=dict,
@@ -136,10 +115,6 @@ class Load(Record):
         "left out: 60 s, or duration_s where that is longer",
     )
     timeout_s: Seconds = Field(default=30.0, description="seconds after which a request is an error")
-    stop_when: tuple[str, ...] = Field(
-        default=(),
-        description="rules that end a load test before its time, e.g. p99>50ms, errors>1%, flat",
-    )
 
     @field_validator("find_rate")
     @classmethod

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from modeldyno.base.command.wording import message_of, with_flags
+from modeldyno.base.command.wording import flags_by_name, message_of, with_flags
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.flags import arguments_of, flags_of
 from modeldyno.base.settings import Setting, described, fields_of, from_json, to_json
@@ -23,7 +23,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    rows: Annotated[int, Setting("Rows of `model`.", least=1, most=8)] = 2
+    rows: Annotated[int, Setting("Rows of `names`.", least=1, most=8)] = 2
     rate_rps: Annotated[float | None, Setting("Arrivals.", absent="none", above=0, flag="--rate")] = None
 
 
@@ -79,6 +79,7 @@ def test_options_have_the_names_types_and_defaults_of_the_fields() -> None:
     assert "[default: 2; 1<=x<=8]" in text
     assert "Arrivals (default: none). [x>0]" in text
     assert "[a|b]" in text
+    assert "Rows of --names." in text
 
 
 @pytest.mark.parametrize(
@@ -124,12 +125,13 @@ def test_a_field_without_a_setting_is_no_option() -> None:
     ],
 )
 def test_settings_in_a_message_become_flags(text: str, said: str) -> None:
-    assert with_flags(text, probe) == said
-    assert with_flags(text, None) == text
+    assert with_flags(text, flags_by_name(probe)) == said
+    assert with_flags(text, flags_by_name(None)) == text
 
 
 def test_an_error_names_the_flag_of_its_field_once() -> None:
     told = ConfigError("9 is too many", field="rows", hint="take `rows=8`")
-    assert message_of(told, probe) == "--rows: 9 is too many; take `--rows 8`"
+    assert message_of(told, probe) == "9 is too many; take `--rows 8`"
+    assert message_of(ConfigError("9 is too many", field="rows"), probe) == "--rows: 9 is too many"
     assert message_of(ConfigError("`rows` 9: too many", field="rows"), probe) == "--rows 9: too many"
     assert message_of(ConfigError("9 is too many", field="elsewhere"), probe) == "9 is too many"
