@@ -145,7 +145,7 @@ def serve_command(
     with exit code 2. Without --timeout-ms nothing is taken to hang. /ping answers 503 while no worker takes
     requests.
     """
-    from modeldyno.serving.process.host import serve
+    from modeldyno.serving.server import serve
     from modeldyno.serving.settings import ServeSettings
 
     serve(

@@ -1,4 +1,4 @@
-"""How to serve one model."""
+"""How to serve models."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class NamedModel:
+    """A model by the name that it is served under."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class ServeSettings:
-    """How to serve one model; the flags of `dyno serve`."""
+    """How to serve a model; the flags of `dyno serve`. Workers, queue and batches are those of each model."""
 
     path: Path
     host: str = "127.0.0.1"
@@ -27,3 +35,10 @@ class ServeSettings:
     rows_independent: bool = False
     timeout_ms: float | None = None
     client_timeout_s: float = 60.0
+    more_models: tuple[NamedModel, ...] = ()
+    """Models beside that of `path`, in the same processes; no flag has them yet."""
+
+    @property
+    def models(self) -> tuple[NamedModel, ...]:
+        """All models; the first is meant where a protocol has no names."""
+        return (NamedModel(self.model_name, self.path), *self.more_models)

@@ -1,36 +1,20 @@
-"""One worker process of `dyno serve --processes`; `processes` starts it, and nobody else."""
+"""One worker process of `dyno serve --processes`; `supervisor` starts it, and nobody else."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
 from modeldyno.base.errors import DynoError
 from modeldyno.base.process import procs
-from modeldyno.serving.meters.board import Board
+from modeldyno.serving.meters.board import Board, Member
+from modeldyno.serving.process.launch import MOST_REPORT_BYTES, read_settings
 from modeldyno.serving.settings import ServeSettings
 
-MOST_REPORT_BYTES = 60_000
 _LAST_S = 10
-
-
-def worker_args(
-    settings: ServeSettings, descriptors: Sequence[int], processes: int, number: int
-) -> list[str]:
-    """Write the command line of worker `number`.
-
-    It inherits the socket, the board, the pipe for its error, and the channel for connections.
-    """
-    numbers = map(str, (*descriptors, processes, number))
-    return procs.python_module(
-        "modeldyno.serving.process.worker", *numbers, json.dumps(asdict(settings), default=str)
-    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     *numbers, settings = arguments
     listener, board, report, channel, processes, number = map(int, numbers)
     try:
-        _serve(_settings(settings), listener, channel, Board(board, processes), number)
+        _serve(read_settings(settings), listener, channel, Board(board, processes), number)
     except DynoError as error:
         # The parent reads it when this process has ended: more than the pipe holds would wait for ever.
         os.write(report, str(error).encode()[:MOST_REPORT_BYTES])
@@ -48,26 +32,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(settings: ServeSettings, listener: int, channel: int, board: Board, number: int) -> None:
-    from modeldyno.serving.process.host import Place, serve_here
+    from modeldyno.serving.process.host import serve_here
 
     with socket.socket(fileno=listener) as inherited, socket.socket(fileno=channel) as to_parent:
-        place = Place(board, number, to_parent)
-        place.row.begin(os.getpid())
-        serve_here(settings, inherited, place)
-
-
-def _settings(text: str) -> ServeSettings:
-    values = json.loads(text)
-    cpus, port_file = values["cpus"], values["port_file"]
-    return ServeSettings(
-        **{
-            **values,
-            "path": Path(values["path"]),
-            "port_file": None if port_file is None else Path(port_file),
-            "cpus": None if cpus is None else tuple(cpus),
-            "preferred_batch": tuple(values["preferred_batch"]),
-        }
-    )
+        serve_here(settings, inherited, Member(board, number), channel=to_parent)
 
 
 if __name__ == "__main__":
