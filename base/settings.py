@@ -126,8 +126,8 @@ def to_json(record: Any) -> str:
 
 def from_json(kind: type[R], text: str) -> R:
     """Read what `to_json` wrote: paths and tuples are made of the types that the fields have."""
-    hints = get_type_hints(kind)
-    return kind(**{name: _revived(_plain(hints[name]), value) for name, value in json.loads(text).items()})
+    read: R = _revived(kind, json.loads(text))
+    return read
 
 
 def described(record: C) -> C:
@@ -159,4 +159,9 @@ def _revived(kind: Any, value: Any) -> Any:
         return None
     if kind is Path:
         return Path(value)
-    return tuple(value) if get_origin(kind) is tuple else value
+    if is_dataclass(kind) and isinstance(kind, type):
+        hints = get_type_hints(kind)
+        return kind(**{name: _revived(_plain(hints[name]), each) for name, each in value.items()})
+    if get_origin(kind) is tuple:
+        return tuple(_revived(_plain(get_args(kind)[0]), each) for each in value)
+    return value

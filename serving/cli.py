@@ -28,6 +28,6 @@ def serve_command(settings: ServeSettings) -> None:
 
     Exit codes: 0 ended by a signal, with all answered; 2 bad input, or the server could not go on.
     """
-    from modeldyno.serving.process.host import serve
+    from modeldyno.serving.server import serve
 
     serve(settings)

@@ -1,4 +1,4 @@
-"""How to serve one model: the options of `dyno serve`."""
+"""How to serve models: the options of `dyno serve`."""
 
 from __future__ import annotations
 
@@ -35,8 +35,19 @@ class Address:
 
 
 @dataclass(frozen=True)
+class NamedModel:
+    """A model by the name that it is served under."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class ServeSettings(ServerLimits, Concurrency, Address):
-    """How to serve one model; those that a job chooses too are in base.records.server."""
+    """How to serve models; what a job chooses too is in base.records.server.
+
+    Workers, queue and batches are those of each model.
+    """
 
     path: Annotated[Path, Setting("Artifact folder, .onnx file, or folder of user code.", argument=True)]
     model_name: Annotated[
@@ -64,3 +75,10 @@ class ServeSettings(ServerLimits, Concurrency, Address):
             above=0,
         ),
     ] = 60.0
+    more_models: tuple[NamedModel, ...] = ()
+    """Models beside that of `path`, in the same processes; no flag has them yet."""
+
+    @property
+    def models(self) -> tuple[NamedModel, ...]:
+        """All models; the first is meant where a protocol has no names."""
+        return (NamedModel(self.model_name, self.path), *self.more_models)

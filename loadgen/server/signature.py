@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
@@ -48,6 +49,14 @@ def fetch_signature(url: str) -> tuple[TensorSpec, ...]:
             f"cannot learn the model's inputs from {address}: {_reason(error)}; "
             "give a request body with --payload FILE"
         ) from error
+
+
+def why_not_joined(url: str) -> str | None:
+    """Return why the server behind an endpoint joins no requests; None where it does, or does not say."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        batching = json.loads(_get(server_root(url) + METADATA_PATH))["parameters"]["batching"]
+        return str(batching["refusal"]) or None
+    return None
 
 
 def parse_signature(text: bytes) -> tuple[TensorSpec, ...]:

@@ -25,7 +25,8 @@ class Threads:
 
     def configure(self) -> None:
         """Size TVM's pool, which each calling thread has one of its own of."""
-        if getattr(_pool, "threads", None) == self:
+        current = getattr(_pool, "threads", None)
+        if current is self or current == self:
             return
         cores = [str(core) for core in self.cores or usable_cores()]
         mode = _ONE_CORE_EACH if self.cores else _SHARE_CORES

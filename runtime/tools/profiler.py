@@ -7,7 +7,6 @@ turn with the observed ones, as are the calls of the peak function: all see the 
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -23,11 +22,9 @@ from modeldyno.base.errors import ArtifactError, ConfigError
 from modeldyno.base.host.facts import host_facts, usable_cores
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.kernels import PeakKernel
-from modeldyno.runtime.sessions.axes import Sizes, shown_sizes
-from modeldyno.runtime.sessions.base import AnySession
-from modeldyno.runtime.sessions.buckets import BucketedSession
 from modeldyno.runtime.sessions.feeds import random_feeds
 from modeldyno.runtime.sessions.whole import WholeSession
+from modeldyno.runtime.tools.one_shape import one_shape, segments_apart
 from modeldyno.runtime.tools.profile_records import BuiltinTime, KernelTime, Profile, kernel_time
 
 MIN_REPEATS = 5  # fewer give no quartiles
@@ -91,9 +88,9 @@ def profile(
     if seconds is None and repeats < MIN_REPEATS:
         raise ConfigError(f"{repeats} inferences give no quartiles: at least {MIN_REPEATS} are needed")
     opened = open_session(artifact, threads)
-    session = _one_shape(opened, bucket)
+    session = one_shape(opened, bucket)
     if not isinstance(session, WholeSession):
-        raise ArtifactError(_segments_apart(opened, session))
+        raise ArtifactError(segments_apart(opened, session))
     rounds = _Rounds(session)
     rounds.warm_up()
     began = time.perf_counter()
@@ -105,35 +102,6 @@ def profile(
             f"at least {MIN_REPEATS} are needed: give more --seconds, or --repeat"
         )
     return rounds.result(artifact)
-
-
-def _one_shape(session: AnySession, sizes: Sizes | None) -> AnySession:
-    """Give the session of one compiled shape: that of `sizes`, or the largest.
-
-    Raises:
-        ConfigError: there is no such bucket.
-    """
-    if isinstance(session, BucketedSession):
-        return session.part(sizes or max(session.buckets, key=math.prod))
-    if sizes is not None:
-        raise ConfigError(f"no bucket {shown_sizes(sizes)}: this artifact has one shape")
-    return session
-
-
-def _segments_apart(opened: AnySession, session: AnySession) -> str:
-    """Say which segments can be profiled, each by itself, and where they lie."""
-    found = opened.manifest.buckets
-    of_bucket = (
-        [bucket.folder for bucket in found.buckets if opened.part(bucket.sizes) is session]
-        if (found and isinstance(opened, BucketedSession))
-        else []
-    )
-    inside = "".join(f"{folder}/" for folder in of_bucket)
-    names = [f"{inside}{each.path}" for each in session.manifest.segments if each.is_compiled]
-    return (
-        "an artifact of segments can't be observed as one; its compiled segments can, each by itself: "
-        + ", ".join(names)
-    )
 
 
 def _more(done: int, repeats: int, seconds: float | None, passed: float) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.base.rowflow.records import Place, Verdict
 from modeldyno.runtime.kinds import KINDS, WHOLE_KINDS, Kind, draw
-from modeldyno.serving.models.base import Backend
+from modeldyno.serving.models.base import ServedModel
 from modeldyno.serving.wire.npy import shape_text
 
 _SEED = 0
@@ -38,9 +38,9 @@ class Decision:
     equal: tuple[tuple[Place, ...], ...] = ()
 
 
-def decide(backend: Backend, verdict: Verdict, *, given: bool) -> Decision:
+def decide(model: ServedModel, verdict: Verdict, *, given: bool) -> Decision:
     """Decide by shapes, then by the verdict on the graph, then by a trial; `given` is the user's word."""
-    if refusal := _fixed(backend):
+    if refusal := _fixed(model):
         return Decision(refusal)
     if verdict.refuted:
         return Decision(f"that rows are independent is refuted by its graph: {verdict.cause}")
@@ -49,7 +49,7 @@ def decide(backend: Backend, verdict: Verdict, *, given: bool) -> Decision:
             f"that rows are independent is unproved: {verdict.cause}. "
             "Where you know that they are, --rows-independent joins requests"
         )
-    refusal = why_not_joined(backend, _FIRST if verdict.proved else (*KINDS, *WHOLE_KINDS))
+    refusal = why_not_joined(model, _FIRST if verdict.proved else (*KINDS, *WHOLE_KINDS))
     if refusal:
         return Decision(refusal)
     if verdict.proved:
@@ -57,20 +57,20 @@ def decide(backend: Backend, verdict: Verdict, *, given: bool) -> Decision:
     return Decision(reason=f"as --rows-independent says; unproved: {verdict.cause}", equal=verdict.equal)
 
 
-def why_not_joined(backend: Backend, kinds: Sequence[Kind] = _FIRST) -> str | None:
+def why_not_joined(model: ServedModel, kinds: Sequence[Kind] = _FIRST) -> str | None:
     """Say why requests can't be joined, or None where nothing was found against it.
 
     The shapes must be free in the first axis; then single rows are run alone and in pairs: of one kind of
     numbers and the next, so that a scale taken from both is seen, and twice the same. A kind that the model
     refuses says nothing, but for the first.
     """
-    if refusal := _fixed(backend):
+    if refusal := _fixed(model):
         return refusal
-    rows = [_made(backend, kind, number) for number, kind in enumerate(kinds)]
+    rows = [_made(model, kind, number) for number, kind in enumerate(kinds)]
     alone: list[Rows | None] = []
     for row in rows:
         try:
-            alone.append(backend.run(row))
+            alone.append(model.run(row))
         except Exception as error:  # a model may raise anything on numbers that mean nothing to it
             if not alone:
                 return f"it fails on one or two rows of random numbers: {error}"
@@ -81,10 +81,10 @@ def why_not_joined(backend: Backend, kinds: Sequence[Kind] = _FIRST) -> str | No
             continue
         both = {name: np.concatenate([rows[one][name], rows[two][name]]) for name in rows[one]}
         try:
-            together = backend.run(both)
+            together = model.run(both)
         except Exception as error:
             return f"it fails on one or two rows of random numbers: {error}"
-        for spec in backend.outputs:
+        for spec in model.signature.outputs:
             name, found = spec.name, together[spec.name]
             if found.shape[:1] != (2,) or not _same(found, (first[name], second[name])):
                 return f"rows of {name!r} are not those that they are alone: they depend on one another"
@@ -98,16 +98,18 @@ def _pairs(count: int) -> Iterator[tuple[int, int]]:
         yield kind, kind
 
 
-def _fixed(backend: Backend) -> str | None:
-    for spec in (*backend.inputs, *backend.outputs):
+def _fixed(model: ServedModel) -> str | None:
+    if model.signature.why_alone:
+        return model.signature.why_alone
+    for spec in (*model.signature.inputs, *model.signature.outputs):
         if not spec.shape or spec.shape[0] is not None:
             return f"{spec.name!r} has the fixed shape {shape_text(spec.shape)}"
     return None
 
 
-def _made(backend: Backend, kind: Kind, number: int) -> Rows:
+def _made(model: ServedModel, kind: Kind, number: int) -> Rows:
     rng = np.random.default_rng([_SEED, number])
-    return {spec.name: draw(kind, rng, _shape(spec), spec.dtype) for spec in backend.inputs}
+    return {spec.name: draw(kind, rng, _shape(spec), spec.dtype) for spec in model.signature.inputs}
 
 
 def _shape(spec: TensorSpec) -> tuple[int, ...]:

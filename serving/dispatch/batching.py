@@ -20,11 +20,11 @@ from typing import TypeAlias
 import numpy as np
 
 from modeldyno.serving.dispatch.pool import HungError, WorkerPool, settle
-from modeldyno.serving.models.base import Backend
+from modeldyno.serving.models.base import ServedModel
 from modeldyno.serving.wire.answer import Answer, Call
 
 Place: TypeAlias = tuple[str, int]  # an input and a dimension of it
-Prepare: TypeAlias = Callable[[Backend], Call]
+Prepare: TypeAlias = Callable[[ServedModel], Call]
 Result: TypeAlias = Answer | Exception
 Observe: TypeAlias = Callable[[int, float], None]
 
@@ -74,7 +74,7 @@ class Batcher:
     def submit(self, prepare: Prepare) -> asyncio.Future[Answer]:
         """Queue one request; whose future gets an answer or an error first is not run.
 
-        It raises what `prepare`, the backend or the call's answer raise.
+        It raises what `prepare`, the model or the call's answer raise.
         """
         loop = asyncio.get_running_loop()
         one = _Waiting(prepare, loop.time(), loop.create_future())
@@ -106,8 +106,8 @@ class Batcher:
             self._waiting.popleft()
         return bool(self._waiting)
 
-    def _run(self, prepares: list[Prepare], backend: Backend) -> list[Result]:
-        return run_joined(backend, prepares, self._limits, self._observe)
+    def _run(self, prepares: list[Prepare], model: ServedModel) -> list[Result]:
+        return run_joined(model, prepares, self._limits, self._observe)
 
     def add_workers(self, number: int) -> None:
         """Go on with as many workers in place of those that hang."""
@@ -128,39 +128,39 @@ class Batcher:
 
 
 def run_joined(
-    backend: Backend, prepares: list[Prepare], limits: BatchLimits, observe: Observe
+    model: ServedModel, prepares: list[Prepare], limits: BatchLimits, observe: Observe
 ) -> list[Result]:
     """Answer all of `prepares` with as few inferences as the limits allow; in their order."""
-    made = [_prepared(prepare, backend) for prepare in prepares]
+    made = [_prepared(prepare, model) for prepare in prepares]
     if len(made) == 1:  # nothing to join: a lone request at low load
-        return [made[0] if isinstance(made[0], Exception) else _run_one(backend, made[0], observe)]
+        return [made[0] if isinstance(made[0], Exception) else _run_one(model, made[0], observe)]
     results: dict[int, Result] = {index: one for index, one in enumerate(made) if isinstance(one, Exception)}
     calls = {index: one for index, one in enumerate(made) if not isinstance(one, Exception)}
     groups = (part for whole in _groups(calls, limits) for part in _preferred(whole, calls, limits))
     for group in groups:
         members = [calls[index] for index in group]
-        results.update(zip(group, _run_group(backend, members, observe), strict=True))
+        results.update(zip(group, _run_group(model, members, observe), strict=True))
     return [results[index] for index in range(len(prepares))]
 
 
-def _prepared(prepare: Prepare, backend: Backend) -> Call | Exception:
+def _prepared(prepare: Prepare, model: ServedModel) -> Call | Exception:
     try:
-        return prepare(backend)
+        return prepare(model)
     except Exception as error:
         return error
 
 
-def _run_group(backend: Backend, calls: list[Call], observe: Observe) -> list[Result]:
+def _run_group(model: ServedModel, calls: list[Call], observe: Observe) -> list[Result]:
     if len(calls) == 1:
-        return [_run_one(backend, calls[0], observe)]
+        return [_run_one(model, calls[0], observe)]
     counts = [_rows(call) for call in calls]
     joined = {name: np.concatenate([call.feeds[name] for call in calls]) for name in calls[0].feeds}
     try:
-        outputs = _timed(backend, joined, sum(counts), observe)
+        outputs = _timed(model, joined, sum(counts), observe)
     except Exception:  # whose fault it is shows when each runs alone
-        return [_run_one(backend, call, observe) for call in calls]
+        return [_run_one(model, call, observe) for call in calls]
     if any(array.shape[:1] != (sum(counts),) for array in outputs.values()):
-        return [_run_one(backend, call, observe) for call in calls]
+        return [_run_one(model, call, observe) for call in calls]
     ends = np.cumsum(counts)
     return [
         _answer(call, {name: array[end - count : end] for name, array in outputs.items()})
@@ -168,9 +168,9 @@ def _run_group(backend: Backend, calls: list[Call], observe: Observe) -> list[Re
     ]
 
 
-def _run_one(backend: Backend, call: Call, observe: Observe) -> Result:
+def _run_one(model: ServedModel, call: Call, observe: Observe) -> Result:
     try:
-        outputs = _timed(backend, call.feeds, _rows(call), observe)
+        outputs = _timed(model, call.feeds, _rows(call), observe)
     except Exception as error:
         return error
     return _answer(call, outputs)
@@ -184,10 +184,10 @@ def _answer(call: Call, outputs: dict[str, np.ndarray]) -> Result:
 
 
 def _timed(
-    backend: Backend, feeds: dict[str, np.ndarray], rows: int, observe: Observe
+    model: ServedModel, feeds: dict[str, np.ndarray], rows: int, observe: Observe
 ) -> dict[str, np.ndarray]:
     started_s = perf_counter()
-    outputs = backend.run(feeds)
+    outputs = model.run(feeds)
     observe(rows, perf_counter() - started_s)
     return outputs
 

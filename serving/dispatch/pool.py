@@ -1,4 +1,4 @@
-"""Worker threads, each with a backend of its own, that keep inference off the event loop.
+"""Worker threads, each with a model of its own, that keep inference off the event loop.
 
 A queue of its own, since an executor's costs more than a small model: a lock and a condition for each job,
 and a wake-up of the event loop for each answer. Here all answers that are there when the event loop comes
@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Generic, TypeAlias, TypeVar, cast
 
-from modeldyno.serving.models.base import Backend
+from modeldyno.serving.models.base import ServedModel
 
 T = TypeVar("T")
 Done: TypeAlias = Callable[[T | None, Exception | None], None]
@@ -41,12 +41,12 @@ class _Worker:
 
 
 class WorkerPool:
-    """`workers` threads. Making one loads every backend, in the thread that will use it.
+    """`workers` threads. Making one loads every model, in the thread that will use it.
 
     A compiled model's own thread pool belongs to the thread that first runs it, hence the fixed pairs.
     """
 
-    def __init__(self, load: Callable[[], Backend], workers: int) -> None:
+    def __init__(self, load: Callable[[], ServedModel], workers: int) -> None:
         self.workers = workers
         self.after_job: Callable[[], None] | None = None
         """Called in the thread after each job."""
@@ -61,7 +61,7 @@ class WorkerPool:
         for number, worker in enumerate(self._crew):
             self._start_thread(self._work, number, worker)
         try:
-            self.backends = self._on_each(lambda: self._keep(load()))
+            self.models = self._on_each(lambda: self._keep(load()))
         except BaseException:
             self.close()
             raise
@@ -93,13 +93,13 @@ class WorkerPool:
             replaced += 1
         return replaced
 
-    def start(self, job: Callable[[Backend], T]) -> asyncio.Future[T]:
+    def start(self, job: Callable[[ServedModel], T]) -> asyncio.Future[T]:
         """Have the first free worker run `job`; called on the event loop, which the result comes back to."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.submit(job, partial(settle, future))
         return future
 
-    def submit(self, job: Callable[[Backend], T], done: Done[T]) -> None:
+    def submit(self, job: Callable[[ServedModel], T], done: Done[T]) -> None:
         """Like `start`, but call `done` on the event loop with the result, or else the error."""
         if self._answers is None:
             self._answers = _Answers(asyncio.get_running_loop())
@@ -107,7 +107,7 @@ class WorkerPool:
 
         def work() -> None:
             try:
-                result = job(self._local.backend)
+                result = job(self._local.model)
                 if self._local.worker.left:
                     raise HungError
             except Exception as error:
@@ -119,9 +119,9 @@ class WorkerPool:
 
         self._jobs.put(work)
 
-    def run_on_each(self, job: Callable[[Backend], T]) -> list[T]:
+    def run_on_each(self, job: Callable[[ServedModel], T]) -> list[T]:
         """Run `job` once on every worker at the same time, and wait."""
-        return self._on_each(lambda: job(self._local.backend))
+        return self._on_each(lambda: job(self._local.model))
 
     def close(self) -> None:
         """Let the threads end after what they have begun."""
@@ -143,11 +143,13 @@ class WorkerPool:
             worker.since_s = None
             if worker.left:
                 return
+        if (model := getattr(self._local, "model", None)) is not None:
+            model.close()
 
     def _replace(self, worker: _Worker) -> None:
         try:
-            backend = self._keep(self._load(), worker)
-            backend.warm_up()
+            model = self._keep(self._load(), worker)
+            model.warm_up()
         except Exception as error:
             self.failure = error
         else:
@@ -157,10 +159,10 @@ class WorkerPool:
         began_s = monotonic() - limit_s
         return [worker for worker in self._crew if worker.since_s is not None and worker.since_s < began_s]
 
-    def _keep(self, backend: Backend, worker: _Worker | None = None) -> Backend:
-        self._local.backend = backend
+    def _keep(self, model: ServedModel, worker: _Worker | None = None) -> ServedModel:
+        self._local.model = model
         (worker or self._local.worker).loading = False
-        return backend
+        return model
 
     def _on_each(self, job: Callable[[], T]) -> list[T]:
         # Nobody passes the barrier before all are there, so no thread takes two of the jobs.

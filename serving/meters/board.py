@@ -9,9 +9,9 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from dataclasses import dataclass
 
 from modeldyno.serving.meters.notes import NOTES_BYTES, Notes
-from modeldyno.serving.process.keeper import MOST_LENT
 
 _CELL_BYTES = 8  # a double: written and read whole
 _ROW_BYTES = 8192  # whole pages: processes that count at the same time don't take lines from each other
@@ -20,6 +20,8 @@ _PID, _READY, _CONNECTIONS, _IN_FLIGHT, _STUCK, _BEAT = range(6)
 FIRST_FREE = 8
 """The cells of a worker's row from here on are for whoever counts in it: first one for each HTTP status."""
 CELLS = _ROW_BYTES // _CELL_BYTES
+MOST_LENT = 1024
+"""Connections of one process that are lent to its parent at a time; a cell of one byte for each."""
 
 
 class Row:
@@ -108,7 +110,7 @@ class Board:
             Notes(memory[start : start + NOTES_BYTES]) for start in range(rows_end, notes_end, NOTES_BYTES)
         )
         self.lent = tuple(memory[start : start + MOST_LENT] for start in range(notes_end, size, MOST_LENT))
-        """For each process what `keeper` says of its connections."""
+        """For each process what it says of the connections that it lends."""
         cells = memory[:rows_end].cast("d")
         parts = [cells[start : start + CELLS] for start in range(0, len(cells), CELLS)]
         self._server = parts[0]
@@ -131,6 +133,24 @@ class Board:
     @restarts.setter
     def restarts(self, value: int) -> None:
         self._server[_RESTARTS] = float(value)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Which of a server's worker processes this one is."""
+
+    board: Board
+    number: int = 0
+
+    @property
+    def row(self) -> Row:
+        """What it says of itself."""
+        return self.board.rows[self.number]
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is the only one."""
+        return len(self.board.rows) == 1
 
 
 def shared_memory() -> int:

@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Info, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from modeldyno.serving.meters.board import FIRST_FREE, Board, Row
+from modeldyno.serving.meters.board import FIRST_FREE, Board, Member, Row
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -73,15 +78,20 @@ _ROWS = _Histogram(
 
 
 class Meters:
-    """Counts in the row `own` of the board. Counts requests for inferences alone."""
+    """Counts in the row of the process `member`. Counts requests for inferences alone."""
 
-    def __init__(self, facts: dict[str, str], board: Board, own: int) -> None:
-        self._cells = board.rows[own].cells
+    def __init__(self, member: Member) -> None:
+        self._cells = member.row.cells
         self._lock = threading.Lock()  # inferences are counted by the threads that run them
         self._registry = CollectorRegistry()
-        Info("dyno_model", "What is served, and how.", registry=self._registry).info(facts)
-        self._registry.register(_Totals(board))
-        self._registry.register(_Processes(board))
+        self._models = _Models()
+        self._registry.register(self._models)
+        self._registry.register(_Totals(member.board))
+        self._registry.register(_Processes(member.board))
+
+    def add_model(self, name: str, facts: dict[str, str], memory_bytes: int) -> None:
+        """Tell of a model: what it is and how it is served, and what the process grew by for it."""
+        self._models.add(name, facts, memory_bytes)
 
     def inference(self, seconds: float) -> None:
         """Count one inference."""
@@ -103,6 +113,33 @@ class Meters:
     def render(self) -> bytes:
         """Write all of it as Prometheus text."""
         return generate_latest(self._registry)
+
+
+class _Models(Collector):
+    """What is served, and how."""
+
+    def __init__(self) -> None:
+        self._facts: list[dict[str, str]] = []
+        self._memory_bytes: dict[str, int] = {}
+
+    def add(self, name: str, facts: dict[str, str], memory_bytes: int) -> None:
+        """Tell of one more."""
+        self._facts.append(facts)
+        self._memory_bytes[name] = memory_bytes
+
+    def collect(self) -> Iterator[Metric]:
+        """Give an entry for each model."""
+        labels = list(self._facts[0]) if self._facts else []
+        models = InfoMetricFamily("dyno_model", "What is served, and how.", labels=labels)
+        for facts in self._facts:
+            models.add_metric(list(facts.values()), {})
+        yield models
+        memory = GaugeMetricFamily(
+            "dyno_model_memory_bytes", "What this process grew by as it loaded a model.", labels=["name"]
+        )
+        for name, memory_bytes in self._memory_bytes.items():
+            memory.add_metric([name], memory_bytes)
+        yield memory
 
 
 class _Totals(Collector):

@@ -1,50 +1,55 @@
-"""What can be served: an artifact folder, an `.onnx` file or user code, behind one small interface."""
+"""The contract of what is served: a model, and where it is loaded from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from modeldyno.base.errors import ArtifactError, ModelError
+from modeldyno.base.rowflow.records import Verdict
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from modeldyno.base.records.run import TensorSpec
-    from modeldyno.runtime.sessions.base import AnySession
+    from modeldyno.serving.wire.answer import Call, Headers
 
-Kind = Literal["artifact", "code", "onnx"]
-MANIFEST = "manifest.json"
-SCRIPTS = ("code/inference.py", "inference.py")
-_ZIP_MAGIC = b"PK\x03\x04"
+Feeds: TypeAlias = dict[str, Any]  # arrays by name; what user code makes of a request
 
 
-class Backend(Protocol):
-    """A loaded model. Used by one thread at a time unless `load` says otherwise."""
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives, and how many rows of it."""
+
+    engine: str
+    """`onnxruntime` or `compiled`, the word that candidates use; or `user code`."""
+    platform: str
+    """The platform string of the Open Inference Protocol."""
+    inputs: tuple[TensorSpec, ...] = ()
+    """In the model's order; none where it reads bytes itself."""
+    outputs: tuple[TensorSpec, ...] = ()
+    preferred_rows: tuple[int, ...] = ()
+    """Numbers of rows that it is fastest at; none where it does not say."""
+    most_rows: int | None = None
+    """The number of rows up to which it takes every number; None: no bound is known."""
+    why_alone: str = ""
+    """Why its requests are never joined, whatever its rows are; empty where they may be."""
+
+
+class ServedModel(Protocol):
+    """A loaded model. One thread at a time uses it, unless its source says otherwise."""
 
     @property
-    def name(self) -> str:
-        """`onnxruntime` or `compiled`, the word that candidates use; or `user code`."""
+    def signature(self) -> Signature:
+        """What it takes and gives."""
 
-    @property
-    def platform(self) -> str:
-        """The platform string of the Open Inference Protocol."""
+    def read(self, headers: Headers, body: bytes, max_bytes: int) -> Call:
+        """Read a request in the model's own way; it unpacks to `max_bytes` at most.
 
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs in the model's order."""
+        Raises:
+            RequestError: whatever is wrong with it.
+        """
 
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs in the model's order."""
-
-    @property
-    def preferred_batches(self) -> tuple[int, ...]:
-        """Numbers of rows that it is fastest at; none where it does not say."""
-
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run one inference on arrays that follow `inputs`.
+    def run(self, feeds: Feeds) -> Feeds:
+        """Run one inference: on arrays that follow the signature, or on what its own `read` gave.
 
         Raises:
             RequestError: the model refuses these values.
@@ -53,99 +58,23 @@ class Backend(Protocol):
     def warm_up(self) -> int:
         """Run on zeros what a first request would wait for; give the number of inferences."""
 
-
-class ArtifactBackend:
-    """A compiled artifact."""
-
-    name = "compiled"
-    platform = "modeldyno_artifact"
-
-    def __init__(self, session: AnySession) -> None:
-        self._session = session
-        self.inputs = session.inputs
-        self.outputs = session.outputs
-        self.most_rows = session.most_rows  # no more can be joined; None: any number
-        self.preferred_batches = session.batch_sizes
-        from modeldyno.runtime.sessions.feeds import is_array
-        from modeldyno.runtime.sessions.lane import TEXT
-
-        for spec in (*self.inputs, *self.outputs):
-            if spec.dtype == TEXT or not is_array(spec):  # of operators that run in ONNX Runtime
-                kind = "text" if spec.dtype == TEXT else f"a {spec.dtype}"
-                raise ModelError(f"{spec.name!r} is {kind}: only tensors of numbers can be served")
-
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run one inference."""
-        return self._session.run(feeds)
-
-    def warm_up(self) -> int:
-        """Run one inference in each compiled shape: each has code and buffers of its own."""
-        return self._session.warm_up()
+    def close(self) -> None:
+        """Let go of what the model holds beside memory; nobody runs it any more."""
 
 
-def model_kind(path: Path) -> Kind:
-    """Say what `path` holds from a look at the file system; imports nothing heavy.
+class ModelSource(Protocol):
+    """A model that is not loaded yet."""
 
-    Raises:
-        ModelError: nothing is there, or the file can't be an ONNX model.
-        ArtifactError: a folder that is no artifact.
-    """
-    if path.is_dir():
-        if find_script(path) is not None:
-            return "code"
-        if not (path / MANIFEST).is_file():
-            raise ArtifactError(
-                f"{path} is no artifact: it has no {MANIFEST}; `dyno compile` makes one "
-                f"(nor is it user code: it has no {' and no '.join(SCRIPTS)})"
-            )
-        return "artifact"
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(len(_ZIP_MAGIC))
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
-    if not head:
-        raise ModelError(f"{path} is empty: expected an ONNX model or an artifact folder")
-    if head == _ZIP_MAGIC:
-        raise ModelError(f"{path} is a zip file (torch.export?), no ONNX model: `dyno compile` it first")
-    return "onnx"
+    def verdict(self) -> Verdict:
+        """Say what is proved of whether its rows depend on one another.
 
+        Raises:
+            ArtifactError: the artifact is damaged.
+        """
 
-def find_script(folder: Path) -> Path | None:
-    """Return the script of user code in a folder, or None."""
-    return next((folder / name for name in SCRIPTS if (folder / name).is_file()), None)
+    def loader(self) -> Callable[[], ServedModel]:
+        """Return what gives each worker thread its model; several may get the same one.
 
-
-def load_backend(path: Path, threads: int) -> Backend:
-    """Load a model to run with `threads` threads inside one inference.
-
-    Raises:
-        ModelError: the file is no ONNX model that ONNX Runtime can run.
-        ArtifactError: the artifact is damaged or made for another machine.
-    """
-    if model_kind(path) == "artifact":
-        from modeldyno.runtime.open import open_session
-
-        return ArtifactBackend(open_session(path, threads))
-    from modeldyno.serving.models.onnx import OrtBackend
-
-    return OrtBackend(path, threads)
-
-
-def loader(path: Path, threads: int) -> Callable[[], Backend]:
-    """Return what gives each worker thread its backend.
-
-    A backend each, so that W workers of T threads are W x T threads. ONNX Runtime with one thread runs in the
-    calling thread and may be called from many, so there all workers share one copy of the weights.
-
-    Raises:
-        ModelError, ArtifactError: as `load_backend`, now or when the result is called.
-    """
-    if model_kind(path) == "code":
-        from modeldyno.serving.models.user_code import code_loader
-
-        return code_loader(path, threads)
-    if model_kind(path) == "onnx" and threads == 1:
-        shared = load_backend(path, threads)
-        return lambda: shared
-    return lambda: load_backend(path, threads)
+        Raises:
+            ModelError, ArtifactError: it can't be loaded; now or when the result is called.
+        """

@@ -5,29 +5,24 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from modeldyno.base.errors import first_line
 from modeldyno.base.rowflow.records import MOST_NUMBERS, UNPROVED, Verdict
-from modeldyno.serving.models.base import model_kind
+from modeldyno.runtime.records.manifest_file import read_manifest
 
 
-def verdict_of(path: Path) -> Verdict:
-    """Give what is proved of a model.
+def verdict_of_artifact(path: Path) -> Verdict:
+    """Read what was proved when the artifact was compiled.
 
     Raises:
         ArtifactError: the artifact is damaged.
     """
-    kind = model_kind(path)
-    if kind == "onnx":
-        return _of_onnx(path)
-    if kind == "artifact":
-        from modeldyno.runtime.records.manifest_file import read_manifest
-
-        found = read_manifest(path).rows_independent
-        word = next((each for each in ("proved", "refuted") if each == found.verdict), "unproved")
-        return Verdict(word, found.cause or UNPROVED.cause)  # type: ignore[arg-type]
-    return UNPROVED
+    found = read_manifest(path).rows_independent
+    word = next((each for each in ("proved", "refuted") if each == found.verdict), "unproved")
+    return Verdict(word, found.cause or UNPROVED.cause)  # type: ignore[arg-type]
 
 
-def _of_onnx(path: Path) -> Verdict:
+def verdict_of_onnx(path: Path) -> Verdict:
+    """Prove what can be proved by the graph of an ONNX file; one that can't be read proves nothing."""
     import onnx
     from onnx import helper, inliner, numpy_helper
     from onnx.external_data_helper import load_external_data_for_tensor
@@ -46,5 +41,4 @@ def _of_onnx(path: Path) -> Verdict:
             model = inliner.inline_local_functions(model)
         return judge_joined(Reader(helper.get_attribute_value, numpy_helper.to_array).graph(model))
     except Exception as error:  # what is no model is said when it is loaded
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Verdict("unproved", f"its graph can't be read: {reason}")
+        return Verdict("unproved", f"its graph can't be read: {first_line(error)}")

@@ -1,22 +1,26 @@
-"""ONNX Runtime as a backend: the uncompiled baseline of every comparison."""
+"""An ONNX file, served by ONNX Runtime: the uncompiled baseline of every comparison."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
 from modeldyno.base.errors import ModelError, RequestError
 from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.rowflow.records import Verdict
+from modeldyno.runtime.onnx_runtime import open_onnx, session_options
 from modeldyno.runtime.sessions.feeds import ones, zeros
+from modeldyno.serving.models.base import Feeds, Signature
+from modeldyno.serving.models.independence import verdict_of_onnx
+from modeldyno.serving.wire.answer import Headers
+from modeldyno.serving.wire.contents import TensorCall, read_tensors
 
-if TYPE_CHECKING:
-    import numpy as np
-
-_FATAL = 4  # every lesser message also comes as an exception, which is reported once, by us
 _DTYPES = {
     "tensor(bool)": "bool",
     "tensor(double)": "float64",
@@ -60,20 +64,24 @@ _OF_NUMBERS = re.compile(
 )
 
 
-class OrtBackend:
+class OnnxModel:
     """An `.onnx` file in ONNX Runtime on the CPU. `run` may be called from several threads."""
-
-    name = "onnxruntime"
-    platform = "onnxruntime_onnx"
-    preferred_batches: tuple[int, ...] = ()
 
     def __init__(self, path: Path, threads: int) -> None:
         self._session = _open(path, threads)
-        self.inputs = tuple(_spec(path, "input", node) for node in self._session.get_inputs())
-        self.outputs = tuple(_spec(path, "output", node) for node in self._session.get_outputs())
-        self._names = [spec.name for spec in self.outputs]
+        self.signature = Signature(
+            "onnxruntime",
+            "onnxruntime_onnx",
+            tuple(_spec(path, "input", node) for node in self._session.get_inputs()),
+            tuple(_spec(path, "output", node) for node in self._session.get_outputs()),
+        )
+        self._names = [spec.name for spec in self.signature.outputs]
 
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def read(self, headers: Headers, body: bytes, max_bytes: int) -> TensorCall:
+        """Read tensors in one of the content types."""
+        return read_tensors(body, headers, self.signature.inputs, self.signature.outputs, max_bytes)
+
+    def run(self, feeds: Feeds) -> Feeds:
         """Run one inference.
 
         Raises:
@@ -90,33 +98,48 @@ class OrtBackend:
     def warm_up(self) -> int:
         """Run one inference, on zeros, or on ones where these are refused; free sizes are 1."""
         try:
-            self.run(zeros(self.inputs))
+            self.run(zeros(self.signature.inputs))
         except RequestError:
-            self.run(ones(self.inputs))
+            self.run(ones(self.signature.inputs))
         return 1
+
+    def close(self) -> None:
+        """Nothing: it holds only memory."""
+
+
+@dataclass(frozen=True)
+class OnnxSource:
+    """An `.onnx` file. With one thread ONNX Runtime runs in the calling thread: all workers share one copy.
+
+    With more threads each worker has one of its own, so that W workers of T threads are W x T threads.
+    """
+
+    path: Path
+    threads: int
+
+    def verdict(self) -> Verdict:
+        """Prove what can be proved by the graph."""
+        return verdict_of_onnx(self.path)
+
+    def loader(self) -> Callable[[], OnnxModel]:
+        """Return what loads the file, or gives the shared copy of it."""
+        if self.threads > 1:
+            return lambda: OnnxModel(self.path, self.threads)
+        shared = OnnxModel(self.path, self.threads)
+        return lambda: shared
 
 
 def _open(path: Path, threads: int) -> Any:
-    ort.set_default_logger_severity(_FATAL)
-    try:
-        # By path, not by bytes: only so it finds weights kept in files beside the model.
-        return ort.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no base class but this one
-        raise ModelError(_explain(path, str(error))) from error
-
-
-def _options(threads: int) -> Any:
-    options = ort.SessionOptions()
+    # Spinning is its default, kept so that the baseline is no weaker than what a user gets. Measured on two
+    # cores with two threads: 10 % faster than without when the cores are idle, twice as slow when other work
+    # wants them. With one thread, or workers instead of threads, nothing spins.
+    options = session_options(ort, threads, spinning=True)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Its default, kept so that the baseline is no weaker than what a user gets: helper threads spin between
-    # operators. Measured on two cores with two threads: 10 % faster than without when the cores are idle,
-    # twice as slow when other work wants them. With one thread, or workers instead of threads, nothing spins.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    options.log_severity_level = _FATAL
-    return options
+    try:
+        return open_onnx(ort, path, options)
+    except Exception as error:  # its exceptions share no base class but this one
+        raise ModelError(_explain(path, str(error))) from error
 
 
 def _spec(path: Path, role: str, node: Any) -> TensorSpec:

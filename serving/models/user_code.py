@@ -12,32 +12,30 @@ all the rights of this process: serve your own.
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
 import os
 import sys
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from modeldyno.base.errors import DynoError, ModelError, RequestError
+from modeldyno.base.errors import ModelError, RequestError
+from modeldyno.base.rowflow.records import UNPROVED, Verdict
 from modeldyno.serving.models import user_defaults
-from modeldyno.serving.models.base import find_script
-from modeldyno.serving.protocols.invocations import media_type
-from modeldyno.serving.wire.answer import JSON, Answer, Headers, header
+from modeldyno.serving.models.base import Feeds, Signature
+from modeldyno.serving.models.files import find_script
+from modeldyno.serving.models.script import TRANSFORM, arguments, described, functions_of, import_script
+from modeldyno.serving.wire.answer import JSON, Answer, Headers, header, media_type
 from modeldyno.serving.wire.bounds import check_csv, check_json, depth
 from modeldyno.serving.wire.npy import shown
 from modeldyno.serving.wire.strict_json import check_constants
 
-_MODULE = "inference"
 _DEEP = 300  # Python's own reader gives up near 1000, of which the script has used some
-_STEPS = ("input_fn", "predict_fn", "output_fn")
 _TEXT_TYPES = (JSON, user_defaults.CSV)
+_SENT, _DATA = "sent", "data"
 
 
 @dataclass(frozen=True)
@@ -48,52 +46,87 @@ class Context:
     manifest: dict[str, Any] = field(default_factory=dict)
 
 
-class UserCode:
-    """The functions of one script, and the model that they made. A backend, but for `run`."""
+@dataclass(frozen=True)
+class _Sent:
+    """One request as it came."""
 
-    name = "user code"
-    platform = "python_inference_script"
-    inputs = ()
-    outputs = ()
-    preferred_batches: tuple[int, ...] = ()
+    body: bytes
+    content_type: str
+    accept: str
+
+
+@dataclass(frozen=True)
+class CodeCall:
+    """One request that the user's code has read."""
+
+    feeds: Feeds
+    write: Callable[[Feeds], Answer]
+    timeout_s: float | None = None
+
+    def answer(self, outputs: Feeds) -> Answer:
+        """Have the user's code write the answer."""
+        return self.write(outputs)
+
+
+class UserCode:
+    """The functions of one script, and the model that they made."""
+
+    signature = Signature(
+        "user code", "python_inference_script", why_alone="user code sees one request at a time"
+    )
 
     def __init__(self, module: ModuleType, folder: Path, threads: int) -> None:
         self._context = Context({"model_dir": str(folder), "gpu_id": None})
-        self._functions = _functions(module)
+        self._functions = functions_of(module)
         make = getattr(module, "model_fn", None)
         if make is None:
             self._model: Any = user_defaults.model_fn(folder, threads)
         else:
-            with_model = _described(folder, "model_fn", lambda: self._call(make, str(folder)))
+            with_model = described(folder, "model_fn", lambda: self._call(make, str(folder)))
             self._model = with_model
         _limit_torch(threads)
 
-    def run(self, _feeds: dict[str, Any]) -> dict[str, Any]:
-        """Refuse: there are no tensors to run on.
+    def read(self, headers: Headers, body: bytes, max_bytes: int) -> CodeCall:  # noqa: ARG002
+        """Have input_fn read a request; transform_fn gets it as it was sent."""
+        content_type = header(headers, b"content-type") or JSON
+        accept = header(headers, b"accept")
+        sent = _Sent(body, content_type, JSON if accept in ("", "*/*") else accept)
+        with _told_apart(sent):
+            data: Any = _as_sent(body, content_type)
+            if TRANSFORM not in self._functions:
+                data = self._call(self._functions["input_fn"], data, content_type)
+        return CodeCall({_SENT: sent, _DATA: data}, self._write)
+
+    def run(self, feeds: Feeds) -> Feeds:
+        """Run predict_fn, or transform_fn, on what `read` gave.
 
         Raises:
-            RequestError: always.
+            RequestError: these are tensors of another protocol, or the user's code refuses them.
         """
-        raise RequestError("user code is served here, which has no tensors: POST /invocations")
+        sent = feeds.get(_SENT)
+        if not isinstance(sent, _Sent):
+            raise RequestError("user code is served here, which has no tensors: POST /invocations")
+        transform = self._functions.get(TRANSFORM)
+        with _told_apart(sent):
+            if transform is None:
+                found = self._call(self._functions["predict_fn"], feeds[_DATA], self._model)
+            else:
+                found = self._call(transform, self._model, feeds[_DATA], sent.content_type, sent.accept)
+        return {_SENT: sent, _DATA: found}
 
     def warm_up(self) -> int:
         """Only its callers know what user code takes."""
         return 0
 
-    def invoke(self, headers: Headers, body: bytes, observe: Callable[[float], None]) -> Answer:
-        """Answer one request; `observe` gets the seconds of predict_fn."""
-        content_type = header(headers, b"content-type") or JSON
-        accept = header(headers, b"accept")
-        accept = JSON if accept in ("", "*/*") else accept
-        try:
-            answer = self._transform(_as_sent(body, content_type), content_type, accept, observe)
-        except SystemExit as error:  # it would end the server, with the requests of all others
-            raise RuntimeError(f"the user code called sys.exit({error.code})") from error
-        except RecursionError as error:
-            raise _too_deep(body, content_type) or error from error
-        except Exception as error:
-            raise _with_status(error) from error
-        value, kind = answer if isinstance(answer, tuple) else (answer, _first_type(accept))
+    def close(self) -> None:
+        """Nothing: the toolkit has no function for it."""
+
+    def _write(self, outputs: Feeds) -> Answer:
+        sent, found = outputs[_SENT], outputs[_DATA]
+        if TRANSFORM not in self._functions:
+            with _told_apart(sent):
+                found = self._call(self._functions["output_fn"], found, sent.accept)
+        value, kind = found if isinstance(found, tuple) else (found, _first_type(sent.accept))
         if not isinstance(value, (bytes, bytearray, str)):
             raise TypeError(f"output_fn gave {type(value).__name__}: expected bytes or text")
         if not isinstance(kind, str) or not kind.isprintable():
@@ -103,86 +136,49 @@ class UserCode:
             check_constants(text)
         return Answer(200, text, kind)
 
-    def _transform(
-        self, body: bytes | str, content_type: str, accept: str, observe: Callable[[float], None]
-    ) -> Any:
-        transform = self._functions.get("transform_fn")
-        if transform is not None:
-            return _timed(observe, lambda: self._call(transform, self._model, body, content_type, accept))
-        read, predict, write = (self._functions[name] for name in _STEPS)
-        data = self._call(read, body, content_type)
-        prediction = _timed(observe, lambda: self._call(predict, data, self._model))
-        return self._call(write, prediction, accept)
-
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        if _takes(function) == len(arguments) + 1:
-            return function(*arguments, self._context)
-        return function(*arguments)
+    def _call(self, function: Callable[..., Any], *given: Any) -> Any:
+        if arguments(function) == len(given) + 1:
+            return function(*given, self._context)
+        return function(*given)
 
 
-def code_loader(folder: Path, threads: int) -> Callable[[], UserCode]:
-    """Import the folder's script; the result makes each worker a model of its own.
+@dataclass(frozen=True)
+class CodeSource:
+    """A folder with a script, which is imported once; each worker thread makes a model of its own."""
 
-    Raises:
-        ModelError: the script fails, or lacks what is needed; with the traceback, now or when called.
-    """
-    script = find_script(folder)
-    if script is None:
-        raise ModelError(f"{folder} has no inference.py and no code/inference.py")
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch and its like are first imported
-    module = _described(folder, script.name, lambda: _import(script))
-    return partial(UserCode, module, folder, threads)
+    folder: Path
+    threads: int
 
+    def verdict(self) -> Verdict:
+        """Nothing is proved of code."""
+        return UNPROVED
 
-def _import(script: Path) -> ModuleType:
-    sys.path.insert(0, str(script.parent.resolve()))
-    spec = importlib.util.spec_from_file_location(_MODULE, script)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{script} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[_MODULE] = module
-    spec.loader.exec_module(module)
-    return module
+    def loader(self) -> Callable[[], UserCode]:
+        """Import the script, and return what makes a model.
 
-
-def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    own = {name: getattr(module, name) for name in (*_STEPS, "transform_fn") if hasattr(module, name)}
-    expected = {"input_fn": 2, "predict_fn": 2, "output_fn": 2, "transform_fn": 4}
-    if "transform_fn" in own and len(own) > 1:
-        raise ModelError(
-            f"{module.__file__} has transform_fn beside {', '.join(own)}: keep one or the others"
-        )
-    for name, function in own.items():
-        if _takes(function) not in (expected[name], expected[name] + 1):
-            raise ModelError(
-                f"{module.__file__}: {name} takes {_takes(function)} arguments, expected {expected[name]}, "
-                "or one more for the context"
-            )
-    return {**{name: getattr(user_defaults, name) for name in _STEPS}, **own}
+        Raises:
+            ModelError: the script fails, or lacks what is needed; with the traceback, now or when called.
+        """
+        script = find_script(self.folder)
+        if script is None:
+            raise ModelError(f"{self.folder} has no inference.py and no code/inference.py")
+        # Read when torch and its like are first imported.
+        os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))
+        module = described(self.folder, script.name, lambda: import_script(script))
+        return partial(UserCode, module, self.folder, self.threads)
 
 
-def _takes(function: Callable[..., Any]) -> int:
-    return len(inspect.signature(function).parameters)
-
-
-def _described(folder: Path, what: str, act: Callable[[], Any]) -> Any:
-    """Do `act`; what it raises becomes one error, with the part of the traceback that is the user's."""
+@contextmanager
+def _told_apart(sent: _Sent) -> Iterator[None]:
+    """Tell what the client did wrong from what the user's code did."""
     try:
-        return act()
-    except DynoError:
-        raise
-    except (Exception, SystemExit) as error:
-        own = [
-            frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename, folder)
-        ]
-        lines = "".join(traceback.format_list(own))
-        raise ModelError(
-            f"{folder}: {what} failed: {type(error).__name__}: {error}\n{lines}".rstrip()
-        ) from error
-
-
-def _is_users(filename: str, folder: Path) -> bool:
-    return Path(filename).resolve().is_relative_to(folder.resolve())
+        yield
+    except SystemExit as error:  # it would end the server, with the requests of all others
+        raise RuntimeError(f"the user code called sys.exit({error.code})") from error
+    except RecursionError as error:
+        raise _too_deep(sent.body, sent.content_type) or error from error
+    except Exception as error:
+        raise _with_status(error) from error
 
 
 def _first_type(accept: str) -> str:
@@ -219,13 +215,6 @@ def _with_status(error: Exception) -> Exception:
     if isinstance(error, RequestError) or type(status) is not int or not 400 <= status < 600:
         return error
     return RequestError(str(getattr(error, "message", error)), status=status)
-
-
-def _timed(observe: Callable[[float], None], act: Callable[[], Any]) -> Any:
-    started_s = perf_counter()
-    result = act()
-    observe(perf_counter() - started_s)
-    return result
 
 
 def _limit_torch(threads: int) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from modeldyno.base.errors import ModelError, RequestError
-from modeldyno.serving.models.base import MANIFEST, Backend, load_backend
-from modeldyno.serving.protocols.invocations import NPY, RAW, media_type
-from modeldyno.serving.wire.answer import JSON
+from modeldyno.serving.models.base import ServedModel
+from modeldyno.serving.models.files import MANIFEST, check_onnx_file
+from modeldyno.serving.wire.answer import JSON, NPY, RAW, media_type
 from modeldyno.serving.wire.npy import read_any_npy, shown
 
 CSV = "text/csv"
@@ -23,15 +23,15 @@ _OUTPUT_TYPES = (JSON, NPY, CSV)
 class Model:
     """An artifact or an ONNX model to be called from user code: arrays by name in, arrays by name out."""
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
+    def __init__(self, served: ServedModel) -> None:
+        self.served = served
 
     def __call__(self, feeds: dict[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
         """Run one inference; a bare array is enough for a model of one input."""
-        specs = self.backend.inputs
+        specs = self.served.signature.inputs
         if not isinstance(feeds, dict):
             feeds = {specs[0].name: feeds}
-        return self.backend.run({spec.name: np.asarray(feeds[spec.name], spec.dtype) for spec in specs})
+        return self.served.run({spec.name: np.asarray(feeds[spec.name], spec.dtype) for spec in specs})
 
 
 def model_fn(folder: Path, threads: int) -> Model:
@@ -41,17 +41,19 @@ def model_fn(folder: Path, threads: int) -> Model:
         ModelError: it has neither.
     """
     if (folder / MANIFEST).is_file():
-        from modeldyno.runtime.open import open_session
-        from modeldyno.serving.models.base import ArtifactBackend
+        from modeldyno.serving.models.tensors import ArtifactSource
 
-        return Model(ArtifactBackend(open_session(folder, threads)))
+        return Model(ArtifactSource(folder, threads).loader()())
     models = sorted(folder.glob("*.onnx"))
     if len(models) != 1:
         raise ModelError(
             f"the script of {folder} has no model_fn, and the folder holds {len(models)} .onnx files and no "
             "artifact: define model_fn(model_dir)"
         )
-    return Model(load_backend(models[0], threads))
+    check_onnx_file(models[0])
+    from modeldyno.serving.models.onnx import OnnxSource
+
+    return Model(OnnxSource(models[0], threads).loader()())
 
 
 def input_fn(body: bytes | str, content_type: str) -> Any:

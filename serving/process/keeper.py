@@ -1,9 +1,7 @@
 """Answers for a worker process that died: its parent holds a second descriptor of each of its connections.
 
-A worker lends each connection that it takes to its parent, over a socket, and says in shared memory whether a
-whole request waits in it for the first byte of its answer. When the worker dies the parent answers those. A
-connection ends for its client when it is shut down, not when it is closed: the parent has it open too, until
-the system tells it of the end.
+A worker lends each connection that it takes (`web.lending`). When it dies the parent answers those in which a
+whole request waits for the first byte of its answer.
 """
 
 from __future__ import annotations
@@ -16,67 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from modeldyno.serving.web.heads import PROBE, last_answer
+from modeldyno.serving.web.lending import IDLE, PROBED, SUPPORTED
 
-SUPPORTED = hasattr(select, "epoll")
-"""Whether this system can tell of ends; else nothing is lent."""
-MOST_LENT = 1024
-"""Connections of one process that are lent at a time; a cell of one byte for each."""
-NOT_LENT = MOST_LENT
-_IDLE, _ASKED, _PROBED = range(3)
 _MOST_UNREAD_BYTES = 1 << 20
 _SPARE_DESCRIPTORS = 64
 _ENDED = "the worker process that ran this request ended: the server's log names it"
 _AGAIN = "the worker process that had this request ended before its answer: try again"
-
-
-class Lender:
-    """A worker's side: lends connections over `channel`."""
-
-    def __init__(self, channel: socket.socket, cells: memoryview) -> None:
-        self._channel = channel
-        self._cells = cells
-        self._free = list(range(MOST_LENT))
-        channel.setblocking(False)
-
-    def lend(self, descriptor: int) -> Lent | None:
-        """Lend a connection; None when the parent takes no more."""
-        if not self._free:
-            return None
-        number = self._free.pop()
-        try:
-            socket.send_fds(self._channel, [number.to_bytes(2, "little")], [descriptor])
-        except OSError:
-            self._free.append(number)
-            return None
-        return Lent(number, self._cells, self._free)
-
-
-@dataclass(frozen=True)
-class Lent:
-    """One connection that the parent has too."""
-
-    number: int
-    cells: memoryview
-    free: list[int]
-
-    def asked(self) -> None:
-        """Say that a whole request waits for its answer."""
-        self.cells[self.number] = _ASKED
-
-    def probed(self) -> None:
-        """Say that the first bytes of the answer are sent."""
-        self.cells[self.number] = _PROBED
-
-    def answered(self) -> None:
-        """Say that nobody else may answer."""
-        self.cells[self.number] = _IDLE
-
-    def end(self, descriptor: int) -> None:
-        """End the connection for its client."""
-        self.answered()
-        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
-            connection.shutdown(socket.SHUT_RDWR)
-        self.free.append(self.number)
 
 
 @dataclass(frozen=True)
@@ -130,9 +73,9 @@ class Keeper:
             statuses = []
             for number, descriptor in borrower.held.items():
                 state = borrower.cells[number]
-                if running is not None and state != _IDLE:
+                if running is not None and state != IDLE:
                     status = 502 if number in running else 503
-                    if _answer(descriptor, status, probed=state == _PROBED):
+                    if _answer(descriptor, status, probed=state == PROBED):
                         statuses.append(status)
                 self._owner.pop(descriptor, None)
                 os.close(descriptor)

@@ -1,10 +1,14 @@
-"""Which cores each of several worker processes gets."""
+"""Which cores a worker process gets, and stays on."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.host.facts import usable_cores
 
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{core}/topology/{name}"
 
@@ -35,6 +39,22 @@ def shares(cores: Sequence[int], processes: int, workers: int, threads: int | No
     ]
 
 
+def pin(cpus: tuple[int, ...] | None) -> None:
+    """Keep this process, and the threads it will start, on these cores.
+
+    Raises:
+        ConfigError: there are no such cores here, or the system can't pin.
+    """
+    if cpus is None:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise ConfigError("--cpus works on Linux only: this system can't pin a process to cores")
+    usable = usable_cores()
+    if not cpus or set(cpus) - set(usable):
+        raise ConfigError(f"--cpus {_listed(cpus)}: the usable cores are {_listed(usable)}")
+    os.sched_setaffinity(0, cpus)
+
+
 def by_neighbours(cores: Sequence[int]) -> list[int]:
     """Order cores such that the hyperthreads of one physical core stand side by side, where that is known."""
     return sorted(cores, key=lambda core: (_read(core, "physical_package_id"), _read(core, "core_id"), core))
@@ -45,3 +65,7 @@ def _read(core: int, name: str) -> int:
         return int(Path(_TOPOLOGY.format(core=core, name=name)).read_text())
     except (OSError, ValueError):
         return 0
+
+
+def _listed(cores: Sequence[int]) -> str:
+    return ",".join(map(str, cores)) or "none"

@@ -15,57 +15,25 @@ import signal
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import FrameType
 
 from modeldyno.base.command.console import say
 from modeldyno.base.errors import ServerError
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.process import procs
-from modeldyno.serving.meters.board import Board, Row, shared_memory
-from modeldyno.serving.process.hang import hung_after_s
+from modeldyno.serving.dispatch.hang import hung_after_s
+from modeldyno.serving.meters.board import Board, shared_memory
 from modeldyno.serving.process.keeper import Borrower, Keeper
+from modeldyno.serving.process.launch import worker_args
 from modeldyno.serving.process.shares import Share, by_neighbours, shares
-from modeldyno.serving.process.worker import MOST_REPORT_BYTES, worker_args
+from modeldyno.serving.process.slot import Slot
 from modeldyno.serving.settings import ServeSettings
 
 _LOOK_EVERY_S = 0.05
 _GRACE_S = 40.0  # longer than a worker's own drain
-_RATE_WINDOW_S = 60.0
-_FREE_DEATHS = 5  # in the window, of a worker that was ready: more are followed by a pause
-_FIRST_PAUSE_S = 0.25
-_LONGEST_PAUSE_S = 8.0
-_LONGEST_PAUSE_OF_FAILED_STARTS_S = 30.0
 _MOST_FAILED_STARTS = 5  # in a row, of each worker
-
-
-@dataclass
-class _Slot:
-    """One place for a worker, and who has it now."""
-
-    number: int
-    share: Share
-    row: Row
-    child: procs.Child
-    report: int
-    """Descriptor of the pipe that the worker's error comes through."""
-    borrower: Borrower
-    """Its connections, as far as they are lent."""
-    deaths_s: deque[float] = field(default_factory=deque)
-    """When workers died that had been ready, within the window."""
-    failed_starts: int = 0
-    """Workers in a row that died before they were ready."""
-    was_ready: bool = False
-    again_s: float | None = None
-    """When the next one is to be started; None while one runs."""
-    beats: float = 0.0
-    silent_s: float = 0.0
-    """How long its event loop has been standing still."""
-    stood_still: bool = False
-    """Whether it was killed for that."""
 
 
 class Supervisor:
@@ -78,7 +46,7 @@ class Supervisor:
         self._memory = shared_memory()
         self._board = Board(self._memory, len(parts))
         self._keeper = Keeper(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
         self._stop = threading.Event()
 
     def stop_on_signals(self) -> None:
@@ -103,7 +71,7 @@ class Supervisor:
         """
         for number, share in enumerate(self._shares):
             row = self._board.rows[number]
-            self._slots.append(_Slot(number, share, row, *self._new(number, share)))
+            self._slots.append(Slot(number, share, row, *self._new(number, share)))
             if number == 0 and not self._until_ready():
                 return False
         return self._until_ready()
@@ -134,7 +102,7 @@ class Supervisor:
                 slot.child.stop(max(0.1, ends_s - time.monotonic())) not in (0, -signal.SIGTERM)
                 and slot in living
             ):
-                say(f"worker {slot.number} did not end well: {_words(slot)}")
+                say(f"worker {slot.number} did not end well: {slot.ending()}")
             self._keeper.bury(slot.borrower, None)
             os.close(slot.report)
         os.close(self._memory)
@@ -157,12 +125,12 @@ class Supervisor:
         while not all(slot.row.ready for slot in self._slots):
             for slot in self._slots:
                 if slot.child.returncode() is not None:
-                    raise ServerError(_words(slot))
+                    raise ServerError(slot.ending())
             if self._stop.wait(_LOOK_EVERY_S):
                 return False
         return True
 
-    def _look_after(self, slot: _Slot) -> None:
+    def _look_after(self, slot: Slot) -> None:
         now_s = time.monotonic()
         if slot.again_s is not None:
             if now_s >= slot.again_s:
@@ -173,7 +141,7 @@ class Supervisor:
             slot.was_ready, slot.failed_starts = True, 0
             self._listen_to(slot)
 
-    def _listen_to(self, slot: _Slot) -> None:
+    def _listen_to(self, slot: Slot) -> None:
         """Kill a worker whose event loop stands still, which is when code holds the interpreter's lock.
 
         The time is counted in looks, so that one is not killed after this process stood still itself.
@@ -190,12 +158,12 @@ class Supervisor:
             slot.child.process.kill()
             slot.stood_still = True
 
-    def _bury(self, slot: _Slot, now_s: float) -> None:
+    def _bury(self, slot: Slot, now_s: float) -> None:
         was_ready = slot.was_ready or slot.row.ready
         slot.child.stop()  # takes what it had started along
         slot.row.end()
         notes = self._board.notes[slot.number].take()
-        words = _words(slot) + "".join(f"\n  it was running {note}" for note in notes)
+        words = slot.ending() + "".join(f"\n  it was running {note}" for note in notes)
         # Who kills it from outside has reasons that are not the requests': their clients see a broken
         # connection, and may send them again.
         killed = slot.child.returncode() == -signal.SIGKILL and not slot.stood_still
@@ -213,25 +181,12 @@ class Supervisor:
                 f"no worker can be started: worker {slot.number} died {slot.failed_starts} times in a row "
                 f"before it was ready, at last: {words}"
             )
-        pause_s = self._pause_s(slot, now_s)
+        others_serve = any(other.row.ready for other in self._slots)
+        pause_s = slot.pause_s(now_s, others_serve=others_serve)
         slot.again_s = now_s + pause_s
         say(f"worker {slot.number} died and is started again in {pause_s:g} s: {words}")
 
-    def _pause_s(self, slot: _Slot, now_s: float) -> float:
-        """Return how long to wait before the next start: by failed starts, else by deaths of late.
-
-        A worker that can be started is not kept waiting while no other serves.
-        """
-        while slot.deaths_s and now_s - slot.deaths_s[0] > _RATE_WINDOW_S:
-            slot.deaths_s.popleft()
-        doublings = slot.failed_starts - 1 if slot.failed_starts else len(slot.deaths_s) - _FREE_DEATHS - 1
-        alone = not any(other.row.ready for other in self._slots)
-        if doublings < 0 or (alone and not slot.failed_starts):
-            return 0.0
-        longest_s = _LONGEST_PAUSE_OF_FAILED_STARTS_S if slot.failed_starts else _LONGEST_PAUSE_S
-        return min(_FIRST_PAUSE_S * 2.0 ** min(doublings, 10), longest_s)
-
-    def _start_again(self, slot: _Slot) -> None:
+    def _start_again(self, slot: Slot) -> None:
         os.close(slot.report)
         slot.child, slot.report, slot.borrower = self._new(slot.number, slot.share)
         slot.again_s = None
@@ -259,16 +214,3 @@ def serve_processes(settings: ServeSettings, listener: socket.socket, listen: Ca
     finally:
         supervisor.close()
     say("stopped")
-
-
-def _words(slot: _Slot) -> str:
-    """Return the error that the worker reported, whole, or else how it ended."""
-    with suppress(BlockingIOError):
-        if message := os.read(slot.report, MOST_REPORT_BYTES).decode(errors="replace"):
-            return message
-    code = slot.child.returncode()
-    if code is not None and code < 0:
-        known = {int(each): each.name for each in signal.Signals}
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        return f"it was ended by {known.get(-code, f'signal {-code}')}{hint}"
-    return f"it ended with exit code {code}; what it said stands above"

@@ -1,4 +1,4 @@
-"""One worker process of `dyno serve --processes`; `processes` starts it, and nobody else."""
+"""One worker process of `dyno serve --processes`; `supervisor` starts it, and nobody else."""
 
 from __future__ import annotations
 
@@ -10,23 +10,12 @@ from collections.abc import Sequence
 
 from modeldyno.base.errors import DynoError
 from modeldyno.base.process import procs
-from modeldyno.base.settings import from_json, to_json
-from modeldyno.serving.meters.board import Board
+from modeldyno.base.settings import from_json
+from modeldyno.serving.meters.board import Board, Member
+from modeldyno.serving.process.launch import MOST_REPORT_BYTES
 from modeldyno.serving.settings import ServeSettings
 
-MOST_REPORT_BYTES = 60_000
 _LAST_S = 10
-
-
-def worker_args(
-    settings: ServeSettings, descriptors: Sequence[int], processes: int, number: int
-) -> list[str]:
-    """Write the command line of worker `number`.
-
-    It inherits the socket, the board, the pipe for its error, and the channel for connections.
-    """
-    numbers = map(str, (*descriptors, processes, number))
-    return procs.python_module("modeldyno.serving.process.worker", *numbers, to_json(settings))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,12 +33,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(settings: ServeSettings, listener: int, channel: int, board: Board, number: int) -> None:
-    from modeldyno.serving.process.host import Place, serve_here
+    from modeldyno.serving.process.host import serve_here
 
     with socket.socket(fileno=listener) as inherited, socket.socket(fileno=channel) as to_parent:
-        place = Place(board, number, to_parent)
-        place.row.begin(os.getpid())
-        serve_here(settings, inherited, place)
+        serve_here(settings, inherited, Member(board, number), channel=to_parent)
 
 
 if __name__ == "__main__":

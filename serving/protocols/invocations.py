@@ -1,243 +1,60 @@
-"""Request bodies to arrays, arrays to answers: pure functions, the one place that knows the content types.
-
-    application/json           {"inputs": {name: nested list}}, or {"inputs": nested list} for one input
-    application/x-npy          one array, for a model of one input
-    application/x-npz          several arrays by name
-    application/octet-stream   little-endian bytes in row-major order, for a model of one input
-
-JSON has no NaN and no infinity. A request that tries is refused; an answer that would need them is refused
-with 406 and the advice to ask for x-npy: a `null` in their place would hide which of the three it was.
-"""
+"""POST /invocations, as SageMaker's hosts send it: whatever the model itself reads."""
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
 from typing import Any
 
-import numpy as np
-
-from modeldyno.base.errors import RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving.wire.answer import JSON, Answer, Headers, header
-from modeldyno.serving.wire.npy import check_names, check_shape, read_npy, read_npz, read_raw, shown, wanted
-from modeldyno.serving.wire.tensor_json import Numbers, read_json, write_json
+from modeldyno.serving.models.base import ServedModel
+from modeldyno.serving.protocols.base import Action, Description, Document, Infer, ModelFacts, Ready
+from modeldyno.serving.protocols.openapi import BYTES, Schema, nested, object_of, operation
+from modeldyno.serving.wire.answer import JSON, NPY, NPZ, RAW, Call, Headers
 
-NPY = "application/x-npy"
-NPZ = "application/x-npz"
-RAW = "application/octet-stream"
-CONTENT_TYPES = (JSON, NPY, NPZ, RAW)
-_UNSUPPORTED_TYPE = 415
-_NOT_ACCEPTABLE = 406
-_WORDS = {
-    bool: "boolean",
-    dict: "object",
-    float: "fraction",
-    int: "integer",
-    list: "list",
-    str: "string",
-    type(None): "null",
-}
-_LEAVES: dict[str, set[type]] = {"f": {float, int}, "i": {int}, "u": {int}, "b": {bool}}
+PATH = "/invocations"
 
 
-@dataclass(frozen=True)
-class InvocationCall:
-    """One POST /invocations."""
+class Invocations:
+    """It has one path and no names: the first model answers."""
 
-    feeds: dict[str, np.ndarray]
-    accept: str
-    content_type: str
-    outputs: tuple[TensorSpec, ...]
-    timeout_s: float | None = None
+    def server_routes(self) -> dict[str, Document | Ready]:
+        """Nothing of the server."""
+        return {}
 
-    def answer(self, outputs: dict[str, np.ndarray]) -> Answer:
-        """Write the answer in the type that was asked for."""
-        return Answer(200, *encode(outputs, self.accept, self.content_type, self.outputs))
+    def routes(self, model: ModelFacts) -> dict[str, Action]:
+        """Give its path."""
+        return {PATH: Infer()} if model.is_first else {}
 
+    def read(self, model: ServedModel, _name: str, headers: Headers, body: bytes, max_bytes: int) -> Call:
+        """Have the model read the request."""
+        return model.read(headers, body, max_bytes)
 
-def read_invocation(
-    body: bytes,
-    headers: Headers,
-    inputs: Sequence[TensorSpec],
-    outputs: tuple[TensorSpec, ...],
-    max_bytes: int,
-) -> InvocationCall:
-    """Read the request of a POST /invocations.
+    def describe_server(self) -> Description:
+        """Nothing of the server."""
+        return Description({})
 
-    Raises:
-        RequestError: whatever is wrong with it; nothing else.
-    """
-    content_type = header(headers, b"content-type")
-    feeds = decode(body, content_type, inputs, max_bytes)
-    return InvocationCall(feeds, header(headers, b"accept"), content_type, outputs)
+    def describe(self, model: ModelFacts) -> Description:
+        """Describe bodies and answers by the signature."""
+        found = _described(model.signature.inputs, model.signature.outputs)
+        return Description({PATH: {"post": found}} if model.is_first else {})
+
+    def why_unknown(self, _path: str, _names: list[str]) -> str | None:
+        """Its path has no name in it."""
+        return None
 
 
-def decode(
-    body: bytes, content_type: str, specs: Sequence[TensorSpec], max_bytes: int = 2**26
-) -> dict[str, np.ndarray]:
-    """Read a request body into arrays that follow `specs`; `max_bytes` limits what an npz unpacks to.
-
-    Raises:
-        RequestError: whatever is wrong with the body; nothing else.
-    """
-    kind = media_type(content_type)
-    if kind not in CONTENT_TYPES:
-        raise RequestError(
-            f"unknown Content-Type {shown(content_type)}: expected {', '.join(CONTENT_TYPES)}",
-            status=_UNSUPPORTED_TYPE,
-        )
-    if not body and kind != RAW:
-        raise RequestError(f"the body is empty: expected {kind}")
-    if kind == JSON:
-        return read_json(body, "the body", lambda document: _feeds(document, specs))
-    if kind == NPZ:
-        return read_npz(body, specs, max_bytes)
-    spec = _only(specs, kind)
-    return {spec.name: read_npy(body, spec) if kind == NPY else read_raw(body, spec)}
+def _described(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, Any]:
+    if not inputs:
+        anything: Schema = {"*/*": {"schema": {}}}
+        return operation("Run the user code", anything, anything)
+    lists = object_of({spec.name: nested(spec) for spec in inputs})
+    if len(inputs) == 1:
+        lists = {"anyOf": [lists, nested(inputs[0])]}
+    body = object_of({"inputs": lists}, closed=True)
+    answer = object_of({"outputs": object_of({spec.name: nested(spec) for spec in outputs})})
+    return operation("Run one inference", _contents(body, len(inputs)), _contents(answer, len(outputs)))
 
 
-def encode(
-    outputs: dict[str, np.ndarray], accept: str, content_type: str, specs: Sequence[TensorSpec]
-) -> tuple[bytes, str]:
-    """Write an answer, and say its type: the first possible one of `accept`, else that of the request.
-
-    Raises:
-        RequestError: JSON is wanted and the numbers are not all finite (406).
-    """
-    kind = _answer_type(accept, media_type(content_type), len(specs))
-    if kind == JSON:
-        return _write_json(outputs, specs), kind
-    if kind == NPZ:
-        return _write_npz(outputs, specs), kind
-    array = np.asarray(outputs[specs[0].name], order="C")
-    return b"".join((_npy_head(array), array.data) if kind == NPY else (array.data,)), kind
-
-
-def check_finite(array: np.ndarray, spec: TensorSpec, instead: str) -> None:
-    """Refuse numbers that JSON can't say; `instead` is what to ask for.
-
-    Raises:
-        RequestError: there is a NaN or an infinity (406).
-    """
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise RequestError(
-            f"output {spec.name!r} holds NaN or infinity, which JSON can't say: ask with {instead}",
-            status=_NOT_ACCEPTABLE,
-        )
-
-
-def media_type(header: str) -> str:
-    """Return the type of a Content-Type or Accept entry, without its parameters."""
-    return header.split(";", 1)[0].strip().lower()
-
-
-def _only(specs: Sequence[TensorSpec], kind: str) -> TensorSpec:
-    if len(specs) != 1:
-        names = ", ".join(spec.name for spec in specs)
-        raise RequestError(
-            f"{kind} carries one array, this model takes {len(specs)} ({names}): send {NPZ} or {JSON}",
-            status=_UNSUPPORTED_TYPE,
-        )
-    return specs[0]
-
-
-def _answer_type(accept: str, asked: str, outputs: int) -> str:
-    for entry in accept.split(","):
-        kind = media_type(entry)
-        if kind in CONTENT_TYPES and (outputs == 1 or kind not in (NPY, RAW)):
-            return kind
-    return NPZ if outputs != 1 and asked in (NPY, RAW) else asked
-
-
-def _feeds(document: object, specs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
-    if not isinstance(document, dict) or set(document) != {"inputs"}:
-        keys = ", ".join(map(shown, list(document)[:3])) if isinstance(document, dict) else shown(document)
-        raise RequestError(f'expected {{"inputs": ...}} and no other key; found {keys or "{}"}')
-    inputs = document["inputs"]
-    if not isinstance(inputs, dict):
-        inputs = {_only(specs, "a bare list").name: inputs}
-    check_names(inputs, specs)
-    return {spec.name: from_lists(inputs[spec.name], spec) for spec in specs}
-
-
-def from_lists(value: object, spec: TensorSpec) -> np.ndarray:
-    """Build an array from nested lists, or from `Numbers` that stand for them.
-
-    Level by level: numpy would take strings for numbers and null for an object.
-
-    Raises:
-        RequestError: the lists don't follow `spec`.
-    """
-    if isinstance(value, Numbers):
-        array = value.read(spec)
-        check_shape(array.shape, spec)
-        return array
-    level: list[Any] = [value]
-    shape: list[int] = []
-    for axis, declared in enumerate(spec.shape):
-        if set(map(type, level)) - {list}:
-            raise _misfit(level, axis, spec)
-        sizes = set(map(len, level)) or {declared or 0}
-        if len(sizes) > 1:
-            raise RequestError(
-                f"input {spec.name!r}: expected {wanted(spec)}, "
-                f"found lists of {min(sizes)} and {max(sizes)} items side by side at depth {axis + 1}"
-            )
-        shape.append(sizes.pop())
-        level = level[0] if len(level) == 1 else list(chain.from_iterable(level))
-    if set(map(type, level)) - _LEAVES[np.dtype(spec.dtype).kind]:
-        raise _misfit(level, len(shape), spec)
-    check_shape(shape, spec)
-    return _numbers(level, spec).reshape(shape)
-
-
-def _misfit(level: list[Any], depth: int, spec: TensorSpec) -> RequestError:
-    words = ", ".join(sorted({_WORDS[type(item)] for item in level}))
-    return RequestError(f"input {spec.name!r}: expected {wanted(spec)}, found {words} inside {depth} lists")
-
-
-def _numbers(flat: list[Any], spec: TensorSpec) -> np.ndarray:
-    dtype = np.dtype(spec.dtype)
-    try:
-        if dtype.kind != "f":
-            return np.array(flat, dtype)
-        with np.errstate(over="ignore"):
-            array = np.array(flat, np.float64).astype(dtype, copy=False)
-    except OverflowError as error:
-        raise RequestError(f"input {spec.name!r}: a number does not fit {dtype}: {error}") from error
-    if not np.isfinite(array).all():
-        raise RequestError(f"input {spec.name!r}: a number does not fit {dtype}")
-    return array
-
-
-def _write_json(outputs: dict[str, np.ndarray], specs: Sequence[TensorSpec]) -> bytes:
-    for spec in specs:
-        check_finite(outputs[spec.name], spec, f"Accept: {NPY} or {NPZ}")
-    return write_json({"outputs": {spec.name: np.asarray(outputs[spec.name], order="C") for spec in specs}})
-
-
-def _write_npz(outputs: dict[str, np.ndarray], specs: Sequence[TensorSpec]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for spec in specs:
-            array = np.asarray(outputs[spec.name], order="C")
-            with archive.open(f"{spec.name}.npy", "w") as member:
-                member.write(_npy_head(array))
-                member.write(array.data)
-    return stream.getvalue()
-
-
-def _npy_head(array: np.ndarray) -> bytes:
-    return _npy_head_of(array.dtype.str, array.shape)
-
-
-@lru_cache(maxsize=64)
-def _npy_head_of(dtype: str, shape: tuple[int, ...]) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return stream.getvalue()
+def _contents(in_json: Schema, tensors: int) -> dict[str, Any]:
+    kinds = (NPZ, NPY, RAW) if tensors == 1 else (NPZ,)
+    return {JSON: {"schema": in_json}, **{kind: {"schema": BYTES} for kind in kinds}}

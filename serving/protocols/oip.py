@@ -18,8 +18,8 @@ import numpy as np
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving.protocols.invocations import RAW, check_finite, from_lists
-from modeldyno.serving.wire.answer import Answer, Headers, header
+from modeldyno.serving.wire.answer import RAW, Answer, Headers, header
+from modeldyno.serving.wire.nested import check_finite, from_lists
 from modeldyno.serving.wire.npy import check_names, check_shape, read_raw, shown, view, wanted
 from modeldyno.serving.wire.tensor_json import Numbers, read_json, write_json
 

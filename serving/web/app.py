@@ -1,83 +1,55 @@
-"""The ASGI application: its paths, JSON errors, a bounded queue."""
+"""The ASGI application: the paths of the server, of its protocols and its models; errors as JSON."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from time import perf_counter
 from types import MethodType
-from typing import Any
 
 from modeldyno.base.errors import RequestError
-from modeldyno.serving.dispatch.batching import Batcher, BatchLimits
-from modeldyno.serving.dispatch.pool import WorkerPool
-from modeldyno.serving.meters.board import Board
+from modeldyno.serving.dispatch.hang import HangWatch
+from modeldyno.serving.dispatch.notebook import Notebook
+from modeldyno.serving.dispatch.shelf import Shelf, ShelvedModel
+from modeldyno.serving.meters.board import Member
 from modeldyno.serving.meters.metrics import CONTENT_TYPE, Meters
-from modeldyno.serving.models.base import Backend
-from modeldyno.serving.models.user_code import UserCode
-from modeldyno.serving.notebook import Notebook
-from modeldyno.serving.process.hang import HangWatch
-from modeldyno.serving.protocols import oip, openapi
-from modeldyno.serving.protocols.invocations import read_invocation
-from modeldyno.serving.web.body import TIMED_OUT, Receive, read_body, unpack
+from modeldyno.serving.protocols import openapi
+from modeldyno.serving.protocols.base import Action, Document, ModelFacts, Ready, WireProtocol
+from modeldyno.serving.web.body import TIMED_OUT, Receive
 from modeldyno.serving.web.connection import CONNECTION, Connection
 from modeldyno.serving.web.heads import CLOSE
-from modeldyno.serving.wire.answer import Answer, Call, ClientLeftError, Headers, Request, error_answer
+from modeldyno.serving.web.inference import Inference, Scope
+from modeldyno.serving.wire.answer import Answer, ClientLeftError, error_answer
 
-Scope = MutableMapping[str, Any]
 Handler = Callable[[Scope, Receive], Awaitable[Answer | None]]
-Work = Callable[[Request], asyncio.Future[Answer]]
-Reader = Callable[[Backend, Headers, bytes], Call]
+Route = tuple[str, Handler]  # method, and what answers
 
-MODEL_NAME = "model"
-INVOCATIONS = "/invocations"
-_MODELS = "/v2/models/"
-_LARGE_BODY = 1 << 16  # bytes; less than that, connections take anyhow
 _log = logging.getLogger("serving")
 
 
 class App:
-    """Serves the model of `pool`; row `own` of the board is where it says how much it has in flight.
+    """Serves the models of `shelf` by all `protocols`, as the process `member` of the server.
 
-    At most `max_waiting` requests wait for a worker, their bodies in memory; one more is answered 503 at
-    once. A place is taken when the body is there, so slow clients keep nobody else from one; of large
-    bodies no more may be on their way at a time either. A body (and what it unpacks to) is at most
-    `max_body_bytes` long, else the answer is 413. A request without an answer `timeout_s` after it came
-    is answered 504. With `batch`, those that wait together run together. While `draining`, or while no worker
-    answers, /ping says 503; when draining each answer asks its client to close the connection.
+    While `draining`, or while no worker answers, /ping says 503; when draining each answer asks its client to
+    close the connection.
     """
 
     def __init__(
-        self,
-        pool: WorkerPool,
-        meters: Meters,
-        board: Board,
-        own: int,
-        *,
-        max_body_bytes: int,
-        max_waiting: int,
-        model_name: str = MODEL_NAME,
-        timeout_s: float | None = None,
-        batch: BatchLimits | None = None,
+        self, shelf: Shelf, protocols: Sequence[WireProtocol], meters: Meters, member: Member
     ) -> None:
         self.draining = False
-        self._pool = pool
-        self._name = model_name
-        self._row = board.rows[own]
-        self._max_waiting = max_waiting
-        self._most_admitted = max_waiting + pool.workers * (batch.max_rows if batch else 1)
-        self._admitted = self._arriving = 0
-        self._timeout_s = timeout_s
-        self._max_body_bytes = max_body_bytes
+        self.hangs = HangWatch(shelf, member)
+        self._shelf = shelf
+        self._protocols = protocols
         self._meters = meters
-        self._batcher = Batcher(pool, batch, self._meters.joined_inference) if batch else None
-        self._notebook = Notebook(board.notes[own], pool) if len(board.rows) > 1 else None
-        self.hangs = HangWatch(pool, self._batcher, board, own, timeout_s)
-        self._routes = self._all_routes()
+        self._notebook = None if member.alone else Notebook(member.board.notes[member.number])
+        for model in shelf:
+            model.pool.after_job = self._notebook.end if self._notebook else None
+        self._routes = dict(self._all_routes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: MethodType) -> None:
         """Answer one request; `send` is the method of its cycle, which knows where to."""
@@ -93,34 +65,37 @@ class App:
             self._meters.answered(answer.status if answer else None, seconds)
         del scope["state"][CONNECTION]  # which knows its newest request in turn
 
-    def _all_routes(self) -> dict[str, tuple[str, Handler]]:
-        backend = self._pool.backends[0]
-        code = isinstance(backend, UserCode)
-        invoke = self._run_code if code else partial(self._run_tensors, self._read_invocation)
-        infer = partial(self._run_tensors, self._read_infer)
-        own = version("modeldyno")
-        server = {"name": "modeldyno", "version": own, "extensions": oip.EXTENSIONS}
-        model: dict[str, tuple[str, Handler]] = {
-            "": ("GET", _fixed(_metadata(self._name, backend))),
-            "/ready": ("GET", partial(self._ready, {"name": self._name})),
-            "/config": ("GET", _fixed(_config(self._name, backend))),
-            "/infer": ("POST", self._queued(infer)),
-        }
-        path = _MODELS + self._name
-        return {
-            "/ping": ("GET", self._ping),
-            INVOCATIONS: ("POST", self._queued(invoke)),
-            "/metrics": ("GET", self._metrics),
-            "/openapi.json": (
-                "GET",
-                _fixed(openapi.document(self._name, own, backend.inputs, backend.outputs)),
-            ),
-            "/v2": ("GET", _fixed(server)),
-            "/v2/health/live": ("GET", _fixed({"live": True})),
-            "/v2/health/ready": ("GET", partial(self._ready, {})),
-            **{path + end: route for end, route in model.items()},
-            **{f"{path}/versions/{oip.VERSION}{end}": route for end, route in model.items()},
-        }
+    def _all_routes(self) -> Iterator[tuple[str, Route]]:
+        facts = [self._facts(model) for model in self._shelf]
+        described = [
+            each
+            for protocol in self._protocols
+            for each in (protocol.describe_server(), *map(protocol.describe, facts))
+        ]
+        document = openapi.document(self._shelf.names, version("modeldyno"), described)
+        yield "/ping", ("GET", self._ping)
+        yield "/metrics", ("GET", self._metrics)
+        yield "/openapi.json", ("GET", _fixed(document))
+        for protocol in self._protocols:
+            for path, told in protocol.server_routes().items():
+                yield path, ("GET", self._told(told))
+            for model, of_model in zip(self._shelf, facts, strict=True):
+                for path, action in protocol.routes(of_model).items():
+                    yield path, self._route(action, model, protocol)
+
+    def _facts(self, model: ShelvedModel) -> ModelFacts:
+        is_first = model is self._shelf.first
+        return ModelFacts(model.name, model.signature, is_first, model.joining.facts())
+
+    def _route(self, action: Action, model: ShelvedModel, protocol: WireProtocol) -> Route:
+        if isinstance(action, Document | Ready):
+            return "GET", self._told(action)
+        return "POST", Inference(model, protocol, self._meters, self._notebook)
+
+    def _told(self, action: Document | Ready) -> Handler:
+        if isinstance(action, Document):
+            return _fixed(action.content)
+        return partial(self._ready, action.named)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         try:
@@ -146,9 +121,9 @@ class App:
         return handler
 
     def _no_such(self, path: str) -> str:
-        model = path.removeprefix(_MODELS).split("/", 1)[0]
-        if path.startswith(_MODELS) and model != self._name:
-            return f"no such model {model!r}; there is {self._name!r}"
+        found = (protocol.why_unknown(path, self._shelf.names) for protocol in self._protocols)
+        if why := next(filter(None, found), None):
+            return why
         paths = (name for name in self._routes if "/versions/" not in name)
         return f"no such path {path!r}; there are {', '.join(paths)}"
 
@@ -168,94 +143,8 @@ class App:
     async def _metrics(self, _scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, self._meters.render(), CONTENT_TYPE)
 
-    def _queued(self, work: Work) -> Handler:
-        async def handle(scope: Scope, receive: Receive) -> Answer | None:
-            arrived_s = perf_counter()
-            headers = dict(scope["headers"])
-            large = int(headers.get(b"content-length", _LARGE_BODY)) >= _LARGE_BODY
-            if self._admitted >= self._most_admitted or (large and self._arriving >= self._most_admitted):
-                return self._full()
-            self._row.in_flight += 1
-            self._arriving += large
-            connection: Connection = scope["state"][CONNECTION]
-            request = Request(scope["path"], connection.number, headers, arrived_s)
-            try:
-                # In no variable: this frame is in the traceback of why a request was dropped, which lives on.
-                request.body = await read_body(headers, receive, self._max_body_bytes, scope["state"])
-            finally:
-                self._row.in_flight -= 1
-                self._arriving -= large
-            return None if request.body is None else await self._admit(work, request, connection)
 
-        return handle
-
-    async def _admit(self, work: Work, request: Request, connection: Connection) -> Answer:
-        """Let a request whose body is here wait for a worker, if there is a place."""
-        if self._admitted >= self._most_admitted:
-            return self._full()
-        self._admitted += 1
-        self._row.in_flight += 1
-        timer = self._deadline(request)
-        connection.attend(request)
-        try:
-            return await request.wait_for(work(request))
-        finally:
-            connection.attend(None)
-            if timer is not None:
-                timer.cancel()
-            self._admitted -= 1
-            self._row.in_flight -= 1
-
-    def _deadline(self, request: Request) -> asyncio.TimerHandle | None:
-        if self._timeout_s is None:
-            return None
-        left_s = request.arrived_s + self._timeout_s - perf_counter()
-        return asyncio.get_running_loop().call_later(max(left_s, 0.0), request.expire, self._timeout_s)
-
-    def _full(self) -> Answer:
-        again = (b"retry-after", b"1")
-        return error_answer(503, f"{self._max_waiting} requests wait already: try again later", again)
-
-    def _run_tensors(self, read: Reader, request: Request) -> asyncio.Future[Answer]:
-        """Read, run, write: all in the worker thread, so that a large body never stops the event loop."""
-
-        def prepare(backend: Backend) -> Call:
-            call = read(backend, request.headers, self._unpacked(request))
-            request.check_deadline(call.timeout_s)
-            return call
-
-        def run(backend: Backend) -> Answer:
-            call = prepare(backend)
-            started_s = perf_counter()
-            outputs = backend.run(call.feeds)
-            self._meters.inference(perf_counter() - started_s)
-            return call.answer(outputs)
-
-        return self._batcher.submit(prepare) if self._batcher else self._pool.start(run)
-
-    def _run_code(self, request: Request) -> asyncio.Future[Answer]:
-        def run(backend: Backend) -> Answer:
-            if not isinstance(backend, UserCode):
-                raise TypeError(f"{type(backend).__name__} is no user code")
-            return backend.invoke(request.headers, self._unpacked(request), self._meters.inference)
-
-        return self._pool.start(run)
-
-    def _unpacked(self, request: Request) -> bytes:
-        body = request.begin()
-        if self._notebook is not None:
-            self._notebook.begin(request.line(), body, request.connection)
-        request.check_deadline(self._timeout_s)
-        return unpack(request.headers, body, self._max_body_bytes)
-
-    def _read_invocation(self, backend: Backend, headers: Headers, body: bytes) -> Call:
-        return read_invocation(body, headers, backend.inputs, backend.outputs, self._max_body_bytes)
-
-    def _read_infer(self, backend: Backend, headers: Headers, body: bytes) -> Call:
-        return oip.read_infer(body, headers, backend.inputs, backend.outputs, self._name)
-
-
-def _fixed(document: dict[str, Any]) -> Handler:
+def _fixed(document: dict[str, object]) -> Handler:
     return _always(Answer(200, json.dumps(document, allow_nan=False).encode()))
 
 
@@ -264,31 +153,3 @@ def _always(answer: Answer) -> Handler:
         return answer
 
     return handle
-
-
-def _metadata(name: str, backend: Backend) -> dict[str, Any]:
-    return {
-        "name": name,
-        "versions": [oip.VERSION],
-        "platform": backend.platform,
-        "inputs": oip.tensors(backend.inputs),
-        "outputs": oip.tensors(backend.outputs),
-    }
-
-
-def _config(name: str, backend: Backend) -> dict[str, Any]:
-    """Describe the model as Triton's model configuration does; a batch of 0 says that shapes are whole."""
-
-    def tensors(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [
-            {"name": entry["name"], "data_type": f"TYPE_{entry['datatype']}", "dims": entry["shape"]}
-            for entry in entries
-        ]
-
-    return {
-        "name": name,
-        "platform": backend.platform,
-        "max_batch_size": 0,
-        "input": tensors(oip.tensors(backend.inputs)),
-        "output": tensors(oip.tensors(backend.outputs)),
-    }

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from modeldyno.base.errors import RequestError
-from modeldyno.serving.web.connection import IS_LATE
 from modeldyno.serving.wire.answer import Headers, header
 from modeldyno.serving.wire.npy import shown
 
+IS_LATE = "dyno.late"
+"""In a request's state once its body has taken too long; who waits for the body is woken."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 TIMED_OUT = 408

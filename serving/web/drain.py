@@ -9,11 +9,11 @@ import socket
 import uvicorn
 
 from modeldyno.base.errors import ServerError
-from modeldyno.serving.meters.board import Board
-from modeldyno.serving.process.keeper import SUPPORTED, Lender
+from modeldyno.serving.meters.board import Member
 from modeldyno.serving.web.acceptor import Acceptor
 from modeldyno.serving.web.app import App
 from modeldyno.serving.web.connection import Connection
+from modeldyno.serving.web.lending import SUPPORTED, Lender
 from modeldyno.serving.web.watch import Watch
 
 _KEEP_ALIVE_S = (
@@ -25,16 +25,17 @@ _GRACE_S = 30
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves `app` until SIGTERM or SIGINT, as process `own` of the board's; `channel` leads to a parent."""
+    """Serves `app` until SIGTERM or SIGINT, as the process `member`; `channel` leads to a parent."""
 
     def __init__(
-        self, app: App, board: Board, own: int, client_timeout_s: float, channel: socket.socket | None
+        self, app: App, member: Member, client_timeout_s: float, channel: socket.socket | None
     ) -> None:
         super().__init__(_config(app))
         self._app = app
-        self._board, self._own = board, own
+        self._member = member
         self._client_timeout_s = client_timeout_s
-        self._lender = None if channel is None or not SUPPORTED else Lender(channel, board.lent[own])
+        lent = member.board.lent[member.number]
+        self._lender = None if channel is None or not SUPPORTED else Lender(channel, lent)
         self._acceptor: Acceptor | None = None
         self._watch: Watch | None = None
         self.failure: ServerError | None = None
@@ -54,16 +55,16 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take connections from the one socket; side by side with other processes where there are any."""
         self._watch = Watch(self.server_state.connections, self._client_timeout_s)
-        self._board.rows[self._own].ready = True
-        if len(self._board.rows) == 1 or not sockets:
+        self._member.row.ready = True
+        if self._member.alone or not sockets:
             await super().startup(sockets)
             return
         await super().startup([])
-        while not self._board.listening and not self.should_exit:  # until all others are warm
+        while not self._member.board.listening and not self.should_exit:  # until all others are warm
             await asyncio.sleep(_LOOK_EVERY_S)
         if self.should_exit:
             return
-        self._acceptor = Acceptor(sockets[0], self._protocol, self._board, self._own)
+        self._acceptor = Acceptor(sockets[0], self._protocol, self._member.board, self._member.number)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, tell clients to close for a moment, then close idle connections, await busy ones.
@@ -71,7 +72,7 @@ class DrainingServer(uvicorn.Server):
         Without the moment, a request that is on its way over a kept-alive connection would meet a closed one.
         """
         self._app.draining = True
-        self._board.rows[self._own].ready = False
+        self._member.row.ready = False
         if self._acceptor is not None:
             self._acceptor.close()
         for server in self.servers:
@@ -83,7 +84,7 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Look after the workers, ten times a second; True: end."""
-        self._board.rows[self._own].beat()
+        self._member.row.beat()
         self.failure = self.failure or self._app.hangs.look()
         return await super().on_tick(counter) or self.failure is not None
 

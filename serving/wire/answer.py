@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 JSON = "application/json"
+NPY = "application/x-npy"
+NPZ = "application/x-npz"
+RAW = "application/octet-stream"
 Headers = dict[bytes, bytes]
 
 
@@ -130,6 +133,11 @@ class Call(Protocol):
         Raises:
             RequestError: the outputs can't be said in the type that was asked for.
         """
+
+
+def media_type(text: str) -> str:
+    """Return the type of a Content-Type or Accept entry, without its parameters."""
+    return text.split(";", 1)[0].strip().lower()
 
 
 def error_json(message: str) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modeldyno.serving.protocols.invocations import NPY
+from modeldyno.serving.wire.answer import NPY
 from tests.serving import models
 from tests.serving.helpers import from_npy, npy, serving
 

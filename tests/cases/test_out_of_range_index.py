@@ -22,12 +22,12 @@ from modeldyno.compiler.options import Options
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.tools.bundle import write_bundle
 from modeldyno.serving.dispatch.batching import BatchLimits, Prepare, run_joined
-from modeldyno.serving.models.base import load_backend
-from modeldyno.serving.protocols.invocations import NPY, InvocationCall
-from modeldyno.serving.wire.answer import Answer
+from modeldyno.serving.wire.answer import NPY, Answer
+from modeldyno.serving.wire.contents import TensorCall
 from tests.compiler.guarded import CASES
 from tests.compiler.models import model, node, saved, tensor, weights
 from tests.serving.helpers import JSON, Server, serving
+from tests.serving.models import loaded
 
 WRITERS_AND_READERS = ("GatherND", "GatherElements", "ScatterElements", "ScatterND")
 
@@ -91,9 +91,9 @@ def test_a_server_answers_400_and_goes_on(server: Server) -> None:
 def test_of_joined_requests_only_the_guilty_one_is_refused(artifact: Path) -> None:
     def prepared(*ids: int) -> Prepare:
         feeds = {"ids": np.array([ids])}
-        return lambda backend: InvocationCall(feeds, "", NPY, backend.outputs)
+        return lambda backend: TensorCall(feeds, "", NPY, backend.signature.outputs)
 
-    backend, rows = load_backend(artifact, 1), []
+    backend, rows = loaded(artifact, 1), []
     limits = BatchLimits(4)
     asked = [prepared(0, 1, 2), prepared(0, 5, 2), prepared(-5, 4, 3)]
     results = run_joined(backend, asked, limits, lambda count, _seconds: rows.append(count))

@@ -8,7 +8,12 @@ import pytest
 from modeldyno.base.errors import LoadTestError
 from modeldyno.base.process.procs import free_port
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.loadgen.server.signature import fetch_signature, parse_signature, payload_from_server
+from modeldyno.loadgen.server.signature import (
+    fetch_signature,
+    parse_signature,
+    payload_from_server,
+    why_not_joined,
+)
 from tests.loadgen.stub import stub_server
 
 
@@ -20,6 +25,12 @@ def test_the_inputs_are_learnt_from_the_server(tmp_path: Path) -> None:
             fetch_signature(server.url.replace("/invocations", "/other/invocations"))
     assert inputs == (TensorSpec(name="x", dtype="float32", shape=(None, 4)),)
     assert payload.content_type == "application/x-npy"
+
+
+def test_a_server_that_tells_nothing_of_joined_requests_gives_no_reason(tmp_path: Path) -> None:
+    with stub_server(tmp_path) as server:
+        assert why_not_joined(server.url) is None
+    assert why_not_joined(f"http://127.0.0.1:{free_port()}/invocations") is None
 
 
 def test_a_server_that_is_not_there_is_said_so() -> None:

@@ -25,8 +25,8 @@ from modeldyno.runtime.sessions.segments import SegmentSession
 from modeldyno.runtime.tools.bundle import write_bundle
 from modeldyno.runtime.tools.inspection import inspect_artifact, lines
 from modeldyno.runtime.tools.profiler import profile
-from modeldyno.serving.models.base import load_backend
 from tests.compiler.models import det_net, saved, text_net
+from tests.serving.models import loaded
 
 FALLBACK = Options(fallback="onnxruntime")
 
@@ -177,12 +177,12 @@ def test_profiling_names_the_segments_that_can_be_profiled(segmented: Path) -> N
 def test_a_segmented_artifact_is_served_and_one_that_reads_text_is_refused(
     segmented: Path, tmp_path: Path
 ) -> None:
-    backend = load_backend(segmented, 1)
-    feeds = random_feeds(backend.inputs, 0)
+    backend = loaded(segmented, 1)
+    feeds = random_feeds(backend.signature.inputs, 0)
     np.testing.assert_allclose(backend.run(feeds)["logits"], expected(segmented, feeds), rtol=1e-4, atol=1e-4)
     compile_model(saved(tmp_path / "text.onnx", text_net()), tmp_path / "text", options=FALLBACK)
     with pytest.raises(ModelError, match="'words' is text: only tensors of numbers can be served"):
-        load_backend(tmp_path / "text", 1)
+        loaded(tmp_path / "text", 1)
 
 
 def test_cores_that_this_process_may_not_use_are_refused(segmented: Path) -> None:

@@ -10,9 +10,23 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from modeldyno.base.rowflow.records import Verdict
+from modeldyno.serving.models.base import ServedModel
+from modeldyno.serving.models.loader import model_source
+
 FLOAT, INT8, INT64 = TensorProto.FLOAT, TensorProto.INT8, TensorProto.INT64
 BOOL, STRING = TensorProto.BOOL, TensorProto.STRING
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3) / 8  # eighths: every sum below is exact
+
+
+def loaded(path: Path, threads: int = 1) -> ServedModel:
+    """A model as a worker thread gets it."""
+    return model_source(path, threads).loader()()
+
+
+def verdict_of(path: Path) -> Verdict:
+    """What is proved of its rows."""
+    return model_source(path, 1).verdict()
 
 
 def save(

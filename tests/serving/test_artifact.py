@@ -14,9 +14,9 @@ import pytest
 
 from modeldyno.base.errors import ArtifactError
 from modeldyno.base.process import procs
-from modeldyno.serving.models.base import load_backend
 from tests.serving import models
 from tests.serving.helpers import JSON, NPY, RAW, Server, from_npy, npy, serving
+from tests.serving.models import loaded
 
 X = np.eye(4, dtype=np.float32)[:2]  # picks the first two rows of WEIGHTS
 
@@ -86,4 +86,4 @@ def test_a_damaged_artifact_is_refused(artifact: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes((artifact / "manifest.json").read_bytes())
     (tmp_path / "model.so").write_bytes((artifact / "model.so").read_bytes()[:-1])
     with pytest.raises(ArtifactError, match=r"model\.so is damaged"):
-        load_backend(tmp_path, 1)
+        loaded(tmp_path, 1)

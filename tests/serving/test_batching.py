@@ -18,25 +18,25 @@ from modeldyno.base.errors import RequestError
 from modeldyno.runtime.kinds import KINDS
 from modeldyno.serving.dispatch.batch_check import Decision, decide, why_not_joined
 from modeldyno.serving.dispatch.batching import BatchLimits, Prepare, Result, run_joined
-from modeldyno.serving.models.base import Backend, load_backend
-from modeldyno.serving.models.independence import verdict_of
-from modeldyno.serving.protocols.invocations import NPY, InvocationCall
-from modeldyno.serving.wire.answer import Answer, Call
+from modeldyno.serving.models.base import ServedModel
+from modeldyno.serving.wire.answer import NPY, Answer, Call
+from modeldyno.serving.wire.contents import TensorCall
 from tests.serving import models
 from tests.serving.helpers import Reply, Server, from_npy, multiplications, npy, serving, wait_until
+from tests.serving.models import loaded, verdict_of
 from tests.serving.test_app import counts
 
 X = np.eye(4, dtype=np.float32)
 
 
 def prepared(**feeds: np.ndarray) -> Prepare:
-    def prepare(backend: Backend) -> Call:
-        return InvocationCall(feeds, "", NPY, backend.outputs)
+    def prepare(backend: ServedModel) -> Call:
+        return TensorCall(feeds, "", NPY, backend.signature.outputs)
 
     return prepare
 
 
-def unreadable(_backend: Backend) -> Call:
+def unreadable(_backend: ServedModel) -> Call:
     raise RequestError("unreadable")
 
 
@@ -46,9 +46,7 @@ def joined(
     """Return the results, and the rows of each inference."""
     rows: list[int] = []
     limits = BatchLimits(max_rows, preferred=preferred)
-    results = run_joined(
-        load_backend(model, 1), list(prepares), limits, lambda count, _seconds: rows.append(count)
-    )
+    results = run_joined(loaded(model, 1), list(prepares), limits, lambda count, _seconds: rows.append(count))
     return results, rows
 
 
@@ -119,7 +117,7 @@ def test_a_request_that_fails_fails_alone(tmp_path: Path) -> None:
 def test_models_whose_rows_stand_alone_are_told_from_the_others(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     made = {
-        name: why_not_joined(load_backend(getattr(models, name)(path), 1))
+        name: why_not_joined(loaded(getattr(models, name)(path), 1))
         for name in ("matmul", "lookup", "over_rows", "relu", "picky", "pair")
     }
     assert made["matmul"] is made["lookup"] is None
@@ -131,7 +129,7 @@ def test_models_whose_rows_stand_alone_are_told_from_the_others(tmp_path: Path) 
 
 def test_a_proof_from_the_graph_joins_a_refutation_does_not_whatever_is_given(tmp_path: Path) -> None:
     def decided(path: Path, *, given: bool) -> Decision:
-        return decide(load_backend(path, 1), verdict_of(path), given=given)
+        return decide(loaded(path, 1), verdict_of(path), given=given)
 
     path = tmp_path / "m.onnx"
     assert decided(models.matmul(path), given=False).reason == "proved by its graph"
@@ -151,7 +149,7 @@ def test_a_proof_from_the_graph_joins_a_refutation_does_not_whatever_is_given(tm
 
 def test_a_trial_of_many_kinds_of_numbers_refutes_what_a_user_says(tmp_path: Path) -> None:
     path = models.scaled(tmp_path / "m.onnx", custom=True)
-    backend = load_backend(path, 1)
+    backend = loaded(path, 1)
     assert verdict_of(path).word == "unproved"
     assert why_not_joined(backend, (KINDS[1], KINDS[1])) is None  # two rows, both with a number above 1
     assert "they depend on one another" in decide(backend, verdict_of(path), given=True).refusal
@@ -170,7 +168,7 @@ def test_requests_against_the_sizes_that_a_proof_goes_by_run_alone(tmp_path: Pat
             rows.append(count)
 
         limits = BatchLimits(8, equal=verdict.equal)
-        found = run_joined(load_backend(path, 1), [prepared(**feeds)] * 2, limits, observe)
+        found = run_joined(loaded(path, 1), [prepared(**feeds)] * 2, limits, observe)
         assert rows == expected
         assert all(isinstance(one, Answer if expected else Exception) for one in found)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving.protocols.invocations import CONTENT_TYPES, NPY, NPZ, RAW, decode
-from modeldyno.serving.wire.answer import JSON
+from modeldyno.serving.wire.answer import JSON, NPY, NPZ, RAW
+from modeldyno.serving.wire.contents import CONTENT_TYPES, decode
 from tests.serving.helpers import npy, npz
 
 MAX_BYTES = 4096

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modeldyno.serving.protocols.invocations import CONTENT_TYPES
 from modeldyno.serving.protocols.oip import HEADER_LENGTH
 from modeldyno.serving.wire.answer import Headers
+from modeldyno.serving.wire.contents import CONTENT_TYPES
 from tests.serving import models
 from tests.serving.helpers import JSON, NPY, Server, ask, npy, serving
 from tests.serving.test_fuzz import BODIES

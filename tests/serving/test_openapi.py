@@ -11,9 +11,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from modeldyno.serving.protocols import openapi
+from modeldyno.serving.models.base import Signature
+from modeldyno.serving.protocols.base import ModelFacts
+from modeldyno.serving.protocols.invocations import Invocations
 from tests.serving import models
 from tests.serving.helpers import JSON, Server, serving
+from tests.serving.models import loaded
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +88,11 @@ def test_an_error_follows_its_schema(server: Server, document: dict[str, Any]) -
 
 
 def test_one_input_may_be_a_bare_list_and_user_code_takes_anything(tmp_path: Path) -> None:
-    from modeldyno.serving.models.base import load_backend
-
-    backend = load_backend(models.matmul(tmp_path / "m.onnx"), 1)
-    paths = openapi.document("m", "1", backend.inputs, backend.outputs)["paths"]
+    backend = loaded(models.matmul(tmp_path / "m.onnx"), 1)
+    paths = Invocations().describe(ModelFacts("m", backend.signature)).paths
     request, _ = schema(paths["/invocations"]["post"])
     assert fits({"inputs": np.ones((2, 4)).tolist()}, request)
     assert not fits({"inputs": [1, 2, 3, 4]}, request)
-    content = openapi.document("m", "1", (), ())["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    code = ModelFacts("m", Signature("user code", "python_inference_script"))
+    content = Invocations().describe(code).paths["/invocations"]["post"]["requestBody"]["content"]
     assert content == {"*/*": {"schema": {}}}

@@ -13,8 +13,8 @@ import pytest
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving.protocols.invocations import NPY, NPZ, RAW, decode, encode
-from modeldyno.serving.wire.answer import JSON
+from modeldyno.serving.wire.answer import JSON, NPY, NPZ, RAW
+from modeldyno.serving.wire.contents import decode, encode
 from tests.serving.helpers import from_npy, from_npz, npy, npz
 
 

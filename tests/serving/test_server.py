@@ -92,8 +92,10 @@ def test_a_bad_model_is_one_message_and_exit_code_2(
 
 def test_what_a_look_at_the_file_tells_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import pathlib, sys; from modeldyno.serving.process.host import *\n"
-        "from modeldyno.serving.settings import *\n"
+        "import pathlib, sys\n"
+        "from modeldyno.base.errors import ModelError\n"
+        "from modeldyno.serving.server import serve\n"
+        "from modeldyno.serving.settings import ServeSettings\n"
         "try: serve(ServeSettings(pathlib.Path(sys.argv[1])))\n"
         "except ModelError: print({'numpy', 'onnxruntime', 'uvicorn', 'tvm_ffi'} & set(sys.modules))"
     )

@@ -17,16 +17,14 @@ from modeldyno.compiler import compile_model
 from modeldyno.compiler.artifact.manifests import write_manifest
 from modeldyno.compiler.options import Options
 from modeldyno.loadgen.server.signature import fetch_signature, payload_from_server
-from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.records.origin import Independence
 from modeldyno.serving.dispatch.batch_check import decide, why_not_joined
-from modeldyno.serving.models.base import ArtifactBackend
-from modeldyno.serving.models.independence import verdict_of
 from tests.bucketed import numbers, source
 from tests.compiler.models import counted, saved
 from tests.serving import models
 from tests.serving.helpers import NPY, STARTS_WITHIN_S, Server, from_npy, npy, serving, start, wait_until
+from tests.serving.models import loaded, verdict_of
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +93,7 @@ def test_an_artifact_that_says_nothing_of_its_rows_counts_as_unproved(artifact: 
     assert verdict_of(artifact).proved
     copy = shutil.copytree(artifact, tmp_path / "copy")
     write_manifest(copy, read_manifest(copy).model_copy(update={"rows_independent": Independence()}))
-    found = decide(ArtifactBackend(open_session(copy, 1)), verdict_of(copy), given=False)
+    found = decide(loaded(copy), verdict_of(copy), given=False)
     assert "that rows are independent is unproved: nobody looked at its graph" in found.refusal
 
 
@@ -135,9 +133,9 @@ def test_a_range_with_parts_in_onnx_runtime_is_served(tmp_path: Path) -> None:
 
 def test_exact_sizes_are_joined_only_as_far_as_every_number_is_among_them(tmp_path: Path) -> None:
     compile_model(models.matmul(tmp_path / "m.onnx"), tmp_path / "artifact", shapes={"x": ("1|2|4", 4)})
-    backend = ArtifactBackend(open_session(tmp_path / "artifact", 1))
-    assert (backend.most_rows, why_not_joined(backend)) == (2, None)
+    backend = loaded(tmp_path / "artifact")
+    assert (backend.signature.most_rows, why_not_joined(backend)) == (2, None)
     compile_model(tmp_path / "m.onnx", tmp_path / "artifact", shapes={"x": ("1|4", 4)})
-    backend = ArtifactBackend(open_session(tmp_path / "artifact", 1))
-    assert backend.most_rows == 1
+    backend = loaded(tmp_path / "artifact")
+    assert backend.signature.most_rows == 1
     assert "takes exactly 1 or 4" in str(why_not_joined(backend))

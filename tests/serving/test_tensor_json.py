@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.serving.protocols.invocations import decode, encode
 from modeldyno.serving.protocols.oip import datatype, read_infer
 from modeldyno.serving.wire import tensor_json
 from modeldyno.serving.wire.answer import JSON
+from modeldyno.serving.wire.contents import decode, encode
 from modeldyno.serving.wire.tensor_json import Numbers, read_json
 
 DTYPES = ("float32", "float64", "float16", "int64", "int32", "int8", "uint64", "uint8", "bool")

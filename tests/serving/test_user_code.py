@@ -14,8 +14,8 @@ import pytest
 
 from modeldyno.base.errors import ModelError, RequestError
 from modeldyno.serving.models import user_defaults
-from modeldyno.serving.models.base import model_kind
-from modeldyno.serving.models.user_code import code_loader
+from modeldyno.serving.models.files import model_kind
+from modeldyno.serving.models.user_code import CodeSource
 from modeldyno.serving.wire.answer import Answer
 from tests.serving import models
 from tests.serving.helpers import JSON, NPY, Server, from_npy, npy, serving, start
@@ -60,7 +60,9 @@ def folder_of(path: Path, script: str, name: str = "inference.py") -> Path:
 
 def invoke(folder: Path, body: bytes, content_type: str = "", accept: str = "") -> Answer:
     headers = {b"content-type": content_type.encode(), b"accept": accept.encode()}
-    return code_loader(folder, 1)().invoke(headers, body, lambda _seconds: None)
+    model = CodeSource(folder, 1).loader()()
+    call = model.read(headers, body, 2**20)
+    return call.answer(model.run(call.feeds))
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,7 @@ def test_transform_fn_stands_for_all_three(tmp_path: Path) -> None:
 )
 def test_a_script_that_can_not_be_served_is_told_why(tmp_path: Path, script: str, words: str) -> None:
     with pytest.raises(ModelError, match=words):
-        code_loader(folder_of(tmp_path, script), 1)()
+        CodeSource(folder_of(tmp_path, script), 1).loader()()
 
 
 def test_code_beside_the_model_wins_over_a_script_at_the_top(tmp_path: Path) -> None:

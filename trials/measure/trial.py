@@ -24,6 +24,7 @@ from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.loadgen.payloads.files import first_body
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.server.idle import Idle
+from modeldyno.loadgen.server.signature import why_not_joined
 from modeldyno.loadgen.spec.stages import closed_loop
 from modeldyno.trials.measure.orders import PlannedTrial, SearchOrder, Workload
 from modeldyno.trials.measure.rate_search import Plan, search, search_limits
@@ -31,8 +32,6 @@ from modeldyno.trials.providers.base import Deployment, Order, Provider
 
 LOG_LINES = 20
 SETTLE_S = 0.2
-NO_BATCHING = "no batching: "
-"""How the server begins the line that says why."""
 
 OnLoad = Callable[[LoadSpec, LoadProgress], None]
 
@@ -43,6 +42,7 @@ class _Measured:
 
     startup_s: float | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     points: list[LoadResult] = field(default_factory=list)
     search: RateSearch | None = None
 
@@ -65,6 +65,7 @@ def run_trial(
     measured, failure = _Measured(), None
     try:
         with provider.deploy(order) as deployment:
+            measured.warnings = _not_as_set(planned.candidate, deployment.url)
             _measure(_Loaded(deployment, workload, on_load), planned.candidate.settings, measured)
     except (ServerError, LoadTestError) as error:
         failure = str(error)
@@ -79,7 +80,7 @@ def run_trial(
         failure=failure,
         server_log_tail="" if failure is None else log_tail(log),
         notes=measured.notes,
-        warnings=tuple(_not_as_set(planned.candidate, log)),
+        warnings=measured.warnings,
         compiled_with=workload.compiled_options(planned.candidate),
         search=measured.search,
     )
@@ -212,15 +213,12 @@ def _search(loaded: _Loaded, how: SearchOrder, settings: ServerSettings, measure
     measured.search = search(plan, settings, test, loaded.idle())
 
 
-def _not_as_set(candidate: Candidate, log: Path) -> Iterator[str]:
-    """Say where the server could not do what its settings say, by what it wrote when it started."""
+def _not_as_set(candidate: Candidate, url: str) -> tuple[str, ...]:
+    """Say where the server could not do what its settings say, by what it tells of its model."""
     if candidate.settings.max_batch == 1:
-        return
-    with suppress(OSError):
-        lines = log.read_text(errors="replace").splitlines()
-        found = (line.partition(NO_BATCHING)[2] for line in lines if NO_BATCHING in line)
-        for reason in dict.fromkeys(found):
-            yield f"its requests were not joined, whatever max_batch says: {reason}"
+        return ()
+    reason = why_not_joined(url)
+    return (f"its requests were not joined, whatever max_batch says: {reason}",) if reason else ()
 
 
 def _ended_early(found: LoadResult) -> Iterator[str]:

@@ -6,17 +6,15 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modeldyno.serving.dispatch.pool import WorkerPool
     from modeldyno.serving.meters.notes import Notes
 
 
 class Notebook:
     """Each thread's notes, which are struck out when its job ends: a job may be several requests."""
 
-    def __init__(self, notes: Notes, pool: WorkerPool) -> None:
+    def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._own = threading.local()
-        pool.after_job = self._end
 
     def begin(self, line: bytes, body: bytes, connection: int) -> None:
         """Note a request that this thread begins to run."""
@@ -24,7 +22,8 @@ class Notebook:
         if number is not None:
             self._own.__dict__.setdefault("numbers", []).append(number)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Strike out what this thread has noted."""
         numbers = self._own.__dict__.get("numbers")
         while numbers:
             self._notes.end(numbers.pop())
