@@ -140,13 +140,14 @@ def load_command(
     payload = _payload(spec, payload_text, content_type, shapes, rows=rows)
     if find_rate:
         from modeldyno.loadgen.search_cli import search
+        from modeldyno.loadgen.spec.limit_names import parse_limits
+        from modeldyno.loadgen.spec.rate_tests import RateTests
 
+        spec = spec.model_copy(update={"users": None})
         return search(
-            spec.model_copy(update={"users": None}),
+            RateTests(spec, parse_limits(limit_texts), max(max_duration_s, spec.duration_s)),
             payload,
-            limit_texts,
             precision=precision,
-            longest_s=max_duration_s,
             server_pid=server_pid,
             workers=fleet,
             output=output,
@@ -270,7 +271,7 @@ def _given(name: str) -> bool:
 
 
 def _scenario(spec: LoadSpec, name: str, limit_texts: tuple[str, ...]) -> LoadSpec:
-    from modeldyno.loadgen.search import parse_limits
+    from modeldyno.loadgen.spec.limit_names import parse_limits
     from modeldyno.loadgen.spec.mlperf import scenario_spec
 
     limits = parse_limits(limit_texts) if limit_texts else {}

@@ -9,16 +9,16 @@ import click
 
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadResult, LoadSpec, RateSearch, RateStep
+from modeldyno.base.records.run import LoadResult, RateSearch, RateStep
 from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.interrupts import Interrupts
 from modeldyno.loadgen.keep import keep_and_print
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Mix, first_body
 from modeldyno.loadgen.run import run_load
-from modeldyno.loadgen.search import SPARE, find_rate, parse_limits, planned_samples, samples_needed
+from modeldyno.loadgen.search import SearchPlan, find_rate
 from modeldyno.loadgen.server.idle import Idle
-from modeldyno.loadgen.spec.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
+from modeldyno.loadgen.spec.rate_tests import RateTests
 
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_UNDECIDED = 3
@@ -26,12 +26,10 @@ DEFAULT_START_RPS = 10.0
 
 
 def search(
-    spec: LoadSpec,
+    tests: RateTests,
     payload: Payload | Mix,
-    limit_texts: tuple[str, ...],
     *,
     precision: float,
-    longest_s: float,
     server_pid: int | None,
     workers: Workers,
     output: Path | None,
@@ -41,25 +39,18 @@ def search(
 
     Exit code 1 when no rate meets the limits, 3 when that or the highest that does could not be decided.
     """
-    limits = parse_limits(limit_texts)
-    needed = samples_needed(limits)
-    if spec.scenario:
-        needed = max(needed, EARLY_STOPPING_SHARE * within_needed(0, PERCENTILES[SERVER]))
-    planned = planned_samples(needed)
-    longest_s = max(longest_s, spec.duration_s)
-    start_rps, least_rps = spec.rate_rps or DEFAULT_START_RPS, planned / longest_s
+    start_rps, least_rps = tests.spec.rate_rps or DEFAULT_START_RPS, tests.least_rps
     if start_rps < least_rps:
         raise ConfigError(
-            f"the limits need {planned} requests, which take {planned / start_rps:.0f} s at {start_rps:g} "
-            f"requests/s: raise --rate to {math.ceil(least_rps)} or --max-duration"
+            f"the limits need {tests.samples} requests, which take {tests.samples / start_rps:.0f} s at "
+            f"{start_rps:g} requests/s: raise --rate to {math.ceil(least_rps)} or --max-duration"
         )
 
     with Interrupts() as interrupts:
 
         def measure(rate_rps: float) -> LoadResult:
-            step = {"rate_rps": rate_rps, "min_samples": planned, "max_duration_s": SPARE * longest_s}
             return run_load(
-                spec.model_copy(update=step),
+                tests.at(rate_rps),
                 payload,
                 server_pid=server_pid,
                 workers=workers,
@@ -68,12 +59,9 @@ def search(
 
         found = find_rate(
             measure,
-            limits,
-            url=spec.url,
-            start_rps=start_rps,
-            precision=precision,
-            idle=Idle(spec.url, first_body(payload), tell=say, stopped=lambda: bool(interrupts.by)),
-            least_rps=least_rps,
+            SearchPlan(tests.limits, start_rps, precision, least_rps),
+            url=tests.spec.url,
+            idle=Idle(tests.spec.url, first_body(payload), tell=say, stopped=lambda: bool(interrupts.by)),
             on_step=_tell,
         )
         keep_and_print(found, output, lambda: _print(found, as_json=as_json))

@@ -155,12 +155,11 @@ class Job(Record):
     def _fits_together(self) -> Job:
         if both := sorted(self.shape.keys() & self.compile.shapes.keys()):
             raise FieldError("compile.shapes", f"{both[0]} has a shape in `shape` already: leave it out here")
-        limited = self.limits.p50_ms or self.limits.p95_ms or self.limits.p99_ms
-        if self.load.find_rate is not None and not limited:
+        if self.load.find_rate is not None and not self.limits.latency_ms:
             raise FieldError(
                 "load.find_rate",
                 "find_rate searches for the rate at which latency meets a limit: give "
-                "limits.p99_ms (or p95_ms, p50_ms)",
+                "limits.p99_ms (or another percentile's)",
             )
         if self.load.scenario == SERVER and self.limits.p99_ms is None:
             raise FieldError("load.scenario", "Server has a latency bound: give limits.p99_ms")

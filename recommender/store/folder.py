@@ -22,10 +22,10 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import Candidate, InstanceType, Record, Trial, read_record, write_record
+from modeldyno.loadgen.spec.limit_names import named_limits
 from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job.fields import shape_text
 from modeldyno.recommender.job.job import Job, Server
-from modeldyno.trials.measure.rate_search import search_limits
 
 LOCK_NAME = ".lock"
 PACKAGES = ("modeldyno", "onnxruntime", "apache-tvm", "locust")
@@ -59,7 +59,7 @@ class RunFile(Record):
         }
         # These loads are made for their limits; any other can be judged anew by others.
         made_for = job.load.find_rate is not None or job.load.scenario == SERVER
-        return {**fixed, "limits": search_limits(job.limits)} if made_for else fixed
+        return {**fixed, "limits": named_limits(job.limits)} if made_for else fixed
 
 
 def run_file(model: str, model_digest: str, job: Job, sent_digest: str = "") -> RunFile:

@@ -36,7 +36,7 @@ def test_a_full_job_is_read(tmp_path: Path) -> None:
             """
 candidates: {backends: [compiled], instance_types: ['c7*'], threads: [auto, 2], workers: [1, 2]}
 load: {rate_rps: [5, 7.5], arrival: constant, warmup_s: 0, duration_s: 3, timeout_s: 1}
-limits: {p99_ms: 200, error_rate: 0.5}
+limits: {p90_ms: 150, p99_ms: 200, p99.9_ms: 300, error_rate: 0.5}
 compile: {target: host, shapes: {input: [1, 3, 224, 224]}}
 catalog: more.csv
 server: {startup_timeout_s: 5}
@@ -45,7 +45,7 @@ seed: 7
         )
     )
     assert job.candidates.threads == ("auto", 2)
-    assert job.limits.p99_ms == 200
+    assert job.limits.latency_ms == {90.0: 150, 99.0: 200, 99.9: 300}
     assert job.compile.shapes == {"input": (1, 3, 224, 224)}
     assert job.catalog == tmp_path / "more.csv"  # beside the job file, wherever the command runs
     assert job.load.seconds() == 2 * 3.0
