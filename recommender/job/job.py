@@ -15,7 +15,8 @@ from modeldyno.base.records.run import Limits, Record
 from modeldyno.compiler.model.shapes import Size, parse_shapes
 from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job.fields import FOLDER, Count, JobPath, Seconds, Shapes
-from modeldyno.recommender.job.load_section import FindRate, Load
+from modeldyno.recommender.job.find_rate import FindRate
+from modeldyno.recommender.job.load_section import Load
 from modeldyno.recommender.job.yaml_lines import FieldError, load_yaml_record
 
 __all__ = ["CandidateSpace", "Compile", "FindRate", "Job", "Load", "Server", "load_job", "with_shapes"]
