@@ -14,8 +14,7 @@ DynoError               exit code 2
 └── OutputError         a result could not be written (full disk, read-only folder)
 
 Anything else that escapes is a bug in this code: let it trace back.
-A message says what was found and where. `field` names the setting that it is about ("max_batch"), `hint` says
-what to do about it. Libraries speak of fields; a command shows them as its flags ("--max-batch").
+A message says what was found, where, and what to do about it.
 """
 
 from __future__ import annotations
@@ -25,28 +24,9 @@ from typing import Any
 
 
 class DynoError(Exception):
-    """Base of all errors that a user can act on.
-
-    field: the setting that is wrong, by its name in Python, e.g. "max_batch"; None where no single one is.
-    hint: what to do about it; it names settings in backticks, `max_batch` or `max_batch=8`, as the message
-        may, which a command shows as its flags.
-    """
+    """Base of all errors that a user can act on."""
 
     exit_code = 2
-
-    def __init__(self, *args: object, field: str | None = None, hint: str | None = None) -> None:
-        super().__init__(*args)
-        self.field = field
-        self.hint = hint
-
-    @property
-    def message(self) -> str:
-        """What was found, without the hint."""
-        return super().__str__()
-
-    def __str__(self) -> str:
-        """Give the message, then the hint."""
-        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class ConfigError(DynoError):
@@ -60,17 +40,8 @@ class ModelError(DynoError):
 class CompileError(DynoError):
     """A pipeline stage failed."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        stage: str,
-        target: str,
-        operators: tuple[str, ...] = (),
-        field: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, field=field, hint=hint)
+    def __init__(self, message: str, *, stage: str, target: str, operators: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
         self.stage = stage
         self.target = target
         self.operators = operators
@@ -87,10 +58,8 @@ class ParityError(CompileError):
         target: str,
         operators: tuple[str, ...] = (),
         feeds: dict[str, Any] | None = None,
-        field: str | None = None,
-        hint: str | None = None,
     ) -> None:
-        super().__init__(message, stage=stage, target=target, operators=operators, field=field, hint=hint)
+        super().__init__(message, stage=stage, target=target, operators=operators)
         self.feeds = feeds  # the inputs, by name; None where they are not known
 
 
@@ -107,10 +76,8 @@ class ArtifactError(DynoError):
 class RequestError(DynoError):
     """One request can't be served; `status` is the HTTP status to answer with."""
 
-    def __init__(
-        self, message: str, *, status: int = 400, field: str | None = None, hint: str | None = None
-    ) -> None:
-        super().__init__(message, field=field, hint=hint)
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
         self.status = status
 
 
@@ -138,8 +105,3 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, hint: str = "") 
     nearest = f"; nearest: {', '.join(near)}" if near else ""
     tail = f" ({hint})" if hint else ""
     return f"unknown {kind} {name!r}{nearest}{tail}"
-
-
-def first_line(error: BaseException) -> str:
-    """Give the first line of what an error says, or its kind where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_UNDECIDED = 3
 EXIT_INTERRUPTED = 130
+FIELDS = {
+    "load.shape: ": "load.shape",
+    "compile.target ": "compile.target",
+    "unknown target ": "compile.target",
+    "--shape ": "shape",
+    "unknown instance type ": "candidates.instance_types",
+}
+"""Words of an error, and the field of a job file that it is about."""
 
 
 @click.command("recommend", short_help="Measure a model's candidate configurations and rank them.")
@@ -111,7 +119,7 @@ def _naming_lines(job_file: Path | None) -> Iterator[None]:
     try:
         yield
     except (ConfigError, ModelError) as error:
-        field = error.field
+        field = next((field for mark, field in FIELDS.items() if mark in str(error)), None)
         line = line_of(job_file, field) if job_file is not None and field is not None else None
         if line is None:
             raise

@@ -114,8 +114,7 @@ def _check_count(axes: tuple[Axis, ...]) -> None:
         raise ConfigError(
             f"--shape: {count} shapes would be compiled ({listed}); at most {MOST_BUCKETS} are. Take a "
             f"smaller range, or say which sizes to compile, e.g. {longest.low}..{end}@{few} for "
-            f"{longest.name}",
-            field="shapes",
+            f"{longest.name}"
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from modeldyno.base.errors import ConfigError, ModelError
+from modeldyno.base.errors import ConfigError, DynoError, ModelError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.check.reach import runs_where
@@ -57,7 +57,7 @@ def inspect_model(path: Path, job: Job) -> SourceModel:
     try:
         source, requests = _open(path, job) if is_open(job.sizes) else _fixed(path, job)
     except (ConfigError, ModelError) as error:
-        raise _of_the_job(error) from error
+        raise _in_words_of_the_job(error) from error
     backends = _backends(path, source.frontend, job)
     if "compiled" in backends:
         _check_target(job.compile.target)
@@ -93,8 +93,7 @@ def _requests(
     combinations = list(product(*listed))
     if len(combinations) > MOST_REQUEST_SHAPES:
         raise ConfigError(
-            f"load.shape: {len(combinations)} combinations of sizes; at most {MOST_REQUEST_SHAPES} are sent",
-            field="load.shape",
+            f"load.shape: {len(combinations)} combinations of sizes; at most {MOST_REQUEST_SHAPES} are sent"
         )
     return tuple(_at(inputs, sent.at(sizes)) for sizes in combinations)
 
@@ -107,26 +106,18 @@ def _check_sent(name: str, shape: Sequence[Size], taken: Template) -> None:
     """Refuse to send what the compiled candidates do not take."""
     if name not in taken.shapes:
         raise ConfigError(
-            f"load.shape: the model has no input {name!r}; its inputs are: {', '.join(taken.shapes)}",
-            field="load.shape",
+            f"load.shape: the model has no input {name!r}; its inputs are: {', '.join(taken.shapes)}"
         )
     fixed = taken.shapes[name]
     if len(shape) != len(fixed):
-        raise ConfigError(
-            f"load.shape: {name} has {len(fixed)} dimensions, not {len(shape)}", field="load.shape"
-        )
+        raise ConfigError(f"load.shape: {name} has {len(fixed)} dimensions, not {len(shape)}")
     for at, (size, one) in enumerate(zip(shape, fixed, strict=True)):
         allowed = one if one is not None else _span(taken, name, at)
         if isinstance(size, Span) and size.padded:
-            raise ConfigError(
-                f"load.shape: {name}: {size} is a range; list the sizes to send: 1|8", field="load.shape"
-            )
+            raise ConfigError(f"load.shape: {name}: {size} is a range; list the sizes to send: 1|8")
         for each in size.sizes if isinstance(size, Span) else (size,):
             if not _holds(allowed, each):
-                raise ConfigError(
-                    f"load.shape: {name}: {each} is not among the sizes of `shape`, {allowed}",
-                    field="load.shape",
-                )
+                raise ConfigError(f"load.shape: {name}: {each} is not among the sizes of `shape`, {allowed}")
 
 
 def _span(taken: Template, name: str, at: int) -> Span:
@@ -148,16 +139,12 @@ def _check_target(name: str) -> None:
     """Refuse a target that this machine can't run: every compiled candidate would fail."""
     if name == "host":
         return  # needs no look, and to name it takes TVM
-    try:
-        target = resolve_target(name, host_facts())
-    except ConfigError as error:
-        raise ConfigError(error.message, field="compile.target", hint=error.hint) from error
+    target = resolve_target(name, host_facts())
     found = runs_where(target, host_facts())
     if found.runs != "yes":
         raise ConfigError(
             f"compile.target {name}: the candidates run on this machine, which can't run that code: "
-            f"{found.reason}",
-            field="compile.target",
+            f"{found.reason}"
         )
 
 
@@ -169,8 +156,8 @@ def _backends(path: Path, frontend: str, job: Job) -> tuple[Backend, ...]:
     return ("compiled",)
 
 
-def _of_the_job(error: ConfigError | ModelError) -> ConfigError | ModelError:
-    """The compiler speaks of its own settings; say which field of a job that is."""
-    if error.field != "shapes":
+def _in_words_of_the_job(error: DynoError) -> DynoError:
+    """The front end speaks of the flag of `dyno compile`, which is one of `dyno recommend` too."""
+    if "--shape" not in str(error):
         return error
-    return type(error)(str(error), field="shape", hint="in the job file that is `shape: {NAME: [SIZE, ...]}`")
+    return type(error)(f"{error}; in the job file that is `shape: {{NAME: [SIZE, ...]}}`")

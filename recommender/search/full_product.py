@@ -74,21 +74,11 @@ def instance_types(job: Job, host: HostFacts) -> list[InstanceType]:
         return _representative(catalog, host)
     found: dict[str, InstanceType] = {}
     for pattern in job.candidates.instance_types:
-        matches = _matching(catalog, pattern)
+        matches = match_instances(catalog, [pattern])
+        if not matches:
+            raise ConfigError(unknown_name("instance type", pattern, catalog, hint="see dyno instances"))
         found.update((match.instance_type, match) for match in matches)
     return list(found.values())
-
-
-def _matching(catalog: Mapping[str, InstanceType], pattern: str) -> list[InstanceType]:
-    field = "candidates.instance_types"
-    try:
-        matches = match_instances(catalog, [pattern])
-    except ConfigError as error:
-        raise ConfigError(error.message, field=field, hint=error.hint) from error
-    if not matches:
-        message = unknown_name("instance type", pattern, catalog, hint="see dyno instances")
-        raise ConfigError(message, field=field)
-    return matches
 
 
 def _representative(catalog: Mapping[str, InstanceType], host: HostFacts) -> list[InstanceType]:

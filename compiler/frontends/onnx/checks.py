@@ -90,6 +90,5 @@ def check_nothing_is_empty(path: Path, tensors: list[onnx.ValueInfoProto], given
             raise ModelError(
                 f"{path}: input {value.name!r} is declared with a dimension of 0 ({show_shape(sizes)}), "
                 "which holds no numbers; where it is meant to be open, give its size, e.g. "
-                f"--shape '{value.name}={example}'",
-                field="shapes",
+                f"--shape '{value.name}={example}'"
             )
