@@ -55,8 +55,12 @@ def load_command(options: LoadOptions) -> int:
     payload = _payload(spec, options)
     if options.find_rate:
         from modeldyno.loadgen.search_cli import search
+        from modeldyno.loadgen.spec.limit_names import parse_limits
+        from modeldyno.loadgen.spec.rate_tests import RateTests
 
-        return search(spec.model_copy(update={"users": None}), payload, fleet, options)
+        spec = spec.model_copy(update={"users": None})
+        longest_s = max(options.max_duration_s, spec.duration_s)
+        return search(RateTests(spec, parse_limits(options.limits), longest_s), payload, fleet, options)
 
     def measure(interrupts: Interrupts) -> LoadResult:
         with live_progress() as show:
@@ -128,7 +132,7 @@ def _duration_s(options: LoadOptions) -> float:
 
 
 def _scenario(spec: LoadSpec, name: str, limits: tuple[str, ...]) -> LoadSpec:
-    from modeldyno.loadgen.search import parse_limits
+    from modeldyno.loadgen.spec.limit_names import parse_limits
     from modeldyno.loadgen.spec.mlperf import scenario_spec
 
     found = parse_limits(limits) if limits else {}

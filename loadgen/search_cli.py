@@ -8,48 +8,41 @@ import click
 
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadResult, LoadSpec, RateSearch, RateStep
+from modeldyno.base.records.run import LoadResult, RateSearch, RateStep
 from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.interrupts import Interrupts
 from modeldyno.loadgen.keep import keep_and_print
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Mix, first_body
 from modeldyno.loadgen.run import run_load
-from modeldyno.loadgen.search import SPARE, find_rate, parse_limits, planned_samples, samples_needed
+from modeldyno.loadgen.search import SearchPlan, find_rate
 from modeldyno.loadgen.server.idle import Idle
-from modeldyno.loadgen.spec.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
 from modeldyno.loadgen.spec.options import LoadOptions
+from modeldyno.loadgen.spec.rate_tests import RateTests
 
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_UNDECIDED = 3
 DEFAULT_START_RPS = 10.0
 
 
-def search(spec: LoadSpec, payload: Payload | Mix, workers: Workers, options: LoadOptions) -> int:
+def search(tests: RateTests, payload: Payload | Mix, workers: Workers, options: LoadOptions) -> int:
     """Search, tell each step, write and print the result.
 
-    `spec` has no users. Exit code 1 when no rate meets the limits, 3 when that, or the highest that does,
-    could not be decided.
+    Exit code 1 when no rate meets the limits, 3 when that, or the highest that does, could not be
+    decided.
     """
-    limits = parse_limits(options.limits)
-    needed = samples_needed(limits)
-    if spec.scenario:
-        needed = max(needed, EARLY_STOPPING_SHARE * within_needed(0, PERCENTILES[SERVER]))
-    planned = planned_samples(needed)
-    longest_s = max(options.max_duration_s, spec.duration_s)
-    start_rps, least_rps = spec.rate_rps or DEFAULT_START_RPS, planned / longest_s
+    start_rps, least_rps = tests.spec.rate_rps or DEFAULT_START_RPS, tests.least_rps
     if start_rps < least_rps:
         raise ConfigError(
-            f"the limits need {planned} requests, which take {planned / start_rps:.0f} s at {start_rps:g} "
-            f"requests/s: raise --rate to {math.ceil(least_rps)} or --max-duration"
+            f"the limits need {tests.samples} requests, which take {tests.samples / start_rps:.0f} s at "
+            f"{start_rps:g} requests/s: raise --rate to {math.ceil(least_rps)} or --max-duration"
         )
 
     with Interrupts() as interrupts:
 
         def measure(rate_rps: float) -> LoadResult:
-            step = {"rate_rps": rate_rps, "min_samples": planned, "max_duration_s": SPARE * longest_s}
             return run_load(
-                spec.model_copy(update=step),
+                tests.at(rate_rps),
                 payload,
                 server_pid=options.server_pid,
                 workers=workers,
@@ -58,12 +51,9 @@ def search(spec: LoadSpec, payload: Payload | Mix, workers: Workers, options: Lo
 
         found = find_rate(
             measure,
-            limits,
-            url=spec.url,
-            start_rps=start_rps,
-            precision=options.precision,
-            idle=Idle(spec.url, first_body(payload), tell=say, stopped=lambda: bool(interrupts.by)),
-            least_rps=least_rps,
+            SearchPlan(tests.limits, start_rps, options.precision, least_rps),
+            url=tests.spec.url,
+            idle=Idle(tests.spec.url, first_body(payload), tell=say, stopped=lambda: bool(interrupts.by)),
             on_step=_tell,
         )
         keep_and_print(found, options.output, lambda: _print(found, as_json=options.as_json))

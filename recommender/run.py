@@ -9,13 +9,16 @@ from pathlib import Path
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import Recommendation, Row, Trial, write_record
+from modeldyno.base.records.run import Recommendation, Row, Trial
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.model_file import BASELINE, SourceModel, inspect_model
 from modeldyno.recommender.job.trial_orders import body_order, compile_order, workload
-from modeldyno.recommender.rank.rank import rank
+from modeldyno.recommender.rank.base import Objective
+from modeldyno.recommender.rank.rank import COST, rank
 from modeldyno.recommender.rank.reader_notes import caveats
-from modeldyno.recommender.search.full_product import estimate_s, most_s, plan_trials
+from modeldyno.recommender.search.base import Sampler
+from modeldyno.recommender.search.durations import estimate_s, most_s
+from modeldyno.recommender.search.full_product import FullProduct
 from modeldyno.recommender.show.events import (
     CompileEnded,
     CompileStarted,
@@ -25,8 +28,8 @@ from modeldyno.recommender.show.events import (
     TrialLoaded,
     TrialStarted,
 )
-from modeldyno.recommender.store.folder import RunFile, Store, check_folder, open_store, run_file
-from modeldyno.reports.page.page import write_report
+from modeldyno.recommender.store.base import Store
+from modeldyno.recommender.store.folder import FolderStore, RunFile, check_folder, open_store, run_file
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.trials.measure.compiled import (
     Compiled,
@@ -42,6 +45,7 @@ from modeldyno.trials.providers.base import Provider
 from modeldyno.trials.providers.local import LocalProvider
 
 OnEvent = Callable[[Event], None]
+FULL_PRODUCT: Sampler = FullProduct()
 
 
 def recommend(
@@ -52,21 +56,24 @@ def recommend(
     on_event: OnEvent | None = None,
     retry_failed: bool = False,
     provider: Provider | None = None,
+    sampler: Sampler = FULL_PRODUCT,
+    objective: Objective = COST,
 ) -> Recommendation:
     """Measure the job's candidates for `model` one after another, rank them, and write it all to `run_dir`.
 
     Each trial is on disk as soon as it is measured; called again, finished trials are kept, failed ones too
-    unless `retry_failed`. A candidate that fails does not end the run. Whatever was started is gone on
-    return, also when interrupted. Call it from a thread that lives as long as the run.
+    unless `retry_failed`. `sampler` chooses the candidates, `objective` says what they are ranked by. A
+    candidate that fails does not end the run. Whatever was started is gone on return, also when interrupted.
+    Call it from a thread that lives as long as the run.
 
     Raises:
         ConfigError, ModelError: the input is wrong, or `run_dir` holds another run; nothing was started.
         OutputError: `run_dir` can't be written.
     """
-    asked = _asked(model, job)
+    asked = _asked(model, job, sampler)
     with open_store(run_dir, asked.run) as store:
         listener = on_event or _ignore
-        work = _Run(asked, job, store, provider or LocalProvider(), listener, retry_failed)
+        work = _Run(asked, job, store, provider or LocalProvider(), listener, retry_failed, objective)
         return work.execute()
 
 
@@ -78,8 +85,8 @@ def plan_run(
     Raises:
         ConfigError, ModelError: as `recommend`.
     """
-    asked = _asked(model, job)
-    store = Store(run_dir, check_folder(run_dir, asked.run))
+    asked = _asked(model, job, FULL_PRODUCT)
+    store = FolderStore(run_dir, check_folder(run_dir, asked.run))
     return _Run(asked, job, store, provider or LocalProvider(), _ignore, retry_failed).plan()
 
 
@@ -93,10 +100,10 @@ class _Asked:
     run: RunFile
 
 
-def _asked(model: Path, job: Job) -> _Asked:
+def _asked(model: Path, job: Job, sampler: Sampler) -> _Asked:
     source = inspect_model(model, job)
     what = sent(body_order(job), source.requests)
-    planned = plan_trials(job, source.backends, host_facts())
+    planned = sampler.plan(job, source.backends, host_facts())
     return _Asked(source, planned, workload(job, what), run_file(model.name, source.digest, job, what.digest))
 
 
@@ -114,6 +121,7 @@ class _Run:
     provider: Provider
     tell: OnEvent
     retry_failed: bool
+    objective: Objective = COST
 
     @property
     def source(self) -> SourceModel:
@@ -126,7 +134,7 @@ class _Run:
         self.tell(self.plan())
         compiled = self._compile(planned)
         trials = [self._kept(each) or self._measure(each, compiled) for each in planned]
-        ranking, rejected = rank(trials, self.job.limits)
+        ranking, rejected = rank(trials, self.job.limits, self.objective)
         manifest = compiled.manifest or existing_artifact(self.store.artifact, self.source.digest)
         recommendation = Recommendation(
             model=self.source.path.name,
@@ -140,8 +148,7 @@ class _Run:
             rejected=_told(rejected, manifest),
             notes=self._notes(compiled),
         )
-        write_record(self.store.folder / "recommendation.json", recommendation)
-        write_report(self.store.folder)
+        self.store.publish(recommendation)
         return recommendation
 
     def plan(self) -> RunPlanned:

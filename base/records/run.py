@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from modeldyno.base.records.compiling import CompiledShape, CompileSummary
 from modeldyno.base.records.load import (
@@ -85,6 +85,7 @@ __all__ = [
 ]
 
 Fidelity = Literal["measured", "emulated", "projected"]
+LimitMs = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -164,12 +165,22 @@ class Trial(Record):
 class Limits(Record):
     """What a configuration must meet; None is no limit."""
 
-    p50_ms: float | None = Field(default=None, gt=0, description="the highest median latency")
-    p95_ms: float | None = Field(
-        default=None, gt=0, description="the highest 95th percentile of latency; needs 72 samples"
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    p50_ms: LimitMs = Field(default=None, description="the highest median latency")
+    p90_ms: LimitMs = Field(
+        default=None, description="the highest 90th percentile of latency; needs 36 samples"
     )
-    p99_ms: float | None = Field(
-        default=None, gt=0, description="the highest 99th percentile of latency; needs 368 samples"
+    p95_ms: LimitMs = Field(
+        default=None, description="the highest 95th percentile of latency; needs 72 samples"
+    )
+    p99_ms: LimitMs = Field(
+        default=None, description="the highest 99th percentile of latency; needs 368 samples"
+    )
+    p99_9_ms: LimitMs = Field(
+        default=None,
+        alias="p99.9_ms",
+        description="the highest 99.9th percentile of latency; needs 3,688 samples",
     )
     error_rate: float | None = Field(
         default=0.01, ge=0, le=1, description="the highest share of requests that fail"
@@ -180,6 +191,12 @@ class Limits(Record):
     usd_per_hour: float | None = Field(
         default=None, gt=0, description="the highest price of the instance type"
     )
+
+    @property
+    def latency_ms(self) -> dict[float, float]:
+        """The limits of latency that are given, by percentile, 0 to 100."""
+        limits = (self.p50_ms, self.p90_ms, self.p95_ms, self.p99_ms, self.p99_9_ms)
+        return {at: limit for at, limit in zip(PERCENTILES, limits, strict=True) if limit is not None}
 
 
 class Row(Record):

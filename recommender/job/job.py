@@ -18,7 +18,8 @@ from modeldyno.compiler.model.shapes import Size, parse_shapes
 from modeldyno.compiler.options import Choices
 from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job.fields import FOLDER, Count, JobPath, Seconds, Shapes
-from modeldyno.recommender.job.load_section import FindRate, Load
+from modeldyno.recommender.job.find_rate import FindRate
+from modeldyno.recommender.job.load_section import Load
 from modeldyno.recommender.job.yaml_lines import FieldError, load_yaml_record
 
 __all__ = ["CandidateSpace", "Compile", "FindRate", "Job", "Load", "Server", "load_job", "with_shapes"]
@@ -118,12 +119,11 @@ class Job(Record):
     def _fits_together(self) -> Job:
         if both := sorted(self.shape.keys() & self.compile.shapes.keys()):
             raise FieldError("compile.shapes", f"{both[0]} has a shape in `shape` already: leave it out here")
-        limited = self.limits.p50_ms or self.limits.p95_ms or self.limits.p99_ms
-        if self.load.find_rate is not None and not limited:
+        if self.load.find_rate is not None and not self.limits.latency_ms:
             raise FieldError(
                 "load.find_rate",
                 "find_rate searches for the rate at which latency meets a limit: give "
-                "limits.p99_ms (or p95_ms, p50_ms)",
+                "limits.p99_ms (or another percentile's)",
             )
         if self.load.scenario == SERVER and self.limits.p99_ms is None:
             raise FieldError("load.scenario", "Server has a latency bound: give limits.p99_ms")

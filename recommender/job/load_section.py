@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -12,40 +12,15 @@ from modeldyno.base.records.run import LoadSpec, Phase, Record, Stairs
 from modeldyno.base.settings import described
 from modeldyno.loadgen.spec.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
 from modeldyno.loadgen.spec.options import Arrivals, Bodies, Ends
-from modeldyno.loadgen.spec.stages import planned_s
 from modeldyno.loadgen.spec.stop_rules import check_rules
 from modeldyno.recommender.job.fields import Count, JobPath, Rate, Seconds, Shapes
+from modeldyno.recommender.job.find_rate import FindRate
 from modeldyno.recommender.job.yaml_lines import FieldError
-from modeldyno.trials.measure.orders import PROBE_S
 
 DEFAULT_USERS = (1, 2, 4)
 DEFAULT_LONGEST_S = 60.0
-USUAL_TESTS = 8
-"""Load tests of a search: from half of what a closed loop answers, one doubling, then halvings to 5 %."""
 KINDS = ("users", "phases", "stairs", "rate_rps", "find_rate")
 CLOSED = ("users", "phases", "stairs")
-
-
-class FindRate(Record):
-    """A search for the highest rate of an open loop that meets the limits."""
-
-    start_rps: Rate | Literal["auto"] = Field(
-        default="auto",
-        description="requests a second of the first test; auto: half of what a short closed loop answers",
-    )
-    precision: float = Field(
-        default=0.05,
-        ge=0.005,
-        le=1,
-        description="how near the lowest failing rate is to the highest met, as a share of it",
-    )
-    max_tests: int = Field(
-        default=16,
-        ge=2,
-        le=40,
-        description="load tests for one candidate at most, void ones too; then the gap stays wide. The one "
-        "that confirms the rate that was found may come on top",
-    )
 
 
 def _paths(value: Any) -> Any:
@@ -268,35 +243,3 @@ class Load(Record, Bodies, Ends, Arrivals):  # type: ignore[misc] # a Record is 
         """The one test in stages, if that is what the candidates get."""
         spec = self.specs("", 0)[0]
         return spec if spec.staged else None
-
-    @property
-    def tests(self) -> int:
-        """How many load tests one candidate gets; of a search about."""
-        if self.find_rate is not None:
-            return min(USUAL_TESTS, self.find_rate.max_tests)
-        return len(self.levels())
-
-    @property
-    def most_tests(self) -> int:
-        """How many load tests one candidate gets at the most."""
-        closed_loop_and_confirmation = 2
-        if self.find_rate is not None:
-            return self.find_rate.max_tests + closed_loop_and_confirmation
-        return len(self.levels())
-
-    def seconds(self) -> float:
-        """Seconds of load of one candidate at least (of a search about), warm-up included."""
-        if staged := self.staged:
-            return self.warmup_s + planned_s(staged)
-        probe_s = PROBE_S if self.find_rate is not None else 0.0
-        return probe_s + self.tests * (self.warmup_s + self.window_s)
-
-    def most_seconds(self) -> float:
-        """Seconds of load of one candidate at the most: the longest windows, and answers that come last.
-
-        What a server needs to work off an overload is not in it.
-        """
-        if staged := self.staged:
-            return self.warmup_s + planned_s(staged) + self.timeout_s
-        longest_s = self.longest_s if self.min_samples or self.find_rate else self.window_s
-        return self.most_tests * (self.warmup_s + longest_s + self.timeout_s)

@@ -57,7 +57,7 @@ def _section(name: str, kind: type[Record]) -> Iterator[str]:
     yield "| field | value | default | what it is |"
     yield "| --- | --- | --- | --- |"
     for field, info in kind.model_fields.items():
-        cells = (f"`{field}`", value_words(info), _default(info), info.description or "")
+        cells = (f"`{info.alias or field}`", value_words(info), _default(info), info.description or "")
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     yield ""
 

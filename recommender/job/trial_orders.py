@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from modeldyno.recommender.job.fields import shape_text
+from modeldyno.recommender.job.find_rate import FindRate
 from modeldyno.recommender.job.job import Job
-from modeldyno.recommender.job.load_section import FindRate
 from modeldyno.trials.measure.orders import BodyOrder, CompileOrder, SearchOrder, Workload
 from modeldyno.trials.measure.sent import Sent
 

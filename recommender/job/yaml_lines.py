@@ -177,7 +177,7 @@ def _known_keys(kind: type[Record], loc: Loc) -> tuple[str, ...]:
         if found is None:
             return ()
         section = found
-    return tuple(section.model_fields)
+    return tuple(info.alias or name for name, info in section.model_fields.items())
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:

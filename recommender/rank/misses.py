@@ -22,7 +22,7 @@ def misses(point: LoadResult, trial: Trial, limits: Limits) -> Iterator[Miss]:
     at = _level(point)
     if point.samples == 0 or point.throughput_rps.value <= 0:
         yield Miss(f"no request succeeded {at}", INFINITE)
-    for percentile, limit_ms in _latency_limits(limits).items():
+    for percentile, limit_ms in limits.latency_ms.items():
         yield from _latency_misses(point, percentile, limit_ms)
     rate, least_rps, price = point.throughput_rps.value, limits.throughput_rps, trial.instance.usd_per_hour
     if limits.error_rate is not None and point.error_rate > limits.error_rate:
@@ -57,7 +57,7 @@ def doubts(point: LoadResult, limits: Limits) -> Iterator[str]:
     dependence between requests says how little is known of their order, not that others are ten times slower.
     """
     for entry in point.percentiles:
-        limit_ms = _latency_limits(limits).get(entry.percentile)
+        limit_ms = limits.latency_ms.get(entry.percentile)
         if limit_ms is not None and entry.ms is not None and _straddles(entry, limit_ms, point.max_ms):
             low, high = _bound(entry.low_ms), _bound(entry.high_ms)
             yield (
@@ -81,11 +81,6 @@ def _straddles(entry: Percentile, limit_ms: float, most_ms: float | None) -> boo
 
 def _bound(ms: float | None) -> str:
     return "unknown" if ms is None else f"{ms:.1f}"
-
-
-def _latency_limits(limits: Limits) -> dict[float, float]:
-    by_percentile = {50.0: limits.p50_ms, 95.0: limits.p95_ms, 99.0: limits.p99_ms}
-    return {percentile: ms for percentile, ms in by_percentile.items() if ms is not None}
 
 
 def _ratio(larger: float, smaller: float) -> float:

@@ -1,4 +1,4 @@
-"""Rank the trials of a run: limits decide who takes part, cost per million requests decides the order."""
+"""Rank the trials of a run: limits decide who takes part, the objective decides the order."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ from collections.abc import Iterator, Sequence
 
 from modeldyno.base.records.run import Estimate, Limits, LoadResult, RateSearch, Row, Trial
 from modeldyno.base.units import usd_per_million
+from modeldyno.recommender.rank.base import Objective
+from modeldyno.recommender.rank.cost_per_million import CostPerMillion
 from modeldyno.recommender.rank.misses import INFINITE, Miss, doubts, misses
 from modeldyno.trials.catalog.cost import Cost, cost_per_million, price_caveat
 from modeldyno.trials.measure.rate_search import found_rate, point_at
 
+COST: Objective = CostPerMillion()
+
 Name = tuple[str, str, tuple[float, ...]]
 
 
-def rank(trials: Sequence[Trial], limits: Limits) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+def rank(
+    trials: Sequence[Trial], limits: Limits, objective: Objective = COST
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Return (ranking, rejected); every trial is in one of them, at one of its load levels.
 
-    A trial stands at its best point: of the load levels that meet all limits, the one with the lowest cost
-    per million requests. One that meets them at no level is rejected with the reasons of the level that comes
-    nearest. Order: cost, then p99, then instance type, backend, settings.
+    A trial stands at its best point: of the load levels that meet all limits, the one that is best by the
+    objective. One that meets them at no level is rejected with the reasons of the level that comes nearest.
+    Order: the objective (cost per million requests), then p99, then instance type, backend, settings.
 
     A void load test (its generator could not keep up) counts only where a trial has no valid one that meets
     the limits. The row then stands behind all valid ones, with its reasons, and ties with none.
@@ -27,13 +33,13 @@ def rank(trials: Sequence[Trial], limits: Limits) -> tuple[tuple[Row, ...], tupl
 
     A percentile is judged by its value; where its 95 % interval straddles the limit, the row has a warning.
     """
-    rows = [_row(trial, limits) for trial in trials]
-    ranking = sorted((row for row in rows if not row.reasons), key=_order)
+    rows = [_row(trial, limits, objective) for trial in trials]
+    ranking = sorted((row for row in rows if not row.reasons), key=lambda row: _order(row, objective))
     rejected = sorted((row for row in rows if row.reasons), key=_name)
-    return _numbered(ranking), tuple(rejected)
+    return _numbered(ranking, objective), tuple(rejected)
 
 
-def _row(trial: Trial, limits: Limits) -> Row:
+def _row(trial: Trial, limits: Limits, objective: Objective) -> Row:
     if trial.failure is not None:
         return _empty_row(trial, trial.failure)
     if not trial.points:
@@ -43,7 +49,7 @@ def _row(trial: Trial, limits: Limits) -> Row:
     judged = [(point, list(misses(point, trial, limits))) for point in trial.points]
     meeting = [point for point, missed in judged if not missed]
     if meeting:
-        return _measured_row(trial, max(meeting, key=_goodness), limits, ())
+        return _measured_row(trial, max(meeting, key=lambda point: _goodness(point, objective)), limits, ())
     point, missed = min(judged, key=lambda pair: _distance(pair[1]))
     return _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
 
@@ -101,10 +107,10 @@ def _open_ends(rate: Estimate) -> Iterator[str]:
         yield f"no rate above {rate.value:.4g} requests/s missed the limits with certainty: more may be met"
 
 
-def _goodness(point: LoadResult) -> tuple[bool, float, float]:
-    """Valid first. One trial has one price: its cheapest point is its fastest; ties go to the lower p99."""
+def _goodness(point: LoadResult, objective: Objective) -> tuple[bool, float, float]:
+    """Valid first, then by the objective; ties go to the lower p99."""
     p99_ms = point.percentile_ms(99.0)
-    return point.valid, point.throughput_rps.value, -INFINITE if p99_ms is None else -p99_ms
+    return point.valid, objective.gain(point), -INFINITE if p99_ms is None else -p99_ms
 
 
 def _distance(missed: Sequence[Miss]) -> tuple[float, int]:
@@ -195,9 +201,8 @@ def _empty_row(trial: Trial, *reasons: str) -> Row:
     )
 
 
-def _order(row: Row) -> tuple[bool, float, float, Name]:
-    cost = INFINITE if row.usd_per_million is None else row.usd_per_million
-    return not row.valid, cost, INFINITE if row.p99_ms is None else row.p99_ms, _name(row)
+def _order(row: Row, objective: Objective) -> tuple[bool, float, float, Name]:
+    return not row.valid, objective.value(row), INFINITE if row.p99_ms is None else row.p99_ms, _name(row)
 
 
 def _name(row: Row) -> Name:
@@ -206,9 +211,9 @@ def _name(row: Row) -> Name:
     return row.instance_type, row.backend, axes
 
 
-def _numbered(ranking: Sequence[Row]) -> tuple[Row, ...]:
-    """Give ranks, and mark the rows whose cost interval meets the best one's (and the best one itself)."""
-    tied = [number > 0 and _overlap(ranking[0], row) for number, row in enumerate(ranking)]
+def _numbered(ranking: Sequence[Row], objective: Objective) -> tuple[Row, ...]:
+    """Give ranks, and mark the rows whose interval meets the best one's (and the best one itself)."""
+    tied = [number > 0 and _overlap(ranking[0], row, objective) for number, row in enumerate(ranking)]
     if any(tied):
         tied[0] = True
     return tuple(
@@ -217,12 +222,8 @@ def _numbered(ranking: Sequence[Row]) -> tuple[Row, ...]:
     )
 
 
-def _overlap(one: Row, other: Row) -> bool:
+def _overlap(one: Row, other: Row, objective: Objective) -> bool:
     if not (one.valid and other.valid):
         return False
-    return _ends(one)[0] <= _ends(other)[1] and _ends(other)[0] <= _ends(one)[1]
-
-
-def _ends(row: Row) -> tuple[float, float]:
-    low, high = row.usd_per_million_low, row.usd_per_million_high
-    return (0.0 if low is None else low), (INFINITE if high is None else high)
+    (low, high), (other_low, other_high) = objective.interval(one), objective.interval(other)
+    return low <= other_high and other_low <= high

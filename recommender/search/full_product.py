@@ -1,4 +1,4 @@
-"""Which candidates a job asks for, in which order they are measured, and how long that takes."""
+"""The sampler that measures all that a job names."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ REPRESENTATIVE = {
     "arm64": ("c7g.medium", "c7g.large", "c7g.xlarge"),
 }
 DEFAULT_TYPES = 3
-# What a trial takes beside its load: the server's start; Locust's start and end per level.
-STARTUP_S = 1.0
-LEVEL_OVERHEAD_S = 2.0
 
 
-def plan_trials(job: Job, backends: Iterable[Backend], host: HostFacts) -> tuple[PlannedTrial, ...]:
-    """Return every combination that the job asks for, each once, in the seeded order of measuring.
+class FullProduct:
+    """Every combination of the job's lists, each once."""
 
-    The order is shuffled, so that a drift of the machine does not fall on one end of the list.
+    def plan(self, job: Job, backends: Iterable[Backend], host: HostFacts) -> tuple[PlannedTrial, ...]:
+        """Return every combination in the seeded order of measuring.
 
-    Raises:
-        ConfigError: an instance type is unknown, or a pattern matches none.
-    """
-    combinations = product(instance_types(job, host), backends, _settings(job))
-    found: dict[str, PlannedTrial] = {}
-    for instance, backend, (threads, common) in combinations:
-        settings = common.model_copy(update={"threads": _threads(threads, instance, common)})
-        candidate = Candidate(backend=backend, instance_type=instance.instance_type, settings=settings)
-        found.setdefault(candidate.key, PlannedTrial(candidate, instance))
-    trials = list(found.values())
-    random.Random(job.seed).shuffle(trials)  # noqa: S311 - an order that repeats, no secret
-    return tuple(trials)
+        The order is shuffled, so that a drift of the machine does not fall on one end of the list.
+
+        Raises:
+            ConfigError: an instance type is unknown, or a pattern matches none.
+        """
+        combinations = product(instance_types(job, host), backends, _settings(job))
+        found: dict[str, PlannedTrial] = {}
+        for instance, backend, (threads, common) in combinations:
+            settings = common.model_copy(update={"threads": _threads(threads, instance, common)})
+            candidate = Candidate(backend=backend, instance_type=instance.instance_type, settings=settings)
+            found.setdefault(candidate.key, PlannedTrial(candidate, instance))
+        trials = list(found.values())
+        random.Random(job.seed).shuffle(trials)  # noqa: S311 - an order that repeats, no secret
+        return tuple(trials)
 
 
 def _settings(job: Job) -> Iterator[tuple[int | str, ServerSettings]]:
@@ -79,20 +79,6 @@ def instance_types(job: Job, host: HostFacts) -> list[InstanceType]:
             raise ConfigError(unknown_name("instance type", pattern, catalog, hint="see dyno instances"))
         found.update((match.instance_type, match) for match in matches)
     return list(found.values())
-
-
-def estimate_s(job: Job, trials: int) -> float:
-    """Return about how many seconds `trials` trials take, compilation not counted."""
-    return trials * (STARTUP_S + job.load.seconds() + LEVEL_OVERHEAD_S * job.load.tests)
-
-
-def most_s(job: Job, trials: int) -> float:
-    """Return how many seconds `trials` trials take at the most, compilation not counted.
-
-    That is if each server starts in the last moment, and each load test lasts as long as it may.
-    """
-    overhead_s = LEVEL_OVERHEAD_S * job.load.most_tests
-    return trials * (job.server.startup_timeout_s + job.load.most_seconds() + overhead_s)
 
 
 def _representative(catalog: Mapping[str, InstanceType], host: HostFacts) -> list[InstanceType]:

@@ -21,11 +21,20 @@ from pydantic import Field
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import Candidate, InstanceType, Record, Trial, read_record, write_record
+from modeldyno.base.records.run import (
+    Candidate,
+    InstanceType,
+    Recommendation,
+    Record,
+    Trial,
+    read_record,
+    write_record,
+)
+from modeldyno.loadgen.spec.limit_names import named_limits
 from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job.fields import shape_text
 from modeldyno.recommender.job.job import Job, Server
-from modeldyno.trials.measure.rate_search import search_limits
+from modeldyno.reports.page.page import write_report
 
 LOCK_NAME = ".lock"
 PACKAGES = ("modeldyno", "onnxruntime", "apache-tvm", "locust")
@@ -59,7 +68,7 @@ class RunFile(Record):
         }
         # These loads are made for their limits; any other can be judged anew by others.
         made_for = job.load.find_rate is not None or job.load.scenario == SERVER
-        return {**fixed, "limits": search_limits(job.limits)} if made_for else fixed
+        return {**fixed, "limits": named_limits(job.limits)} if made_for else fixed
 
 
 def run_file(model: str, model_digest: str, job: Job, sent_digest: str = "") -> RunFile:
@@ -76,7 +85,7 @@ def run_file(model: str, model_digest: str, job: Job, sent_digest: str = "") -> 
     )
 
 
-class Store:
+class FolderStore:
     """A run folder that is ours alone; made by `open_store`."""
 
     def __init__(self, folder: Path, run: RunFile) -> None:
@@ -126,6 +135,15 @@ class Store:
         self.run = self.run.model_copy(update={"library_digest": digest})
         write_record(self.folder / "job.json", self.run)
 
+    def publish(self, found: Recommendation) -> None:
+        """Keep the ranking, and write the page.
+
+        Raises:
+            OutputError: the folder can't be written.
+        """
+        write_record(self.folder / "recommendation.json", found)
+        write_report(self.folder)
+
     def _path(self, candidate: Candidate) -> Path:
         return self.folder / "trials" / f"{candidate.key}.json"
 
@@ -157,7 +175,7 @@ def check_folder(folder: Path, run: RunFile) -> RunFile:
 
 
 @contextmanager
-def open_store(folder: Path, run: RunFile) -> Iterator[Store]:
+def open_store(folder: Path, run: RunFile) -> Iterator[FolderStore]:
     """Make the run folder, or go on with it, and keep other runs out of it meanwhile.
 
     Raises:
@@ -175,7 +193,7 @@ def open_store(folder: Path, run: RunFile) -> Iterator[Store]:
             raise ConfigError(f"another dyno recommend works in {folder}: wait, or choose another") from error
         run = check_folder(folder, run)
         write_record(folder / "job.json", run)
-        yield Store(folder, run)
+        yield FolderStore(folder, run)
 
 
 def _read_run(folder: Path) -> RunFile | None:

@@ -57,7 +57,7 @@ def throughput_chart(series: Sequence[Series], percentile: float, limits: Limits
     drawn = [(one, dots) for one, dots in curves if dots]
     if not drawn:
         return None
-    name, limit_ms = f"p{percentile:g}", limits.p99_ms if percentile == 99.0 else limits.p50_ms
+    name, limit_ms = f"p{percentile:g}", limits.latency_ms.get(percentile)
     with svg.chart_style():
         figure, axes = svg.new_axes(WIDTH_PX, HEIGHT_PX)
         every = [dot for _, dots in drawn for dot in dots]
@@ -127,7 +127,7 @@ def distribution_chart(series: Sequence[Series], limits: Limits) -> str | None:
     with svg.chart_style():
         figure, axes = svg.new_axes(WIDTH_PX, HEIGHT_PX)
         heights = [value for _, pairs in drawn for _, value in pairs]
-        asked = {0.5: limits.p50_ms, 0.95: limits.p95_ms, 0.99: limits.p99_ms}
+        asked = {percent / 100: limit_ms for percent, limit_ms in limits.latency_ms.items()}
         reached = [value for limit in asked.values() for value in within_reach(limit, heights)]
         scale_y(axes, heights + reached)
         _tail_axis(axes, max(pairs[-1][0] for _, pairs in drawn))

@@ -56,8 +56,7 @@ def configuration(row: Row) -> str:
 
 def limits(found: Limits) -> tuple[str, ...]:
     """Word each limit that is set."""
-    latency = (("p50", found.p50_ms), ("p95", found.p95_ms), ("p99", found.p99_ms))
-    texts = [f"{name} at most {value:g} ms" for name, value in latency if value is not None]
+    texts = [f"p{percentile:g} at most {value:g} ms" for percentile, value in found.latency_ms.items()]
     if found.error_rate is not None:
         texts.append(f"errors at most {100 * found.error_rate:g} %")
     if found.throughput_rps is not None:

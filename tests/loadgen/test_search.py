@@ -13,9 +13,11 @@ from click.testing import CliRunner
 
 from modeldyno.base.errors import ConfigError, LoadTestError, UnansweredError
 from modeldyno.base.process.procs import python_module
-from modeldyno.base.records.run import LoadResult, RateSearch, read_record
+from modeldyno.base.records.run import Limits, LoadResult, RateSearch, read_record
 from modeldyno.loadgen.cli import load_command
-from modeldyno.loadgen.search import find_rate, judge, parse_limits, samples_needed
+from modeldyno.loadgen.search import SearchPlan, find_rate
+from modeldyno.loadgen.spec.limit_names import NAMES, named_limits, parse_limits, samples_needed
+from modeldyno.loadgen.verdict.rate_step import judge
 from tests.loadgen.stub import stub_server
 from tests.reports.sample import GOLDEN
 
@@ -51,28 +53,22 @@ def test_the_gap_closes_around_the_rate_at_which_a_server_breaks() -> None:
         rates.append(rate)
         return result(rate, 10.0 if rate <= 130 else 100.0)
 
-    found = find_rate(measure, {"p99_ms": 50.0}, url="u", start_rps=25, precision=0.05, idle=str)
+    found = searched(measure, start_rps=25, precision=0.05)
     # 25, 50, 100 meet it, 200 does not; then 150, 125, 137.5, 131.25; and 125 once more.
     assert rates == [25, 50, 100, 200, 150, 125, 137.5, 131.25, 125]
     assert (found.met_rps, found.failed_rps) == (125, 131.25)
 
 
 def test_a_first_guess_that_is_too_high_is_halved_and_given_up_at_a_sixteenth() -> None:
-    found = find_rate(
-        lambda rate: result(rate, 99.0), {"p99_ms": 50.0}, url="u", start_rps=64, precision=0.1, idle=str
-    )
+    found = searched(lambda rate: result(rate, 99.0), precision=0.1)
     assert found.met_rps is None
     assert [step.rate_rps for step in found.steps] == [64, 32, 16, 8, 4]
 
 
 def test_a_rate_that_is_too_low_to_be_judged_is_not_tried() -> None:
-    found = find_rate(
+    found = searched(
         lambda rate: result(rate, 99.0),
-        {"p99_ms": 50.0},
-        url="u",
-        start_rps=64,
         precision=0.1,
-        idle=str,
         least_rps=20,
     )
     assert [step.rate_rps for step in found.steps] == [64, 32]
@@ -113,9 +109,19 @@ def test_a_step_fails_for_each_reason_of_its_own() -> None:
 def test_limits_are_read_and_each_step_gets_the_samples_that_they_need() -> None:
     assert parse_limits(("p95_ms=20", "error_rate=0.5")) == {"error_rate": 0.5, "p95_ms": 20.0}
     assert samples_needed({"p95_ms": 20.0, "p99_ms": 50.0, "error_rate": 0.01}) == 368
+    assert parse_limits(("p99.9_ms=20", "p90_ms=5")) == {"error_rate": 0.01, "p99.9_ms": 20.0, "p90_ms": 5.0}
+    assert samples_needed({"p90_ms": 5.0, "p99.9_ms": 20.0, "error_rate": 0.01}) == 3688
 
 
-@pytest.mark.parametrize("text", ["p98_ms=3", "p99_ms", "p99_ms=x", "p99_ms=-1", "error_rate=0.1"])
+def test_a_job_takes_every_limit_that_the_command_takes() -> None:
+    values = dict.fromkeys(NAMES, "0.5")
+    texts = tuple(f"{name}={value}" for name, value in values.items())
+    assert named_limits(Limits.model_validate(values)) == parse_limits(texts)
+
+
+@pytest.mark.parametrize(
+    "text", ["p98_ms=3", "p99_ms", "p99_ms=x", "p99_ms=-1", "p99_ms=inf", "error_rate=0.1", "error_rate=5"]
+)
 def test_a_limit_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_limits((text,))
@@ -137,8 +143,9 @@ def test_the_command_finds_a_rate_on_a_real_server_and_writes_its_steps(tmp_path
 
 def searched(measure: Callable[[float], LoadResult], **options: Any) -> RateSearch:
     """Search from 64 req/s with a limit of 50 ms on p99."""
-    defaults = {"url": "u", "start_rps": 64, "precision": 0.3, "idle": str}
-    return find_rate(measure, {"p99_ms": 50.0}, **{**defaults, **options})
+    idle, on_step = options.pop("idle", str), options.pop("on_step", None)
+    plan = SearchPlan({"p99_ms": 50.0}, **{"start_rps": 64, "precision": 0.3, **options})
+    return find_rate(measure, plan, url="u", idle=idle, on_step=on_step)
 
 
 class Spoiled:

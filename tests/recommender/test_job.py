@@ -7,6 +7,7 @@ import pytest
 from modeldyno.base.errors import ConfigError
 from modeldyno.recommender.job.fields import shape_text
 from modeldyno.recommender.job.job import Job, Load, load_job, with_shapes
+from modeldyno.recommender.search.durations import load_s
 
 
 def write(folder: Path, text: str) -> Path:
@@ -36,7 +37,7 @@ def test_a_full_job_is_read(tmp_path: Path) -> None:
             """
 candidates: {backends: [compiled], instance_types: ['c7*'], threads: [auto, 2], workers: [1, 2]}
 load: {rate_rps: [5, 7.5], arrival: constant, warmup_s: 0, duration_s: 3, timeout_s: 1}
-limits: {p99_ms: 200, error_rate: 0.5}
+limits: {p90_ms: 150, p99_ms: 200, p99.9_ms: 300, error_rate: 0.5}
 compile: {target: host, shapes: {input: [1, 3, 224, 224]}}
 catalog: more.csv
 server: {startup_timeout_s: 5}
@@ -45,10 +46,10 @@ seed: 7
         )
     )
     assert job.candidates.threads == ("auto", 2)
-    assert job.limits.p99_ms == 200
+    assert job.limits.latency_ms == {90.0: 150, 99.0: 200, 99.9: 300}
     assert job.compile.shapes == {"input": (1, 3, 224, 224)}
     assert job.catalog == tmp_path / "more.csv"  # beside the job file, wherever the command runs
-    assert job.load.seconds() == 2 * 3.0
+    assert load_s(job.load) == 2 * 3.0
     specs = job.load.specs("http://x/invocations", job.seed)
     assert [(spec.users, spec.rate_rps, spec.arrival, spec.seed) for spec in specs] == [
         (None, 5.0, "constant", 7),
@@ -62,10 +63,10 @@ def test_phases_and_stairs_are_one_load_test_of_several_levels(tmp_path: Path) -
     (spec,) = job.load.specs("http://x/invocations", job.seed)
     assert (spec.users, spec.rate_rps) == (None, None)
     assert [phase.initial_users for phase in spec.phases] == [1, 4]
-    assert job.load.seconds() == 5 + 120 + 60
+    assert load_s(job.load) == 5 + 120 + 60
     job = load_job(write(tmp_path, "load: {stairs: {steps: 3, users_per_step: 2, step_s: 30}}\n"))
     assert job.load.specs("http://x/invocations", job.seed)[0].stairs == job.load.stairs
-    assert job.load.seconds() == 2 + 90
+    assert load_s(job.load) == 2 + 90
 
 
 def test_an_unknown_key_is_told_with_its_line_and_the_nearest_known_one(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def test_a_point_that_meets_every_limit_exactly_misses_none() -> None:
         (point(p99_ms=312.44, users=4), Limits(p99_ms=200), "p99 312.4 ms > 200 ms at 4 users", 1.5622),
         (point(p50_ms=15, users=1), Limits(p50_ms=10), "p50 15.0 ms > 10 ms at 1 user", 1.5),
         (point(p50_ms=15, users=2), Limits(p95_ms=7.5), "p95 15.0 ms > 7.5 ms at 2 users", 2.0),
+        (point(p50_ms=15, users=2), Limits(p90_ms=7.5), "p90 15.0 ms > 7.5 ms at 2 users", 2.0),
         (point(error_rate=0.055), Limits(), "error rate 5.50% > 1.00% at 4 users", 5.5),
         (point(80), Limits(throughput_rps=100), "throughput 80.0 rps < 100 rps at 4 users", 1.25),
         (point(), Limits(usd_per_hour=0.3), "price 0.36 USD/h > 0.3 USD/h", 1.2),

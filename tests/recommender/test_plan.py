@@ -7,7 +7,8 @@ import pytest
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.recommender.job.job import Job
-from modeldyno.recommender.search.full_product import estimate_s, instance_types, most_s, plan_trials
+from modeldyno.recommender.search.durations import estimate_s, most_s
+from modeldyno.recommender.search.full_product import FullProduct, instance_types
 from modeldyno.trials.providers.local import serve_command
 
 HOST = host_facts().model_copy(update={"architecture": "x86_64", "usable_cores": 2})
@@ -24,7 +25,7 @@ def names(found: Job, cores: int = 2, architecture: str = "x86_64") -> list[str]
 
 def test_every_combination_is_planned_once() -> None:
     space = job(instance_types=["c7a.medium", "c7a.*dium", "c7a.large"], threads=[1, "auto"], workers=[1])
-    keys = [each.candidate.key for each in plan_trials(space, ("onnxruntime", "compiled"), HOST)]
+    keys = [each.candidate.key for each in FullProduct().plan(space, ("onnxruntime", "compiled"), HOST)]
     # auto is 1 on the medium, which is there already
     assert sorted(keys) == [
         "c7a.large_compiled_t1_w1",
@@ -38,14 +39,14 @@ def test_every_combination_is_planned_once() -> None:
 
 def test_workers_share_the_vcpus_of_the_instance() -> None:
     space = job(instance_types=["c7a.xlarge"], workers=[1, 2, 3, 8])
-    settings = [each.candidate.settings for each in plan_trials(space, ("onnxruntime",), HOST)]
+    settings = [each.candidate.settings for each in FullProduct().plan(space, ("onnxruntime",), HOST)]
     assert sorted((each.workers, each.threads) for each in settings) == [(1, 4), (2, 2), (3, 1), (8, 1)]
 
 
 def test_what_the_job_says_of_its_rows_reaches_the_server(tmp_path: Path) -> None:
     for said in (False, True):
         found = Job.model_validate({"server": {"rows_independent": said}})
-        candidate = plan_trials(found, ("onnxruntime",), HOST)[0].candidate
+        candidate = FullProduct().plan(found, ("onnxruntime",), HOST)[0].candidate
         assert ("--rows-independent" in serve_command(tmp_path, candidate, (0,), tmp_path)) is said
 
 
@@ -57,7 +58,7 @@ def test_processes_and_batches_are_axes_and_a_delay_tells_apart_only_what_batche
         batch_delay_ms=[0, 2.5],
         workers=[1],
     )
-    keys = sorted(each.candidate.key for each in plan_trials(space, ("compiled",), HOST))
+    keys = sorted(each.candidate.key for each in FullProduct().plan(space, ("compiled",), HOST))
     assert keys == [
         "c7a.xlarge_compiled_t2_w1_p2",
         "c7a.xlarge_compiled_t2_w1_p2_b8",
@@ -82,7 +83,7 @@ def test_the_order_is_shuffled_by_the_seed() -> None:
     def order(seed: int) -> list[str]:
         space = {"instance_types": ["c7?.large", "m7?.large", "c7?.xlarge"]}
         shuffled = Job.model_validate({"candidates": space, "seed": seed})
-        return [each.candidate.key for each in plan_trials(shuffled, ("compiled",), HOST)]
+        return [each.candidate.key for each in FullProduct().plan(shuffled, ("compiled",), HOST)]
 
     assert order(0) == order(0)
     assert order(0) != order(1)

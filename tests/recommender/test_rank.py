@@ -315,3 +315,25 @@ def test_a_ranked_row_meets_every_limit_and_no_faster_point_of_its_trial_does(
         ]
         assert row.throughput_rps == max(good)
         assert limits.usd_per_hour is None or row.usd_per_hour <= limits.usd_per_hour
+
+
+class FewestFailures:
+    """Ranks by the share of requests that failed, and nothing is uncertain."""
+
+    def value(self, row: Row) -> float:
+        return row.error_rate or 0.0
+
+    def interval(self, row: Row) -> tuple[float, float]:
+        return self.value(row), self.value(row)
+
+    def gain(self, point: LoadResult) -> float:
+        return -point.error_rate
+
+
+def test_another_objective_gives_another_order() -> None:
+    cheap = trial(point(200, error_rate=0.009), threads=1)
+    sound = trial(point(100, error_rate=0.0), point(150, users=8, error_rate=0.005), threads=2)
+    by_cost, _ = rank([cheap, sound], Limits())
+    by_failures, _ = rank([cheap, sound], Limits(), FewestFailures())
+    assert [row.settings.threads for row in by_cost] == [1, 2]
+    assert [(row.settings.threads, row.error_rate) for row in by_failures] == [(2, 0.0), (1, 0.009)]

@@ -16,11 +16,18 @@ from modeldyno.base.records.run import (
     ServerSettings,
     Trial,
 )
-from modeldyno.loadgen.search import judge
+from modeldyno.loadgen.spec.limit_names import named_limits
+from modeldyno.loadgen.verdict.rate_step import judge
 from modeldyno.recommender.job.job import FindRate
 from modeldyno.recommender.job.trial_orders import search_order
 from modeldyno.recommender.rank.rank import rank
-from modeldyno.trials.measure.rate_search import Plan, certainly_missed, found_rate, search, search_limits
+from modeldyno.trials.measure.rate_search import (
+    CandidateSearch,
+    candidate_search,
+    certainly_missed,
+    found_rate,
+    search,
+)
 from tests.recommender.measured import instance, point, trial
 
 LIMITS = Limits(p99_ms=50)
@@ -36,7 +43,7 @@ def at(rate: float, p99_ms: float, low_ms: float, high_ms: float | None, **other
 
 def searched(*points: LoadResult) -> RateSearch:
     """What a search that measured these points found."""
-    limits = search_limits(LIMITS)
+    limits = named_limits(LIMITS)
     steps: list[RateStep] = []
     met, failed = None, None
     for one in points:
@@ -70,7 +77,7 @@ def test_an_end_that_nothing_bounds_stays_open() -> None:
 
 
 def test_a_server_that_falls_behind_for_certain_missed_and_a_late_generator_says_nothing() -> None:
-    limits = search_limits(LIMITS)
+    limits = named_limits(LIMITS)
     behind = at(400, 40, 30, 45, samples=4000, rps_interval=(290.0, 310.0))
     behind = behind.model_copy(
         update={"throughput_rps": behind.throughput_rps.model_copy(update={"value": 300.0})}
@@ -125,9 +132,9 @@ def test_other_limits_still_hold_at_the_rate_that_was_found() -> None:
     assert row.reasons == ("throughput 100.0 rps < 150 rps at 100 requests/s",)
 
 
-def plan(**how: Any) -> Plan:
+def plan(**how: Any) -> CandidateSearch:
     spec = LoadSpec(url="u", rate_rps=1.0, arrival="gamma", burstiness=4, stop_when=("errors>5%",))
-    return Plan(spec, search_limits(LIMITS), search_order(FindRate(**how), longest_s=60))
+    return candidate_search(spec, LIMITS, search_order(FindRate(**how), longest_s=60))
 
 
 class Server:

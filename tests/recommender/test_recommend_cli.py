@@ -340,6 +340,10 @@ def test_a_wrong_shape_flag_is_told_as_the_compile_command_tells_it(
             "job.yaml:3: compile.target: unknown target 'znver'",
         ),
         ({"candidates": {"instance_types": ["c7a.medum"]}}, "job.yaml:2: candidates.instance_types: unknown"),
+        (
+            {"shape": {"x": ["1..4", 8]}, "load": {"shape": {"x": [9, 8]}}},
+            ": load.shape: load.shape: x: 9 is not among the sizes of `shape`, 1..4",
+        ),
     ],
 )
 def test_what_only_the_model_shows_to_be_wrong_is_told_with_its_line(

@@ -9,7 +9,7 @@ import pytest
 
 from modeldyno.recommender.job.job import load_job
 from modeldyno.recommender.job.reference import SECTIONS, value_words, with_reference
-from modeldyno.recommender.search.full_product import plan_trials
+from modeldyno.recommender.search.full_product import FullProduct
 from tests.recommender.test_plan import HOST
 
 PAGE = Path(__file__).parents[2] / "docs" / "job.md"
@@ -60,4 +60,4 @@ def test_an_example_is_a_job_that_can_be_planned(tmp_path: Path, number: int, sa
     job = load_job(path)
     assert callable(said)
     assert said(job)
-    assert plan_trials(job, ("onnxruntime", "compiled"), HOST)
+    assert FullProduct().plan(job, ("onnxruntime", "compiled"), HOST)

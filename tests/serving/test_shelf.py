@@ -14,8 +14,8 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.process import procs
+from modeldyno.base.settings import from_json
 from modeldyno.loadgen.server.signature import why_not_joined
-from modeldyno.serving.process.launch import read_settings
 from modeldyno.serving.server import serve
 from modeldyno.serving.settings import NamedModel, ServeSettings
 from tests.serving import models
@@ -26,8 +26,9 @@ from tests.serving.test_app import counts
 X = np.eye(4, dtype=np.float32)
 ENTRY = """
 import sys
-from modeldyno.serving.process.launch import read_settings
+from modeldyno.base.settings import from_json
 from modeldyno.serving.server import serve
+from modeldyno.serving.settings import ServeSettings
 
 serve(from_json(ServeSettings, sys.argv[1]))
 """

@@ -8,19 +8,11 @@ from dataclasses import dataclass
 from modeldyno.base.errors import LoadTestError
 from modeldyno.base.records.load import standing
 from modeldyno.base.records.run import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
-from modeldyno.loadgen.search import (
-    ERROR_RATE,
-    KEPT_UP,
-    SPARE,
-    Idle,
-    arrived,
-    find_rate,
-    missed_as_sent,
-    planned_samples,
-    samples_needed,
-)
-from modeldyno.loadgen.spec.mlperf import EARLY_STOPPING_SHARE, PERCENTILES, SERVER, within_needed
+from modeldyno.loadgen.search import Idle, SearchPlan, find_rate
+from modeldyno.loadgen.spec.limit_names import ERROR_RATE, named_limits
+from modeldyno.loadgen.spec.rate_tests import RateTests
 from modeldyno.loadgen.spec.stop_rules import share_low
+from modeldyno.loadgen.verdict.rate_step import KEPT_UP, arrived, missed_as_sent
 from modeldyno.trials.measure.orders import PROBE_S, SearchOrder
 
 METHOD = (
@@ -34,35 +26,19 @@ Measure = Callable[[LoadSpec], LoadResult]
 
 
 @dataclass(frozen=True)
-class Plan:
+class CandidateSearch:
     """How one candidate is searched."""
 
-    spec: LoadSpec
-    limits: dict[str, float]
+    tests: RateTests
     how: SearchOrder
 
-    @property
-    def samples(self) -> int:
-        """Requests that one test sends at least, so that each limited percentile can be stated."""
-        needed = samples_needed(self.limits)
-        if self.spec.scenario:
-            needed = max(needed, EARLY_STOPPING_SHARE * within_needed(0, PERCENTILES[SERVER]))
-        return planned_samples(needed)
 
-    @property
-    def least_rps(self) -> float:
-        """Below it the longest window is too short for these samples."""
-        return self.samples / self.how.longest_s
+def candidate_search(spec: LoadSpec, limits: Limits, how: SearchOrder) -> CandidateSearch:
+    """Search with load tests like `spec` for the highest rate that meets the limits."""
+    return CandidateSearch(RateTests(spec, named_limits(limits), how.longest_s), how)
 
 
-def search_limits(limits: Limits) -> dict[str, float]:
-    """Give the limits that decide at each rate, by the search's names."""
-    named = {"p50_ms": limits.p50_ms, "p95_ms": limits.p95_ms, "p99_ms": limits.p99_ms}
-    found = {name: value for name, value in named.items() if value is not None}
-    return found if limits.error_rate is None else {ERROR_RATE: limits.error_rate, **found}
-
-
-def search(plan: Plan, settings: ServerSettings, measure: Measure, idle: Idle) -> RateSearch:
+def search(plan: CandidateSearch, settings: ServerSettings, measure: Measure, idle: Idle) -> RateSearch:
     """Search from where the job says, or from half of what a closed loop gets.
 
     `idle` waits between load tests until the server is idle (loadgen.server.idle).
@@ -70,42 +46,30 @@ def search(plan: Plan, settings: ServerSettings, measure: Measure, idle: Idle) -
     Raises:
         LoadTestError: nothing is answered, or too slowly for one test to state what is limited.
     """
+    tests = plan.tests
     start_rps, why = _start(plan, settings, measure)
 
     def at(rate_rps: float) -> LoadResult:
-        step = {
-            "rate_rps": rate_rps,
-            "min_samples": plan.samples,
-            "max_duration_s": max(plan.spec.duration_s, SPARE * plan.how.longest_s),
-        }
-        return measure(plan.spec.model_copy(update=step))
+        return measure(tests.at(rate_rps))
 
-    found = find_rate(
-        at,
-        plan.limits,
-        url=plan.spec.url,
-        start_rps=start_rps,
-        precision=plan.how.precision,
-        idle=idle,
-        least_rps=plan.least_rps,
-        most_steps=plan.how.max_tests,
-    )
+    how = SearchPlan(tests.limits, start_rps, plan.how.precision, tests.least_rps, plan.how.max_tests)
+    found = find_rate(at, how, url=tests.spec.url, idle=idle)
     return found.model_copy(update={"began": why})
 
 
-def _start(plan: Plan, settings: ServerSettings, measure: Measure) -> tuple[float, str]:
+def _start(plan: CandidateSearch, settings: ServerSettings, measure: Measure) -> tuple[float, str]:
     if plan.how.start_rps is not None:
         rate_rps, why = plan.how.start_rps, "the job says so"
-        if rate_rps < plan.least_rps:
+        if rate_rps < plan.tests.least_rps:
             raise LoadTestError(f"at {rate_rps:g} requests/s {_too_slow(plan)}")
         return rate_rps, why
     users = 2 * settings.workers * settings.processes * settings.max_batch
-    answered_rps = measure(_probe(plan.spec, users)).throughput_rps.value
-    if answered_rps < plan.least_rps:
+    answered_rps = measure(_probe(plan.tests.spec, users)).throughput_rps.value
+    if answered_rps < plan.tests.least_rps:
         raise LoadTestError(f"{users} users got {answered_rps:.3g} answers a second: {_too_slow(plan)}")
-    start_rps = max(START_SHARE * answered_rps, plan.least_rps)
+    start_rps = max(START_SHARE * answered_rps, plan.tests.least_rps)
     got = f"{users} users of a closed loop got {answered_rps:.4g} answers a second"
-    half = START_SHARE * answered_rps >= plan.least_rps
+    half = START_SHARE * answered_rps >= plan.tests.least_rps
     why = f"half of what {got}" if half else f"the lowest that a test is long enough for; {got}"
     return start_rps, why
 
@@ -122,10 +86,11 @@ def _probe(spec: LoadSpec, users: int) -> LoadSpec:
     )
 
 
-def _too_slow(plan: Plan) -> str:
+def _too_slow(plan: CandidateSearch) -> str:
     return (
-        f"the limits need {plan.samples} requests in a load test, which is at least {plan.least_rps:.3g} "
-        f"requests/s over load.max_duration_s ({plan.how.longest_s:g} s): make that longer"
+        f"the limits need {plan.tests.samples} requests in a load test, which is at least "
+        f"{plan.tests.least_rps:.3g} requests/s over load.max_duration_s ({plan.how.longest_s:g} s): "
+        "make that longer"
     )
 
 

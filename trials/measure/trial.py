@@ -27,7 +27,7 @@ from modeldyno.loadgen.server.idle import Idle
 from modeldyno.loadgen.server.signature import why_not_joined
 from modeldyno.loadgen.spec.stages import closed_loop
 from modeldyno.trials.measure.orders import PlannedTrial, SearchOrder, Workload
-from modeldyno.trials.measure.rate_search import Plan, search, search_limits
+from modeldyno.trials.measure.rate_search import candidate_search, search
 from modeldyno.trials.providers.base import Deployment, Order, Provider
 
 LOG_LINES = 20
@@ -209,7 +209,7 @@ def _search(loaded: _Loaded, how: SearchOrder, settings: ServerSettings, measure
         return outcome
 
     (spec,) = loaded.workload.specs(loaded.deployment.url)
-    plan = Plan(spec, search_limits(loaded.workload.limits), how)
+    plan = candidate_search(spec, loaded.workload.limits, how)
     measured.search = search(plan, settings, test, loaded.idle())
 
 
