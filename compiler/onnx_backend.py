@@ -25,11 +25,12 @@ from onnx.backend.base import Backend, BackendRep
 
 from modeldyno.base.errors import ModelError, RequestError
 from modeldyno.base.host.facts import host_facts
+from modeldyno.compiler.compile import compile_source
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.frontends.onnx.freeze import freeze, shape_inputs
 from modeldyno.compiler.options import Options
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.targets.catalog import resolve_target
-from modeldyno.compiler.whole import compile_source
 from modeldyno.runtime.records.manifest import Coverage
 from modeldyno.runtime.sessions.whole import Session
 
@@ -110,7 +111,8 @@ class Prepared(BackendRep):
             artifact = Path(folder) / "artifact"
             verify = self.verify or bool(self.fallback)
             options = Options(verify=verify, reuse_tuning=False, fallback=self.fallback)
-            manifest = compile_source(source, artifact, resolve_target("host", host_facts()), options)
+            request = CompileRequest(source, resolve_target("host", host_facts()), options)
+            manifest = compile_source(request, artifact)
             self.coverage = manifest.coverage
             return Session.load(artifact, threads=self.threads)  # keeps mapped what the folder's end removes
 

@@ -54,7 +54,7 @@ def verify_command(
     from modeldyno.compiler.model.source import check_model_file
 
     check_model_file(model)
-    from modeldyno.compiler.check.reverify import verify_artifact
+    from modeldyno.compiler.reverify import verify_artifact
     from modeldyno.runtime.tools.parity_text import parity_lines
 
     found = verify_artifact(artifact, model, inputs=inputs, seed=seed, tolerance=tolerance)

@@ -14,7 +14,7 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from modeldyno.compiler.loops.common import extent, inline_where_possible, iteration_kinds
+from modeldyno.compiler.loops.common import extent, iteration_kinds
 from modeldyno.compiler.loops.loops import (
     Statement,
     at_start,
@@ -54,8 +54,8 @@ class _Case:
     high: int
 
 
-def inline_padding(sch: Any, main: Any, padding: list[Any], tile_rows: int) -> list[int] | None:
-    """Do away with the padding stage before a convolution.
+def needless_padding(sch: Any, main: Any, padding: list[Any], tile_rows: int) -> list[int] | None:
+    """Tell whether a convolution can do without the padding stage before it.
 
     Gives the facts of the image for BORDERS, or None where the padding stays.
     """
@@ -68,9 +68,7 @@ def inline_padding(sch: Any, main: Any, padding: list[Any], tile_rows: int) -> l
         return None
     taps = extent(sch, sch.get_loops(main)[_TAP_X])
     cases = _cases(across, taps, tile_rows, walked)
-    if not 0 < len(cases) <= MOST_CASES or not inline_where_possible(sch, padding[0]):
-        return None
-    return numbers
+    return numbers if 0 < len(cases) <= MOST_CASES else None
 
 
 def skip_borders(loop: Any, facts: list[int]) -> Statement:

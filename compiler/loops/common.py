@@ -6,8 +6,6 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
-from modeldyno.compiler.subexpressions.share import copies_nothing
-
 # Below this many inner steps a loop is not worth waking a thread for (a launch costs several microseconds).
 PARALLEL_STEPS = 16_384
 _SPATIAL, _REDUCTION = 0, 2
@@ -78,17 +76,6 @@ def can_inline(sch: Any, block: Any) -> bool:
 
 def _is_one(size: Any) -> bool:
     return isinstance(size, tirx.IntImm) and int(size) == 1
-
-
-def inline_where_possible(sch: Any, block: Any) -> bool:
-    """Compute the block where it is read; False, and nothing is changed, when it can't be.
-
-    What would be computed more than once stays: such copies multiply along a chain.
-    """
-    if can_inline(sch, block) and copies_nothing(sch, block):
-        sch.compute_inline(block)
-        return True
-    return False
 
 
 def spread(sch: Any, loops: list[Any], *, steps_inside: int) -> Any:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.compiler.check.roles import Facts
+from modeldyno.compiler.model.input_roles import Facts
 from modeldyno.runtime.records.manifest import Road
 
 Array = npt.NDArray[Any]
@@ -40,7 +40,7 @@ class Source:
     road into the compiler fails, `otherwise` gives the same model by the next one, for the error it is given.
     Where the source is an ONNX model, `model` is its simplified form that parts can be cut from, and
     `simplify` does the same to a part. `feeds` gives the only inputs that parity is checked on; None draws
-    several kinds, by what `facts` says of the inputs (None: what `model` says). `records` are the user's own,
+    several kinds, by what `facts` says of the inputs (None: nothing is known). `records` are the user's own,
     which are checked too, or with `only_records` alone.
     """
 
@@ -60,6 +60,10 @@ class Source:
     facts: Callable[[], Facts] | None = None
     records: tuple[UserInputs, ...] = ()
     only_records: bool = False
+
+    def input_facts(self) -> Facts:
+        """Give what is known of the inputs."""
+        return self.facts() if self.facts is not None else Facts()
 
     def release(self) -> None:
         """Give back what running the reference keeps in memory."""

@@ -16,10 +16,10 @@ import pytest
 from modeldyno.base.errors import ConfigError, ParityError
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler import compile_model
-from modeldyno.compiler.check.reverify import verify_artifact
 from modeldyno.compiler.check.user_inputs import read_inputs, read_open_inputs
 from modeldyno.compiler.model.shapes import parse_shapes, template
 from modeldyno.compiler.model.source import digest_files
+from modeldyno.compiler.reverify import verify_artifact
 from modeldyno.runtime.records.manifest import read_manifest
 from tests.compiler.models import conv_net, mlp, model, node, saved, tensor, weights
 from tests.compiler.test_build import wrong_stage

@@ -18,6 +18,7 @@ from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.onnx.branches import without_impossible_branches
 from modeldyno.compiler.frontends.onnx.checks import check_nothing_is_empty, check_operators, check_outputs
+from modeldyno.compiler.frontends.onnx.facts import input_facts
 from modeldyno.compiler.frontends.onnx.importer import import_onnx
 from modeldyno.compiler.frontends.onnx.records import graph_records
 from modeldyno.compiler.frontends.onnx.sizes import check_sizes
@@ -82,6 +83,7 @@ def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
         model=simple,
         simplify=again,
         road=Road(name="onnx"),
+        facts=input_facts(simple),
     )
 
 

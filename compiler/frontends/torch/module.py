@@ -11,7 +11,6 @@ from typing import Any
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.base.rowflow.records import Graph
-from modeldyno.compiler.check.roles import Facts
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.torch.graph import open_sizes, program_records
@@ -19,6 +18,7 @@ from modeldyno.compiler.frontends.torch.import_paths import onnx_road, torch_roa
 from modeldyno.compiler.frontends.torch.pt2_archive import check_example_inputs, check_pt2, written_by
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import left_alone, refuse_state, refuse_two_answers
+from modeldyno.compiler.model.input_roles import Facts
 from modeldyno.compiler.model.shapes import Template
 from modeldyno.compiler.model.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
 

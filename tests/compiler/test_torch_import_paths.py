@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from modeldyno.base.errors import CompileError, ParityError
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.cli import compile_command
-from modeldyno.compiler.frontends.import_paths import by_any_road
+from modeldyno.compiler.frontends.import_paths import by_any_path
 from modeldyno.compiler.frontends.torch import import_paths as torch_roads
 from modeldyno.compiler.frontends.torch.module import read_module
 from modeldyno.compiler.model.source import Source
@@ -160,7 +160,7 @@ def test_wrong_results_end_a_road_as_a_failure_does() -> None:
         return "an artifact"
 
     said: list[str] = []
-    found: Any = by_any_road(replace(source, otherwise=lambda _: following), compile_one, said.append)
+    found: Any = by_any_path(replace(source, otherwise=lambda _: following), compile_one, said.append)
     assert found == "an artifact"
     assert taken == ["ReLU", "by another road"]
     assert said[0] == "the road torch.export ends: output 'y' differs"
