@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper
 from onnx.backend.base import Backend, BackendRep
@@ -28,13 +27,13 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.compile import compile_source
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.frontends.onnx.freeze import freeze, shape_inputs
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.targets.catalog import resolve_target
 from modeldyno.runtime.records.manifest import Coverage
 from modeldyno.runtime.sessions.whole import Session
 
-Array = npt.NDArray[Any]
 NODE_OPSET = 23  # the newest of the onnx package may be newer than ONNX Runtime reads
 
 

@@ -15,7 +15,8 @@ from modeldyno.compiler.check.judgement import Bounds
 from modeldyno.compiler.check.user_inputs import Given, read_inputs
 from modeldyno.compiler.check.verify import Checked, check
 from modeldyno.compiler.frontends.dispatch import read_source, source_family
-from modeldyno.compiler.model.source import Shapes, Source, UserInputs
+from modeldyno.compiler.model.fixed_shapes import Shapes
+from modeldyno.compiler.model.source import Source, UserInputs
 from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE
 from modeldyno.compiler.ranges.trial import Between, check_between, worst_parity
 from modeldyno.runtime.records.manifest import Manifest, ParityReport, read_manifest

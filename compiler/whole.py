@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modeldyno.base.digests import digest_file
 from modeldyno.base.errors import ParityError
 from modeldyno.base.files import staged_folder, write_bytes
 from modeldyno.base.host.facts import host_facts
@@ -24,7 +25,6 @@ from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.stages.run import Built, run_stages
 from modeldyno.compiler.stages.times import StageTimes
 from modeldyno.compiler.targets.catalog import CompileTarget
-from modeldyno.runtime.artifact import digest_file
 from modeldyno.runtime.records.manifest import (
     GPU_CODE_NAME,
     LIBRARY_NAME,

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 
 from modeldyno.compiler.check.sensitivity import Step, step_of
-from modeldyno.compiler.model.input_roles import Array
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.runtime.records.manifest import Parity
 
 STEPS = 8  # deltas that a difference may have above the tolerance

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from modeldyno.base.errors import RequestError
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw, kinds
-from modeldyno.compiler.model.input_roles import Array, Facts
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.input_roles import Facts
 from modeldyno.compiler.model.source import Source
 from modeldyno.runtime.records.manifest import ParitySample
 

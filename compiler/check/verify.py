@@ -12,8 +12,9 @@ from modeldyno.base.errors import ParityError, RequestError
 from modeldyno.compiler.check.judgement import STEPS, Bounds, Judgement, judge
 from modeldyno.compiler.check.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
 from modeldyno.compiler.check.sensitivity import RUNS, change, moved
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.input_roles import Facts
-from modeldyno.compiler.model.source import Array, Source
+from modeldyno.compiler.model.source import Source
 from modeldyno.runtime.records.manifest import Parity, ParityReport, ParitySample
 
 _MOST_SHARE = 1e9

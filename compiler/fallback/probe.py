@@ -11,8 +11,8 @@ import onnx
 
 from modeldyno.base.errors import CompileError, DynoError
 from modeldyno.compiler.frontends.onnx.part import part_source
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
-from modeldyno.compiler.model.source import Array
 from modeldyno.compiler.options import Options
 from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.whole import compile_whole

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modeldyno.base.digests import digest_file
 from modeldyno.base.errors import CompileError
 from modeldyno.base.files import staged_folder, write_bytes
 from modeldyno.base.process.quiet import silent_stderr
@@ -24,7 +25,6 @@ from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from modeldyno.compiler.options import WINOGRAD_TOLERANCE
 from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.stages.times import StageTimes, stage_time
-from modeldyno.runtime.artifact import digest_file
 from modeldyno.runtime.records.manifest import Coverage, Manifest, ParityReport, StageTime, TuningFacts
 from modeldyno.runtime.records.segments import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
 from modeldyno.runtime.sessions.whole import Session

@@ -9,7 +9,8 @@ from typing import Any
 
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.compiler.frontends.family import Family
-from modeldyno.compiler.model.source import Shapes, Source, check_model_file
+from modeldyno.compiler.model.fixed_shapes import Shapes
+from modeldyno.compiler.model.source import Source, check_model_file
 
 
 def read_source(

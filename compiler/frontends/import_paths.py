@@ -23,12 +23,12 @@ def by_any_path(
     except CompileError as error:
         if source.otherwise is None:
             raise
-        say(f"the road {source.road.name} ends: {error}")
+        say(f"the import path {source.road.name} failed: {error}")
         first = error
     try:
         other = source.otherwise(first)
         other = replace(other, records=source.records) if source.records else other
-        say(f"trying the road {other.road.name}")
+        say(f"trying the import path {other.road.name}")
         return by_any_path(other, compile_one, say)
     except (CompileError, ModelError) as error:
         raise _no_path(first, error) from first

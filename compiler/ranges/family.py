@@ -30,7 +30,7 @@ from modeldyno.compiler.ranges.any_shape import AnyShape
 from modeldyno.compiler.ranges.independence import Judge
 from modeldyno.compiler.ranges.padding import check_axes, worst_sizes
 from modeldyno.compiler.ranges.splitting import independence
-from modeldyno.compiler.ranges.trial import Between, check_between, measure, worst_parity
+from modeldyno.compiler.ranges.trial import Between, check_between, measure, shown, worst_parity
 from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.stages.times import StageTimes, stage_time
 from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
@@ -91,7 +91,7 @@ def _compile_parts(job: FamilyCompile, stage: Path, every: Sequence[Sizes]) -> P
     weights = SharedWeights(stage)
     found = {}
     for number, sizes in enumerate(sorted(every, key=math.prod, reverse=True)):
-        title = f"bucket {_shown(sizes)} ({number + 1} of {len(every)})"
+        title = f"bucket {shown(sizes)} ({number + 1} of {len(every)})"
         folder = stage / bucket_folder(sizes)
         job.watch.stage(title)
         found[sizes] = weights.take(folder, _compile_part(job, folder, sizes, title, len(every)))
@@ -118,14 +118,14 @@ def _check_divisors(job: FamilyCompile, parts: Parts) -> None:
 def _compile_part(job: FamilyCompile, folder: Path, sizes: Sizes, title: str, count: int) -> Manifest:
     options = replace(
         job.options,
-        dump_dir=job.options.dump_dir / _shown(sizes) if job.options.dump_dir else None,
+        dump_dir=job.options.dump_dir / shown(sizes) if job.options.dump_dir else None,
         tune_s=job.options.tune_s / count if job.options.tune_s else None,
     )
     try:
         source = job.family.at(job.template.at(sizes))
         return compile_source(CompileRequest(source, job.target, options, job.watch.titled(title)), folder)
     except DynoError as error:
-        error.args = (f"bucket {_shown(sizes)}: {error}", *error.args[1:])
+        error.args = (f"bucket {shown(sizes)}: {error}", *error.args[1:])
         raise
 
 
@@ -266,7 +266,3 @@ def _summed(times: Sequence[StageTime]) -> tuple[StageTime, ...]:
     for stage in times:
         total[stage.stage] = total.get(stage.stage, 0.0) + stage.seconds
     return tuple(stage_time(name, seconds) for name, seconds in total.items())
-
-
-def _shown(sizes: Sizes) -> str:
-    return "x".join(map(str, sizes))

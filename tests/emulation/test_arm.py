@@ -14,10 +14,11 @@ import pytest
 
 from modeldyno.base.errors import ArtifactError, CompileError
 from modeldyno.compiler.check.emulation.root import Emulator, cpu_model
-from modeldyno.compiler.check.emulation.run import Array, run_emulated
+from modeldyno.compiler.check.emulation.run import run_emulated
 from modeldyno.compiler.check.verify import check_parity
 from modeldyno.compiler.compile import compile_source
 from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE, Options

@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 from onnx import helper
 
+from modeldyno.base.digests import digest_files
 from modeldyno.base.errors import ModelError
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.frontends.family import Family
@@ -21,21 +22,15 @@ from modeldyno.compiler.frontends.onnx.checks import check_nothing_is_empty, che
 from modeldyno.compiler.frontends.onnx.facts import input_facts
 from modeldyno.compiler.frontends.onnx.importer import import_onnx
 from modeldyno.compiler.frontends.onnx.records import graph_records
+from modeldyno.compiler.frontends.onnx.reference import REFERENCE, reference
 from modeldyno.compiler.frontends.onnx.sizes import check_sizes
 from modeldyno.compiler.frontends.onnx.value_types import with_types
 from modeldyno.compiler.frontends.onnx.weights import CANT_LOAD, Loaded, load, open_session
-from modeldyno.compiler.model.source import (
-    Array,
-    Shapes,
-    Source,
-    check_model_file,
-    digest_files,
-    fix_shapes,
-    show_shape,
-)
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.fixed_shapes import Shapes, fix_shapes, show_shape
+from modeldyno.compiler.model.source import Source, check_model_file
 from modeldyno.runtime.records.manifest import Road
 
-REFERENCE = f"onnxruntime {onnxruntime.__version__}"
 _HINT = "; `--fallback onnxruntime` keeps what reads and gives it in ONNX Runtime"
 _HINT_FIXED = "; a range pads it with zeros, which it has not: compile this model for fixed shapes"
 
@@ -250,40 +245,3 @@ def _sum_to_add(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type == "Sum" and len(node.input) == 2:
             node.op_type = "Add"
-
-
-def reference(path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> Reference:
-    """Give what runs a model in ONNX Runtime; `path` is what its errors name."""
-    return Reference(path, model, mapped)
-
-
-class Reference:
-    """Runs a model in ONNX Runtime: opened by the first run, and kept until `release`."""
-
-    def __init__(self, path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> None:
-        self._path, self._model, self._mapped = path, model, mapped
-        self._opened: Any = None
-
-    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        """Run it once.
-
-        Raises:
-            ModelError: ONNX Runtime can't load the model, or run it on these inputs.
-        """
-        if self._opened is None:
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 4
-            self._opened = open_session(self._path, self._model, options, self._mapped)
-        names = [output.name for output in self._opened.get_outputs()]
-        try:
-            return dict(zip(names, self._opened.run(names, feeds), strict=True))
-        except Exception as error:  # its exceptions share no base class but this one
-            text = str(error).replace("\n", " ")
-            raise ModelError(
-                f"{self._path}: ONNX Runtime can't run the model on the inputs of the parity check: {text}. "
-                "`--seed` gives others, `--no-verify` leaves the check out"
-            ) from error
-
-    def release(self) -> None:
-        """Give the session's memory back; the next run opens another."""
-        self._opened = None

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeldyno.compiler.frontends.onnx.facts import input_facts
-from modeldyno.compiler.frontends.onnx.file import reference
 from modeldyno.compiler.frontends.onnx.importer import Simplify, import_onnx
+from modeldyno.compiler.frontends.onnx.reference import reference
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
-from modeldyno.compiler.model.source import Array, Source
+from modeldyno.compiler.model.source import Source
 
 if TYPE_CHECKING:
     import onnx

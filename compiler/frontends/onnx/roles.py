@@ -11,7 +11,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from modeldyno.compiler.frontends.onnx.converters.division import why_deadly
-from modeldyno.compiler.model.input_roles import Array, Facts, Kind, Role, narrower
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.input_roles import Facts, Kind, Role, narrower
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 
 # Operators that give values of these inputs as they are.

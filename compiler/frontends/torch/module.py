@@ -8,19 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modeldyno.base.digests import digest_files
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.base.rowflow.records import Graph
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.torch.graph import open_sizes, program_records
-from modeldyno.compiler.frontends.torch.import_paths import onnx_road, torch_road
+from modeldyno.compiler.frontends.torch.import_paths import onnx_path, torch_path
 from modeldyno.compiler.frontends.torch.pt2_archive import check_example_inputs, check_pt2, written_by
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import left_alone, refuse_state, refuse_two_answers
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.fixed_shapes import Shapes, fix_shapes
 from modeldyno.compiler.model.input_roles import Facts
 from modeldyno.compiler.model.shapes import Template
-from modeldyno.compiler.model.source import Array, Shapes, Source, check_model_file, digest_files, fix_shapes
+from modeldyno.compiler.model.source import Source, check_model_file
 
 
 def read_pt2(path: Path, shapes: Shapes) -> Source:
@@ -167,7 +170,7 @@ def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
         TensorSpec(name=key, dtype=str(value.dtype), shape=value.shape)
         for key, value in _tried(reference, inputs, facts, name).items()
     )
-    road, import_relax = torch_road(program)
+    road, import_relax = torch_path(program)
     source = Source(
         name=name,
         frontend="torch.export",
@@ -178,7 +181,7 @@ def _source(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
         reference=reference,
         reference_name=f"torch {_torch().__version__}",
         road=road,
-        otherwise=lambda error: onnx_road(program, source, error),
+        otherwise=lambda error: onnx_path(program, source, error),
         facts=lambda: facts,
     )
     return source

@@ -1,0 +1,55 @@
+"""What an ONNX model's artifact is compared with: the model itself in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnxruntime
+
+from modeldyno.base.errors import ModelError
+from modeldyno.compiler.frontends.onnx.weights import open_session
+from modeldyno.compiler.model.arrays import Array
+
+if TYPE_CHECKING:
+    import onnx
+
+REFERENCE = f"onnxruntime {onnxruntime.__version__}"
+
+
+def reference(path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> Reference:
+    """Give what runs a model in ONNX Runtime; `path` is what its errors name."""
+    return Reference(path, model, mapped)
+
+
+class Reference:
+    """Runs a model in ONNX Runtime: opened by the first run, and kept until `release`."""
+
+    def __init__(self, path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> None:
+        self._path, self._model, self._mapped = path, model, mapped
+        self._opened: Any = None
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """Run it once.
+
+        Raises:
+            ModelError: ONNX Runtime can't load the model, or run it on these inputs.
+        """
+        if self._opened is None:
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4
+            self._opened = open_session(self._path, self._model, options, self._mapped)
+        names = [output.name for output in self._opened.get_outputs()]
+        try:
+            return dict(zip(names, self._opened.run(names, feeds), strict=True))
+        except Exception as error:  # its exceptions share no base class but this one
+            text = str(error).replace("\n", " ")
+            raise ModelError(
+                f"{self._path}: ONNX Runtime can't run the model on the inputs of the parity check: {text}. "
+                "`--seed` gives others, `--no-verify` leaves the check out"
+            ) from error
+
+    def release(self) -> None:
+        """Give the session's memory back; the next run opens another."""
+        self._opened = None
