@@ -1,4 +1,4 @@
-"""`dyno compile`; `dyno targets` is in compiler/targets/table.py."""
+"""`dyno compile`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.flags import flags_of
 from modeldyno.base.process.procs import python_module
 from modeldyno.compiler.options import CompileLimits, CompileSource, Options
-from modeldyno.compiler.targets.table import targets_command
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from modeldyno.runtime.records.manifest import Manifest
 
-__all__ = ["compile_command", "targets_command"]
 
 _ARGUMENTS = "dyno.arguments"
 

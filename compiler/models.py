@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler.artifact.outputs import check_output
 from modeldyno.compiler.check.user_inputs import Given as GivenInputs
 from modeldyno.compiler.check.user_inputs import read_inputs, read_open_inputs
+from modeldyno.compiler.compile import compile_source
+from modeldyno.compiler.frontends.dispatch import read_source, source_family
 from modeldyno.compiler.model.shapes import (
     Given,
     fixed_shapes,
@@ -20,15 +22,11 @@ from modeldyno.compiler.model.shapes import (
     parse_shapes,
     template,
 )
-from modeldyno.compiler.model.source import Shapes, Source
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.stages.base import OnStage
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.targets.catalog import resolve_target
-from modeldyno.compiler.whole import OnTuning, compile_source
+from modeldyno.compiler.watch import Say, watch_of
 from modeldyno.runtime.records.manifest import Manifest
-
-if TYPE_CHECKING:
-    from modeldyno.compiler.frontends.family import Family
 
 
 def compile_model(
@@ -41,8 +39,8 @@ def compile_model(
     example_kwargs: Mapping[str, Any] | None = None,
     inputs: Sequence[GivenInputs] = (),
     options: Options | None = None,
-    on_stage: OnStage | None = None,
-    on_tuning: OnTuning | None = None,
+    on_stage: Say | None = None,
+    on_tuning: Say | None = None,
 ) -> Manifest:
     """Compile a model file (`.onnx`, `.pt2`) or an nn.Module with example inputs into the folder `output`.
 
@@ -60,8 +58,8 @@ def compile_model(
     """
     resolved = resolve_target(target, host_facts())
     check_output(output)
-    if on_stage:
-        on_stage("read")
+    watch = watch_of(on_stage, on_tuning)
+    watch.stage("read")
     sizes = parse_shapes(shapes or {})
     foreign = bool(options and options.fallback)
     if is_open(sizes):
@@ -72,63 +70,12 @@ def compile_model(
         from modeldyno.compiler.ranges.family import FamilyCompile, compile_family
 
         places = {(name, at) for name, given in sizes.items() for at in open_dimensions(given)}
-        family = open_family(model, places, example_inputs, example_kwargs, foreign=foreign)
+        family = source_family(model, places, example_inputs, example_kwargs, foreign=foreign)
         shaped = template(family.declared, sizes)
         records = read_open_inputs(inputs, shaped, family.dtypes)
         return compile_family(
-            FamilyCompile(family, shaped, resolved, options or Options(), on_stage, on_tuning, records),
-            output,
+            FamilyCompile(family, shaped, resolved, options or Options(), watch, records), output
         )
     source = read_source(model, fixed_shapes(sizes), example_inputs, example_kwargs, foreign=foreign)
     source = replace(source, records=read_inputs(inputs, source.inputs))
-    return compile_source(
-        source, output, resolved, options or Options(), on_stage=on_stage, on_tuning=on_tuning
-    )
-
-
-def read_source(
-    model: Any,
-    shapes: Shapes,
-    args: Sequence[Any] | None,
-    kwargs: Mapping[str, Any] | None,
-    *,
-    foreign: bool,
-) -> Source:
-    """Read a model file or an nn.Module at fixed shapes.
-
-    Raises:
-        ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
-    """
-    if isinstance(model, str | Path):
-        from modeldyno.compiler.frontends.dispatch import read_model
-
-        return read_model(Path(model), shapes, foreign=foreign)
-    if args is None:
-        raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
-    from modeldyno.compiler.frontends.torch.module import read_module
-
-    return read_module(model, args, kwargs)
-
-
-def open_family(
-    model: Any,
-    places: Set[tuple[str, int]],
-    args: Sequence[Any] | None,
-    kwargs: Mapping[str, Any] | None,
-    *,
-    foreign: bool,
-) -> Family:
-    """Open a model file or an nn.Module whose dimensions in `places` (input, axis) are left open.
-
-    Raises:
-        ModelError, ConfigError: the model can't be read, or the arguments don't fit it.
-    """
-    if isinstance(model, str | Path):
-        from modeldyno.compiler.frontends import dispatch
-
-        return dispatch.open_family(Path(model), foreign=foreign)
-    if args is None:
-        raise ConfigError("an nn.Module needs example_inputs: a sequence of tensors")
-    from modeldyno.compiler.frontends.torch.module import module_family
-
-    return module_family(model, args, kwargs, lambda name, at: (name, at) in places)
+    return compile_source(CompileRequest(source, resolved, options or Options(), watch), output)

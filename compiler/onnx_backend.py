@@ -18,23 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper
 from onnx.backend.base import Backend, BackendRep
 
 from modeldyno.base.errors import ModelError, RequestError
 from modeldyno.base.host.facts import host_facts
+from modeldyno.compiler.compile import compile_source
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.frontends.onnx.freeze import freeze, shape_inputs
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.options import Fallback, Options
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.targets.catalog import resolve_target
-from modeldyno.compiler.whole import compile_source
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.origin import Coverage
 from modeldyno.runtime.sessions.base import AnySession
 
-Array = npt.NDArray[Any]
 NODE_OPSET = 23  # the newest of the onnx package may be newer than ONNX Runtime reads
 
 
@@ -116,7 +116,8 @@ class Prepared(BackendRep):
             artifact = Path(folder) / "artifact"
             verify = self.verify or bool(self.fallback)
             options = Options(verify=verify, reuse_tuning=False, fallback=self.fallback)
-            manifest = compile_source(source, artifact, resolve_target("host", host_facts()), options)
+            request = CompileRequest(source, resolve_target("host", host_facts()), options)
+            manifest = compile_source(request, artifact)
             self.coverage = manifest.coverage
             return open_session(artifact, threads=self.threads)  # keeps mapped what the folder's end removes
 

@@ -14,8 +14,9 @@ from modeldyno.base.records.record import Record
 from modeldyno.compiler.check.judgement import Bounds
 from modeldyno.compiler.check.user_inputs import Given, read_inputs
 from modeldyno.compiler.check.verify import Checked, check
-from modeldyno.compiler.model.source import Shapes, Source, UserInputs
-from modeldyno.compiler.models import open_family, read_source
+from modeldyno.compiler.frontends.dispatch import read_source, source_family
+from modeldyno.compiler.model.fixed_shapes import Shapes
+from modeldyno.compiler.model.source import Source, UserInputs
 from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE
 from modeldyno.compiler.ranges.trial import Between, check_between, worst_parity
 from modeldyno.runtime.open import open_session
@@ -127,7 +128,7 @@ def _of_buckets(
     session: BucketedSession, read: _Reader, inputs: Sequence[Given], seed: int, bounds: Bounds
 ) -> tuple[Checked, str]:
     """Check each bucket on all kinds, then requests between them and the user's, to the first difference."""
-    family = open_family(read.model, _open_places(session), read.args, read.kwargs, foreign=read.foreign)
+    family = source_family(read.model, _open_places(session), read.args, read.kwargs, foreign=read.foreign)
     records = read_inputs(inputs, session.inputs)
     reports: list[ParityReport] = []
     digest = ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from modeldyno.base.digests import digest_file
 from modeldyno.base.errors import ArtifactError
 from modeldyno.base.host.facts import Processor
 from modeldyno.base.records.record import HostFacts
@@ -13,17 +13,6 @@ from modeldyno.runtime.records.buckets import Bucket
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest
 from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.records.segments import Segment
-
-CHUNK = 1 << 20
-
-
-def digest_file(path: Path) -> str:
-    """BLAKE2b-256 of a file, as hexadecimal text."""
-    state = hashlib.blake2b(digest_size=32)
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            state.update(chunk)
-    return state.hexdigest()
 
 
 def open_artifact(folder: Path, host: HostFacts | Processor) -> Manifest:

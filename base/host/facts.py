@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from modeldyno.base.host.packages import installed
 from modeldyno.base.records.record import HostFacts
 from modeldyno.base.units import BYTES_PER_GIB
 
@@ -86,7 +87,7 @@ def host_facts() -> HostFacts:
         python=platform.python_version(),
         instance_type=_instance_type(),
         gpus=gpus(),
-        packages={name: found for name in MEASURED_PACKAGES if (found := _version(name))},
+        packages={name: found for name in MEASURED_PACKAGES if (found := installed(name))},
     )
 
 
@@ -168,12 +169,3 @@ def _read(path: str) -> str:
         return Path(path).read_text()
     except OSError:
         return ""
-
-
-def _version(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version  # with it comes the package `email`
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

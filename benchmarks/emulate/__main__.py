@@ -31,10 +31,11 @@ from modeldyno.base.process.procs import python_module
 from modeldyno.compiler.check.emulation.root import PREPARE, Emulator, cpu_model, find_emulator
 from modeldyno.compiler.check.emulation.run import run_emulated
 from modeldyno.compiler.check.verify import compare
+from modeldyno.compiler.compile import compile_source
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.options import Options
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.targets.catalog import TARGETS, CompileTarget
-from modeldyno.compiler.whole import compile_source
 from modeldyno.runtime.sessions.feeds import random_feeds
 
 DEFAULT_MODELS = "mobilenet_v2,resnet18,minilm_l6"
@@ -83,7 +84,8 @@ def counted(
     """
     source = read_model(path, {})
     artifact = folder / "artifact"
-    manifest = compile_source(source, artifact, target, Options(verify=False, reuse_tuning=False))
+    options = Options(verify=False, reuse_tuning=False)
+    manifest = compile_source(CompileRequest(source, target, options), artifact)
     feeds = random_feeds(source.inputs, 0)
     cpu = cpu_model(target)
     assert cpu is not None  # noqa: S101 - the command offers no other target

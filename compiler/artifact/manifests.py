@@ -10,9 +10,8 @@ from typing import Any
 from modeldyno.base.clock import utc_now
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts
-from modeldyno.compiler.model.source import Source
-from modeldyno.compiler.options import Options
-from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
+from modeldyno.compiler.request import CompileRequest
+from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.runtime.records.manifest import MANIFEST_NAME, Manifest
 from modeldyno.runtime.records.manifest_file import sealed
 from modeldyno.runtime.records.origin import Coverage, TargetFacts
@@ -28,13 +27,11 @@ def toolchain() -> dict[str, str]:
     return {name: packages[name] for name in TOOLCHAIN if name in packages}
 
 
-def whole_coverage(source: Source) -> Coverage:
+def whole_coverage(request: CompileRequest) -> Coverage:
     """An operator that can't be compiled ends the compile: what came through it is all of the model."""
-    if source.model is None:
+    graph = request.graph
+    if graph is None:
         return Coverage(operators_share=1.0, flops_share=1.0)
-    from modeldyno.compiler.model.onnx_graph import OnnxGraph
-
-    graph = OnnxGraph(source.model)
     places = range(len(graph.nodes))
     return Coverage(operators_share=1.0, flops_share=1.0, operators=len(places), flops=graph.flops(places))
 
@@ -46,8 +43,9 @@ def target_facts(target: CompileTarget) -> TargetFacts:
     )
 
 
-def common_facts(source: Source, target: CompileTarget, options: Options) -> dict[str, Any]:
+def common_facts(request: CompileRequest) -> dict[str, Any]:
     """What every manifest says, by field, however the model was compiled."""
+    source = request.source
     return {
         "created_at": utc_now(),
         "model": source.name,
@@ -56,16 +54,17 @@ def common_facts(source: Source, target: CompileTarget, options: Options) -> dic
         "road": source.road,
         "inputs": source.inputs,
         "outputs": source.outputs,
-        "target": target_facts(target),
-        "options": options.as_text(),
+        "target": target_facts(request.target),
+        "options": request.options.as_text(),
         "toolchain": toolchain(),
         "parity": None,
     }
 
 
-def why_unasked(options: Options, source: Source) -> str:
+def why_unasked(request: CompileRequest) -> str:
     """Say why outputs are not to be compared with the source model's; empty where they are."""
-    if not options.verify:
+    source = request.source
+    if not request.options.verify:
         return "it was not asked for (--no-verify)"
     foreign = [spec for spec in source.inputs if not is_array(spec)]
     if foreign and source.feeds is None:
@@ -73,12 +72,11 @@ def why_unasked(options: Options, source: Source) -> str:
     return ""
 
 
-def why_unverified(target: CompileTarget, options: Options, source: Source) -> str:
+def why_unverified(request: CompileRequest) -> str:
     """Say why outputs are not compared on this machine itself; empty where they are."""
-    host = host_facts()
-    if (why := why_unasked(options, source)) or runs_here(target, host):
+    if (why := why_unasked(request)) or request.runs_here:
         return why
-    return f"the machine that compiled it ({host.cpu_model}) can't run code for {target.name}"
+    return f"the machine that compiled it ({host_facts().cpu_model}) can't run code for {request.target.name}"
 
 
 def digest_of_digests(digests: Iterable[str]) -> str:

@@ -15,9 +15,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from modeldyno.base.digests import digest_file
 from modeldyno.base.files import mapped_output_errors, write_bytes
 from modeldyno.compiler.artifact.manifests import segments_digest, write_manifest
-from modeldyno.runtime.artifact import digest_file
 from modeldyno.runtime.memory import ALIGNMENT_BYTES, map_weights
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest
 from modeldyno.runtime.records.manifest_file import read_manifest

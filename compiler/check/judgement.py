@@ -23,8 +23,8 @@ from typing import Literal
 
 import numpy as np
 
-from modeldyno.compiler.check.roles import Array
 from modeldyno.compiler.check.sensitivity import Step, step_of
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.runtime.records.parity import Parity
 
 STEPS = 8  # deltas that a difference may have above the tolerance

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from modeldyno.compiler.check.sample_runs import first_feeds
 from modeldyno.compiler.check.verify import compare
-from modeldyno.compiler.model.source import Array, Source
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.model.tvm_words import reason
 from modeldyno.compiler.options import DEFAULT_TOLERANCE
 from modeldyno.compiler.targets.catalog import CompileTarget

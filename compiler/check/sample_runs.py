@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from modeldyno.base.errors import RequestError, first_line
-from modeldyno.compiler.check.facts import facts_of
-from modeldyno.compiler.check.roles import Array, Facts
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw, kinds
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.input_roles import Facts
 from modeldyno.compiler.model.source import Source
 from modeldyno.runtime.records.parity import ParitySample
 
@@ -146,7 +146,7 @@ def first_feeds(source: Source, seed: int) -> Feeds:
     """Give the inputs of the first sample that a source model is checked on."""
     if source.feeds is not None:
         return source.feeds(seed)
-    return draw(source.inputs, facts_of(source), NORMAL, seed)
+    return draw(source.inputs, source.input_facts(), NORMAL, seed)
 
 
 def answers(session: Runs, samples: Samples) -> Iterator[Answered]:

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.records.record import TensorSpec
-from modeldyno.compiler.check.roles import Array, Facts, Role
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.input_roles import Facts, Role
 from modeldyno.runtime.sessions.feeds import is_array, random_feeds
 
 Feeds = dict[str, Array]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modeldyno.compiler.check.roles import Array
+from modeldyno.compiler.model.arrays import Array
 
 Feeds = dict[str, Array]
 RUNS = 3

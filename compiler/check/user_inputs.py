@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from modeldyno.base.digests import digest_files
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.npy_header import read_npy_header
 from modeldyno.base.records.record import TensorSpec
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.fixed_shapes import MOST_ELEMENTS, show_shape
 from modeldyno.compiler.model.shapes import FreeAxis, Template, open_specs
-from modeldyno.compiler.model.source import MOST_ELEMENTS, UserInputs, digest_files, show_shape
+from modeldyno.compiler.model.source import UserInputs
 from modeldyno.runtime.records.buckets import Place
 from modeldyno.runtime.sessions.feeds import is_array
 
-Array = npt.NDArray[Any]
 Given = Path | str | Mapping[str, Any]
 _SUFFIX = ".npy"
 

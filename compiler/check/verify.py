@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.errors import ParityError, RequestError
-from modeldyno.compiler.check.facts import facts_of
 from modeldyno.compiler.check.judgement import STEPS, Bounds, Judgement, judge
-from modeldyno.compiler.check.roles import Facts
 from modeldyno.compiler.check.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
 from modeldyno.compiler.check.sensitivity import RUNS, change, moved
-from modeldyno.compiler.model.source import Array, Source
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.input_roles import Facts
+from modeldyno.compiler.model.source import Source
 from modeldyno.runtime.records.parity import Parity, ParityReport, ParitySample
 
 _MOST_SHARE = 1e9
@@ -68,7 +68,7 @@ class _Check:
 
     def __init__(self, source: Source, session: Runs, seed: int, bounds: Bounds) -> None:
         self.source, self.session, self.seed, self.bounds = source, session, seed, bounds
-        self.facts = facts_of(source) if source.feeds is None else Facts()
+        self.facts = source.input_facts() if source.feeds is None else Facts()
         self.rows: tuple[Parity, ...] = ()
         self.samples: list[ParitySample] = []
 

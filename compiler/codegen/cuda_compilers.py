@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from modeldyno.compiler.check.emulation.root import installed
+from modeldyno.base.host.packages import installed
 
 INSTALL = "pip install 'modeldyno[cuda]'"
 _MAJOR = 13  # of the CUDA that TVM's runtime is linked to: an artifact needs its driver (r580) in any case

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable
 from modeldyno.base.errors import CompileError
 from modeldyno.compiler.fallback.probe import Probe
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
-from modeldyno.compiler.model.source import Source
-from modeldyno.compiler.options import Options
-from modeldyno.compiler.targets.catalog import CompileTarget
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.runtime.records.segments import FallbackOperator
 from modeldyno.runtime.tools.inspection import operator_words
 
@@ -23,16 +21,16 @@ _WAYS_OUT = (
 )
 
 
-def explained(source: Source, target: CompileTarget, options: Options, error: CompileError) -> CompileError:
+def explained(request: CompileRequest, error: CompileError) -> CompileError:
     """Give an error that names every operator that does not compile; the same one where none can be named."""
-    if source.model is None:
+    source, target, graph = request.source, request.target, request.graph
+    if graph is None:
         return error
-    graph = OnnxGraph(source.model)
-    found = culprits(graph, Probe(source, graph, target, options), error.stage)
+    found = culprits(graph, Probe(request, graph), error.stage)
     # Where all fail in a stage behind the front end, no operator is to blame.
     if not found or (error.stage != "import" and len(found) == len(graph.nodes) > 1):
         return error
-    operators = [operator(graph, place, why) for place, why in found.items()]
+    operators = [graph.operator(place, why) for place, why in found.items()]
     named = tuple(dict.fromkeys(each.operator for each in operators))
     count = f"{len(operators)} of {len(graph.nodes)} operators"
     return CompileError(
@@ -55,18 +53,6 @@ def culprits(graph: OnnxGraph, probe: Probe, stage: str) -> dict[int, str]:
         if why := ask(place):
             found[place] = why
     return found
-
-
-def operator(graph: OnnxGraph, place: int, why: str) -> FallbackOperator:
-    """Put a node on record."""
-    node = graph.nodes[place]
-    return FallbackOperator(
-        operator=node.op_type,
-        node=node.name or next(iter(node.output), ""),
-        domain=node.domain or "ai.onnx",
-        opset=graph.opsets.get(node.domain) or graph.opsets.get("ai.onnx" if not node.domain else ""),
-        why=why,
-    )
 
 
 def words(operators: Iterable[FallbackOperator]) -> str:

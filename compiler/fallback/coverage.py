@@ -8,8 +8,7 @@ from modeldyno.base.errors import CoverageError
 from modeldyno.compiler.fallback.partition import Part
 from modeldyno.compiler.model.onnx_flops import Shape
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
-from modeldyno.compiler.options import Options
-from modeldyno.compiler.targets.catalog import CompileTarget
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.runtime.records.origin import Coverage
 
 
@@ -41,13 +40,13 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def check_least(name: str, found: Coverage, options: Options, target: CompileTarget) -> None:
+def check_least(request: CompileRequest, found: Coverage) -> None:
     """Hold what is compiled against what was asked for.
 
     Raises:
         CoverageError: it is less, or can't be counted.
     """
-    least = options.min_compiled
+    name, target, least = request.source.name, request.target, request.options.min_compiled
     if least is None or (found.flops_share is not None and found.flops_share >= least):
         return
     share = (

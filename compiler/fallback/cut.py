@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +23,10 @@ from modeldyno.compiler.fallback.partition import Part, partition
 from modeldyno.compiler.fallback.probe import Probe, short_reason
 from modeldyno.compiler.fallback.write import Pieces, write_segments
 from modeldyno.compiler.frontends.onnx.part import part_source, values_of
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
-from modeldyno.compiler.model.source import Array, Source
-from modeldyno.compiler.options import Options
-from modeldyno.compiler.stages.base import OnStage
-from modeldyno.compiler.targets.catalog import CompileTarget
+from modeldyno.compiler.model.source import Source
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.whole import compile_whole
 from modeldyno.runtime.records.manifest import Manifest
 
@@ -40,15 +38,7 @@ Places = tuple[int, ...]
 _Built = tuple[Path, Manifest]
 
 
-def compile_with_fallback(
-    source: Source,
-    output: Path,
-    target: CompileTarget,
-    options: Options,
-    *,
-    on_stage: OnStage | None = None,
-    on_tuning: Callable[[str], None] | None = None,
-) -> Manifest:
+def compile_with_fallback(request: CompileRequest, output: Path) -> Manifest:
     """Compile as much of an ONNX model as can be, with the rest in segments for ONNX Runtime.
 
     Raises:
@@ -57,23 +47,22 @@ def compile_with_fallback(
         ParityError: the outputs of all segments together differ from the source model's.
         OutputError: the folder can't be written.
     """
-    _check(source, target)
+    graph = _checked_graph(request)
     check_output(output)
-    graph = OnnxGraph(source.model)
-    work = _Work(source, graph, target, options, on_stage, on_tuning)
+    work = _Work(request, graph)
     began = time.perf_counter()
     first: CompileError | None = None
     if graph.takes_and_gives_numbers():
         try:
-            return compile_whole(source, output, target, work.whole, on_stage=on_stage, on_tuning=on_tuning)
+            return compile_whole(request, output)
         except CompileError as error:
             first = error
-    work.say("partition")
+    request.watch.stage("partition")
     if isinstance(first, ParityError):
         work.look_at(first.feeds)
     work.set_aside(first)
     # The least share is asked for before hours of tuning, and again of what then came out.
-    check_least(source.name, coverage(graph, work.parts(), work.shapes), options, target)
+    check_least(request, coverage(graph, work.parts(), work.shapes))
     for attempt in range(_ATTEMPTS):
         try:
             return _in_segments(work, output, began)
@@ -87,43 +76,36 @@ def compile_with_fallback(
 
 def _in_segments(work: _Work, output: Path, began: float) -> Manifest:
     """Compile the segments and write the artifact of all of them."""
-    source, graph, options, target = work.source, work.graph, work.options, work.target
+    request, graph = work.request, work.graph
     with tempfile.TemporaryDirectory(prefix="dyno-segments-") as folder:
         parts = work.compiled_parts(Path(folder))
         found = coverage(graph, parts, work.shapes)
-        check_least(source.name, found, options, target)
+        check_least(request, found)
         built = [(part, work.ready.get(part.places)) for part in parts]
+        pieces = Pieces(graph, built, work.why, work.shapes, found)
         return write_segments(
-            source,
-            Pieces(graph, built, work.why, work.shapes, found),
-            output,
-            target,
-            options,
-            partition_s=time.perf_counter() - began - work.useful_s,
-            on_stage=work.on_stage,
+            request, pieces, output, partition_s=time.perf_counter() - began - work.useful_s
         )
 
 
-def _check(source: Source, target: CompileTarget) -> None:
-    if source.model is None:
+def _checked_graph(request: CompileRequest) -> OnnxGraph:
+    source, target, graph = request.source, request.target, request.graph
+    if graph is None:
         raise ConfigError(
             f"{source.name}: --fallback runs parts of ONNX models; export this one to ONNX "
             "(torch.onnx.export), and compile that"
         )
     if target.kind != "llvm":
         raise ConfigError(f"--fallback is for processors: {target.name} is none; leave it out, or choose one")
+    return graph
 
 
 @dataclass
 class _Work:
     """What is known so far: which nodes are set aside and why, and which segments are compiled."""
 
-    source: Source
+    request: CompileRequest
     graph: OnnxGraph
-    target: CompileTarget
-    options: Options
-    on_stage: OnStage | None
-    on_tuning: Callable[[str], None] | None
     why: dict[int, str] = field(default_factory=dict)
     ready: dict[Places, _Built] = field(default_factory=dict)
     useful_s: float = 0.0
@@ -131,9 +113,9 @@ class _Work:
     feeds: dict[str, Array] | None = None
 
     def __post_init__(self) -> None:
-        self.whole = self.options  # they go into the manifest as the user gave them
-        self.plain = replace(self.options, fallback=None, min_compiled=None)
-        self.probe = Probe(self.source, self.graph, self.target, self.options)
+        self.source = self.request.source
+        self.plain = replace(self.request.options, fallback=None, min_compiled=None)
+        self.probe = Probe(self.request, self.graph)
         self.before = [self.graph.before(place) for place in range(len(self.graph.nodes))]
         self._values: dict[str, Array] = {}
         self._failed: dict[Places, CompileError] = {}
@@ -143,11 +125,6 @@ class _Work:
         self.feeds = feeds
         self.ready.clear()
         self._values.clear()
-
-    def say(self, stage: str) -> None:
-        """Tell what is done now."""
-        if self.on_stage:
-            self.on_stage(stage)
 
     def set_aside(self, error: CompileError | None) -> None:
         """Set aside the nodes that fail alone, or that read or give what compiled code can't hold."""
@@ -175,19 +152,19 @@ class _Work:
                 label += f"{len(part.places)} operators"
                 error = self._failed.pop(part.places, None) or self._try(part.places, folder, label)
                 if error is not None:
-                    self.say(f"{label} failed: {short_reason(error)}")
+                    self.request.watch.stage(f"{label} failed: {short_reason(error)}")
                     self._blame(part.places, error, folder)
                     break
                 number += 1
 
     def _try(self, places: Places, folder: Path, label: str) -> CompileError | None:
         """Compile nodes as a segment; give what went wrong."""
-        self.say(label)
+        self.request.watch.stage(label)
         output = Path(tempfile.mkdtemp(dir=folder)) / "artifact"
         began = time.perf_counter()
         try:
             part = part_source(self.source, self.graph, places, self._feeds(places))
-            made = compile_whole(part, output, self.target, self._options(places), on_tuning=self.on_tuning)
+            made = compile_whole(self._part(part, places), output)
         except CompileError as error:
             shutil.rmtree(output.parent)
             return error
@@ -195,14 +172,16 @@ class _Work:
         self.ready[places] = output, made
         return None
 
-    def _options(self, places: Places) -> Options:
-        """Each segment is tuned for as long as its share of the work is large."""
-        dump = self.options.dump_dir / f"segment_at_{places[0]}" if self.options.dump_dir else None
-        if self.options.tune_s is None:
-            return replace(self.plain, dump_dir=dump)
-        every = range(len(self.graph.nodes))
-        share = (self.graph.flops(places, self.shapes) or 0) / (self.graph.flops(every, self.shapes) or 1)
-        return replace(self.plain, dump_dir=dump, tune_s=max(0.1, self.options.tune_s * share))
+    def _part(self, source: Source, places: Places) -> CompileRequest:
+        """Ask for a segment; each is tuned for as long as its share of the work is large."""
+        dump_dir, tune_s = self.plain.dump_dir, self.plain.tune_s
+        if tune_s is not None:
+            every = range(len(self.graph.nodes))
+            share = (self.graph.flops(places, self.shapes) or 0) / (self.graph.flops(every, self.shapes) or 1)
+            tune_s = max(0.1, tune_s * share)
+        dump = dump_dir / f"segment_at_{places[0]}" if dump_dir else None
+        options = replace(self.plain, dump_dir=dump, tune_s=tune_s)
+        return CompileRequest(source, self.request.target, options, self.request.watch.without_stages())
 
     def _blame(self, places: Places, error: CompileError, folder: Path) -> None:
         """Set aside what a failed segment fails with: at least one node, so that this comes to an end."""
@@ -247,7 +226,7 @@ class _Work:
         """Give tensors as the source model computes them from the inputs of the parity check."""
         if not self._values:
             self._values = dict(
-                self.feeds if self.feeds is not None else first_feeds(self.source, self.options.seed)
+                self.feeds if self.feeds is not None else first_feeds(self.source, self.plain.seed)
             )
         missing = [name for name in names if name not in self._values]
         if missing:

@@ -11,10 +11,10 @@ import onnx
 
 from modeldyno.base.errors import CompileError, DynoError
 from modeldyno.compiler.frontends.onnx.part import part_source
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
-from modeldyno.compiler.model.source import Array, Source
 from modeldyno.compiler.options import Options
-from modeldyno.compiler.targets.catalog import CompileTarget
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.whole import compile_whole
 
 # Weights of more numbers than this are told apart by their shapes alone.
@@ -25,12 +25,10 @@ REASON_LIMIT = 200
 class Probe:
     """Tries the nodes of a model one by one; of those that are alike, one."""
 
-    def __init__(self, source: Source, graph: OnnxGraph, target: CompileTarget, options: Options) -> None:
-        self._source = source
-        self._graph = graph
-        self._target = target
+    def __init__(self, request: CompileRequest, graph: OnnxGraph) -> None:
+        self._source, self._target, self._graph = request.source, request.target, graph
         self._options = replace(
-            options, verify=False, dump_dir=None, tune_s=None, fallback=None, min_compiled=None
+            request.options, verify=False, dump_dir=None, tune_s=None, fallback=None, min_compiled=None
         )
         self._known: dict[tuple[str, bytes], str] = {}
 
@@ -59,7 +57,7 @@ class Probe:
     def _compile(self, place: int, options: Options, values: dict[str, Array] | None) -> None:
         part = part_source(self._source, self._graph, [place], values)
         with tempfile.TemporaryDirectory(prefix="dyno-probe-") as folder:
-            compile_whole(part, Path(folder) / "artifact", self._target, options)
+            compile_whole(CompileRequest(part, self._target, options), Path(folder) / "artifact")
 
 
 def _why_not(work: Callable[[], object]) -> str:

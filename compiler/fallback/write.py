@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modeldyno.base.digests import digest_file
 from modeldyno.base.errors import CompileError
 from modeldyno.base.files import staged_folder, write_bytes
 from modeldyno.base.process.quiet import silent_stderr
@@ -18,20 +18,18 @@ from modeldyno.compiler.artifact.manifests import (
     write_manifest,
 )
 from modeldyno.compiler.check.verify import check_parity
-from modeldyno.compiler.fallback.blame import operator
 from modeldyno.compiler.fallback.partition import Part
 from modeldyno.compiler.frontends.onnx.weights import is_large, size_bytes
 from modeldyno.compiler.model.onnx_flops import Shape
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
-from modeldyno.compiler.model.source import Source
-from modeldyno.compiler.options import WINOGRAD_TOLERANCE, Options
-from modeldyno.compiler.stages.base import OnStage
-from modeldyno.compiler.targets.catalog import CompileTarget
-from modeldyno.runtime.artifact import digest_file
+from modeldyno.compiler.options import WINOGRAD_TOLERANCE
+from modeldyno.compiler.request import CompileRequest
+from modeldyno.compiler.stages.times import StageTimes, stage_time
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.kernels import TuningFacts
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.runtime.records.origin import Coverage, StageTime
+from modeldyno.runtime.records.parity import ParityReport
 from modeldyno.runtime.records.segments import COMPILED, ONNXRUNTIME, SEGMENTS_NAME, Segment
 
 
@@ -46,16 +44,7 @@ class Pieces:
     coverage: Coverage
 
 
-def write_segments(
-    source: Source,
-    pieces: Pieces,
-    output: Path,
-    target: CompileTarget,
-    options: Options,
-    *,
-    partition_s: float,
-    on_stage: OnStage | None,
-) -> Manifest:
+def write_segments(request: CompileRequest, pieces: Pieces, output: Path, *, partition_s: float) -> Manifest:
     """Write the artifact and check its outputs against the source model's.
 
     Raises:
@@ -64,30 +53,32 @@ def write_segments(
     """
     with staged_folder(output) as stage:
         segments = [
-            _write(stage, number, pieces, part, built, source=source, target=target)
+            _write(stage, number, pieces, part, built, request=request)
             for number, (part, built) in enumerate(pieces.parts)
         ]
-        manifest = _manifest(source, pieces, segments, target=target, options=options, spent_s=partition_s)
-        manifest = write_manifest(stage, manifest)
+        manifest = write_manifest(stage, _manifest(request, pieces, segments, partition_s))
         if not manifest.parity_skipped:
-            if on_stage:
-                on_stage("verify")
-            began = time.perf_counter()
-            with silent_stderr():
-                session = open_session(stage, threads=1)
-            tolerance = options.tolerance_of(winograd=_uses_winograd(pieces))
-            report = check_parity(
-                source,
-                session,
-                seed=options.seed,
-                tolerance=tolerance,
-                whole_tolerance=options.whole_tolerance,
-                target=target.name,
-            )
-            took = StageTime(stage="verify", seconds=round(time.perf_counter() - began, 4))
-            manifest = manifest.model_copy(update={"parity": report, "stages": (*manifest.stages, took)})
+            request.watch.stage("verify")
+            times = StageTimes(manifest.stages)
+            tolerance = request.options.tolerance_of(winograd=_uses_winograd(pieces))
+            with times.step("verify"):
+                report = _verify(request, stage, tolerance)
+            manifest = manifest.model_copy(update={"parity": report, "stages": tuple(times)})
             manifest = write_manifest(stage, manifest)
     return manifest
+
+
+def _verify(request: CompileRequest, folder: Path, tolerance: float) -> ParityReport:
+    with silent_stderr():
+        session = open_session(folder, threads=1)
+    return check_parity(
+        request.source,
+        session,
+        seed=request.options.seed,
+        tolerance=tolerance,
+        whole_tolerance=request.options.whole_tolerance,
+        target=request.target.name,
+    )
 
 
 def _write(
@@ -97,8 +88,7 @@ def _write(
     part: Part,
     built: tuple[Path, Manifest] | None,
     *,
-    source: Source,
-    target: CompileTarget,
+    request: CompileRequest,
 ) -> Segment:
     graph = pieces.graph
     inputs, outputs = graph.boundary(part.places)
@@ -122,11 +112,11 @@ def _write(
     model = graph.cut(part.places)
     if is_large(model):
         raise CompileError(
-            f"{source.name}: the weights of the operators that can't be compiled are "
+            f"{request.source.name}: the weights of the operators that can't be compiled are "
             f"{size_bytes(model) / (1 << 30):.1f} GiB, and the file of a segment holds less than 2 GiB; "
             "serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime",
             stage="partition",
-            target=target.name,
+            target=request.target.name,
         )
     file = stage / f"{path}.onnx"
     write_bytes(file, model.SerializeToString(deterministic=True))
@@ -137,30 +127,24 @@ def _write(
         outputs=tuple(outputs),
         operators=len(part.places),
         flops=flops,
-        not_compiled=tuple(operator(graph, place, pieces.why[place]) for place in part.places),
+        not_compiled=tuple(graph.operator(place, pieces.why[place]) for place in part.places),
         digest=digest_file(file),
         bytes=file.stat().st_size,
     )
 
 
 def _manifest(
-    source: Source,
-    pieces: Pieces,
-    segments: Sequence[Segment],
-    *,
-    target: CompileTarget,
-    options: Options,
-    spent_s: float,
+    request: CompileRequest, pieces: Pieces, segments: Sequence[Segment], partition_s: float
 ) -> Manifest:
     made = [built[1] for _, built in pieces.parts if built is not None]
-    facts = common_facts(source, target, options)
+    facts = common_facts(request)
     if not made:
         # Where nothing is compiled, any processor of the architecture will do.
         facts["target"] = facts["target"].model_copy(update={"features": ()})
     return Manifest(
         **facts,
-        stages=(StageTime(stage="partition", seconds=round(spent_s, 4)), *_stages(pieces)),
-        parity_skipped=why_unverified(target, options, source),
+        stages=(stage_time("partition", partition_s), *_stages(pieces)),
+        parity_skipped=why_unverified(request),
         coverage=pieces.coverage,
         tuning=_tuning(made),
         rule_failures=tuple(failure for manifest in made for failure in manifest.rule_failures),
@@ -174,10 +158,7 @@ def _manifest(
 def _stages(pieces: Pieces) -> list[StageTime]:
     """One for each compiled segment; its own manifest has the stages."""
     return [
-        StageTime(
-            stage=f"{SEGMENTS_NAME}/{number:02d}",
-            seconds=round(sum(stage.seconds for stage in built[1].stages), 4),
-        )
+        stage_time(f"{SEGMENTS_NAME}/{number:02d}", sum(stage.seconds for stage in built[1].stages))
         for number, (_, built) in enumerate(pieces.parts)
         if built is not None
     ]

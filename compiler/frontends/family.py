@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modeldyno.base.rowflow.records import Graph
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.shapes import Declared, Template
-from modeldyno.compiler.model.source import Array, Shapes, Source
+from modeldyno.compiler.model.source import Source
 
 
 @dataclass(frozen=True)

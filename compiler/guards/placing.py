@@ -15,7 +15,7 @@ from modeldyno.compiler.graph.value_ranges import Ranges
 from modeldyno.compiler.guards.kernel import guard_kernel
 from modeldyno.compiler.guards.marks import Mark, checked_constant, index_mark, is_mark, read_mark
 from modeldyno.compiler.guards.operators import divides_whole_numbers, index_inputs, sizes_a_result
-from modeldyno.compiler.model.source import MOST_ELEMENTS
+from modeldyno.compiler.model.fixed_shapes import MOST_ELEMENTS
 from modeldyno.runtime.records.guards import Guard
 
 if TYPE_CHECKING:

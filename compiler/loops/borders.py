@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import tvm
 from tvm import s_tir, tirx
 
-from modeldyno.compiler.loops.common import extent, inline_where_possible, iteration_kinds
+from modeldyno.compiler.loops.common import extent, iteration_kinds
 from modeldyno.compiler.loops.loops import (
     Statement,
     at_start,
@@ -57,10 +57,10 @@ class _Case:
     high: int
 
 
-def inline_padding(
+def needless_padding(
     sch: s_tir.Schedule, main: SBlockRV, padding: list[SBlockRV], tile_rows: int
 ) -> list[int] | None:
-    """Do away with the padding stage before a convolution.
+    """Tell whether a convolution can do without the padding stage before it.
 
     Gives the facts of the image for BORDERS, or None where the padding stays.
     """
@@ -73,9 +73,7 @@ def inline_padding(
         return None
     taps = extent(sch, sch.get_loops(main)[_TAP_X])
     cases = _cases(across, taps, tile_rows, walked)
-    if not 0 < len(cases) <= MOST_CASES or not inline_where_possible(sch, padding[0]):
-        return None
-    return numbers
+    return numbers if 0 < len(cases) <= MOST_CASES else None
 
 
 def skip_borders(loop: tirx.For, facts: list[int]) -> Statement:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from tvm import s_tir, tirx
 
-from modeldyno.compiler.subexpressions.share import copies_nothing
-
 if TYPE_CHECKING:
     import tvm
     from tvm.s_tir.schedule import LoopRV, SBlockRV
@@ -82,17 +80,6 @@ def can_inline(sch: s_tir.Schedule, block: SBlockRV) -> bool:
 
 def _is_one(size: tirx.Expr) -> bool:
     return isinstance(size, tirx.IntImm) and int(size) == 1
-
-
-def inline_where_possible(sch: s_tir.Schedule, block: SBlockRV) -> bool:
-    """Compute the block where it is read; False, and nothing is changed, when it can't be.
-
-    What would be computed more than once stays: such copies multiply along a chain.
-    """
-    if can_inline(sch, block) and copies_nothing(sch, block):
-        sch.compute_inline(block)
-        return True
-    return False
 
 
 def spread(sch: s_tir.Schedule, loops: list[LoopRV], *, steps_inside: int) -> LoopRV:

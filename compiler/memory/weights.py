@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from modeldyno.base.files import mapped_output_errors
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.runtime.memory import ALIGNMENT_BYTES
 from modeldyno.runtime.records.weights import WeightsFile, WeightSpec
-
-Array = npt.NDArray[Any]
 
 
 def write_weights(path: Path, weights: Sequence[Array]) -> WeightsFile:

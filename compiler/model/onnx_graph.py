@@ -10,6 +10,7 @@ from onnx import helper
 
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.model.onnx_flops import Shape, fixed_shape, fixed_shapes, node_flops
+from modeldyno.runtime.records.segments import FallbackOperator
 
 # Element types that compiled code takes and gives, by ONNX's number: numpy's, but complex ones.
 _COMPILED = frozenset(
@@ -156,6 +157,17 @@ class OnnxGraph:
             return sum(node_flops(self.nodes[place], shapes) for place in places)
         except (ValueError, IndexError, StopIteration):  # of a custom operator by a known name, say
             return None
+
+    def operator(self, place: int, why: str) -> FallbackOperator:
+        """Put a node on record that is not compiled, and why."""
+        node = self.nodes[place]
+        return FallbackOperator(
+            operator=node.op_type,
+            node=node.name or next(iter(node.output), ""),
+            domain=node.domain or "ai.onnx",
+            opset=self.opsets.get(node.domain) or self.opsets.get("ai.onnx" if not node.domain else ""),
+            why=why,
+        )
 
     def names(self, places: Sequence[int]) -> Iterator[str]:
         """Word the operators of nodes, each once: with how many there are."""

@@ -15,9 +15,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modeldyno.base.errors import ConfigError, ModelError
+from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.record import TensorSpec
-from modeldyno.compiler.model.source import Shapes, show_shape
+from modeldyno.compiler.model.fixed_shapes import Shapes, check_names, no_fixed_shape
 from modeldyno.runtime.records.buckets import Place
 
 GRAMMAR = (
@@ -163,10 +163,7 @@ def template(declared: Declared, given: Mapping[str, Sequence[Size]]) -> Templat
             with the same symbolic name.
         ModelError: a dimension is open and nothing says its size.
     """
-    unknown = sorted(given.keys() - declared.keys())
-    if unknown:
-        known = ", ".join(declared)
-        raise ConfigError(f"--shape {unknown[0]}: the model has no such input; its inputs are: {known}")
+    check_names(declared, given)
     named = _by_symbol(declared, given)
     shapes: dict[str, tuple[int | None, ...]] = {}
     axes: dict[str, FreeAxis] = {}
@@ -224,11 +221,7 @@ def _resolved(
         return given[at]
     if isinstance(symbol, str) and symbol in named:
         return named[symbol]
-    shown = show_shape(tuple(size if isinstance(size, int) else None for size in declared))
-    example = ",".join(str(size) if isinstance(size, int) else "1" for size in declared)
-    raise ModelError(
-        f"input {name!r} has no fixed shape ({shown}): give one, e.g. --shape '{name}={example}'"
-    )
+    raise no_fixed_shape(name, declared)
 
 
 def bucket_sizes(span: Span, *, splits: bool) -> tuple[int, ...]:

@@ -11,8 +11,8 @@ import numpy as np
 from modeldyno.base.errors import DynoError, ModelError, first_line
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.frontends.family import Family
+from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.shapes import Template
-from modeldyno.compiler.model.source import Shapes
 from modeldyno.runtime.kinds import Kind, draw
 from modeldyno.runtime.sessions.axes import Feeds, Sizes, fill
 from modeldyno.runtime.sessions.feeds import random_feeds

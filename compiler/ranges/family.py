@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from modeldyno.compiler.artifact.manifests import digest_of_digests, write_manif
 from modeldyno.compiler.artifact.outputs import check_output
 from modeldyno.compiler.artifact.shared_weights import SharedWeights
 from modeldyno.compiler.check.judgement import Bounds
+from modeldyno.compiler.compile import compile_source
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.model.shapes import Template
 from modeldyno.compiler.model.source import UserInputs
@@ -30,10 +30,11 @@ from modeldyno.compiler.ranges.any_shape import AnyShape
 from modeldyno.compiler.ranges.independence import Judge
 from modeldyno.compiler.ranges.padding import check_axes, worst_sizes
 from modeldyno.compiler.ranges.splitting import independence
-from modeldyno.compiler.ranges.trial import Between, check_between, measure, worst_parity
-from modeldyno.compiler.stages.base import OnStage
+from modeldyno.compiler.ranges.trial import Between, check_between, measure, shown, worst_parity
+from modeldyno.compiler.request import CompileRequest
+from modeldyno.compiler.stages.times import StageTimes, stage_time
 from modeldyno.compiler.targets.catalog import CompileTarget, runs_here
-from modeldyno.compiler.whole import OnTuning, compile_source
+from modeldyno.compiler.watch import UNWATCHED, Watch
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.buckets import Axis, Bucket, Buckets, bucket_folder
 from modeldyno.runtime.records.guards import Guard
@@ -58,8 +59,7 @@ class FamilyCompile:
     template: Template
     target: CompileTarget
     options: Options
-    on_stage: OnStage | None = None
-    on_tuning: OnTuning | None = None
+    watch: Watch = UNWATCHED
     records: tuple[UserInputs, ...] = ()
 
 
@@ -71,33 +71,33 @@ def compile_family(job: FamilyCompile, output: Path) -> Manifest:
         ModelError, ConfigError: the model takes other shapes. OutputError: the folder can't be written.
     """
     check_output(output)
-    say = job.on_stage or _say_nothing
-    say("shapes")
-    began = time.perf_counter()
-    judge = Judge(job.family, job.template)
-    axes = check_axes(job.family, job.template, seed=job.options.seed, target=job.target.name, judge=judge)
-    model = AnyShape(job.family, job.template, job.options.seed, job.target.name)
-    rows = independence(model, judge, axes)
-    shapes = _since("shapes", began)
+    job.watch.stage("shapes")
+    times = StageTimes()
+    with times.step("shapes"):
+        judge = Judge(job.family, job.template)
+        axes = check_axes(
+            job.family, job.template, seed=job.options.seed, target=job.target.name, judge=judge
+        )
+        model = AnyShape(job.family, job.template, job.options.seed, job.target.name)
+        rows = independence(model, judge, axes)
     with staged_folder(output) as stage:
         parts = _compile_parts(job, stage, list(itertools.product(*(axis.sizes for axis in axes))))
         _check_divisors(job, parts, axes)
-        whole = _whole(parts, axes, shapes).model_copy(update={"rows_independent": rows})
+        whole = _whole(parts, axes, times).model_copy(update={"rows_independent": rows})
         manifest = write_manifest(stage, whole)
         if runs_here(job.target, host_facts()):
-            manifest = write_manifest(stage, _tried(job, stage, manifest, say))
+            manifest = write_manifest(stage, _tried(job, stage, manifest))
     return manifest
 
 
 def _compile_parts(job: FamilyCompile, stage: Path, every: Sequence[Sizes]) -> Parts:
     """Compile every bucket, each on its share of the time to tune in, and move all weights into one file."""
-    say = job.on_stage or _say_nothing
     weights = SharedWeights(stage)
     found = {}
     for number, sizes in enumerate(sorted(every, key=math.prod, reverse=True)):
-        title = f"bucket {_shown(sizes)} ({number + 1} of {len(every)})"
+        title = f"bucket {shown(sizes)} ({number + 1} of {len(every)})"
         folder = stage / bucket_folder(sizes)
-        say(title)
+        job.watch.stage(title)
         found[sizes] = weights.take(folder, _compile_part(job, folder, sizes, title, len(every)))
     shared = weights.close()
     return {sizes: weights.settle(stage / bucket_folder(sizes), found[sizes], shared) for sizes in every}
@@ -128,23 +128,18 @@ def _same_guards(parts: Parts, axes: tuple[Axis, ...]) -> Iterator[tuple[Guard, 
 def _compile_part(job: FamilyCompile, folder: Path, sizes: Sizes, title: str, count: int) -> Manifest:
     options = replace(
         job.options,
-        dump_dir=job.options.dump_dir / _shown(sizes) if job.options.dump_dir else None,
+        dump_dir=job.options.dump_dir / shown(sizes) if job.options.dump_dir else None,
         tune_s=job.options.tune_s / count if job.options.tune_s else None,
     )
     try:
-        return compile_source(
-            job.family.at(job.template.at(sizes)),
-            folder,
-            job.target,
-            options,
-            on_tuning=_titled(job.on_tuning, title),
-        )
+        source = job.family.at(job.template.at(sizes))
+        return compile_source(CompileRequest(source, job.target, options, job.watch.titled(title)), folder)
     except DynoError as error:
-        error.args = (f"bucket {_shown(sizes)}: {error}", *error.args[1:])
+        error.args = (f"bucket {shown(sizes)}: {error}", *error.args[1:])
         raise
 
 
-def _whole(parts: Parts, axes: tuple[Axis, ...], shapes: StageTime) -> Manifest:
+def _whole(parts: Parts, axes: tuple[Axis, ...], before: StageTimes) -> Manifest:
     """Describe the artifact that the parts make; what they share is taken from the largest."""
     largest = parts[max(parts, key=math.prod)]
     widest = max(parts.values(), key=lambda part: len(part.target.features))  # none where nothing is compiled
@@ -155,7 +150,7 @@ def _whole(parts: Parts, axes: tuple[Axis, ...], shapes: StageTime) -> Manifest:
             "outputs": tuple(
                 _output(index, list(parts.values()), axes) for index in range(len(largest.outputs))
             ),
-            "stages": _summed([shapes, *(time for part in parts.values() for time in part.stages)]),
+            "stages": _summed([*before, *(time for part in parts.values() for time in part.stages)]),
             "parity": worst_parity([part.parity for part in parts.values()]),
             "coverage": _least_coverage([part.coverage for part in parts.values() if part.coverage]),
             "target": widest.target,
@@ -215,23 +210,21 @@ def _not_compiled(parts: Iterable[Manifest]) -> tuple[FallbackOperator, ...]:
     return tuple(found.values())
 
 
-def _tried(job: FamilyCompile, stage: Path, manifest: Manifest, say: Callable[[str], None]) -> Manifest:
+def _tried(job: FamilyCompile, stage: Path, manifest: Manifest) -> Manifest:
     """Run the finished artifact at sizes between its buckets, and time each bucket."""
     session, buckets = open_session(stage, threads=THREADS), manifest.buckets
     if not isinstance(session, BucketedSession) or buckets is None:
         return manifest
-    times = list(manifest.stages)
+    times = StageTimes(manifest.stages)
     if manifest.parity is not None:
-        say("verify between the buckets")
-        began = time.perf_counter()
-        between = Between(job.family, session, job.options.seed, _bounds(manifest.parity, job.options))
-        found = check_between(between, job.records, target=job.target.name)
-        times.append(_since("verify_between", began))
+        job.watch.stage("verify between the buckets")
+        with times.step("verify_between"):
+            between = Between(job.family, session, job.options.seed, _bounds(manifest.parity, job.options))
+            found = check_between(between, job.records, target=job.target.name)
         manifest = manifest.model_copy(update={"parity": worst_parity([manifest.parity, *found])})
-    say("measure")
-    began = time.perf_counter()
-    p50_ms = measure(session)
-    times.append(_since("measure", began))
+    job.watch.stage("measure")
+    with times.step("measure"):
+        p50_ms = measure(session)
     timed = [bucket.model_copy(update={"p50_ms": p50_ms[bucket.sizes]}) for bucket in buckets.buckets]
     facts = {"buckets": tuple(timed), "measured_on": host_facts().cpu_model, "measured_threads": THREADS}
     return manifest.model_copy(update={"stages": tuple(times), "buckets": buckets.model_copy(update=facts)})
@@ -282,20 +275,4 @@ def _summed(times: Sequence[StageTime]) -> tuple[StageTime, ...]:
     total: dict[str, float] = {}
     for stage in times:
         total[stage.stage] = total.get(stage.stage, 0.0) + stage.seconds
-    return tuple(StageTime(stage=name, seconds=round(seconds, 4)) for name, seconds in total.items())
-
-
-def _since(name: str, began: float) -> StageTime:
-    return StageTime(stage=name, seconds=round(time.perf_counter() - began, 4))
-
-
-def _titled(report: Callable[[str], None] | None, title: str) -> Callable[[str], None] | None:
-    return None if report is None else lambda text: report(f"{title}: {text}")
-
-
-def _shown(sizes: Sizes) -> str:
-    return "x".join(map(str, sizes))
-
-
-def _say_nothing(_name: str) -> None:
-    """Progress that nobody asked for."""
+    return tuple(stage_time(name, seconds) for name, seconds in total.items())

@@ -17,8 +17,9 @@ import numpy as np
 from modeldyno.base.errors import ConfigError, DynoError
 from modeldyno.compiler.check.verify import compare
 from modeldyno.compiler.frontends.family import Family
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.fixed_shapes import fix_shapes
 from modeldyno.compiler.model.shapes import MOST_BUCKETS, FreeAxis, Template, bucket_sizes
-from modeldyno.compiler.model.source import Array, fix_shapes
 from modeldyno.compiler.ranges.any_shape import AnyShape, Feeds, Sizes
 from modeldyno.compiler.ranges.independence import Judge
 from modeldyno.compiler.ranges.padding_words import no_simple_way, refusal, refuses_zeros, refuted

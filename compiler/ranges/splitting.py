@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from modeldyno.base.errors import DynoError
 from modeldyno.compiler.check.verify import compare
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.shapes import FreeAxis
-from modeldyno.compiler.model.source import Array
 from modeldyno.compiler.ranges.any_shape import AnyShape
 from modeldyno.compiler.ranges.independence import Judge
 from modeldyno.runtime.kinds import FEW, KINDS, MASKED, SIGNS, Kind

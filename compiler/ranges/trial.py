@@ -15,7 +15,8 @@ from modeldyno.compiler.check.judgement import Bounds
 from modeldyno.compiler.check.sample_runs import GIVEN
 from modeldyno.compiler.check.verify import Checked, check
 from modeldyno.compiler.frontends.family import Family
-from modeldyno.compiler.model.source import Shapes, Source, UserInputs
+from modeldyno.compiler.model.fixed_shapes import Shapes
+from modeldyno.compiler.model.source import Source, UserInputs
 from modeldyno.compiler.ranges.any_shape import Feeds, seeded_feeds
 from modeldyno.runtime.records.origin import Road
 from modeldyno.runtime.records.parity import Parity, ParityReport, ParitySample
@@ -87,11 +88,11 @@ def _checks(between: Between, records: Sequence[UserInputs]) -> Iterator[tuple[C
     for bucket in buckets:
         if bucket.worst_sizes == bucket.sizes:
             continue  # which the bucket's own parity check has run
-        shapes, wanted = axes.shapes(bucket.worst_sizes), _shown(bucket.worst_sizes)
+        shapes, wanted = axes.shapes(bucket.worst_sizes), shown(bucket.worst_sizes)
         family = between.family
         feeds = seeded_feeds(shapes, family.dtypes, between.seed, family.divisors())
         in_bucket = partial(session.run_in, bucket.sizes)
-        for run, how in ((in_bucket, f", padded to bucket {_shown(bucket.sizes)}"), (session.run, "")):
+        for run, how in ((in_bucket, f", padded to bucket {shown(bucket.sizes)}"), (session.run, "")):
             yield _checked(between, between.source(shapes, feeds), run, wanted), f"a request of {wanted}{how}"
     for record in records:
         shapes = {name: array.shape for name, array in record.feeds.items()}
@@ -175,5 +176,6 @@ def _run(session: BucketedSession, sizes: Sizes, feeds: Feeds) -> None:
         session.run_in(sizes, feeds)
 
 
-def _shown(sizes: Sizes) -> str:
+def shown(sizes: Sizes) -> str:
+    """Word the sizes of a bucket."""
     return "x".join(map(str, sizes))

@@ -10,7 +10,6 @@ from tvm.sym import detect_linear_equation
 
 from modeldyno.compiler.loops.common import (
     extent,
-    inline_where_possible,
     is_reduction,
     is_spatial,
     iteration_kinds,
@@ -19,6 +18,7 @@ from modeldyno.compiler.loops.common import (
     schedule_spatial,
     spread,
 )
+from modeldyno.compiler.rules.inline import inline_where_possible
 from modeldyno.compiler.targets.machine import Machine
 
 if TYPE_CHECKING:

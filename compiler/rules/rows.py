@@ -8,7 +8,6 @@ from typing import Any
 from modeldyno.compiler.kernels.rows import IN_FLIGHT
 from modeldyno.compiler.loops.common import (
     extent,
-    inline_where_possible,
     is_spatial,
     iteration_kinds,
     new_schedule,
@@ -17,6 +16,7 @@ from modeldyno.compiler.loops.common import (
 )
 from modeldyno.compiler.loops.marks import ROW
 from modeldyno.compiler.rules.generic import vectorize_column
+from modeldyno.compiler.rules.inline import inline_where_possible
 from modeldyno.compiler.targets.machine import Machine
 
 

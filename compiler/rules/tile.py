@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modeldyno.compiler.loops.borders import inline_padding, skip_borders
+from modeldyno.compiler.loops.borders import needless_padding, skip_borders
 from modeldyno.compiler.loops.common import (
     extent,
     is_spatial,
@@ -37,6 +37,7 @@ from modeldyno.compiler.loops.marks import (
 )
 from modeldyno.compiler.loops.overlap import overlap_rows
 from modeldyno.compiler.loops.prefetch import fetch_tile, fetch_weights
+from modeldyno.compiler.rules.inline import inline_where_possible
 from modeldyno.compiler.targets.machine import Machine
 
 if TYPE_CHECKING:
@@ -62,9 +63,11 @@ def register_tile(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     padding = _padding(sch, main)
     found = find_tail(sch, main, padding)
     assert found is not None  # noqa: S101 - tile_applies saw to it
-    borders = inline_padding(sch, main, padding, rows)
-    if borders:
+    borders = needless_padding(sch, main, padding, rows)
+    if borders and inline_where_possible(sch, padding[0]):
         padding = []
+    else:
+        borders = None
     tail = form_tail(sch, found)
     blocks = _column_blocks(sch, main, columns, machine)
     channels = extent(sch, sch.get_loops(tail)[-1])

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from modeldyno.compiler.kernels.choice import Chooser
     from modeldyno.compiler.rules.apply import OnFailure
 
-OnStage = Callable[[str], None]
 Weights = tuple[npt.NDArray[Any], ...]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from modeldyno.base.files import write_text
 from modeldyno.base.process.interrupts import watched_interrupts
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.model.tvm_words import reason
-from modeldyno.compiler.stages.base import Context, OnStage, Recipe, Stage, StageFacts, Weights
+from modeldyno.compiler.stages.base import Context, Recipe, Stage, StageFacts, Weights
 from modeldyno.compiler.stages.dump import dump_text
 from modeldyno.compiler.stages.non_finite import non_finite
+from modeldyno.compiler.stages.times import StageTimes
 from modeldyno.compiler.targets.catalog import CompileTarget
+from modeldyno.compiler.watch import Watch
 from modeldyno.runtime.records.guards import Guard
 from modeldyno.runtime.records.kernels import KernelFacts, NonFinite, PeakKernel, RuleFailure
 from modeldyno.runtime.records.origin import StageTime
@@ -65,40 +66,38 @@ def run_stages(
     source: Source,
     target: CompileTarget,
     *,
-    on_stage: OnStage | None = None,
+    watch: Watch | None = None,
     dump_dir: Path | None = None,
     chooser: Chooser | None = None,
     tune: Callable[[tvm.IRModule], None] | None = None,
-    warn: Callable[[str], None] | None = None,
 ) -> Built:
     """Run all stages in order.
 
     `chooser` says how each kernel is computed (default: by a count of cycles); `tune` is a stage of its own
-    before it is asked, and sees the module that it will be asked about. `warn` is told of each kernel that a
-    schedule rule failed on, and the next rule takes it; without it the stage fails.
+    before it is asked, and sees the module that it will be asked about. `watch` is told of the stages, and of
+    each kernel that a schedule rule failed on: the next rule takes it. Without a watch the stage fails.
 
     Raises:
         CompileError: a stage failed; names the stage and, where TVM names one, the operator.
         ConfigError: what the target's list of stages needs is not installed.
     """
     module: Any = None
-    times = []
+    times = StageTimes()
     facts = StageFacts()
     with target.tvm_target(), watched_interrupts() as interrupts:
 
         def on_failure(kernel: str, rule: str, error: Exception) -> None:
             interrupts.raise_again()
             facts.rule_failures.append(_rule_failure(kernel, rule, error))
-            if warn:
-                warn(_words(facts.rule_failures[-1]))
+            if watch:
+                watch.warn(_words(facts.rule_failures[-1]))
 
-        context = Context(source, target, chooser, tune, on_failure if warn else None, facts)
+        context = Context(source, target, chooser, tune, on_failure if watch else None, facts)
         for number, stage in enumerate(recipe_of(target, tuned=tune is not None)):
-            if on_stage:
-                on_stage(stage.name)
-            began = time.perf_counter()
-            module = _run_stage(stage, module, context)
-            times.append(StageTime(stage=stage.name, seconds=round(time.perf_counter() - began, 4)))
+            if watch:
+                watch.stage(stage.name)
+            with times.step(stage.name):
+                module = _run_stage(stage, module, context)
             if dump_dir and stage.dump:
                 write_text(dump_dir / f"{number:02d}_{stage.name}.py", dump_text(module))
     return _built(module, tuple(times), source, facts)

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from modeldyno.base.errors import OutputError
 from modeldyno.base.files import mapped_output_errors
+from modeldyno.base.host.cache_folder import cache_folder
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import Record
 from modeldyno.compiler.kernels.choice import Choice, Workload, candidates
@@ -55,8 +56,7 @@ class TuningRecord(Record):
 
 def default_path() -> Path:
     """Where the records lie: `modeldyno/tuning.jsonl` in the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "modeldyno" / "tuning.jsonl"
+    return cache_folder() / "tuning.jsonl"
 
 
 def target_key(target: CompileTarget) -> dict[str, Any]:

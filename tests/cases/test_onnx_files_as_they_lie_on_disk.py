@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from modeldyno.base.digests import digest_files
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.frontends.dispatch import open_family, read_model
 from modeldyno.compiler.frontends.onnx import weights as onnx_weights
-from modeldyno.compiler.model.source import digest_files
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
 from tests.compiler.models import constant, conv_net, mlp, model, node, tensor

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modeldyno.base.digests import digest_file
 from modeldyno.base.errors import CompileError, OutputError, ParityError
 from modeldyno.compiler import Options, compile_model
 from modeldyno.compiler.artifact.outputs import check_output
 from modeldyno.compiler.check.verify import compare
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.stages.base import Recipe
-from modeldyno.runtime.artifact import digest_file
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME
 from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.records.weights import WEIGHTS_NAME

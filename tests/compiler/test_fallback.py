@@ -14,9 +14,9 @@ from onnx import TensorProto
 
 from modeldyno.base.errors import CompileError, ConfigError, CoverageError, ModelError, ParityError
 from modeldyno.compiler.fallback import cut as fallback
-from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import Options
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.whole import compile_whole
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import Manifest
@@ -183,10 +183,10 @@ def test_shapes_that_are_known_only_when_it_runs_stay_in_onnx_runtime(tmp_path: 
 def test_an_operator_whose_compiled_results_differ_runs_in_onnx_runtime(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def misread(source: Source, *args: Any, **kwargs: Any) -> Manifest:
+    def misread(request: CompileRequest, output: Path) -> Manifest:
         """Give the wrong results where a Tanh is compiled."""
-        if not any(each.op_type == "Tanh" for each in source.model.graph.node):
-            return compile_whole(source, *args, **kwargs)
+        if not any(each.op_type == "Tanh" for each in request.source.model.graph.node):
+            return compile_whole(request, output)
         raise ParityError("differs", stage="verify", target="host")
 
     monkeypatch.setattr(fallback, "compile_whole", misread)
@@ -202,10 +202,10 @@ def test_an_operator_whose_compiled_results_differ_runs_in_onnx_runtime(
 def test_operators_that_fail_together_alone_are_parted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(source: Source, *args: Any, **kwargs: Any) -> Manifest:
-        if {"Tanh", "Gemm"} <= {each.op_type for each in source.model.graph.node}:
+    def fails(request: CompileRequest, output: Path) -> Manifest:
+        if {"Tanh", "Gemm"} <= {each.op_type for each in request.source.model.graph.node}:
             raise CompileError("they don't go together", stage="fuse", target="host")
-        return compile_whole(source, *args, **kwargs)
+        return compile_whole(request, output)
 
     monkeypatch.setattr(fallback, "compile_whole", fails)
     made = conv_net()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from modeldyno.compiler.check.roles import Facts, Role
 from modeldyno.compiler.frontends.onnx.roles import onnx_facts
+from modeldyno.compiler.model.input_roles import Facts, Role
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from tests.compiler.models import constant, model, node, tensor, weights
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from modeldyno.base.records.record import TensorSpec
-from modeldyno.compiler.check.roles import Facts, Role
 from modeldyno.compiler.check.samples import draw, kinds
+from modeldyno.compiler.model.input_roles import Facts, Role
 from modeldyno.runtime.sessions.feeds import random_feeds
 
 

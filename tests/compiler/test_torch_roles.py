@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from modeldyno.compiler.check.roles import Facts, Role
 from modeldyno.compiler.frontends.torch.module import read_module
 from modeldyno.compiler.frontends.torch.roles import torch_facts
+from modeldyno.compiler.model.input_roles import Facts, Role
 
 
 class Reads(nn.Module):

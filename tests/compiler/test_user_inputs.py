@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modeldyno.base.digests import digest_files
 from modeldyno.base.errors import ConfigError, ParityError
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.check.user_inputs import read_inputs, read_open_inputs
 from modeldyno.compiler.model.shapes import parse_shapes, template
-from modeldyno.compiler.model.source import digest_files
 from modeldyno.compiler.reverify import verify_artifact
 from modeldyno.runtime.records.manifest_file import read_manifest
 from tests.compiler.models import conv_net, mlp, model, node, saved, tensor, weights

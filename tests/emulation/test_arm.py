@@ -14,14 +14,16 @@ import pytest
 
 from modeldyno.base.errors import ArtifactError, CompileError
 from modeldyno.compiler.check.emulation.root import Emulator, cpu_model
-from modeldyno.compiler.check.emulation.run import Array, run_emulated
+from modeldyno.compiler.check.emulation.run import run_emulated
 from modeldyno.compiler.check.verify import check_parity
+from modeldyno.compiler.compile import compile_source
 from modeldyno.compiler.frontends.dispatch import read_model
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.options import DEFAULT_TOLERANCE, WINOGRAD_TOLERANCE, Options
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.compiler.targets.catalog import TARGETS
-from modeldyno.compiler.whole import compile_source
 from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.sessions.feeds import random_feeds
 from modeldyno.runtime.tools.bundle import write_bundle
@@ -63,7 +65,7 @@ def test_every_kernel_gives_the_source_models_results(emulator: Emulator, name: 
     kinds: set[str] = set()
     for net in CASES[name]:
         source = read_model(saved(tmp_path / f"{net}.onnx", GALLERY[net]()), {})
-        manifest = compile_source(source, tmp_path / net, TARGETS[name], NO_CHECK)
+        manifest = compile_source(CompileRequest(source, TARGETS[name], NO_CHECK), tmp_path / net)
         made.append((source, tmp_path / net))
         kinds |= {kernel.kind for kernel in manifest.kernels}
     assert kinds >= (KINDS if CASES[name] == WHOLE else {"conv2d", "attention"})

@@ -66,7 +66,7 @@ def flip_weights(folder: Path) -> None:
 
 
 def text_library(folder: Path) -> None:
-    from modeldyno.runtime.artifact import digest_file
+    from modeldyno.base.digests import digest_file
 
     (folder / LIBRARY_NAME).write_text("no library\n")
     edited(library_bytes=11, library_digest=digest_file(folder / LIBRARY_NAME))(folder)

@@ -15,16 +15,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy.typing as npt
 
 from modeldyno.base.errors import CompileError
 from modeldyno.base.process.procs import python_module
 from modeldyno.compiler.check.emulation.run import run_guest
 from modeldyno.compiler.codegen.link import lld
+from modeldyno.compiler.model.arrays import Array
 
-Array = npt.NDArray[Any]
 NAME = "emulated: the CUDA C on this processor"
 _HERE = Path(__file__).parent
 _CUDART, _DRIVER = "libcudart.so.13", "libcuda.so.1"

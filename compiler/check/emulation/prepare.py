@@ -21,6 +21,7 @@ from urllib.parse import unquote
 from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import ConfigError, DynoError
 from modeldyno.base.files import staged_folder, write_text
+from modeldyno.base.host.packages import installed
 from modeldyno.base.process.procs import python_module
 from modeldyno.compiler.check.emulation.root import (
     QEMU,
@@ -33,7 +34,6 @@ from modeldyno.compiler.check.emulation.root import (
     Package,
     emulator_folder,
     find_emulator,
-    installed,
 )
 
 _HOST, _GUEST = "amd64", "arm64"

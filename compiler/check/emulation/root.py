@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from modeldyno.base.host.cache_folder import cache_folder
+from modeldyno.base.host.packages import installed
 from modeldyno.base.records.run import Record
 from modeldyno.compiler.targets.catalog import CompileTarget
 
@@ -100,8 +101,7 @@ def emulator_folder() -> Path:
     """Where the emulator is, or would be: $DYNO_EMULATOR, or a folder of the user's cache."""
     if given := os.environ.get(_FOLDER_VARIABLE):
         return Path(given)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "modeldyno" / "emulator-aarch64"
+    return cache_folder() / "emulator-aarch64"
 
 
 def find_emulator(folder: Path | None = None) -> Emulator | None:
@@ -116,11 +116,3 @@ def find_emulator(folder: Path | None = None) -> Emulator | None:
         have.get(name) == installed(name) for name in RUNTIME_PACKAGES
     )
     return Emulator(place, record) if fitting else None
-
-
-def installed(package: str) -> str | None:
-    """Version of an installed package; None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -9,17 +9,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from modeldyno.base.errors import ArtifactError, CompileError
 from modeldyno.compiler.check.emulation.root import Emulator, Plugin
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.tools.bundle import library_files
 
-Array = npt.NDArray[Any]
 Run = tuple[Path, dict[str, Array]]  # an artifact, and its inputs
 LIMIT_S = 3600.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from modeldyno.base.errors import ModelError
-from modeldyno.compiler.model.source import Shapes, show_shape
+from modeldyno.compiler.model.fixed_shapes import Shapes, show_shape
 
 _LAYOUT_DOMAINS = ("com.microsoft.nchwc", "com.ms.internal.nhwc")
 

@@ -13,29 +13,24 @@ import onnx
 import onnxruntime
 from onnx import helper
 
+from modeldyno.base.digests import digest_files
 from modeldyno.base.errors import ModelError
 from modeldyno.base.records.run import TensorSpec
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.onnx.branches import without_impossible_branches
 from modeldyno.compiler.frontends.onnx.checks import check_nothing_is_empty, check_operators, check_outputs
+from modeldyno.compiler.frontends.onnx.facts import input_facts
 from modeldyno.compiler.frontends.onnx.importer import import_onnx
 from modeldyno.compiler.frontends.onnx.records import divisors, graph_records
-from modeldyno.compiler.frontends.onnx.reference import reference
+from modeldyno.compiler.frontends.onnx.reference import REFERENCE, reference
 from modeldyno.compiler.frontends.onnx.sizes import check_sizes
 from modeldyno.compiler.frontends.onnx.value_types import with_types
 from modeldyno.compiler.frontends.onnx.weights import CANT_LOAD, Loaded, load, open_session
-from modeldyno.compiler.model.source import (
-    Array,
-    Shapes,
-    Source,
-    check_model_file,
-    digest_files,
-    fix_shapes,
-    show_shape,
-)
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.fixed_shapes import Shapes, fix_shapes, show_shape
+from modeldyno.compiler.model.source import Source, check_model_file
 from modeldyno.runtime.records.origin import Road
 
-REFERENCE = f"onnxruntime {onnxruntime.__version__}"
 _HINT = "; `--fallback onnxruntime` keeps what reads and gives it in ONNX Runtime"
 _HINT_FIXED = "; a range pads it with zeros, which it has not: compile this model for fixed shapes"
 
@@ -83,6 +78,7 @@ def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
         model=simple,
         simplify=again,
         road=Road(name="onnx"),
+        facts=input_facts(simple),
     )
 
 

@@ -7,14 +7,13 @@ for one value of it; whoever calls `freeze` says which, and keeps apart what was
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-Array = npt.NDArray[Any]
+from modeldyno.compiler.model.arrays import Array
+
 _AXES = dict.fromkeys(
     (
         *(f"Reduce{kind}" for kind in ("Max", "Min", "Sum", "Mean", "Prod", "LogSumExp", "LogSum")),

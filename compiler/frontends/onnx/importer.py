@@ -16,7 +16,7 @@ from modeldyno.compiler.frontends.onnx.converters.common import known_operators,
 from modeldyno.compiler.frontends.onnx.rules.apply import correct, take_apart
 from modeldyno.compiler.frontends.onnx.rules.graph import Refused
 from modeldyno.compiler.frontends.onnx.weights import is_large
-from modeldyno.compiler.model.source import Shapes
+from modeldyno.compiler.model.fixed_shapes import Shapes
 
 APART_ROUNDS = 3
 Simplify = Callable[[onnx.ModelProto], onnx.ModelProto]

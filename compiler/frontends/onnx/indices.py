@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modeldyno.compiler.check.roles import Role
 from modeldyno.compiler.frontends.onnx.nodes import attribute, constant_of, reduces
+from modeldyno.compiler.model.input_roles import Role
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:

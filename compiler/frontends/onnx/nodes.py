@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from modeldyno.compiler.check.roles import Array
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modeldyno.compiler.frontends.onnx.facts import input_facts
 from modeldyno.compiler.frontends.onnx.importer import Simplify, import_onnx
 from modeldyno.compiler.frontends.onnx.reference import reference
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
-from modeldyno.compiler.model.source import Array, Source
+from modeldyno.compiler.model.source import Source
 
 if TYPE_CHECKING:
     import onnx
@@ -30,7 +32,7 @@ def part_source(
         import_relax=lambda: import_onnx(part, shapes, simplify_of(source)),
         reference=reference(Path(source.name), part),
         model=part,
-        facts=None,
+        facts=input_facts(part),
         records=(),
         feeds=None if values is None else lambda _seed: {spec.name: values[spec.name] for spec in inputs},
     )

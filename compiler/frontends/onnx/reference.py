@@ -1,4 +1,4 @@
-"""ONNX Runtime as the reference: what a model gives is compared with what it gives."""
+"""What an ONNX model's artifact is compared with: the model itself in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import onnxruntime
 
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.frontends.onnx.weights import open_session
-from modeldyno.compiler.model.source import Array
+from modeldyno.compiler.model.arrays import Array
 
 if TYPE_CHECKING:
     import onnx
+
+REFERENCE = f"onnxruntime {onnxruntime.__version__}"
 
 
 def reference(path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> Reference:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from modeldyno.compiler.check.roles import Facts, Kind, Role, narrower
+import onnx
+
 from modeldyno.compiler.frontends.onnx.converters.division import why_deadly
 from modeldyno.compiler.frontends.onnx.indices import index_role
 from modeldyno.compiler.frontends.onnx.nodes import constant_of, counted, has_body, kind_of, reduces
+from modeldyno.compiler.model.input_roles import Facts, Kind, Role, narrower
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:

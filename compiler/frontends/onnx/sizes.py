@@ -10,8 +10,8 @@ from onnx import shape_inference
 
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.frontends.onnx.weights import without_weights
+from modeldyno.compiler.model.fixed_shapes import MOST_ELEMENTS, show_shape
 from modeldyno.compiler.model.onnx_flops import fixed_shape
-from modeldyno.compiler.model.source import MOST_ELEMENTS, show_shape
 
 
 def check_sizes(path: Path, model: onnx.ModelProto) -> None:

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
 from onnx import helper
 
 from modeldyno.base.errors import ModelError
 from modeldyno.base.process.quiet import silent_stderr
+from modeldyno.compiler.model.arrays import Array
 
-Array = npt.NDArray[Any]
 PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 20)  # with some room for names and types
 CANT_LOAD = "ONNX Runtime can't load the model"
 _SHORT = 1024  # numbers: what may be axes, sizes or a shape, and computed with while shapes are inferred

@@ -1,4 +1,4 @@
-"""The roads from a torch.export program into the compiler: TVM's front end for torch, then ONNX."""
+"""The import paths from a torch.export program into the compiler: TVM's front end for torch, then ONNX."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from modeldyno.runtime.records.origin import Road
 PLAIN, DECOMPOSED, ONNX = "torch.export", "torch.export + decompositions", "onnx"
 
 
-def torch_road(program: Any) -> tuple[Road, Callable[[], Any]]:
-    """Give the road by TVM's front end for torch, and the function that goes it."""
+def torch_path(program: Any) -> tuple[Road, Callable[[], Any]]:
+    """Give the import path by TVM's front end for torch, and the function that imports by it."""
     from modeldyno.compiler.frontends.torch.importer import known_operators
 
     with warnings.catch_warnings():
@@ -32,14 +32,14 @@ def torch_road(program: Any) -> tuple[Road, Callable[[], Any]]:
         try:
             taken, apart = decomposed(program, known_operators())
         except Exception as error:
-            # Whatever a decomposition raises, of torch's or of ours: this road ends then, not the compile.
+            # Whatever a decomposition raises, of torch's or ours: this import path fails, not the compile.
             return Road(name=PLAIN), partial(_end, error)
     why = f"written as simpler operators, for TVM's front end: {', '.join(apart)}" if apart else ""
     return Road(name=DECOMPOSED if apart else PLAIN, reason=why), partial(_import, taken)
 
 
-def onnx_road(program: Any, source: Source, error: Exception) -> Source:
-    """Give `source` by way of an ONNX file that torch writes of the program; `error` ended the road before.
+def onnx_path(program: Any, source: Source, error: Exception) -> Source:
+    """Give `source` by way of an ONNX file that torch writes of the program; `error` ended the path before.
 
     Raises:
         ModelError: torch can't write it, or the file is none that the ONNX front end reads.
@@ -54,7 +54,7 @@ def onnx_road(program: Any, source: Source, error: Exception) -> Source:
         raise ModelError(f"{source.name}: the inputs of the ONNX file that torch writes are not the model's")
     return replace(
         source,
-        road=Road(name=ONNX, reason=f"the road torch.export ended: {_cause(error)}"),
+        road=Road(name=ONNX, reason=f"the import path torch.export failed: {_cause(error)}"),
         import_relax=read.import_relax,
         otherwise=None,
     )

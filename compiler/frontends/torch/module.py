@@ -23,8 +23,10 @@ from modeldyno.compiler.frontends.torch.program import (
 )
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import left_alone, refuse_state
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.shapes import Template
-from modeldyno.compiler.model.source import Array, Shapes, Source
+from modeldyno.compiler.model.source import Source
 
 
 def read_module(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Source:

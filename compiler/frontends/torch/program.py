@@ -8,12 +8,14 @@ from typing import Any
 
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.base.records.run import TensorSpec
-from modeldyno.compiler.check.roles import Facts
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw
-from modeldyno.compiler.frontends.torch.import_paths import onnx_road, torch_road
+from modeldyno.compiler.frontends.torch.import_paths import onnx_path, torch_path
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import refuse_two_answers
-from modeldyno.compiler.model.source import Array, Shapes, Source, fix_shapes
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.fixed_shapes import Shapes, fix_shapes
+from modeldyno.compiler.model.input_roles import Facts
+from modeldyno.compiler.model.source import Source
 
 
 def source_of(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
@@ -34,7 +36,7 @@ def source_of(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
         TensorSpec(name=key, dtype=str(value.dtype), shape=value.shape)
         for key, value in tried(reference, inputs, facts, name).items()
     )
-    road, import_relax = torch_road(program)
+    road, import_relax = torch_path(program)
     source = Source(
         name=name,
         frontend="torch.export",
@@ -45,7 +47,7 @@ def source_of(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
         reference=reference,
         reference_name=f"torch {imported_torch().__version__}",
         road=road,
-        otherwise=lambda error: onnx_road(program, source, error),
+        otherwise=lambda error: onnx_path(program, source, error),
         facts=lambda: facts,
     )
     return source

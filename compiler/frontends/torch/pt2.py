@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from modeldyno.base.digests import digest_files
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.torch.graph import program_records
@@ -19,7 +20,8 @@ from modeldyno.compiler.frontends.torch.program import (
 from modeldyno.compiler.frontends.torch.pt2_archive import check_example_inputs, check_pt2, written_by
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import refuse_state
-from modeldyno.compiler.model.source import Shapes, Source, check_model_file, digest_files
+from modeldyno.compiler.model.fixed_shapes import Shapes
+from modeldyno.compiler.model.source import Source, check_model_file
 
 
 def read_pt2(path: Path, shapes: Shapes) -> Source:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from modeldyno.compiler.check.roles import Array, Facts, Kind, Role, narrower
+from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.input_roles import Facts, Kind, Role, narrower
 
 # Operators that give values of their first input as they are, or of any in a list of inputs.
 _MOVES = frozenset(

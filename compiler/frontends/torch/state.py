@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.errors import ModelError
-from modeldyno.compiler.model.source import Array
+from modeldyno.compiler.model.arrays import Array
 
 _WAY_OUT = (
     "An artifact keeps nothing between calls: give the state to the model as an input, and return what it "

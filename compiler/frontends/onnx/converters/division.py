@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from modeldyno.compiler.check.roles import Array
 from modeldyno.compiler.frontends.onnx.reference import reference
+from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 
 

@@ -18,7 +18,7 @@ from modeldyno.compiler.frontends.onnx.rules.graph import WITHIN
 from modeldyno.compiler.graph.fold import constant
 from modeldyno.compiler.graph.rewrite import shape_of
 from modeldyno.compiler.guards.marks import Mark, checked_constant, index_mark, mark
-from modeldyno.compiler.model.source import Shapes
+from modeldyno.compiler.model.fixed_shapes import Shapes
 
 Attributes = dict[str, Any]
 # From the shapes of all inputs (None: not known) and the attributes to the sizes of the axes indexed.

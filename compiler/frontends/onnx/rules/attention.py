@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from modeldyno.compiler.frontends.onnx.rules.graph import Array, Writer
+from modeldyno.compiler.frontends.onnx.rules.graph import Writer
+from modeldyno.compiler.model.arrays import Array
 
 
 def attention(w: Writer) -> list[str] | None:

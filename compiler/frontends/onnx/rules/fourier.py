@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from modeldyno.compiler.frontends.onnx.rules.graph import Array, Writer
+from modeldyno.compiler.frontends.onnx.rules.graph import Writer
+from modeldyno.compiler.model.arrays import Array
 
 MOST_POINTS = 1024  # the matrix has 4 numbers for each pair of points: 16 MiB of float32
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-Array = npt.NDArray[Any]
+from modeldyno.compiler.model.arrays import Array
+
 WITHIN = "dyno.within "  # begins the name of a node that checks, and is followed by JSON
 
 

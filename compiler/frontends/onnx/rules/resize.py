@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modeldyno.compiler.frontends.onnx.rules.graph import Array, Refused, Writer
+from modeldyno.compiler.frontends.onnx.rules.graph import Refused, Writer
+from modeldyno.compiler.model.arrays import Array
 
 # What the front end reads as ONNX means it, where the sizes are a whole multiple or share.
 _READ_WELL = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-import numpy.typing as npt
+from modeldyno.compiler.model.arrays import Array
 
-Array = npt.NDArray[Any]
 Kind = Literal["plain", "unknown", "index", "length", "number", "whole", "mask", "image"]
 
 

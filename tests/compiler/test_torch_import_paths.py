@@ -1,4 +1,4 @@
-"""The roads from torch into the compiler: as it is, by decompositions, by ONNX, and none."""
+"""The import paths from torch into the compiler: as it is, by decompositions, by ONNX, and none."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from modeldyno.base.errors import CompileError, ParityError
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.cli import compile_command
-from modeldyno.compiler.frontends.import_paths import by_any_road
-from modeldyno.compiler.frontends.torch import import_paths as torch_roads
+from modeldyno.compiler.frontends.import_paths import by_any_path
+from modeldyno.compiler.frontends.torch import import_paths
 from modeldyno.compiler.frontends.torch.module import read_module
 from modeldyno.compiler.model.source import Source
 from modeldyno.runtime.open import open_session
@@ -51,13 +51,13 @@ def compiled(function: Callable[..., Any], x: Any, folder: Path) -> Manifest:
     return manifest
 
 
-def road(manifest: Manifest) -> tuple[str, str]:
+def import_path(manifest: Manifest) -> tuple[str, str]:
     assert manifest.road is not None
     return manifest.road.name, manifest.road.reason
 
 
-def test_a_model_that_the_front_end_reads_takes_the_shortest_road(tmp_path: Path) -> None:
-    assert road(compiled(torch.relu, X, tmp_path / "out")) == ("torch.export", "")
+def test_a_model_that_the_front_end_reads_takes_the_shortest_import_path(tmp_path: Path) -> None:
+    assert import_path(compiled(torch.relu, X, tmp_path / "out")) == ("torch.export", "")
 
 
 READ: dict[str, tuple[Callable[..., Any], Any]] = {
@@ -75,7 +75,7 @@ READ: dict[str, tuple[Callable[..., Any], Any]] = {
 
 @pytest.mark.parametrize("name", READ)
 def test_operators_that_relax_has_are_read_as_they_are(name: str, tmp_path: Path) -> None:
-    assert road(compiled(*READ[name], tmp_path / "out")) == ("torch.export", "")
+    assert import_path(compiled(*READ[name], tmp_path / "out")) == ("torch.export", "")
 
 
 DEFINED: dict[str, tuple[Callable[..., Any], Any]] = {
@@ -103,7 +103,7 @@ DEFINED: dict[str, tuple[Callable[..., Any], Any]] = {
 def test_an_operator_that_is_lacking_or_misread_is_written_as_simpler_ones(
     operator: str, tmp_path: Path
 ) -> None:
-    name, reason = road(compiled(*DEFINED[operator], tmp_path / "out"))
+    name, reason = import_path(compiled(*DEFINED[operator], tmp_path / "out"))
     assert name == "torch.export + decompositions"
     assert operator in reason
 
@@ -119,8 +119,8 @@ def test_what_has_no_decomposition_goes_by_onnx_and_compile_and_inspect_say_why(
         compile_command, [str(model), "-o", str(folder), "--here", str(tmp_path / "at")]
     )
     assert said.exit_code == 0, said.output
-    why = "the road torch.export ended: TVM's front end for torch lacks"
-    assert f"road: onnx ({why}" in said.output
+    why = "the import path torch.export failed: TVM's front end for torch lacks"
+    assert f"import path: onnx ({why}" in said.output
     assert "aten._fft_r2c.default" in said.output
     shown = CliRunner().invoke(inspect_command, [str(folder)])
     assert f"onnx ({why}" in shown.output
@@ -128,7 +128,7 @@ def test_what_has_no_decomposition_goes_by_onnx_and_compile_and_inspect_say_why(
     np.testing.assert_allclose(next(iter(found.values())), spectrum(X).numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_where_no_road_leads_on_the_error_names_the_operators_and_both_reasons(tmp_path: Path) -> None:
+def test_where_no_import_path_works_the_error_names_the_operators_and_both_reasons(tmp_path: Path) -> None:
     with pytest.raises(CompileError, match=r"lacks aten\.linalg_inv_ex\.default") as caught:
         compile_model(Calls(torch.linalg.inv), tmp_path / "out", example_inputs=(torch.eye(4),))
     assert "Nor by way of ONNX: torch can't write the program as ONNX" in str(caught.value)
@@ -136,21 +136,21 @@ def test_where_no_road_leads_on_the_error_names_the_operators_and_both_reasons(t
     assert not (tmp_path / "out").exists()
 
 
-def test_a_decomposition_that_fails_ends_its_road_only(
+def test_a_decomposition_that_fails_ends_its_import_path_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fails(*_: Any) -> Any:
         raise RuntimeError("no such definition")
 
-    monkeypatch.setattr(torch_roads, "decomposed", fails)
-    name, reason = road(compiled(torch.relu, X, tmp_path / "out"))
+    monkeypatch.setattr(import_paths, "decomposed", fails)
+    name, reason = import_path(compiled(torch.relu, X, tmp_path / "out"))
     assert name == "onnx"
-    assert reason == "the road torch.export ended: no such definition"
+    assert reason == "the import path torch.export failed: no such definition"
 
 
-def test_wrong_results_end_a_road_as_a_failure_does() -> None:
+def test_wrong_results_end_an_import_path_as_a_failure_does() -> None:
     source = read_module(torch.nn.ReLU(), (torch.ones(2),))
-    following = replace(source, name="by another road", otherwise=None)
+    following = replace(source, name="by another path", otherwise=None)
     taken: list[str] = []
 
     def compile_one(way: Source) -> Any:
@@ -160,10 +160,10 @@ def test_wrong_results_end_a_road_as_a_failure_does() -> None:
         return "an artifact"
 
     said: list[str] = []
-    found: Any = by_any_road(replace(source, otherwise=lambda _: following), compile_one, said.append)
+    found: Any = by_any_path(replace(source, otherwise=lambda _: following), compile_one, said.append)
     assert found == "an artifact"
-    assert taken == ["ReLU", "by another road"]
-    assert said[0] == "the road torch.export ends: output 'y' differs"
+    assert taken == ["ReLU", "by another path"]
+    assert said[0] == "the import path torch.export failed: output 'y' differs"
 
 
 @pytest.mark.parametrize("affine", [True, False])
