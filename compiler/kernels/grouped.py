@@ -7,8 +7,9 @@ down itself, by the packing done here. Nothing is padded in memory: taps outside
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,6 @@ from tvm import te, tirx
 from modeldyno.compiler.kernels.convolution import Geometry, round_up
 from modeldyno.compiler.kernels.facts import FLOPS
 from modeldyno.compiler.targets.machine import Machine
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # Block annotation: [groups, shuffle, rows, step_h, step_w, top, left, gap_h, gap_w, vectors, unroll]; groups
 # 0 is depthwise, and the last two are of its tile.

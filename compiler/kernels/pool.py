@@ -7,8 +7,9 @@ pixel. The stage carries the annotation POOL, which is what the rule answers to.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm import te, tirx
 
@@ -27,8 +28,6 @@ from modeldyno.compiler.rules.generic import vector_width
 from modeldyno.compiler.targets.machine import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tvm import s_tir
     from tvm.s_tir.schedule import LoopRV, SBlockRV
 
@@ -148,7 +147,7 @@ def pool_window(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     _vectorize(sch, inner, lane_width)
     sch.compute_at(walk, chunks, preserve_unit_loops=True)
     loops = sch.get_loops(walk)
-    taps: list[Any] = list(loops[-2:])
+    taps: list[LoopRV] = list(loops[-2:])
     lanes = loops[-3]
     sch.reorder(*taps, lanes)
     _vectorize(sch, lanes, lane_width)
@@ -161,12 +160,12 @@ def pool_window(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     return sch.mod["main"]
 
 
-def _followers(sch: s_tir.Schedule, walk: SBlockRV) -> list[Any]:
+def _followers(sch: s_tir.Schedule, walk: SBlockRV) -> list[SBlockRV]:
     name = sch.get(walk).name_hint
     return [block for block in root_blocks(sch) if sch.get(block).name_hint != name]
 
 
-def _tail(sch: s_tir.Schedule, walk: SBlockRV) -> Any:
+def _tail(sch: s_tir.Schedule, walk: SBlockRV) -> SBlockRV:
     """Make one stage of what follows the walk element by element."""
     followers = _followers(sch, walk)
     if not followers:

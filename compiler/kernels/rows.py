@@ -9,8 +9,8 @@ computes all of a row's stages, and the element-wise work before them, inside on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tvm import te, tirx
 
@@ -37,10 +37,11 @@ ROW = "dyno.row"  # block annotation: [leading axes that name the row, elements 
 # Vectors of running sums: two additions start in each cycle and each takes four.
 _IN_FLIGHT = 8
 
-Read = Callable[..., Any]  # (*row axes, column) -> element
+Row = Callable[[Sequence[tirx.Expr]], tirx.Expr]  # row axes -> the result of the row
+Read = Callable[..., tirx.Expr]  # (*row axes, column) -> element
 
 
-_COMBINE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+_COMBINE: dict[str, tuple[Callable[..., tirx.Expr], Callable[..., tirx.Expr]]] = {
     "sum": (te.sum, lambda left, right: left + right),
     **{kind: (extreme.reducer, extreme.pair) for kind, extreme in EXTREMES.items()},
 }
@@ -105,7 +106,7 @@ def reduce_row(data: te.Tensor, *, kind: str, keep: bool, lanes: int) -> te.Tens
     size = tirx.const(int(data.shape[-1]), data.dtype)
     shape = (*_sizes(data)[:-1], 1) if keep else _sizes(data)[:-1]
 
-    def element(*axes: tirx.Expr) -> tirx.Expr:
+    def element(*axes: tirx.Expr) -> tirx.Expr | te.TensorSlice:
         whole = total(axes[:lead])
         if kind in EXTREMES:
             return EXTREMES[kind].pair(data[(*axes[:lead], 0)], whole)
@@ -114,7 +115,7 @@ def reduce_row(data: te.Tensor, *, kind: str, keep: bool, lanes: int) -> te.Tens
     return te.compute(shape, element, name=f"row_{kind}", attrs={ROW: [lead, int(data.shape[-1])]})
 
 
-def _powers(data: te.Tensor, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
+def _powers(data: te.Tensor, lanes: int) -> tuple[te.Tensor, te.Tensor, Row]:
     """Give the maximum of each row, exp(x - maximum) and the function to the sums of the powers."""
     top = _reduced(data, lambda *axes: data[axes], "max", lanes)
     highest = _per_row(data, lambda *row: top(row), "highest")
@@ -142,12 +143,12 @@ def _per_element(data: te.Tensor, element: Callable[..., tirx.Expr | te.TensorSl
     )
 
 
-def _reduced(data: te.Tensor, read: Read, kind: str, lanes: int) -> Callable[[Any], Any]:
+def _reduced(data: te.Tensor, read: Read, kind: str, lanes: int) -> Row:
     """Reduce each row of `read`; gives the function from row axes to the row's result."""
     reducer, combine = _COMBINE[kind]
     *lead, size = (int(dim) for dim in data.shape)
     whole = size // lanes * lanes
-    parts: list[Callable[[Any], Any]] = []
+    parts: list[Row] = []
     if whole:
         folded = _fold(_partial(lead, size, read, reducer, lanes), combine, size)
         parts.append(lambda row: folded[(*row, 0)])
@@ -235,7 +236,7 @@ def _row_of(sch: s_tir.Schedule, block: SBlockRV) -> tuple[int, int] | None:
     return lead, size
 
 
-def _stages(sch: s_tir.Schedule, blocks: list[SBlockRV], size: int) -> list[Any]:
+def _stages(sch: s_tir.Schedule, blocks: list[SBlockRV], size: int) -> list[SBlockRV]:
     """Inline whole rows that one stage reads; give what is left, consumers first."""
     kept = []
     for block in blocks:
@@ -250,7 +251,7 @@ def _stages(sch: s_tir.Schedule, blocks: list[SBlockRV], size: int) -> list[Any]
 
 def _schedule_stage(
     sch: s_tir.Schedule, block: SBlockRV, rows: tuple[int, int], machine: Machine
-) -> list[tuple[Any, Any]]:
+) -> list[tuple[SBlockRV, LoopRV]]:
     """Put a stage in vectors; give the sum that is to be parted from its init, with its outermost loop."""
     outer, lead = rows
     if _row_of(sch, block) is None:

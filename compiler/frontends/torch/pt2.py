@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.frontends.family import Family
@@ -19,6 +19,9 @@ from modeldyno.compiler.frontends.torch.program import (
 from modeldyno.compiler.frontends.torch.pt2_archive import check_example_inputs, check_pt2, written_by
 from modeldyno.compiler.frontends.torch.state import refuse_state
 from modeldyno.compiler.model.source import Shapes, Source, check_model_file, digest_files
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 
 def read_pt2(path: Path, shapes: Shapes) -> Source:
@@ -53,7 +56,7 @@ def pt2_family(path: Path) -> Family:
     )
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> ExportedProgram:
     check_model_file(path)
     check_pt2(path)
     torch = imported_torch()
