@@ -40,8 +40,12 @@ def _given_names(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     """Names that a module gives to types: `X = T`, `X: TypeAlias = T`."""
     for node in ast.walk(tree):
         match node:
+            case ast.AnnAssign(
+                target=ast.Name(id=name), annotation=ast.Name(id="TypeAlias"), value=ast.expr() as value
+            ):
+                yield name, value
             case ast.Assign(value=ast.Constant()) | ast.AnnAssign(value=ast.Constant()):
-                continue
+                continue  # text, and no type
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 yield name, value
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
@@ -123,7 +127,7 @@ def test_every_parameter_of_the_compiler_is_annotated() -> None:
 def test_aliases_of_any_are_seen_through() -> None:
     trees = {
         "a": ast.parse(
-            "from typing import Any\nExpr = Any\nNode: TypeAlias = Expr\ndef f(x: Node, y: int): ..."
+            "from typing import Any\nExpr = Any\nNode: TypeAlias = 'Expr'\ndef f(x: Node, y: int): ..."
         ),
         "b": ast.parse(
             "from a import Node as N\ndef g(x: N, y: N | None, z: 'N', w: list[N], *, v: str): ..."

@@ -111,6 +111,8 @@ class _Values:
     def _over_root(
         self, data: relax.Expr, inner: relax.Expr | None
     ) -> tuple[relax.Expr, relax.Expr, float] | None:
+        if inner is None:
+            return None
         call = self._call(inner)
         if op_name(call) != "relax.add":
             return None

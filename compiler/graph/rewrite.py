@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import tvm
 from tvm import relax
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tvm import tirx
 
 # Called with the builder, the bound variable and its value (arguments already new); gives the value to bind.

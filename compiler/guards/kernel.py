@@ -98,7 +98,7 @@ def _first_bad(x: te.Tensor, shape: list[tirx.Expr], numbers: _Numbers, kind: st
     """Number of the first element that is out of range, or their count."""
     axes = [te.reduce_axis((0, extent), name=f"k{place}") for place, extent in enumerate(shape or [1])]
     at = [axis.var for axis in axes] if shape else []
-    element: Any = tirx.const(0, kind)
+    element: tirx.Expr = tirx.const(0, kind)
     for axis, extent in zip(axes, shape, strict=False):
         element = element * tirx.Cast(kind, extent) + tirx.Cast(kind, axis.var)
     count = _count(shape, kind)
@@ -114,7 +114,7 @@ def _known_size(shape: list[tirx.Expr]) -> int:
 
 
 def _count(shape: list[tirx.Expr], kind: str) -> tirx.Expr:
-    found: Any = tirx.const(1, kind)
+    found: tirx.Expr = tirx.const(1, kind)
     for extent in shape:
         found = found * tirx.Cast(kind, extent)
     return found
@@ -128,7 +128,7 @@ def _asked(conditions: Sequence[te.Tensor], wanted: Sequence[bool], told: tirx.E
 
 
 def _unravelled(element: tirx.Expr, shape: list[tirx.Expr], kind: str) -> list[tirx.Expr]:
-    found: list[Any] = []
+    found: list[tirx.Expr] = []
     for extent in reversed(shape):
         size = tirx.Cast(kind, extent)
         found.append(tirx.FloorMod(element, size))

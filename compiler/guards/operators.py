@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import tvm
 from tvm import relax
@@ -18,9 +17,9 @@ _DIVISIONS = ("relax.divide", "relax.floor_divide", "relax.mod", "relax.floor_mo
 class IndexInput:
     """Indices of a call: into axes of these sizes. `put` gives the call with others in their place."""
 
-    index: Any
+    index: relax.Expr
     sizes: tuple[int, ...]
-    put: Callable[[Any, Any], Any]
+    put: Callable[[relax.Call, relax.Expr], relax.Call]
 
 
 def divides_whole_numbers(expr: relax.Expr) -> bool:
@@ -116,7 +115,7 @@ def _product(shape: tuple[int, ...]) -> int:
     return size
 
 
-_FINDERS: dict[str, Callable[[Any, tuple[int, ...]], list[IndexInput]]] = {
+_FINDERS: dict[str, Callable[[relax.Call, tuple[int, ...]], list[IndexInput]]] = {
     "relax.take": _take,
     "relax.gather_elements": _along_axis,
     "relax.scatter_elements": _along_axis,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tvm import relax
@@ -34,12 +34,12 @@ class Placing:
     def __init__(self, mod: tvm.IRModule) -> None:
         self._mod = mod
         self._builder = relax.BlockBuilder()
-        self._known: dict[Any, Any] = {}
+        self._known: dict[relax.Var, relax.Expr] = {}
         self._ranges = Ranges()
-        self._sizes: dict[Any, tuple[int, ...]] = {}  # of variables that are indices into axes of these
-        self._divisors: set[Any] = set()  # variables without a 0
+        self._sizes: dict[relax.Var, tuple[int, ...]] = {}  # of variables that are indices into axes of these
+        self._divisors: set[relax.Var] = set()  # variables without a 0
         self._guards: list[Guard] = []
-        self._word: Any = None
+        self._word: relax.Var | None = None
 
     def module(self) -> tvm.IRModule:
         """Give the module with its guards.

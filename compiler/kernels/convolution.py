@@ -70,7 +70,7 @@ class Window:
     out_h: int
     out_w: int
     wide: int
-    read: Callable[..., Any]
+    read: Callable[..., tirx.Expr]
 
 
 def conv2d(

@@ -12,16 +12,12 @@ the arguments is what passes a NaN over for nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from tvm import te, tirx, topi
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-Pair = Callable[[Any, Any], Any]
+Pair = Callable[[tirx.Expr, tirx.Expr], tirx.Expr]
 
 
 # TVM asks a combiner for its number of arguments, and tirx.max doesn't say.
@@ -35,7 +31,7 @@ def lower(kept: tirx.Expr | te.TensorSlice, new: tirx.Expr | te.TensorSlice) -> 
     return tirx.min(new, kept)
 
 
-def _reducer(combine: Pair, least: Callable[[str], Any], sign: int) -> Callable[..., Any]:
+def _reducer(combine: Pair, least: Callable[[str], tirx.Expr], sign: int) -> Callable[..., tirx.Expr]:
     def begin(dtype: str) -> tirx.Expr:
         return tirx.const(sign * math.inf, dtype) if is_float(dtype) else least(dtype)
 
@@ -47,8 +43,8 @@ class Extreme:
     """Max or min: of two numbers, as a reduction, TVM's own reduction, and its own of two tensors."""
 
     pair: Pair
-    reducer: Callable[..., Any]
-    plain: Callable[..., Any]  # of whole numbers: TVM knows it, and can split it into partial results
+    reducer: Callable[..., tirx.Expr]
+    plain: Callable[..., tirx.Expr]  # of whole numbers: TVM knows it, and can split it into partial results
     native: Pair
 
 
@@ -195,7 +191,9 @@ def _reduced(data: te.Tensor, kind: str, axes: Sequence[int], lanes: int) -> te.
     steps = {axis: te.reduce_axis((0, int(data.shape[axis])), f"step{axis}") for axis in axes}
     lead = _shape(data, axes, keep=False)
 
-    def at(places: Sequence[tirx.Expr], inner: Mapping[int, tirx.Expr | tirx.IterVar]) -> tuple[Any, ...]:
+    def at(
+        places: Sequence[tirx.Expr], inner: Mapping[int, tirx.Expr | tirx.IterVar]
+    ) -> tuple[tirx.Expr | tirx.IterVar, ...]:
         left = iter(places)
         return tuple(inner[axis] if axis in inner else next(left) for axis in range(rank))
 
@@ -221,7 +219,7 @@ def _lead(places: Sequence[tirx.Expr], axes: Sequence[int]) -> list[tirx.Expr]:
     return [place for at, place in enumerate(places) if at not in axes]
 
 
-def _filled(lead: Sequence[tirx.Expr], axes: Sequence[int], rank: int) -> tuple[Any, ...]:
+def _filled(lead: Sequence[tirx.Expr], axes: Sequence[int], rank: int) -> tuple[tirx.Expr | int, ...]:
     """Give the first place along the axes, at `lead` along the others."""
     left = iter(lead)
     return tuple(0 if axis in axes else next(left) for axis in range(rank))

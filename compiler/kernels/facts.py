@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tvm
 from tvm import relax, s_tir
@@ -35,7 +35,7 @@ def kernel_facts(module: tvm.IRModule) -> tuple[KernelFacts, ...]:
 
     A program of symbolic shape is left out: its sizes are not known here.
     """
-    calls: dict[str, list[Any]] = {}
+    calls: dict[str, list[relax.Call]] = {}
 
     def visit(expr: relax.Expr) -> None:
         if isinstance(expr, relax.Call) and getattr(expr.op, "name", "") in _CALLS:

@@ -7,8 +7,9 @@ down itself, by the packing done here. Nothing is padded in memory: taps outside
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt

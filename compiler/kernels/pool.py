@@ -7,6 +7,7 @@ pixel. The stage carries the annotation POOL, which `rules.pool` schedules it by
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 

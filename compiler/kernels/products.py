@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modeldyno.compiler.loops.loops import Statement, sequence
 from modeldyno.compiler.loops.panels import Panels, RowBlocks, pack_rows, pack_transposed, write_edge
@@ -55,7 +55,7 @@ class Product:
         return 1 in (self.right.row, self.right.column)
 
 
-def product(sizes: Product, machine: Machine, shapes: list[tuple[int, ...]]) -> Any:
+def product(sizes: Product, machine: Machine, shapes: list[tuple[int, ...]]) -> tirx.PrimFunc:
     """Tensor program of a product: parameters left, right and the result, of any `shapes` as they lie."""
     kernel = _Kernel(sizes, machine)
     flops = 2 * math.prod(sizes.lead) * sizes.height * sizes.depth * sizes.width
@@ -157,7 +157,7 @@ class _Unit:
 
 def _start(batch: tirx.Expr, sizes: tuple[int, ...], strides: tuple[int, ...]) -> tirx.Expr | int:
     """Where a batch of an operand begins: batch counted over all leading axes."""
-    start: Any = 0
+    start: tirx.Expr | int = 0
     for size, stride in zip(reversed(sizes), reversed(strides), strict=True):
         start = start + batch % size * stride
         batch = batch // size

@@ -8,8 +8,7 @@ row is no multiple of a vector. The stages carry the annotation ROW, which `rule
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from tvm import te, tirx
 
@@ -20,10 +19,11 @@ from modeldyno.compiler.loops.marks import ROW
 # Vectors of running sums: two additions start in each cycle and each takes four.
 IN_FLIGHT = 8
 
-Read = Callable[..., Any]  # (*row axes, column) -> element
+Row = Callable[[Sequence[tirx.Expr]], tirx.Expr]  # row axes -> the result of the row
+Read = Callable[..., tirx.Expr]  # (*row axes, column) -> element
 
 
-_COMBINE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+_COMBINE: dict[str, tuple[Callable[..., tirx.Expr], Callable[..., tirx.Expr]]] = {
     "sum": (te.sum, lambda left, right: left + right),
     **{kind: (extreme.reducer, extreme.pair) for kind, extreme in EXTREMES.items()},
 }
@@ -88,7 +88,7 @@ def reduce_row(data: te.Tensor, *, kind: str, keep: bool, lanes: int) -> te.Tens
     size = tirx.const(int(data.shape[-1]), data.dtype)
     shape = (*_sizes(data)[:-1], 1) if keep else _sizes(data)[:-1]
 
-    def element(*axes: tirx.Expr) -> tirx.Expr:
+    def element(*axes: tirx.Expr) -> tirx.Expr | te.TensorSlice:
         whole = total(axes[:lead])
         if kind in EXTREMES:
             return EXTREMES[kind].pair(data[(*axes[:lead], 0)], whole)
@@ -97,7 +97,7 @@ def reduce_row(data: te.Tensor, *, kind: str, keep: bool, lanes: int) -> te.Tens
     return te.compute(shape, element, name=f"row_{kind}", attrs={ROW: [lead, int(data.shape[-1])]})
 
 
-def _powers(data: te.Tensor, lanes: int) -> tuple[Any, Any, Callable[[Any], Any]]:
+def _powers(data: te.Tensor, lanes: int) -> tuple[te.Tensor, te.Tensor, Row]:
     """Give the maximum of each row, exp(x - maximum) and the function to the sums of the powers."""
     top = _reduced(data, lambda *axes: data[axes], "max", lanes)
     highest = _per_row(data, lambda *row: top(row), "highest")
@@ -125,12 +125,12 @@ def _per_element(data: te.Tensor, element: Callable[..., tirx.Expr | te.TensorSl
     )
 
 
-def _reduced(data: te.Tensor, read: Read, kind: str, lanes: int) -> Callable[[Any], Any]:
+def _reduced(data: te.Tensor, read: Read, kind: str, lanes: int) -> Row:
     """Reduce each row of `read`; gives the function from row axes to the row's result."""
     reducer, combine = _COMBINE[kind]
     *lead, size = (int(dim) for dim in data.shape)
     whole = size // lanes * lanes
-    parts: list[Callable[[Any], Any]] = []
+    parts: list[Row] = []
     if whole:
         folded = _fold(_partial(lead, size, read, reducer, lanes), combine, size)
         parts.append(lambda row: folded[(*row, 0)])

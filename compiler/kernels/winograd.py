@@ -36,7 +36,7 @@ MOST_FILTER_BYTES = 16 << 20
 
 Array = npt.NDArray[Any]
 Matrix = tuple[tuple[float, ...], ...]
-Element = Callable[[int], Any]
+Element = Callable[[int], tirx.Expr]
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def winograd_conv2d(
     blocks, _, _, columns = (int(size) for size in packed.shape)
     patches = tall * wide  # of an image, row by row
 
-    def pixel(*axes: tirx.Var) -> Any:
+    def pixel(*axes: tirx.Var) -> tirx.Expr | te.TensorSlice:
         n, p, y, x, c = axes
         h, w = p // wide * side + y - top, p % wide * side + x - left
         inside = tvm.tirx.all(h >= 0, h < height, w >= 0, w < width)
@@ -231,7 +231,7 @@ def _row_of(rows: Sequence[tirx.Expr], number: tirx.Expr) -> tirx.Expr:
     return chosen
 
 
-def _input_rows(side: int, element: Element) -> list[Any]:
+def _input_rows(side: int, element: Element) -> list[tirx.Expr]:
     """Rows of the input's matrix times a vector; rows of opposite points share their parts.
 
     They agree at even places and are opposite at odd ones.
@@ -245,7 +245,7 @@ def _input_rows(side: int, element: Element) -> list[Any]:
     return rows
 
 
-def _output_rows(side: int, element: Element) -> list[Any]:
+def _output_rows(side: int, element: Element) -> list[tirx.Expr]:
     """Rows of the output's matrix times a vector; opposite points are added or subtracted first."""
     rows = []
     for row in TRANSFORMS[side].output:
@@ -258,7 +258,7 @@ def _output_rows(side: int, element: Element) -> list[Any]:
     return rows
 
 
-def _sum(terms: Sequence[tuple[float, Any]]) -> Any:
+def _sum(terms: Sequence[tuple[float, tirx.Expr]]) -> tirx.Expr | None:
     """Sum of factor * term, without products by 0 and 1; None of nothing."""
     total = None
     for factor, term in terms:
@@ -270,7 +270,7 @@ def _sum(terms: Sequence[tuple[float, Any]]) -> Any:
 
 def _joined(
     left: tirx.Expr | te.TensorSlice | None, sign: float, right: tirx.Expr | te.TensorSlice | None
-) -> Any:
+) -> tirx.Expr | None:
     if left is None:
         return right if right is None or sign > 0 else -right
     if right is None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from tvm import tirx
 from tvm.ir.expr import TensorLoad
 from tvm_ffi import structural_map
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def rebuilt(

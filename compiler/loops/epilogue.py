@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modeldyno.compiler.loops.common import can_inline, is_spatial, reads_axes, root_blocks
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Tail:
     """Blocks behind `main`: `chain` can be one block on its sums, `rest` stay stages of their own."""
 
-    main: Any
-    chain: tuple[Any, ...]
-    rest: tuple[Any, ...]
+    main: SBlockRV
+    chain: tuple[SBlockRV, ...]
+    rest: tuple[SBlockRV, ...]
 
 
 def find_tail(sch: s_tir.Schedule, main: SBlockRV, before: list[SBlockRV]) -> Tail | None:
@@ -30,8 +30,8 @@ def find_tail(sch: s_tir.Schedule, main: SBlockRV, before: list[SBlockRV]) -> Ta
     kept = {sch.get(block).name_hint for block in (main, *before)}
     followers = [block for block in root_blocks(sch) if sch.get(block).name_hint not in kept]
     written = [sch.get(main).writes[0].source]
-    chain: list[Any] = []
-    rest: list[Any] = []
+    chain: list[SBlockRV] = []
+    rest: list[SBlockRV] = []
     for block in followers:
         if not rest and _reads_in_place(sch, block, written):
             chain.append(block)

@@ -10,7 +10,7 @@ from tvm import s_tir, tirx
 
 Statement: TypeAlias = tirx.Stmt
 # From a marked loop and its mark's value to the loop's new body.
-Handler = Callable[[Any, list[int]], Statement]
+Handler = Callable[[tirx.For, list[int]], Statement]
 
 
 def rewrite_loops(func: tirx.PrimFunc, handlers: Mapping[str, Handler]) -> tirx.PrimFunc:

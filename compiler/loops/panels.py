@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from tvm import tirx
 
@@ -48,7 +47,7 @@ class Panels:
         """Where the first row of a vector of columns begins."""
         return vector // self.vectors * (self.depth * self.width) + vector % self.vectors * self.lanes
 
-    def each(self, emit: Callable[[Any, int], Statement]) -> Statement:
+    def each(self, emit: Callable[[tirx.Expr | int, int], Statement]) -> Statement:
         """emit(panel, vectors) for all panels; the last, where it is no whole one, with a plain number."""
         whole, rest = divmod(self.columns, self.width)
         statements = (
@@ -90,7 +89,7 @@ class RowBlocks:
         """First row of a chunk."""
         return self.start(chunk * self._each_chunk)
 
-    def each(self, chunk: tirx.Expr, emit: Callable[[int, Any], Statement]) -> Statement:
+    def each(self, chunk: tirx.Expr, emit: Callable[[int, tirx.Expr], Statement]) -> Statement:
         """emit(rows, first row) for all blocks of a chunk, once for each of the two sizes."""
         least, larger = divmod(self.rows, self.blocks)
 

@@ -9,8 +9,8 @@ The same goes for what a tile's tail reads (a residual) and writes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tvm import tirx
 
@@ -27,15 +27,13 @@ from modeldyno.compiler.loops.loops import (
 from modeldyno.compiler.loops.marks import SPREAD, STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tvm import s_tir
 
 LINE_FLOATS = 16  # a cache line of 64 bytes
 SHORT_LINES = 64  # 4 KiB: far enough ahead to hide memory's latency in a stream of weights
 AHEAD = 3  # chunks of steps: what lies in the third level is fetched so much before it is read
 # From the number of a chunk of steps, and how many there are, to what is fetched in it.
-Maker = Callable[[Any, int], Statement | None]
+Maker = Callable[[tirx.Expr, int], Statement | None]
 _READ, _WRITE, _DATA = 0, 1, 1
 _NEAR, _FAR = 3, 2  # into the first, the second level
 
@@ -70,7 +68,7 @@ def fetch_weights(loop: tirx.For, facts: list[int]) -> Statement:
     return sequence([tirx.IfThenElse(first < panel_lines, sequence(fetches), None), loop.body])
 
 
-def _panel(block: s_tir.SBlock, axes: Sequence[tirx.Expr], reduced: int) -> list[Any]:
+def _panel(block: s_tir.SBlock, axes: Sequence[tirx.Expr], reduced: int) -> list[tirx.Expr]:
     """Give the place of the panel of packed weights that a block reads: its indices before the reduction."""
     known = {axis.var: value for axis, value in zip(block.iter_vars, axes, strict=True)}
     return replaced((each.min for each in list(block.reads[-1].region)[: -1 - reduced]), known)
@@ -195,7 +193,7 @@ def _prefetch(buffer: tirx.Buffer, indices: list[tirx.Expr | int], access: int, 
 
 def _flat(axes: Sequence[tirx.Expr], sizes: list[int]) -> tirx.Expr:
     """Number of a place in row-major order."""
-    number: Any = 0
+    number: tirx.Expr | int = 0
     for axis, size in zip(axes, sizes, strict=True):
         number = number * size + axis
     return number

@@ -7,7 +7,6 @@ two products). What is built here carries the attribute SCHEDULED, so no rule to
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from tvm import s_tir, tirx
 from tvm.ir import PrimType
@@ -18,7 +17,7 @@ from modeldyno.compiler.loops.marks import FLOPS, SCHEDULED
 # TVM's number for "can't be fused": FuseOps leaves the call alone.
 OPAQUE = 8
 
-Emit = Callable[[Any], Statement]
+Emit = Callable[[tirx.Expr], Statement]
 
 
 def number(value: float, lanes: int = 1) -> tirx.Expr:

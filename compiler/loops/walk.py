@@ -12,9 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from tvm import tirx
+from tvm import s_tir, tirx
 
 from modeldyno.compiler.loops.common import PARALLEL_STEPS
 from modeldyno.compiler.loops.element import rebuilt
@@ -56,9 +55,9 @@ class Walk:
 class Tile:
     """Where a tile lies, and which of its (row, tap) pairs along the line are inside the image."""
 
-    n: Any
-    h: Any
-    start: Any
+    n: tirx.Expr
+    h: tirx.Expr
+    start: tirx.Expr
     inside: Callable[[int, int], bool]
 
 
@@ -66,11 +65,11 @@ class Tile:
 class Parts:
     """Flat views of what is read, the sums as the tail reads them, and the tail."""
 
-    data: Any
-    weight: Any
+    data: tirx.Buffer
+    weight: tirx.Buffer
     panel: tuple[int, ...]  # the weights' sizes
-    summed: Any
-    tail: Any
+    summed: tirx.Buffer
+    tail: s_tir.SBlock
 
     def finish(self, places: list[tirx.Expr | int], sums: tirx.Buffer, first: int, lanes: int) -> Statement:
         """Compute the tail on `lanes` sums from `first` on: `places` are the output's indices."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tvm import relax
 
-from modeldyno.compiler.graph.fold import as_constant
+from modeldyno.compiler.graph.fold import Array, as_constant
 from modeldyno.compiler.graph.rewrite import add_named, op_name, readers, rewrite, shape_of
 from modeldyno.compiler.kernels.attention.kernel import attention
 from modeldyno.compiler.kernels.attention.plan import LOWEST, Sizes
@@ -35,8 +35,8 @@ class _Lowering:
 
     def __init__(self, machine: Machine, found: dict[relax.Var, list[relax.VarBinding | None]]) -> None:
         self.machine, self.readers = machine, found
-        self.of: dict[Any, Any] = {}
-        self.kernels: dict[Any, Any] = {}
+        self.of: dict[relax.Var, relax.Call] = {}
+        self.kernels: dict[tuple[Sizes, float, tuple[tuple[int, ...], ...]], tvm.ir.GlobalVar] = {}
 
     def handle(self, builder: relax.BlockBuilder, var: relax.Var, value: relax.Expr) -> relax.Expr:
         """Give the value to bind."""
@@ -57,7 +57,7 @@ class _Lowering:
             self.of[bound] = value
         return bound
 
-    def _call(self, builder: relax.BlockBuilder, var: relax.Var, value: relax.Call) -> Any:
+    def _call(self, builder: relax.BlockBuilder, var: relax.Var, value: relax.Call) -> relax.Call | None:
         sizes = _sizes(value)
         if sizes is None:
             return None
@@ -109,7 +109,7 @@ def _sizes(call: relax.Call) -> Sizes | None:
     return sizes if sizes.mask_fits() else None
 
 
-def _causal(sizes: Sizes, corner: int) -> Any:
+def _causal(sizes: Sizes, corner: int) -> Array:
     rows, columns = np.arange(sizes.queries)[:, None], np.arange(sizes.keys)
     allowed = columns <= rows + corner
     return np.where(allowed, 0, LOWEST).astype("float32")[None, None]

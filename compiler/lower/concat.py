@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm import relax, topi
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 def flatten_concats(mod: tvm.IRModule) -> tvm.IRModule:
     """Make one concatenation of those whose parts are concatenations on the same axis, read nowhere else."""
     reads = readers(mod["main"])
-    inner: dict[Any, Any] = {}
+    inner: dict[relax.Var, relax.Call] = {}
 
     def handle(builder: relax.BlockBuilder, var: relax.Var, value: relax.Expr) -> relax.Expr:
         if op_name(value) != "relax.concat" or not isinstance(value.args[0], relax.Tuple):
             return value
         axis = int(value.attrs.axis)
-        parts: list[Any] = []
+        parts: list[relax.Expr] = []
         for part in value.args[0].fields:
             known = inner.get(part)
             if known is None or int(known.attrs.axis) != axis:
@@ -39,7 +39,7 @@ def flatten_concats(mod: tvm.IRModule) -> tvm.IRModule:
     return rewrite(mod, handle)
 
 
-def concat_kernel(builder: relax.BlockBuilder, call: relax.Call) -> Any:
+def concat_kernel(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     """Give a concatenation TVM's kernel, marked for what it is."""
     if not isinstance(call.args[0], relax.Tuple) or call.attrs.axis is None:
         return call

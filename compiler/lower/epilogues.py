@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tvm
@@ -28,8 +27,8 @@ class Tails:
     """The tails of a module's products, to be asked for in the order of their calls."""
 
     def __init__(self, mod: tvm.IRModule) -> None:
-        self._found: dict[Any, deque[Tail]] = {}
-        self._taken: set[Any] = set()  # variables that belong to a tail
+        self._found: dict[relax.Expr, deque[Tail]] = {}
+        self._taken: set[relax.Var] = set()  # variables that belong to a tail
         main = mod["main"]
         if not is_straight_line(main):
             return
@@ -49,7 +48,7 @@ class Tails:
     def _tail(self, product: relax.VarBinding) -> Tail:
         """Take steps while there are any, then leave out the last ones until one result alone is read on."""
         names = {product.var: _SUM}
-        steps: list[tuple[Any, Step]] = []
+        steps: list[tuple[relax.Var, Step]] = []
         ahead = self._readers_of(product.var)
         while ahead:
             binding = self._bindings[ahead.pop(0)]

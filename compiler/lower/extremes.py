@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -13,11 +13,9 @@ from modeldyno.compiler.graph.rewrite import shape_of
 from modeldyno.compiler.kernels import extremes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tvm import relax, te
 
-Legalize = Callable[[Any, Any], Any]
+Legalize: TypeAlias = "Callable[[relax.BlockBuilder, relax.Call], relax.Expr]"
 # TVM's number for "reduces": FuseOps computes the element-wise work before such a kernel inside it.
 _REDUCES = 3
 # Poolings by their operator, with the layout that has channels first.
@@ -39,7 +37,7 @@ def extreme_kernels(lanes: int) -> dict[str, Legalize]:
     return rules
 
 
-def over_axes(builder: relax.BlockBuilder, call: relax.Call, *, kind: str, lanes: int) -> Any:
+def over_axes(builder: relax.BlockBuilder, call: relax.Call, *, kind: str, lanes: int) -> relax.Call:
     """Give a max or min over axes its kernel; the call itself where the shape is not fixed, or empty."""
     shape = shape_of(call.args[0])
     if not shape or 0 in shape or not _is_number(call.args[0]):
@@ -54,7 +52,7 @@ def over_axes(builder: relax.BlockBuilder, call: relax.Call, *, kind: str, lanes
     return _reduction(builder, kernel, call.args[0], kind)
 
 
-def window_max(builder: relax.BlockBuilder, call: relax.Call) -> Any:
+def window_max(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     """Give a max pooling of floats with channels first its kernel; other calls stay as they are."""
     attrs, shape, out = call.attrs, shape_of(call.args[0]), shape_of(call)
     layouts = {str(attrs.layout), str(attrs.out_layout) or str(attrs.layout)}
@@ -83,7 +81,7 @@ def window_max(builder: relax.BlockBuilder, call: relax.Call) -> Any:
 
 def place_of(
     builder: relax.BlockBuilder, data: relax.Expr, *, kind: str, axis: int, keep: bool, last: bool, lanes: int
-) -> Any:
+) -> relax.Call:
     """Give an argmax or argmin along one axis of a tensor of fixed shape as a call of its kernel."""
     shape = shape_of(data) or ()
     kernel = partial(
@@ -97,7 +95,7 @@ def place_of(
     return _reduction(builder, kernel, data, f"arg{kind}")
 
 
-def _place(builder: relax.BlockBuilder, call: relax.Call, *, kind: str, lanes: int) -> Any:
+def _place(builder: relax.BlockBuilder, call: relax.Call, *, kind: str, lanes: int) -> relax.Call:
     shape = shape_of(call.args[0])
     if not shape or 0 in shape or call.attrs.axis is None or not _is_number(call.args[0]):
         return call
@@ -105,7 +103,7 @@ def _place(builder: relax.BlockBuilder, call: relax.Call, *, kind: str, lanes: i
     return place_of(builder, call.args[0], kind=kind, axis=axis, keep=keep, last=False, lanes=lanes)
 
 
-def _of_two(builder: relax.BlockBuilder, call: relax.Call, *, kind: str) -> Any:
+def _of_two(builder: relax.BlockBuilder, call: relax.Call, *, kind: str) -> relax.Call:
     left, right = call.args
     if shape_of(call) is None or not extremes.is_float(call.ty.dtype):
         return call
@@ -121,7 +119,7 @@ def _of_two(builder: relax.BlockBuilder, call: relax.Call, *, kind: str) -> Any:
 
 def _reduction(
     builder: relax.BlockBuilder, kernel: Callable[..., te.Tensor], data: relax.Expr, hint: str
-) -> Any:
+) -> relax.Call:
     return builder.call_te(kernel, data, primfunc_name_hint=hint, primfunc_attrs={"op_pattern": _REDUCES})
 
 

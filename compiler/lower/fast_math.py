@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm import te, tirx, topi
 
@@ -34,7 +34,7 @@ _EXP = (
 )
 _FARTHEST = 87.0  # exp of it is finite, and its reciprocal no denormal number
 # Exponents that stand for short products; 0.5 is a root, and others go through `pow`.
-_POWERS: dict[float, Callable[[Any], Any]] = {
+_POWERS: dict[float, Callable[[te.Tensor], te.Tensor]] = {
     1.0: topi.identity,
     2.0: lambda data: topi.multiply(data, data),
     3.0: lambda data: topi.multiply(topi.multiply(data, data), data),
@@ -252,7 +252,7 @@ def _softmax(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     )
 
 
-FAST_MATH: dict[str, Callable[[Any, Any], Any]] = {
+FAST_MATH: dict[str, Callable[[relax.BlockBuilder, relax.Call], relax.Call]] = {
     "relax.exp": _element_wise(exponential),
     "relax.sinh": _element_wise(sinh),
     "relax.cosh": _element_wise(cosh),

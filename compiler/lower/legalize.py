@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tvm import relax
 
 from modeldyno.compiler.graph.clip import clamp_kernels
-from modeldyno.compiler.graph.fold import as_constant, constant
+from modeldyno.compiler.graph.fold import Array, as_constant, constant
 from modeldyno.compiler.graph.layout import is_nhwc
 from modeldyno.compiler.graph.rewrite import OUT_FUSABLE, is_float32, shape_of
 from modeldyno.compiler.kernels import convolution as kernels
@@ -21,15 +20,13 @@ from modeldyno.compiler.lower.epilogues import Tails
 from modeldyno.compiler.lower.extremes import extreme_kernels
 from modeldyno.compiler.lower.fast_math import FAST_MATH
 from modeldyno.compiler.lower.legalize_grouped import grouped_conv2d
-from modeldyno.compiler.lower.rest import light_kernels
+from modeldyno.compiler.lower.rest import Legalize, Rule, light_kernels
 from modeldyno.compiler.lower.shuffle import fold_shuffles
 from modeldyno.compiler.lower.take import plain_take
 from modeldyno.compiler.targets.machine import Machine
 
 if TYPE_CHECKING:
     import tvm
-
-    from modeldyno.compiler.graph.fold import Array
 
 
 def legalize(mod: tvm.IRModule, machine: Machine, chooser: Chooser = choose) -> tvm.IRModule:
@@ -49,7 +46,7 @@ def legalize(mod: tvm.IRModule, machine: Machine, chooser: Chooser = choose) -> 
     return relax.transform.LegalizeOps(mine, enable_warning=False)(ready)
 
 
-def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Callable[[Any, Any], Any]:
+def _first(*rules: Rule, machine: Machine) -> Legalize:
     def legalize_call(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         for rule in rules:
             answer = rule(builder, call, machine)
@@ -63,7 +60,7 @@ def _first(*rules: Callable[[Any, Any, Machine], Any], machine: Machine) -> Call
 
 def _conv2d(
     builder: relax.BlockBuilder, call: relax.Call, machine: Machine, chooser: Chooser, tails: Tails
-) -> Any:
+) -> relax.Expr | None:
     attrs, weight = call.attrs, constant(call.args[1])
     data, out = shape_of(call.args[0]), shape_of(call)
     if weight is None or data is None or out is None or not is_nhwc(attrs) or not is_float32(call):
@@ -89,7 +86,7 @@ def _conv2d(
 
 def _emit_conv2d(
     builder: relax.BlockBuilder, data: relax.Expr, weight: Array, geometry: kernels.Geometry, choice: Choice
-) -> Any:
+) -> relax.Expr | None:
     # call_te takes tensors and plain numbers only: the geometry is bound before.
     if choice.winograd is not None:
         name, kernel = "winograd_conv2d", partial(winograd.winograd_conv2d, tiling=choice.winograd)
@@ -108,7 +105,7 @@ def _emit_conv2d(
 
 def _dense(
     builder: relax.BlockBuilder, call: relax.Call, machine: Machine, chooser: Chooser, tails: Tails
-) -> Any:
+) -> relax.Expr | None:
     weight, data = constant(call.args[1]), shape_of(call.args[0])
     if weight is None or weight.ndim != 2 or data is None or len(data) < 2 or not is_float32(call):
         return None
@@ -135,7 +132,7 @@ def _dense(
     )
 
 
-def _batch_matmul(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
+def _batch_matmul(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> relax.Expr | None:
     left, right = shape_of(call.args[0]), shape_of(call.args[1])
     if left is None or right is None or len(left) != len(right) or len(left) < 3 or not is_float32(call):
         return None

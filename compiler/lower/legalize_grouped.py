@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from modeldyno.compiler.graph.fold import as_constant, constant
+from modeldyno.compiler.graph.fold import Array, as_constant, constant
 from modeldyno.compiler.graph.layout import is_nhwc
 from modeldyno.compiler.graph.rewrite import OUT_FUSABLE, is_float32, shape_of
 from modeldyno.compiler.kernels import grouped
@@ -15,11 +16,7 @@ from modeldyno.compiler.lower.epilogues import Tails
 from modeldyno.compiler.targets.machine import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tvm import relax, te
-
-    from modeldyno.compiler.graph.fold import Array
 
 
 def grouped_conv2d(
@@ -29,8 +26,8 @@ def grouped_conv2d(
     *,
     chooser: Chooser = choose,
     tails: Tails | None = None,
-    source: tuple[Any, int] | None = None,
-) -> Any:
+    source: tuple[relax.Expr, int] | None = None,
+) -> relax.Expr | None:
     """Legalize a float32 NHWC convolution in more than one group; None for any other call.
 
     With `source` (data, groups), its input is that data with the channels shuffled in so many groups, and a
@@ -68,7 +65,7 @@ def grouped_conv2d(
 
 def _depthwise(
     builder: relax.BlockBuilder, call: relax.Call, weight: Array, choice: Choice, machine: Machine
-) -> Any:
+) -> relax.Expr | None:
     kernel = partial(
         grouped.depthwise,
         geometry=Geometry.of(call.attrs),
@@ -87,8 +84,8 @@ def _grouped(
     machine: Machine,
     *,
     choice: Choice,
-    source: tuple[Any, int],
-) -> Any:
+    source: tuple[relax.Expr, int],
+) -> relax.Expr | None:
     groups, channels = int(call.attrs.groups), weight.shape[0]
     size = grouped.merged_groups(groups, channels // groups, machine.lanes)
     merged = grouped.merge_groups(weight, groups, size)
@@ -105,6 +102,6 @@ def _grouped(
 
 def _emit(
     builder: relax.BlockBuilder, kernel: Callable[..., te.Tensor], args: list[relax.Expr], hint: str
-) -> Any:
+) -> relax.Expr | None:
     attrs = {"op_pattern": OUT_FUSABLE}
     return builder.call_te(kernel, *args, primfunc_name_hint=hint, primfunc_attrs=attrs)

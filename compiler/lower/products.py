@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 from operator import mul
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm import relax
 
@@ -31,8 +31,8 @@ class _Lowering:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.of: dict[Any, Any] = {}
-        self.kernels: dict[Any, Any] = {}
+        self.of: dict[relax.Var, relax.Call] = {}
+        self.kernels: dict[tuple[Product, tuple[tuple[int, ...], ...]], tvm.ir.GlobalVar] = {}
 
     def handle(self, builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
         """Give the value to bind."""
@@ -47,7 +47,7 @@ class _Lowering:
         self.of[bound] = value
         return bound
 
-    def _call(self, builder: relax.BlockBuilder, call: relax.Call) -> Any:
+    def _call(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Call | None:
         shape, shapes = shape_of(call), [shape_of(arg) for arg in call.args]
         if shape is None or 0 in shape or any(each is None or len(each) < 2 for each in shapes):
             return None
@@ -67,7 +67,7 @@ class _Lowering:
             self.kernels[key] = add_named(builder, func, "product", len(self.kernels))
         return relax.call_tir(self.kernels[key], [left, right], relax.TensorType(shape, "float32"))
 
-    def _strided(self, expr: relax.Expr, lead: tuple[int, ...]) -> tuple[Any, Strided]:
+    def _strided(self, expr: relax.Expr, lead: tuple[int, ...]) -> tuple[relax.Expr, Strided]:
         """Give the tensor that an operand is a transpose of, and how the operand lies in it."""
         axes = tuple(range(len(shape_of(expr) or ())))
         while op_name(self.of.get(expr)) == "relax.permute_dims":

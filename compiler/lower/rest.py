@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm import relax
 
@@ -16,19 +16,19 @@ from modeldyno.compiler.lower.fast_math import log_of
 from modeldyno.compiler.targets.machine import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import tvm
     from tvm import te
 
-Legalize = Callable[[Any, Any], Any]
+Legalize = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
+# None: the operator stays as it is.
+Rule = Callable[[relax.BlockBuilder, relax.Call, Machine], relax.Expr | None]
 # TVM's number for "reduces": FuseOps computes the element-wise work before such a kernel inside it.
 REDUCES = 3
 
 
 def light_kernels(machine: Machine) -> dict[str, Legalize]:
     """Legalization of the operators over rows and windows, for LegalizeOps; others keep what they have."""
-    rules: dict[str, Callable[[Any, Any, Machine], Any]] = {
+    rules: dict[str, Rule] = {
         "relax.nn.softmax": _softmax,
         "relax.nn.log_softmax": _log_softmax,
         "relax.nn.layer_norm": _layer_norm,
@@ -46,7 +46,7 @@ def lower_rest(mod: tvm.IRModule) -> tvm.IRModule:
     return relax.transform.LegalizeOps(enable_warning=False)(mod)
 
 
-def _or_default(rule: Callable[[Any, Any, Machine], Any], machine: Machine) -> Legalize:
+def _or_default(rule: Rule, machine: Machine) -> Legalize:
     def legalize_call(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         answer = rule(builder, call, machine)
         # What stays an operator gets TVM's own kernel in `lower_rest`.
@@ -69,20 +69,20 @@ def _row_kernel(
     return builder.call_te(kernel, *args, primfunc_name_hint=hint, primfunc_attrs={"op_pattern": REDUCES})
 
 
-def _softmax(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
+def _softmax(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> relax.Expr | None:
     if not _over_last(call, [call.attrs.axis]):
         return None
     return _row_kernel(builder, partial(rows.softmax, lanes=machine.lanes), [call.args[0]], "softmax")
 
 
-def _log_softmax(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
+def _log_softmax(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> relax.Expr | None:
     if not _over_last(call, [call.attrs.axis]):
         return None
     kernel = partial(rows.log_softmax, log=log_of, lanes=machine.lanes)
     return _row_kernel(builder, kernel, [call.args[0]], "log_softmax")
 
 
-def _layer_norm(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
+def _layer_norm(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> relax.Expr | None:
     attrs = call.attrs
     if not _over_last(call, attrs.axes) or not (attrs.center and attrs.scale):
         return None
@@ -90,14 +90,14 @@ def _layer_norm(builder: relax.BlockBuilder, call: relax.Call, machine: Machine)
     return _row_kernel(builder, kernel, list(call.args), "layer_norm")
 
 
-def _rms_norm(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
+def _rms_norm(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> relax.Expr | None:
     if not _over_last(call, call.attrs.axes):
         return None
     kernel = partial(rows.rms_norm, epsilon=float(call.attrs.epsilon), lanes=machine.lanes)
     return _row_kernel(builder, kernel, list(call.args), "rms_norm")
 
 
-def _reduce(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> Any:
+def _reduce(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> relax.Expr | None:
     shape = shape_of(call.args[0])
     kind = str(call.op.name).rsplit(".", 1)[1]
     if not _over_last(call, call.attrs.axis) or shape is None or len(shape) < 2:
@@ -134,14 +134,14 @@ def _pool_kernel(
     return builder.call_te(kernel, data, primfunc_name_hint=hint, primfunc_attrs=attrs)
 
 
-def _max_pool(builder: relax.BlockBuilder, call: relax.Call, _machine: Machine) -> Any:
+def _max_pool(builder: relax.BlockBuilder, call: relax.Call, _machine: Machine) -> relax.Expr | None:
     window = _window(call)
     if window is None:
         return window_max(builder, call)
     return _pool_kernel(builder, partial(pool.max_pool, window=window), call.args[0], "max_pool2d")
 
 
-def _average_pool(builder: relax.BlockBuilder, call: relax.Call, _machine: Machine) -> Any:
+def _average_pool(builder: relax.BlockBuilder, call: relax.Call, _machine: Machine) -> relax.Expr | None:
     window = _window(call)
     if window is None:
         return None
@@ -149,7 +149,7 @@ def _average_pool(builder: relax.BlockBuilder, call: relax.Call, _machine: Machi
     return _pool_kernel(builder, kernel, call.args[0], "avg_pool2d")
 
 
-def _adaptive_average(builder: relax.BlockBuilder, call: relax.Call, _machine: Machine) -> Any:
+def _adaptive_average(builder: relax.BlockBuilder, call: relax.Call, _machine: Machine) -> relax.Expr | None:
     """Mean of even windows: what adaptive pooling is where the output's size divides the input's."""
     shape, out = shape_of(call.args[0]), shape_of(call)
     layouts = {str(call.attrs.layout), str(call.attrs.out_layout) or str(call.attrs.layout)}

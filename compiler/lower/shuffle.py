@@ -8,7 +8,7 @@ order: no shuffle is left there. Elsewhere it becomes one transpose of the last 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tvm import relax
@@ -37,8 +37,12 @@ class _Shuffles:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.made: dict[Any, Any] = {}  # the steps of chains, by the variable that they are bound to
-        self.plain: dict[Any, tuple[Any, int]] = {}  # of what is shuffled: the same unshuffled, the groups
+        self.made: dict[
+            relax.Var, relax.Call
+        ] = {}  # the steps of chains, by the variable that they are bound to
+        self.plain: dict[
+            relax.Var, tuple[relax.Expr, int]
+        ] = {}  # of what is shuffled: the same unshuffled, the groups
 
     def handle(self, builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
         name = op_name(value)
@@ -66,7 +70,7 @@ class _Shuffles:
         return bound
 
 
-def _unshuffled(value: relax.Expr, data: relax.Expr, groups: int) -> Any:
+def _unshuffled(value: relax.Expr, data: relax.Expr, groups: int) -> relax.Expr | None:
     """Give an operator that works on each channel by itself on unshuffled data; None for any other."""
     name, channels = op_name(value), (shape_of(data) or (0,))[-1]
     if name in ("relax.nn.relu", "relax.clip", "relax.nn.relu6"):
@@ -89,7 +93,7 @@ def _unshuffled(value: relax.Expr, data: relax.Expr, groups: int) -> Any:
     return relax.Call(value.op, [data, as_constant(moved)], value.attrs)
 
 
-def _shuffled(value: relax.Expr, made: dict[relax.Var, relax.Call]) -> tuple[Any, int] | None:
+def _shuffled(value: relax.Expr, made: dict[relax.Var, relax.Call]) -> tuple[relax.Expr, int] | None:
     """Give the NHWC data that a chain shuffles, and the number of its groups."""
     steps = []
     for name in _CHAIN:
@@ -113,7 +117,7 @@ def _shuffled(value: relax.Expr, made: dict[relax.Var, relax.Call]) -> tuple[Any
     return first.args[0], parts[1]
 
 
-def _swap(builder: relax.BlockBuilder, data: relax.Expr, groups: int) -> Any:
+def _swap(builder: relax.BlockBuilder, data: relax.Expr, groups: int) -> relax.Expr:
     shape = shape_of(data) or ()
     parts = builder.emit(relax.op.reshape(data, (*shape[:3], groups, shape[3] // groups)))
     swapped = builder.emit(relax.op.permute_dims(parts, (0, 1, 2, 4, 3)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm import te, topi
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tvm import relax
 
 
-def plain_take(builder: relax.BlockBuilder, call: relax.Call) -> Any:
+def plain_take(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call:
     """Give the kernel of `relax.take`; other modes than the plain one keep TVM's."""
     mode = str(call.attrs.mode)
     if mode != "fast":

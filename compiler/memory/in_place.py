@@ -8,9 +8,9 @@ as it was.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tvm
 from tvm import relax, tirx
@@ -20,9 +20,6 @@ from tvm_ffi import structural_map, structural_walk
 from modeldyno.compiler.graph.rewrite import op_name
 from modeldyno.compiler.loops.marks import CONCAT, SCHEDULED
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 _ALLOCATION = "relax.builtin.alloc_tensor"
 
 
@@ -30,7 +27,7 @@ _ALLOCATION = "relax.builtin.alloc_tensor"
 class InPlace:
     """A module whose parts are written in place; from the names of its new kernels to those of the old."""
 
-    module: Any
+    module: tvm.IRModule
     renamed: dict[str, str] = field(default_factory=dict)
 
 
@@ -58,7 +55,7 @@ def write_in_place(mod: tvm.IRModule) -> InPlace:
 class _Place:
     """Where a tensor stands: in another one, from these indices on."""
 
-    whole: Any
+    whole: relax.Var
     offsets: tuple[int, ...]
 
 
@@ -69,11 +66,13 @@ class _Calls:
         self.mod, self.builder, self.bindings = mod, relax.BlockBuilder(mod), bindings
         self.gone: set[int] = set()  # concatenations that are no kernels any more
         self.renamed: dict[str, str] = {}
-        self._known: dict[tuple[Any, int], bool] = {}  # whether a program's argument can stand elsewhere
+        self._known: dict[
+            tuple[relax.GlobalVar, int], bool
+        ] = {}  # whether a program's argument can stand elsewhere
         self._made: dict[Any, Any] = {}  # from what a new kernel is made of to its name
-        self._places: dict[Any, _Place] = {}  # of allocated variables
-        self._root: dict[Any, Any] = {}  # variable → the allocated one that it is another name of
-        self._used: dict[Any, list[int]] = {}  # allocated variable → bindings that use it
+        self._places: dict[relax.Var, _Place] = {}  # of allocated variables
+        self._root: dict[relax.Var, relax.Var] = {}  # variable → the allocated one that it is another name of
+        self._used: dict[relax.Var, list[int]] = {}  # allocated variable → bindings that use it
         for number, binding in enumerate(bindings):
             self._note(number, binding)
         self._count(result, len(bindings))
@@ -164,7 +163,7 @@ class _Calls:
         allocations = {
             binding.var: binding for binding in self.bindings if op_name(binding.value) == _ALLOCATION
         }
-        result: list[Any] = []
+        result: list[relax.VarBinding] = []
         waiting = dict.fromkeys(wholes)
         for number, binding in enumerate(self.bindings):
             if number in self.gone or binding.var in self._places or binding.var in wholes:
@@ -253,7 +252,7 @@ def at_place(
 
     mapped = [(TensorLoad, load), (tirx.BufferStore, store), (TensorRegion, region)]
     body = structural_map(func.body, mapped)
-    left: list[Any] = []
+    left: list[relax.Var] = []
     structural_walk(body, (relax.Var, lambda var: left.append(var) if var.same_as(old) else None))
     if left:
         return None
@@ -261,5 +260,5 @@ def at_place(
     return tirx.PrimFunc(params, body, func.ret_type, func.attrs)
 
 
-def _pairs(indices: Sequence[tirx.Expr], offsets: tuple[int, ...] | None) -> list[tuple[Any, int]]:
+def _pairs(indices: Sequence[tirx.Expr], offsets: tuple[int, ...] | None) -> list[tuple[tirx.Expr, int]]:
     return list(zip(indices, offsets or [0] * len(indices), strict=True))

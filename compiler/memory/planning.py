@@ -62,7 +62,7 @@ class Planned:
     kernels had before they were made to write in place.
     """
 
-    module: Any
+    module: tvm.IRModule
     weights: tuple[npt.NDArray[Any], ...] | None
     renamed: Mapping[str, str] = field(default_factory=dict)
 
@@ -101,14 +101,16 @@ class _Split:
 
     def __init__(self) -> None:
         self.weights: list[npt.NDArray[Any]] = []
-        self._made: list[Any] = []
-        self._run: list[Any] = []
-        self._once: dict[Any, None] = {}  # variables of `_made`, in order
-        self._handed: dict[Any, Any] = {}  # variable or constant → the parameter of `main` that brings it
-        self._weight_params: list[Any] = []
-        self._buffer_params: list[Any] = []
-        self._handed_on: list[Any] = []
-        self._result: Any = None  # of `main`, where it is not that of the function as it was
+        self._made: list[relax.VarBinding] = []
+        self._run: list[relax.VarBinding] = []
+        self._once: dict[relax.Var, None] = {}  # variables of `_made`, in order
+        self._handed: dict[
+            relax.Expr, relax.Var
+        ] = {}  # variable or constant → the parameter of `main` that brings it
+        self._weight_params: list[relax.Var] = []
+        self._buffer_params: list[relax.Var] = []
+        self._handed_on: list[relax.Var] = []
+        self._result: relax.Expr | None = None  # of `main`, where it is not that of the function as it was
 
     def take(self, binding: relax.VarBinding) -> None:
         """Put one binding into its half."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm import tirx
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Rule:
     """A way to schedule functions. `applies` only looks; where it says yes, `schedule` gives the function."""
 
-    applies: Callable[[Any, Machine], bool]
-    schedule: Callable[[Any, Machine], Any]
+    applies: Callable[[tirx.PrimFunc, Machine], bool]
+    schedule: Callable[[tirx.PrimFunc, Machine], tirx.PrimFunc]
 
     @property
     def name(self) -> str:

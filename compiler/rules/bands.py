@@ -8,7 +8,7 @@ inputs are transformed together and the column tiles are shared.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modeldyno.compiler.loops.common import (
     extent,
@@ -73,7 +73,7 @@ def winograd_bands(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     return rewrite_loops(sch.mod["main"], {OVERLAP: overlap_rows, WEIGHTS: fetch_weights})
 
 
-def _named_blocks(sch: s_tir.Schedule) -> dict[str, Any]:
+def _named_blocks(sch: s_tir.Schedule) -> dict[str, SBlockRV]:
     return {str(sch.get(block).name_hint): block for block in root_blocks(sch)}
 
 
@@ -84,7 +84,7 @@ def _find_tail(sch: s_tir.Schedule, product: SBlockRV, stages: dict[str, SBlockR
 
 def _tile_tail(
     sch: s_tir.Schedule, tail: SBlockRV, sizes: tuple[int, int, int], machine: Machine
-) -> list[Any]:
+) -> list[LoopRV]:
     """Cut the tail's loops; give (image, band, column tile, patch row, patch, vector), outermost first."""
     side, columns, band = sizes
     image, height, width, column = sch.get_loops(tail)
@@ -119,7 +119,7 @@ def _unrolled(sch: s_tir.Schedule, block: SBlockRV) -> None:
 
 def _products(
     sch: s_tir.Schedule, product: SBlockRV, around: LoopRV, tile: tuple[int, int], machine: Machine
-) -> Any:
+) -> LoopRV:
     """Order the products of a band, for each point tiles of patches * channels; give the sum's loop."""
     rows, columns = tile
     copy = sch.cache_write(product, 0, "local")
@@ -151,7 +151,9 @@ def _spread_planes(sch: s_tir.Schedule, block: SBlockRV) -> None:
     sch.storage_align(block, 0, axis=2, factor=PAGE_FLOATS, offset=LINE_FLOATS)
 
 
-def _forward(sch: s_tir.Schedule, stages: tuple[SBlockRV, SBlockRV, SBlockRV], machine: Machine) -> list[Any]:
+def _forward(
+    sch: s_tir.Schedule, stages: tuple[SBlockRV, SBlockRV, SBlockRV], machine: Machine
+) -> list[LoopRV]:
     """Transform the inputs patch by patch, a vector of channels at a time; give the loops around."""
     turned, half, patch = stages
     count = len(list(sch.get(turned).iter_vars))

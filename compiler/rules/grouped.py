@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from tvm import s_tir, tirx
 
@@ -15,9 +16,6 @@ from modeldyno.compiler.loops.loops import Statement, sequence
 from modeldyno.compiler.loops.marks import WALK
 from modeldyno.compiler.loops.walk import Parts, Walk
 from modeldyno.compiler.targets.machine import Machine
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def walk_applies(func: tirx.PrimFunc, _machine: Machine) -> bool:
@@ -88,7 +86,7 @@ def _replaced(func: tirx.PrimFunc, names: list[str], parts: Parts, body: Stateme
     return tirx.PrimFunc(func.params, s_tir.SBlockRealize([], True, outer), func.ret_type, func.attrs)
 
 
-def _block_of(node: Statement) -> Any:
+def _block_of(node: Statement) -> s_tir.SBlock:
     while isinstance(node, tirx.For):
         node = node.body
     return node.block

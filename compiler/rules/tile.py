@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modeldyno.compiler.loops.borders import needless_padding, skip_borders
 from modeldyno.compiler.loops.common import (
@@ -93,7 +93,7 @@ def register_tile(func: tirx.PrimFunc, machine: Machine) -> tirx.PrimFunc:
     return own_variables(rewrite_loops(sch.mod["main"], handlers))
 
 
-def _padding(sch: s_tir.Schedule, main: SBlockRV) -> list[Any]:
+def _padding(sch: s_tir.Schedule, main: SBlockRV) -> list[SBlockRV]:
     """Blocks in front of a sum that pad what it reads."""
     return [block for block in sch.get_producers(main) if is_spatial(sch, block)]
 
@@ -118,7 +118,7 @@ def _column_blocks(sch: s_tir.Schedule, main: SBlockRV, columns: int, machine: M
 
 def _tile_output(
     sch: s_tir.Schedule, tail: SBlockRV, tile: tuple[int, int], blocks: list[int], machine: Machine
-) -> tuple[list[Any], list[int]]:
+) -> tuple[list[LoopRV], list[int]]:
     """Tile the loops of the tail; give the loops outside a tile, outermost first, and the sizes of the rows.
 
     A block of columns goes outermost: its weights stay in the second-level cache while all rows are walked.
@@ -142,13 +142,13 @@ def _tile_output(
 class _Chunk:
     """A loop around so many reduction steps: where there is time for a few prefetches."""
 
-    loop: Any
+    loop: LoopRV
     steps: int
 
 
 def _order_tile(
     sch: s_tir.Schedule, main: SBlockRV, machine: Machine, *, marked: bool
-) -> tuple[int, Any, _Chunk | None]:
+) -> tuple[int, LoopRV, _Chunk | None]:
     """Order the loops of one tile.
 
     Gives its number of multiply-adds, its outermost reduction loop, and the loop around a chunk of its steps.
@@ -168,7 +168,7 @@ def _order_tile(
     return steps, reductions[0], chunk
 
 
-def _chunk(sch: s_tir.Schedule, reductions: list[LoopRV]) -> tuple[_Chunk | None, list[Any]]:
+def _chunk(sch: s_tir.Schedule, reductions: list[LoopRV]) -> tuple[_Chunk | None, list[LoopRV]]:
     """Find or make the loop around a chunk of steps; gives it, if there is one, and all reduction loops."""
     sizes = [extent(sch, loop) for loop in reductions]
     if sizes[-1] % STEPS == 0:

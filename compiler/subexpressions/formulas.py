@@ -7,7 +7,6 @@ chain of names to its full size. Of a call they look at the arguments alone: wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from tvm import tirx
 from tvm.ir import Call, PrimType
@@ -24,7 +23,7 @@ class Formulas:
     """The formulas of a function's stages by the names under which they are called."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[list[Any], Any]] = {}
+        self._known: dict[str, tuple[list[tirx.Var], tirx.Expr]] = {}
 
     def outlined(self, expr: tirx.Expr, is_safe: Callable[[tirx.Expr], bool]) -> tirx.Expr:
         """Give a call in place of an expression that has names; its arguments are what the expression reads.
@@ -33,10 +32,10 @@ class Formulas:
         """
         if not has_names(expr) or not all(map(is_safe, _read_in_branches(expr))):
             return expr
-        params: list[Any] = []
-        args: list[Any] = []
+        params: list[tirx.Var] = []
+        args: list[tirx.Expr] = []
 
-        def load(node: TensorLoad) -> Any:
+        def load(node: TensorLoad) -> tirx.Expr:
             args.append(node)
             params.append(tirx.Var("read", PrimType(str(node.ty.dtype))))
             return params[-1]
@@ -63,7 +62,7 @@ def is_formula(node: tirx.Expr) -> bool:
 
 def has_formulas(node: tirx.Expr | tirx.Stmt) -> bool:
     """Whether an expression or statement calls a formula."""
-    found: list[Any] = []
+    found: list[Call] = []
 
     def note(call: Call) -> None:
         if is_formula(call):
@@ -73,7 +72,7 @@ def has_formulas(node: tirx.Expr | tirx.Stmt) -> bool:
     return bool(found)
 
 
-def branches(node: tirx.Expr) -> tuple[Any, list[Any]] | None:
+def branches(node: tirx.Expr) -> tuple[tirx.Expr, list[tirx.Expr]] | None:
     """Give what a choice goes by, and its branches; None of what is no choice."""
     if isinstance(node, tirx.Select):
         return node.condition, [node.true_value, node.false_value]
@@ -82,8 +81,8 @@ def branches(node: tirx.Expr) -> tuple[Any, list[Any]] | None:
     return None
 
 
-def _read_in_branches(expr: tirx.Expr) -> list[Any]:
-    found: list[Any] = []
+def _read_in_branches(expr: tirx.Expr) -> list[TensorLoad]:
+    found: list[TensorLoad] = []
 
     def note(node: tirx.Expr) -> None:
         known = branches(node)
@@ -94,9 +93,9 @@ def _read_in_branches(expr: tirx.Expr) -> list[Any]:
     return found
 
 
-def _free_variables(expr: tirx.Expr) -> list[Any]:
-    used: dict[Any, None] = {}
-    bound: list[Any] = []
+def _free_variables(expr: tirx.Expr) -> list[tirx.Var]:
+    used: dict[tirx.Var, None] = {}
+    bound: list[tirx.Var] = []
 
     def note(let: tirx.Let) -> None:
         bound.append(let.var)

@@ -8,8 +8,6 @@ registers. So every name becomes such a buffer once the loops are as they are to
 
 from __future__ import annotations
 
-from typing import Any
-
 from tvm import s_tir, tirx
 from tvm.ir import Call
 from tvm_ffi import structural_map
@@ -34,7 +32,7 @@ class _Vector:
 
     def __init__(self, loop: tirx.For) -> None:
         self.place, self.lanes = loop.loop_var, int(loop.extent)
-        self.buffers: list[Any] = []
+        self.buffers: list[tirx.Buffer] = []
 
 
 class _Writer:
@@ -72,10 +70,10 @@ class _Store:
 
     def __init__(self, vector: _Vector | None, formulas: Formulas) -> None:
         self._vector, self._formulas = vector, formulas
-        self._buffers: list[Any] = []
+        self._buffers: list[tirx.Buffer] = []
         self._stores: list[Statement] = []
-        self._reads: dict[Any, Any] = {}
-        self._later: dict[Any, Any] = {}
+        self._reads: dict[tirx.Var, tirx.Expr] = {}
+        self._later: dict[tirx.Var, tirx.Expr] = {}
 
     def statement(self, store: tirx.BufferStore) -> Statement:
         """Give all statements in their order."""

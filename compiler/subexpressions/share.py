@@ -9,9 +9,9 @@ its reader only where that adds nothing (`copies_nothing`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm import s_tir, tirx
 from tvm.ir import Call
@@ -24,8 +24,6 @@ from modeldyno.compiler.subexpressions.formulas import Formulas, branches, has_f
 from modeldyno.compiler.subexpressions.values import ASKED, Named, has_names, name_values, named
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tvm.s_tir.schedule import SBlockRV
 
 _SPATIAL = 0
@@ -35,8 +33,8 @@ _SPATIAL = 0
 class _Read:
     """A tensor's element in a stage's expression; `inside`: in the index of another read."""
 
-    tensor: Any
-    indices: tuple[Any, ...]
+    tensor: tirx.Buffer
+    indices: tuple[tirx.Expr, ...]
     inside: bool
 
 
@@ -44,17 +42,17 @@ class _Read:
 class _Stage:
     """Loops around one block, what the block reads, and the stages that it took in, first ones first."""
 
-    nest: Any
-    block: Any
+    nest: tirx.Stmt
+    block: s_tir.SBlock
     reads: list[_Read]
     taken: list[_Stage] = field(default_factory=list)
 
     @property
-    def written(self) -> Any:
+    def written(self) -> tirx.Buffer:
         return self.block.writes[0].source
 
     @property
-    def axes(self) -> list[Any]:
+    def axes(self) -> list[tirx.Var]:
         return [axis.var for axis in self.block.iter_vars]
 
     @property
@@ -157,8 +155,8 @@ def _stage(nest: tirx.Stmt) -> _Stage | None:
 
 
 def _reads(block: s_tir.SBlock) -> Iterator[_Read]:
-    found: list[Any] = []
-    inside: list[Any] = []
+    found: list[TensorLoad] = []
+    inside: list[TensorLoad] = []
 
     def note(load: TensorLoad) -> None:
         found.append(load)
@@ -174,7 +172,7 @@ def _reads(block: s_tir.SBlock) -> Iterator[_Read]:
 
 def _take_in(stages: list[_Stage], made: set[tirx.Buffer]) -> list[_Stage]:
     """Go from the last stage to the first; give those that no other took in."""
-    reading: dict[Any, set[int]] = {}
+    reading: dict[tirx.Buffer, set[int]] = {}
     for place, stage in enumerate(stages):
         for read in stage.reads:
             reading.setdefault(read.tensor, set()).add(place)
@@ -205,9 +203,9 @@ def _fits(stage: _Stage, readers: list[_Stage]) -> bool:
     )
 
 
-def _joined(stage: _Stage, formulas: Formulas) -> Any:
+def _joined(stage: _Stage, formulas: Formulas) -> tirx.Stmt:
     """The nest of a stage with a name for each value that it took in, or has several times."""
-    reads: dict[Any, Any] = {}
+    reads: dict[tirx.Buffer, tirx.Expr] = {}
     values: list[Named] = []
     for each in stage.taken:
         here = dict(zip(each.axes, stage.axes, strict=True))
@@ -239,9 +237,9 @@ def _with_regions(block: s_tir.SBlock, store: tirx.BufferStore) -> s_tir.SBlock:
     return s_tir.SBlock(block.iter_vars, reads, writes, block.name_hint, store, annotations=block.annotations)
 
 
-def _loads_of(node: tirx.Stmt) -> list[Any]:
+def _loads_of(node: tirx.Expr | tirx.Stmt) -> list[tirx.Buffer]:
     """Give the tensors that are read in a statement, one for each read."""
-    found: list[Any] = []
+    found: list[tirx.Buffer] = []
     structural_walk(node, (TensorLoad, lambda load: found.append(load.source)))
     return found
 
@@ -261,7 +259,7 @@ def _is_move(value: tirx.Expr) -> bool:
 
 def _reads_below(body: tirx.Stmt, tensor: tirx.Buffer, choices: bool) -> bool:
     """Whether a tensor is read in a function's argument, or, with `choices`, in what may not be computed."""
-    found: list[Any] = []
+    found: list[tirx.Buffer] = []
 
     def note(node: tirx.Expr) -> None:
         if choices if branches(node) else not is_formula(node):

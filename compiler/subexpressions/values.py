@@ -34,7 +34,7 @@ _PURE = 1  # TVM's number for a call whose result depends on its arguments alone
 class _Part:
     """A part of an expression: the numbers of what it is made of; of `guarded`, not all may be computed."""
 
-    node: Any
+    node: tirx.Expr
     always: tuple[int, ...]
     guarded: tuple[int, ...]
     may_fail: bool  # if it is computed where nobody asks for it
@@ -48,9 +48,9 @@ class _Part:
 class Named:
     """A value under a name: how it is held, and how it is read."""
 
-    name: Any
-    held: Any
-    read: Any
+    name: tirx.Var
+    held: tirx.Expr
+    read: tirx.Expr
 
     def within(self, body: tirx.Expr) -> tirx.Expr:
         """Give the expression `body`, which reads the name, with the value in front."""
@@ -67,14 +67,14 @@ def named(value: tirx.Expr, name: str = "v") -> Named:
     return Named(var, tirx.Select(value, one, zero), tirx.NE(var, zero))
 
 
-def name_values(expr: tirx.Expr, is_safe: Callable[[tirx.Expr], bool] = lambda _read: False) -> Any:
+def name_values(expr: tirx.Expr, is_safe: Callable[[tirx.Expr], bool] = lambda _read: False) -> tirx.Expr:
     """Give the expression with a name for each part that occurs more than once.
 
     `is_safe` says of a read whether it is inside its tensor wherever the expression is computed.
     """
     found = _Parts(is_safe)
     root = found.number(expr)
-    names: dict[int, Any] = {}
+    names: dict[int, tirx.Expr] = {}
     held = []
     for number in _repeated(found.parts, root):
         held.append(named(_rebuilt(found.parts, number, names)))
@@ -174,7 +174,7 @@ def _rebuilt(parts: list[_Part], number: int, names: dict[int, tirx.Expr]) -> ti
     return type(part.node)(*below)
 
 
-def _children(node: tirx.Expr) -> tuple[list[Any], list[Any]]:
+def _children(node: tirx.Expr) -> tuple[list[tirx.Expr], list[tirx.Expr]]:
     """What a part is made of: what is always computed, and what may not be."""
     if isinstance(node, _BINARY):
         return [node.a, node.b], []

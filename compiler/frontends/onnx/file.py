@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -114,7 +113,7 @@ def _named_sizes(path: Path, value: onnx.ValueInfoProto, hint: str) -> tuple[int
 
 def _any_shape(path: Path, loaded: Loaded) -> Callable[[dict[str, Array]], dict[str, Array]]:
     """Run the file as it is, which takes all the shapes that it declares; opened when first used."""
-    opened: list[Any] = []
+    opened: list[onnxruntime.InferenceSession] = []
 
     def run(feeds: dict[str, Array]) -> dict[str, Array]:
         if not opened:
@@ -207,7 +206,7 @@ def _is_tensor(value: onnx.ValueInfoProto) -> bool:
     return bool(value.type.WhichOneof("value") == "tensor_type")
 
 
-def _output_spec(value: onnx.ValueInfoProto, dtype_of: Callable[[Any], str]) -> TensorSpec:
+def _output_spec(value: onnx.ValueInfoProto, dtype_of: Callable[[onnx.ValueInfoProto], str]) -> TensorSpec:
     shape = tuple(
         dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim
     )

@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from typing import Any
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -18,11 +18,14 @@ from modeldyno.compiler.frontends.onnx.rules.graph import Refused
 from modeldyno.compiler.frontends.onnx.weights import is_large
 from modeldyno.compiler.model.fixed_shapes import Shapes
 
+if TYPE_CHECKING:
+    import tvm
+
 APART_ROUNDS = 3
 Simplify = Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
-def import_onnx(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify) -> Any:
+def import_onnx(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify) -> tvm.IRModule:
     """Import the model; where the front end can't, import it with its operators taken apart.
 
     Only then: an operator that is known as a whole is the faster one. `simplify` folds constants and shapes.
@@ -38,7 +41,9 @@ def import_onnx(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify) -> A
         return _import_apart(model, shapes, simplify, error)
 
 
-def _import_apart(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify, error: Exception) -> Any:
+def _import_apart(
+    model: onnx.ModelProto, shapes: Shapes, simplify: Simplify, error: Exception
+) -> tvm.IRModule:
     """Take apart what the front end does not know; where that does not do, all that has a definition.
 
     What it knows stays whole while it can: it is faster, and a definition may overflow where it does not.
@@ -57,7 +62,7 @@ def _import_apart(model: onnx.ModelProto, shapes: Shapes, simplify: Simplify, er
 
 def _import_parts(
     model: onnx.ModelProto, shapes: Shapes, simplify: Simplify, kept: frozenset[str]
-) -> Any | None:
+) -> tvm.IRModule | None:
     """Take apart all but `kept`, simplify, and again: a definition may stand on others that have one too."""
     taken = model
     for _ in range(APART_ROUNDS):
@@ -81,7 +86,7 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     return again
 
 
-def _import(model: onnx.ModelProto, shapes: Shapes) -> Any:
+def _import(model: onnx.ModelProto, shapes: Shapes) -> tvm.IRModule:
     from modeldyno.compiler.frontends.onnx.converters.guards import import_guarded
     from modeldyno.compiler.graph.clip import find_clips
 

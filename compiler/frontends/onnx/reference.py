@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import onnxruntime
 
@@ -28,7 +28,7 @@ class Reference:
 
     def __init__(self, path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> None:
         self._path, self._model, self._mapped = path, model, mapped
-        self._opened: Any = None
+        self._opened: onnxruntime.InferenceSession | None = None
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """Run it once.

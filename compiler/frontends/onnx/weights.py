@@ -8,10 +8,9 @@ cache that is a link beside a link, whose targets lie elsewhere and are called o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -132,7 +131,7 @@ def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from _of_nodes(graph.node)
 
 
-def _of_nodes(nodes: Any) -> Iterator[onnx.TensorProto]:
+def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
     for node in nodes:
         for attribute in node.attribute:
             yield from ([attribute.t] if attribute.HasField("t") else [])
@@ -153,8 +152,11 @@ def is_large(model: onnx.ModelProto) -> bool:
 
 
 def open_session(
-    path: Path, model: onnx.ModelProto, options: Any, mapped: Mapping[str, Array] | None = None
-) -> Any:
+    path: Path,
+    model: onnx.ModelProto,
+    options: onnxruntime.SessionOptions,
+    mapped: Mapping[str, Array] | None = None,
+) -> onnxruntime.InferenceSession:
     """Make a session; ONNX Runtime's errors become ours here and nowhere else. `path` is what they name.
 
     Raises:

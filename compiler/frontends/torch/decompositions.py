@@ -8,17 +8,22 @@ first, then torch's.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeldyno.compiler.frontends.torch.definitions import own_definitions
 from modeldyno.compiler.frontends.torch.guards import marked_definitions
+
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
+    from torch.export import ExportedProgram
+    from torch.export.decomp_utils import CustomDecompTable
 
 Definition = Callable[..., Any]
 # Each round can bring in operators that have a definition of their own.
 _ROUNDS = 6
 
 
-def decomposed(program: Any, known: Collection[str]) -> tuple[Any, tuple[str, ...]]:
+def decomposed(program: ExportedProgram, known: Collection[str]) -> tuple[ExportedProgram, tuple[str, ...]]:
     """Give the program in operators that the front end knows, as far as can be, and which were taken apart.
 
     `known` are the front end's names of operators, such as `add.Tensor`.
@@ -39,12 +44,14 @@ def decomposed(program: Any, known: Collection[str]) -> tuple[Any, tuple[str, ..
     return taken, tuple(sorted(used))
 
 
-def missing_operators(program: Any, known: Collection[str]) -> tuple[str, ...]:
+def missing_operators(program: ExportedProgram, known: Collection[str]) -> tuple[str, ...]:
     """Name the operators that the front end does not know, as torch calls them."""
     return tuple(sorted({str(target) for target in _called(program) if target.__name__ not in known}))
 
 
-def _torchs_definitions(program: Any, known: Collection[str], table: Any) -> dict[Any, Definition]:
+def _torchs_definitions(
+    program: ExportedProgram, known: Collection[str], table: CustomDecompTable
+) -> dict[OpOverload, Definition]:
     # torch's table has no public home: torch.export.default_decompositions() is only the part of it that ends
     # in the operators of "Core ATen".
     from torch._decomp import decomposition_table
@@ -57,7 +64,7 @@ def _torchs_definitions(program: Any, known: Collection[str], table: Any) -> dic
     }
 
 
-def _noted(operator: Any, definition: Definition, used: set[str]) -> Definition:
+def _noted(operator: OpOverload, definition: Definition, used: set[str]) -> Definition:
     def noted(*args: Any, **kwargs: Any) -> Any:
         result = definition(*args, **kwargs)
         if result is not NotImplemented:
@@ -67,5 +74,5 @@ def _noted(operator: Any, definition: Definition, used: set[str]) -> Definition:
     return noted
 
 
-def _called(program: Any) -> set[Any]:
+def _called(program: ExportedProgram) -> set[OpOverload]:
     return {node.target for node in program.graph.nodes if node.op == "call_function"}

@@ -6,7 +6,11 @@ Each gives NotImplemented for the arguments with which the front end reads the o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch._ops import OpOverload
 
 Definition = Callable[..., Any]
 # torch computes these of whole numbers in float32; the front end hands whole numbers on, and refuses.
@@ -30,7 +34,7 @@ _FLOAT_FUNCTIONS = (
 )
 
 
-def own_definitions() -> dict[Any, Definition]:
+def own_definitions() -> dict[OpOverload, Definition]:
     """Give the definitions by operator (`torch.ops.aten.cat.default`)."""
     import torch
 
@@ -60,7 +64,7 @@ def _of_whole_numbers(name: str) -> Definition:
 
     operator = getattr(torch.ops.aten, name).default
 
-    def definition(x: Any) -> Any:
+    def definition(x: torch.Tensor) -> Any:
         if x.is_floating_point() or x.is_complex():
             return NotImplemented
         return operator(x.to(torch.get_default_dtype()))
@@ -68,7 +72,7 @@ def _of_whole_numbers(name: str) -> Definition:
     return definition
 
 
-def _cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+def _cat(tensors: Sequence[torch.Tensor], dim: int = 0) -> Any:
     """Leave out empty tensors of one dimension, which torch joins with anything, and join one type only."""
     import torch
 
@@ -83,7 +87,7 @@ def _cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     return torch.ops.aten.cat.default(same, dim) if len(same) > 1 else same[0].clone()
 
 
-def _cumsum(x: Any, dim: int, *, dtype: Any = None) -> Any:
+def _cumsum(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     """Sum whole numbers and truth values as int64: the front end keeps their type."""
     import torch
 
@@ -91,7 +95,7 @@ def _cumsum(x: Any, dim: int, *, dtype: Any = None) -> Any:
     return NotImplemented if wanted == x.dtype else torch.ops.aten.cumsum.default(x.to(wanted), dim)
 
 
-def _true_division(a: Any, b: Any) -> Any:
+def _true_division(a: torch.Tensor, b: torch.Tensor | float) -> Any:
     """Divide whole numbers as floats: the front end rounds."""
     import torch
 
@@ -100,7 +104,7 @@ def _true_division(a: Any, b: Any) -> Any:
     return torch.ops.aten.div.Tensor(a.to(torch.get_default_dtype()), b)
 
 
-def _distances(a: Any, b: Any, p: float, _how: Any) -> Any:
+def _distances(a: torch.Tensor, b: torch.Tensor, p: float, _how: int | None) -> Any:
     import torch
 
     between = (a.unsqueeze(-2) - b.unsqueeze(-3)).abs()
@@ -111,13 +115,13 @@ def _distances(a: Any, b: Any, p: float, _how: Any) -> Any:
     return torch.sqrt((between * between).sum(-1)) if p == 2 else between.pow(p).sum(-1).pow(1 / p)
 
 
-def _index(x: Any, indices: Sequence[Any]) -> Any:
+def _index(x: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> Any:
     """Bring the indexed dimensions to the front: the front end misplaces `:` before and between indices."""
     import torch
 
     aten = torch.ops.aten
     places = [place for place, index in enumerate(indices) if index is not None]
-    chosen = [indices[place] for place in places]
+    chosen = [index for index in indices if index is not None]
     if places == list(range(len(places))) or any(index.dtype == torch.bool for index in chosen):
         return NotImplemented
     rest = [place for place in range(x.dim()) if place not in places]
@@ -130,12 +134,12 @@ def _index(x: Any, indices: Sequence[Any]) -> Any:
     )
 
 
-def _min_dim(x: Any, dim: int, keepdim: bool = False) -> Any:
+def _min_dim(x: torch.Tensor, dim: int, keepdim: bool = False) -> Any:
     values, places = (-x).max(dim, keepdim)
     return -values, places
 
 
-def _group_norm(x: Any, weight: Any, bias: Any, *sizes: Any) -> Any:
+def _group_norm(x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, *sizes: int) -> Any:
     """Give the scale and shift that the front end asks for."""
     import torch
 
@@ -148,7 +152,13 @@ def _group_norm(x: Any, weight: Any, bias: Any, *sizes: Any) -> Any:
 
 
 def _searchsorted(
-    edges: Any, x: Any, *, out_int32: bool = False, right: bool = False, side: Any = None, sorter: Any = None
+    edges: torch.Tensor,
+    x: torch.Tensor,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: torch.Tensor | None = None,
 ) -> Any:
     import torch
 
@@ -158,7 +168,7 @@ def _searchsorted(
     return torch.ops.aten.bucketize.Tensor(x, edges, out_int32=out_int32, right=right)
 
 
-def _unfold(x: Any, dim: int, size: int, step: int) -> Any:
+def _unfold(x: torch.Tensor, dim: int, size: int, step: int) -> Any:
     """Windows of one dimension, as a dimension behind all others."""
     import torch
 

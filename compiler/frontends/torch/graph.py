@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeldyno.base.rowflow.records import Graph
 from modeldyno.compiler.frontends.torch.import_paths import write_onnx
 from modeldyno.compiler.model.shapes import FreeAxis, Template
 
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
-def program_records(program: Any) -> Graph:
+
+def program_records(program: ExportedProgram) -> Graph:
     """Give the graph of a torch.export program.
 
     Raises:

@@ -10,14 +10,21 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modeldyno.compiler.graph.rewrite import shape_of
 from modeldyno.compiler.guards.marks import Mark, index_mark, mark
 
-Converter = Callable[[Any, Any], Any]
+if TYPE_CHECKING:
+    import torch
+    from torch._ops import OpOverload
+    from torch.fx import Node
+    from tvm import relax
+    from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
+
+Converter: TypeAlias = "Callable[[Node, ExportedProgramImporter], relax.Expr]"
 # From the node and the importer: which nodes are indices, into axes of which sizes.
-Indices = Callable[[Any, Any], Iterator[tuple[Any, Sequence[int]]]]
+Indices: TypeAlias = "Callable[[Node, ExportedProgramImporter], Iterator[tuple[Node, Sequence[int]]]]"
 
 
 def guarded_converters(own: Mapping[str, Converter]) -> dict[str, Converter]:
@@ -34,15 +41,21 @@ def guarded_converters(own: Mapping[str, Converter]) -> dict[str, Converter]:
     return {name: partial(_in_main, converter) for name, converter in found.items()}
 
 
-def _in_main(converter: Converter, node: Any, importer: Any = None) -> Any:
+def _in_main(converter: Converter, node: Node, importer: ExportedProgramImporter | None = None) -> relax.Expr:
     if importer is None:  # as TVM calls converters within the functions that branches become
         raise NotImplementedError(f"{node.target} in a branch: what it goes by can't be checked there")
     return converter(node, importer)
 
 
 def _indexed(
-    node: Any, importer: Any, *, name: str, plain: Converter | None, indices: Indices, from_end: bool
-) -> Any:
+    node: Node,
+    importer: ExportedProgramImporter,
+    *,
+    name: str,
+    plain: Converter | None,
+    indices: Indices,
+    from_end: bool,
+) -> relax.Expr:
     marked = {}
     for index, sizes in indices(node, importer):
         what = index_mark(_named(node, index), sizes, from_end=from_end)
@@ -50,7 +63,9 @@ def _indexed(
     return _converted(node, importer, name, plain, marked)
 
 
-def _indexed_by_axes(node: Any, importer: Any, *, name: str, plain: Converter | None) -> Any:
+def _indexed_by_axes(
+    node: Node, importer: ExportedProgramImporter, *, name: str, plain: Converter | None
+) -> relax.Expr:
     """Mark each for its own axis: one and the same may index two."""
     shape = _shape(node.args[0], importer)
     indices = [
@@ -63,7 +78,7 @@ def _indexed_by_axes(node: Any, importer: Any, *, name: str, plain: Converter | 
     return _converted(changed, importer, name, plain, {})
 
 
-def _of_axis(node: Any, importer: Any, index: Any, size: int) -> Any:
+def _of_axis(node: Node, importer: ExportedProgramImporter, index: Node, size: int) -> relax.Expr:
     x = importer.env[index]
     if not _is_whole(x):  # a mask
         return x
@@ -71,7 +86,9 @@ def _of_axis(node: Any, importer: Any, index: Any, size: int) -> Any:
     return importer.block_builder.emit(mark(x, what))
 
 
-def _divided(node: Any, importer: Any, *, name: str, plain: Converter | None) -> Any:
+def _divided(
+    node: Node, importer: ExportedProgramImporter, *, name: str, plain: Converter | None
+) -> relax.Expr:
     divisor = node.args[1]
     whole = [isinstance(each, int) or _is_whole(importer.env.get(each)) for each in node.args[:2]]
     if not all(whole) or isinstance(divisor, int):
@@ -81,8 +98,12 @@ def _divided(node: Any, importer: Any, *, name: str, plain: Converter | None) ->
 
 
 def _converted(
-    node: Any, importer: Any, name: str, plain: Converter | None, instead: Mapping[Any, Any]
-) -> Any:
+    node: Node | SimpleNamespace,
+    importer: ExportedProgramImporter,
+    name: str,
+    plain: Converter | None,
+    instead: Mapping[Node, relax.Expr],
+) -> relax.Expr:
     """Convert a node as it would be without us, with other values for some of its arguments."""
     kept = {index: importer.env[index] for index in instead}
     importer.env.update(instead)
@@ -92,19 +113,19 @@ def _converted(
         importer.env.update(kept)
 
 
-def _named(node: Any, given: Any) -> Mark:
+def _named(node: Node, given: Node) -> Mark:
     return Mark(str(node.target), node.name, given.name)
 
 
-def _is_whole(x: Any) -> bool:
+def _is_whole(x: relax.Expr | None) -> bool:
     return str(getattr(getattr(x, "ty", None), "dtype", "")).startswith(("int", "uint"))
 
 
-def _argument(node: Any, place: int, name: str, default: Any = None) -> Any:
+def _argument(node: Node, place: int, name: str, default: object = None) -> Any:
     return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)
 
 
-def _shape(node: Any, importer: Any) -> tuple[int, ...]:
+def _shape(node: Node, importer: ExportedProgramImporter) -> tuple[int, ...]:
     shape = shape_of(importer.env[node])
     if shape is None:
         raise NotImplementedError(f"an index into {node.name!r}, whose shape only a run tells")
@@ -114,7 +135,7 @@ def _shape(node: Any, importer: Any) -> tuple[int, ...]:
 def _along(place: int, dim: int = 1) -> Indices:
     """Give the index that is argument `place`, into the dimension that is argument `dim`."""
 
-    def indices(node: Any, importer: Any) -> Iterator[tuple[Any, Sequence[int]]]:
+    def indices(node: Node, importer: ExportedProgramImporter) -> Iterator[tuple[Node, Sequence[int]]]:
         names = {1: "dim", 2: "index"}
         shape = _shape(node.args[0], importer) or (1,)
         yield (
@@ -125,15 +146,15 @@ def _along(place: int, dim: int = 1) -> Indices:
     return indices
 
 
-def _rows(node: Any, importer: Any) -> Iterator[tuple[Any, Sequence[int]]]:
+def _rows(node: Node, importer: ExportedProgramImporter) -> Iterator[tuple[Node, Sequence[int]]]:
     yield node.args[1], [_shape(node.args[0], importer)[0]]
 
 
-def _elements(node: Any, importer: Any) -> Iterator[tuple[Any, Sequence[int]]]:
+def _elements(node: Node, importer: ExportedProgramImporter) -> Iterator[tuple[Node, Sequence[int]]]:
     yield node.args[1], [math.prod(_shape(node.args[0], importer))]
 
 
-def _classes(node: Any, _importer: Any) -> Iterator[tuple[Any, Sequence[int]]]:
+def _classes(node: Node, _importer: ExportedProgramImporter) -> Iterator[tuple[Node, Sequence[int]]]:
     yield node.args[0], [int(_argument(node, 1, "num_classes"))]
 
 
@@ -157,13 +178,13 @@ _DIVISIONS = (
 )
 
 
-def marked_definitions() -> dict[Any, Callable[..., Any]]:
+def marked_definitions() -> dict[OpOverload, Callable[..., Any]]:
     """Give torch's own definitions of operators that come apart, with a mark on the index among arguments."""
     import torch
     from torch._decomp import decomposition_table  # torch's table has no public home
 
     aten = torch.ops.aten
-    found: dict[Any, Callable[..., Any]] = {}
+    found: dict[OpOverload, Callable[..., Any]] = {}
     for operator in (
         *(aten.index_add.default, aten.index_copy.default, aten.index_fill.int_Scalar),
         *(aten.index_fill.int_Tensor, aten.max_unpool2d.default, aten.max_unpool3d.default),
@@ -176,23 +197,30 @@ def marked_definitions() -> dict[Any, Callable[..., Any]]:
 
 
 def _marked(
-    name: str, definition: Callable[..., Any], size: Any, *args: Any, from_end: bool, **kwargs: Any
+    name: str,
+    definition: Callable[..., Any],
+    size: Callable[..., tuple[int, int]],
+    *args: Any,
+    from_end: bool,
+    **kwargs: Any,
 ) -> Any:
     place, places = size(*args)
     index = _within_operator()(args[place], places, from_end, name)
     return definition(*args[:place], index, *args[place + 1 :], **kwargs)
 
 
-def _size_of_axis(x: Any, dim: int, *_: Any) -> tuple[int, int]:
+def _size_of_axis(x: torch.Tensor, dim: int, *_: object) -> tuple[int, int]:
     return 2, x.shape[dim] if x.dim() else 1
 
 
-def _size_of_planes(_x: Any, _index: Any, output_size: Sequence[int], *_: Any) -> tuple[int, int]:
+def _size_of_planes(
+    _x: torch.Tensor, _index: torch.Tensor, output_size: Sequence[int], *_: object
+) -> tuple[int, int]:
     return 1, math.prod(output_size)
 
 
 @lru_cache(maxsize=1)
-def _within_operator() -> Any:
+def _within_operator() -> OpOverload:
     """Give torch an operator, `dyno::within(x, size, from_end, operator)`: `x`, indices of `size` places."""
     import torch
 
@@ -202,13 +230,13 @@ def _within_operator() -> Any:
     return torch.ops.dyno.within.default
 
 
-def _within(node: Any, importer: Any) -> Any:
+def _within(node: Node, importer: ExportedProgramImporter) -> relax.Expr:
     x, size, from_end, operator = node.args
     what = index_mark(Mark(operator, node.name, x.name), [int(size)], from_end=bool(from_end))
     return importer.block_builder.emit(mark(importer.env[x], what))
 
 
-def _asserted(node: Any, importer: Any) -> Any:
+def _asserted(node: Node, importer: ExportedProgramImporter) -> relax.Expr:
     """Mark what torch asserts of a request's numbers: it must be 1, and is 0 where it does not hold."""
     from tvm import relax
 

@@ -7,11 +7,11 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn
 
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.frontends.torch.decompositions import decomposed, missing_operators
@@ -19,10 +19,14 @@ from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.model.tvm_words import reason
 from modeldyno.runtime.records.origin import Road
 
+if TYPE_CHECKING:
+    import tvm
+    from torch.export import ExportedProgram
+
 PLAIN, DECOMPOSED, ONNX = "torch.export", "torch.export + decompositions", "onnx"
 
 
-def torch_path(program: Any) -> tuple[Road, Callable[[], Any]]:
+def torch_path(program: ExportedProgram) -> tuple[Road, Callable[[], tvm.IRModule]]:
     """Give the import path by TVM's front end for torch, and the function that imports by it."""
     from modeldyno.compiler.frontends.torch.importer import known_operators
 
@@ -38,7 +42,7 @@ def torch_path(program: Any) -> tuple[Road, Callable[[], Any]]:
     return Road(name=DECOMPOSED if apart else PLAIN, reason=why), partial(_import, taken)
 
 
-def onnx_path(program: Any, source: Source, error: Exception) -> Source:
+def onnx_path(program: ExportedProgram, source: Source, error: Exception) -> Source:
     """Give `source` by way of an ONNX file that torch writes of the program; `error` ended the path before.
 
     Raises:
@@ -60,11 +64,11 @@ def onnx_path(program: Any, source: Source, error: Exception) -> Source:
     )
 
 
-def _end(error: Exception) -> Any:
+def _end(error: Exception) -> NoReturn:
     raise NotImplementedError(f"torch can't decompose the program: {_cause(error)}") from error
 
 
-def _import(program: Any) -> Any:
+def _import(program: ExportedProgram) -> tvm.IRModule:
     from modeldyno.compiler.frontends.torch.importer import import_program, known_operators
 
     missing = missing_operators(program, known_operators())
@@ -73,7 +77,7 @@ def _import(program: Any) -> Any:
     return import_program(program)
 
 
-def write_onnx(program: Any, path: Path) -> None:
+def write_onnx(program: ExportedProgram, path: Path) -> None:
     """Let torch write a program as an ONNX file.
 
     Raises:
@@ -90,7 +94,7 @@ def write_onnx(program: Any, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     """Hold back the exporter's talk of its progress, of torchvision and of its own deprecations."""
     log = logging.getLogger("torch.onnx")
     level = log.level

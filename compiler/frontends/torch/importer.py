@@ -6,14 +6,21 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modeldyno.compiler.frontends.torch.puts import index_put
 
+if TYPE_CHECKING:
+    import tvm
+    from torch.export import ExportedProgram
+    from torch.fx import Node
+    from tvm import relax
+    from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
 
-def import_program(program: Any) -> Any:
+
+def import_program(program: ExportedProgram) -> tvm.IRModule:
     """Import a program that was decomposed.
 
     Raises:
@@ -40,7 +47,7 @@ def known_operators() -> frozenset[str]:
     return frozenset(ExportedProgramImporter().create_convert_map()) | frozenset(_converters())
 
 
-def _converters() -> dict[str, Callable[[Any, Any], Any]]:
+def _converters() -> dict[str, Callable[[Node, ExportedProgramImporter], relax.Expr]]:
     """Operators that Relax has and TVM's front end does not read, or not for all types, by its names.
 
     With those that go by numbers of a request.
@@ -50,7 +57,7 @@ def _converters() -> dict[str, Callable[[Any, Any], Any]]:
     return guarded_converters(_own())
 
 
-def _own() -> dict[str, Callable[[Any, Any], Any]]:
+def _own() -> dict[str, Callable[[Node, ExportedProgramImporter], relax.Expr]]:
     return {
         "amax.default": _extreme("max"),
         "amin.default": _extreme("min"),
@@ -64,8 +71,8 @@ def _own() -> dict[str, Callable[[Any, Any], Any]]:
     }
 
 
-def _extreme(name: str) -> Callable[[Any, Any], Any]:
-    def convert(node: Any, importer: Any) -> Any:
+def _extreme(name: str) -> Callable[[Node, ExportedProgramImporter], relax.Expr]:
+    def convert(node: Node, importer: ExportedProgramImporter) -> relax.Expr:
         from tvm import relax
 
         given = dict(zip(("x", "dim", "keepdim"), node.args, strict=False)) | node.kwargs
@@ -77,20 +84,20 @@ def _extreme(name: str) -> Callable[[Any, Any], Any]:
     return convert
 
 
-def _group_norm(node: Any, importer: Any) -> Any:
+def _group_norm(node: Node, importer: ExportedProgramImporter) -> relax.Expr:
     given = dict(zip(("x", "groups", "weight", "bias", "eps"), node.args, strict=False)) | node.kwargs
     found = _rows_of_groups(importer, given)
     return importer._group_norm(node) if found is None else found
 
 
-def _native_group_norm(node: Any, importer: Any) -> Any:
+def _native_group_norm(node: Node, importer: ExportedProgramImporter) -> relax.Expr:
     names = ("x", "weight", "bias", "batch", "channels", "size", "groups", "eps")
     given = dict(zip(names, node.args, strict=False)) | node.kwargs
     found = _rows_of_groups(importer, given)
     return importer._native_group_norm(node) if found is None else found
 
 
-def _rows_of_groups(importer: Any, given: dict[str, Any]) -> Any:
+def _rows_of_groups(importer: ExportedProgramImporter, given: dict[str, Any]) -> relax.Expr | None:
     """Normalize each group as a row: TVM's own takes E[x²] - E[x]², which cancels and may become negative.
 
     None for other types than float32.
@@ -115,7 +122,7 @@ def _rows_of_groups(importer: Any, given: dict[str, Any]) -> Any:
     return whole
 
 
-def _rounded_division(node: Any, importer: Any) -> Any:
+def _rounded_division(node: Node, importer: ExportedProgramImporter) -> relax.Expr:
     """Divide and round; a plain number gets the tensor's type, which TVM's front end does not give it."""
     from tvm import relax
 
@@ -135,7 +142,7 @@ def _rounded_division(node: Any, importer: Any) -> Any:
     return importer.block_builder.emit(relax.op.trunc(quotient) if kind.startswith("float") else quotient)
 
 
-def _scatter_add(node: Any, importer: Any) -> Any:
+def _scatter_add(node: Node, importer: ExportedProgramImporter) -> relax.Expr:
     x, dim, index, updates = node.args
     return _scattered(importer, (x, index, updates), dim, "add")
 
@@ -143,14 +150,16 @@ def _scatter_add(node: Any, importer: Any) -> Any:
 _REDUCTIONS = {"sum": "add", "prod": "mul", "amax": "max", "amin": "min"}
 
 
-def _scatter_reduce(node: Any, importer: Any) -> Any:
+def _scatter_reduce(node: Node, importer: ExportedProgramImporter) -> relax.Expr:
     x, dim, index, updates, reduction = node.args
     if reduction not in _REDUCTIONS or not node.kwargs.get("include_self", True):
         raise NotImplementedError(f"{node.target} with {reduction!r} is not supported")
     return _scattered(importer, (x, index, updates), dim, _REDUCTIONS[reduction])
 
 
-def _scattered(importer: Any, nodes: tuple[Any, Any, Any], dim: int, reduction: str) -> Any:
+def _scattered(
+    importer: ExportedProgramImporter, nodes: tuple[Node, Node, Node], dim: int, reduction: str
+) -> relax.Expr:
     """Updates lie at the front of what is given for them: as many are used as there are indices."""
     from tvm import relax
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeldyno.base.errors import ModelError
 from modeldyno.base.rowflow.records import Graph
@@ -28,8 +28,14 @@ from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.shapes import Template
 from modeldyno.compiler.model.source import Source
 
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
 
-def read_module(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Source:
+
+def read_module(
+    module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None
+) -> Source:
     """Export an nn.Module with example inputs; their shapes are the compiled ones.
 
     Raises:
@@ -45,7 +51,7 @@ def read_module(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | No
 
 
 def module_family(
-    module: Any,
+    module: torch.nn.Module,
     args: Sequence[Any],
     kwargs: Mapping[str, Any] | None,
     is_open: Callable[[str, int], bool],
@@ -79,7 +85,7 @@ def module_family(
     )
 
 
-def _open_graph(module: Any, example: Any, template: Template) -> Graph:
+def _open_graph(module: torch.nn.Module, example: ExportedProgram, template: Template) -> Graph:
     """Export a module again with the template's axes open."""
     torch = imported_torch()
     shapes, dims = open_sizes(template)
@@ -94,7 +100,9 @@ def _open_graph(module: Any, example: Any, template: Template) -> Graph:
     return program_records(program)
 
 
-def _exported(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Any:
+def _exported(
+    module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None
+) -> ExportedProgram:
     torch = imported_torch()
     try:
         with left_alone(module), torch.no_grad():
@@ -107,7 +115,7 @@ def _exported(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None
 
 
 def _undisturbed(
-    run: Callable[[dict[str, Array]], dict[str, Array]], module: Any
+    run: Callable[[dict[str, Array]], dict[str, Array]], module: torch.nn.Module
 ) -> Callable[[dict[str, Array]], dict[str, Array]]:
     """Give what runs a module as one that leaves it as it was."""
 
@@ -118,7 +126,7 @@ def _undisturbed(
     return apart
 
 
-def _digest_state(program: Any) -> str:
+def _digest_state(program: ExportedProgram) -> str:
     """Digest of a module that has no file: its graph and its weights."""
     state = hashlib.blake2b(str(program.graph).encode(), digest_size=32)
     for name, tensor in sorted(program.state_dict.items()):

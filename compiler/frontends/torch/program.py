@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from modeldyno.base.errors import ConfigError, ModelError
 from modeldyno.base.records.run import TensorSpec
@@ -17,8 +18,12 @@ from modeldyno.compiler.model.fixed_shapes import Shapes, fix_shapes
 from modeldyno.compiler.model.input_roles import Facts
 from modeldyno.compiler.model.source import Source
 
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
 
-def source_of(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
+
+def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) -> Source:
     """Give a torch.export program as a source; `digest` is of what it came from.
 
     Raises:
@@ -53,7 +58,7 @@ def source_of(program: Any, name: str, digest: str, shapes: Shapes) -> Source:
     return source
 
 
-def _with_fixed_shapes(program: Any, shapes: Shapes) -> Any:
+def _with_fixed_shapes(program: ExportedProgram, shapes: Shapes) -> ExportedProgram:
     tensors = tensor_inputs(program)
     declared = {
         key: tuple(size if isinstance(size, int) else None for size in value.shape)
@@ -73,7 +78,7 @@ def _with_fixed_shapes(program: Any, shapes: Shapes) -> Any:
         raise ConfigError(f"the model does not take the shapes {shown}: {first_line(error)}") from error
 
 
-def tensor_inputs(program: Any) -> dict[str, Any]:
+def tensor_inputs(program: ExportedProgram) -> dict[str, torch.Tensor]:
     """Name the user's tensor inputs in order, each with its fake tensor (shape and dtype)."""
     nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     found: dict[str, Any] = {}
@@ -88,7 +93,7 @@ def tensor_inputs(program: Any) -> dict[str, Any]:
     return found
 
 
-def arguments(program: Any, feeds: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments(program: ExportedProgram, feeds: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Lay named tensors out as the program's own (args, kwargs)."""
     from torch.utils import _pytree as pytree  # torch.export's own calling convention has no public home
 
@@ -99,7 +104,9 @@ def arguments(program: Any, feeds: Mapping[str, Any]) -> tuple[tuple[Any, ...], 
     return args, kwargs
 
 
-def reference_of(program: Any, module: Any) -> Callable[[dict[str, Array]], dict[str, Array]]:
+def reference_of(
+    program: ExportedProgram, module: torch.nn.Module
+) -> Callable[[dict[str, Array]], dict[str, Array]]:
     """Run `module` on named arrays, by the calling convention of `program`."""
     torch = imported_torch()
 
@@ -114,7 +121,12 @@ def reference_of(program: Any, module: Any) -> Callable[[dict[str, Array]], dict
     return run
 
 
-def tried(reference: Any, inputs: tuple[TensorSpec, ...], facts: Facts, name: str) -> dict[str, Array]:
+def tried(
+    reference: Callable[[dict[str, Array]], dict[str, Array]],
+    inputs: tuple[TensorSpec, ...],
+    facts: Facts,
+    name: str,
+) -> dict[str, Array]:
     """Run the model on one sample, twice: its outputs are known by running it, and it must keep no state."""
     outputs: dict[str, Array] = {}
     for attempt in range(DRAWS):
@@ -133,7 +145,7 @@ def tried(reference: Any, inputs: tuple[TensorSpec, ...], facts: Facts, name: st
     return outputs
 
 
-def named_outputs(result: Any) -> list[tuple[str, Any]]:
+def named_outputs(result: object) -> list[tuple[str, torch.Tensor]]:
     """Name outputs by their place in what the module returns: a key, a field, or output_N."""
     from torch.utils import _pytree as pytree
 
@@ -145,13 +157,13 @@ def named_outputs(result: Any) -> list[tuple[str, Any]]:
     return [(name, leaf) for name, (_, leaf) in zip(names, tensors, strict=True)]
 
 
-def _path_name(path: Sequence[Any], index: int) -> str:
+def _path_name(path: Sequence[object], index: int) -> str:
     keys = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", "")))) for key in path]
     named = [key for key in keys if key and not key.isdigit()]
     return "_".join(keys) if named else f"output_{index}"
 
 
-def dtype_of(name: str, value: Any) -> str:
+def dtype_of(name: str, value: torch.Tensor) -> str:
     """Give the dtype of an input as numpy names it.
 
     Raises:
@@ -165,7 +177,7 @@ def dtype_of(name: str, value: Any) -> str:
     return text
 
 
-def imported_torch() -> Any:
+def imported_torch() -> ModuleType:
     """Import torch.
 
     Raises:

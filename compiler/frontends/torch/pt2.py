@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modeldyno.base.digests import digest_files
 from modeldyno.base.errors import ModelError
@@ -22,6 +22,9 @@ from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import refuse_state
 from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.source import Source, check_model_file
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 
 def read_pt2(path: Path, shapes: Shapes) -> Source:
@@ -57,7 +60,7 @@ def pt2_family(path: Path) -> Family:
     )
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> ExportedProgram:
     check_model_file(path)
     check_pt2(path)
     torch = imported_torch()

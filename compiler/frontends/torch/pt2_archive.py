@@ -117,7 +117,7 @@ def _json_files(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, Any
         yield entry.filename, json.loads(archive.read(entry))
 
 
-def _check_document(path: Path, name: str, document: Any) -> None:
+def _check_document(path: Path, name: str, document: object) -> None:
     for key, value in _entries(document):
         if key == "use_pickle" and value:
             raise ModelError(
@@ -164,7 +164,7 @@ _TEXT_CHECKS: dict[str, tuple[str, Callable[[str], bool]]] = {
 }
 
 
-def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+def _entries(value: object) -> Iterator[tuple[str, Any]]:
     """Give every (key, value) of a JSON document, however deep (no recursion: depth is the file's choice)."""
     pending = [value]
     while pending:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from modeldyno.compiler.graph.rewrite import shape_of
 
+if TYPE_CHECKING:
+    from torch.fx import Node
+    from tvm import relax
+    from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
 
-def index_put(node: Any, importer: Any) -> Any:
+
+def index_put(node: Node | SimpleNamespace, importer: ExportedProgramImporter) -> relax.Expr:
     """Put values where the indices say, in order: of two for one place the last stays, or both are added.
 
     Raises:
@@ -45,7 +51,9 @@ def index_put(node: Any, importer: Any) -> Any:
     )
 
 
-def _as_coordinates(importer: Any, indices: list[Any], joined: tuple[int, ...]) -> Any:
+def _as_coordinates(
+    importer: ExportedProgramImporter, indices: list[relax.Expr], joined: tuple[int, ...]
+) -> relax.Expr:
     """Lay indices side by side, as columns of a last axis."""
     from tvm import relax
 
@@ -57,7 +65,7 @@ def _as_coordinates(importer: Any, indices: list[Any], joined: tuple[int, ...]) 
     return emit(relax.op.concat(columns, axis=-1)) if len(columns) > 1 else columns[0]
 
 
-def _known(x: Any) -> tuple[int, ...]:
+def _known(x: relax.Expr) -> tuple[int, ...]:
     shape = shape_of(x)
     if shape is None:
         raise NotImplementedError("indices whose shape only a run tells")

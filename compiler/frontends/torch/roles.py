@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.input_roles import Facts, Kind, Role, narrower
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.fx import Node
 
 # Operators that give values of their first input as they are, or of any in a list of inputs.
 _MOVES = frozenset(
@@ -41,7 +45,7 @@ _SOFTMAX = frozenset(("softmax", "_softmax", "log_softmax", "_log_softmax"))
 _CHANNELS = (1, 3, 4)
 
 
-def torch_facts(program: Any) -> Facts:
+def torch_facts(program: ExportedProgram) -> Facts:
     """Read the roles of an exported program's inputs."""
     wanted = set(program.graph_signature.user_inputs)
     inputs = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in wanted]
@@ -59,13 +63,13 @@ def _deadly(feeds: Mapping[str, Array]) -> str:
     return ""
 
 
-def _name(node: Any) -> str:
+def _name(node: Node) -> str:
     """Give an operator's name: embedding of aten.embedding.default."""
     parts = str(node.target).split(".")
     return parts[1] if len(parts) > 2 else parts[-1]
 
 
-def _kind(node: Any) -> str:
+def _kind(node: Node) -> str:
     value: Any = node.meta.get("val") if hasattr(node, "meta") else None
     dtype = str(getattr(value, "dtype", "")).removeprefix("torch.")
     if not dtype or dtype.startswith("complex"):
@@ -73,13 +77,13 @@ def _kind(node: Any) -> str:
     return "b" if dtype == "bool" else "f" if "float" in dtype else "i"
 
 
-def _shape(node: Any) -> tuple[int, ...]:
+def _shape(node: Node) -> tuple[int, ...]:
     value = node.meta.get("val") if hasattr(node, "meta") else None
     sizes = getattr(value, "shape", ())
     return tuple(int(size) for size in sizes) if all(isinstance(size, int) for size in sizes) else ()
 
 
-def _role(node: Any) -> Role | None:
+def _role(node: Node) -> Role | None:
     kind = _kind(node)
     if kind == "f":
         return _float_role(node)
@@ -88,7 +92,7 @@ def _role(node: Any) -> Role | None:
     return _whole_role(node) if kind == "i" else None
 
 
-def _float_role(node: Any) -> Role | None:
+def _float_role(node: Node) -> Role | None:
     shape = _shape(node)
     if len(shape) == 4 and (shape[1] in _CHANNELS or shape[3] in _CHANNELS) and _reaches(node, _CONVOLUTIONS):
         return Role("image")
@@ -103,7 +107,7 @@ def _float_role(node: Any) -> Role | None:
 _CONVOLUTIONS = frozenset(("conv2d", "convolution"))
 
 
-def _is_added_mask(node: Any, reader: Any, given: Any) -> bool:
+def _is_added_mask(node: Node, reader: Node, given: Node) -> bool:
     """Whether an input is added to what was computed of others, before a softmax."""
     other = next((each for each in reader.args[:2] if each is not given), None)
     if getattr(other, "op", "") != "call_function" or node in _sources(other):
@@ -111,7 +115,7 @@ def _is_added_mask(node: Any, reader: Any, given: Any) -> bool:
     return _reaches(reader, _SOFTMAX, frozenset(("add", *_CASTS)))
 
 
-def _sources(node: Any) -> set[Any]:
+def _sources(node: Node) -> set[Node]:
     seen, ahead = {node}, [node]
     while ahead:
         for each in ahead.pop().all_input_nodes:
@@ -121,7 +125,7 @@ def _sources(node: Any) -> set[Any]:
     return seen
 
 
-def _readers(node: Any) -> Iterator[tuple[Any, Any]]:
+def _readers(node: Node) -> Iterator[tuple[Node, Node]]:
     """Give who reads a value, or what was only moved of it, each with what it reads."""
     seen, ahead = {node}, [node]
     while ahead:
@@ -139,7 +143,7 @@ def _readers(node: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _reaches(
-    node: Any, wanted: frozenset[str], through: frozenset[str] = _ARITHMETIC | _COMPARES | _CASTS
+    node: Node, wanted: frozenset[str], through: frozenset[str] = _ARITHMETIC | _COMPARES | _CASTS
 ) -> bool:
     """Whether a value gets to one of some operators by way of element-wise ones."""
     seen, ahead = {node}, [node]
@@ -156,7 +160,7 @@ def _reaches(
     return False
 
 
-def _whole_role(node: Any) -> Role:
+def _whole_role(node: Node) -> Role:
     found: Role | None = None
     for reader, given in _readers(node):
         found = narrower(found, _read(reader, given))
@@ -165,7 +169,7 @@ def _whole_role(node: Any) -> Role:
     return found or Role("whole")
 
 
-def _read(reader: Any, given: Any) -> Role:
+def _read(reader: Node, given: Node) -> Role:
     """Give the role of whole numbers that an operator reads."""
     name = _name(reader)
     if (index := _index(reader, given)) is not None:
@@ -185,7 +189,7 @@ def _plain_use(name: str) -> Kind:
     return "number" if name in _ARITHMETIC or name in _SUMS or name in _CASTS else "unknown"
 
 
-def _derived(node: Any) -> Role:
+def _derived(node: Node) -> Role:
     """Give the role of whole numbers that are computed with: what is made of them may be an index."""
     found: Role | None = None
     seen, ahead = {node}, [node]
@@ -204,7 +208,7 @@ def _derived(node: Any) -> Role:
     return found or Role("whole")
 
 
-def _along(node: Any, *, unique: bool = False) -> Role | None:
+def _along(node: Node, *, unique: bool = False) -> Role | None:
     """Give the role of an index along the dimension that an operator names second."""
     shape, axis = _shape(node.args[0]), node.args[1]
     if not shape or not isinstance(axis, int):
@@ -212,18 +216,18 @@ def _along(node: Any, *, unique: bool = False) -> Role | None:
     return Role("index", (shape[axis],), unique=axis % len(shape) if unique else None)
 
 
-def _written(node: Any) -> Role | None:
+def _written(node: Node) -> Role | None:
     """Give the role of a list of places, each of which is written once."""
     found = _along(node)
     return replace(found, unique=0) if found else None
 
 
-def _rows(node: Any) -> Role | None:
+def _rows(node: Node) -> Role | None:
     shape = _shape(node.args[0])
     return Role("index", (shape[0],)) if shape else None
 
 
-def _bracket(node: Any, given: Any) -> Role | None:
+def _bracket(node: Node, given: Node) -> Role | None:
     """x[i, j]: from the end too."""
     shape, indices = _shape(node.args[0]), node.args[1]
     sizes = [shape[at] for at, each in enumerate(indices) if each is given and at < len(shape)]
@@ -233,7 +237,7 @@ def _bracket(node: Any, given: Any) -> Role | None:
     return Role("index", (min(sizes),), from_end=True, unique=0 if written else None)
 
 
-_BY_PLACE: dict[tuple[str, int], Callable[[Any], Role | None]] = {
+_BY_PLACE: dict[tuple[str, int], Callable[[Node], Role | None]] = {
     ("embedding", 1): _rows,
     ("embedding_bag", 1): _rows,
     **{(name, 2): _along for name in ("gather", "index_select", "index_add", "index_fill", "scatter_add")},
@@ -244,7 +248,7 @@ _BY_PLACE: dict[tuple[str, int], Callable[[Any], Role | None]] = {
 }
 
 
-def _index(node: Any, given: Any) -> Role | None:
+def _index(node: Node, given: Node) -> Role | None:
     """Give the role of whole numbers that pick elements; None where they do not."""
     name = _name(node)
     if name in ("index", "index_put", "_unsafe_index") and isinstance(node.args[1], list | tuple):
@@ -256,7 +260,7 @@ def _index(node: Any, given: Any) -> Role | None:
     return found(node) if found else None
 
 
-def _divides_whole(node: Any) -> bool:
+def _divides_whole(node: Node) -> bool:
     return (
         node.op == "call_function"
         and _name(node) in _DIVIDES

@@ -9,12 +9,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modeldyno.base.errors import ModelError
 from modeldyno.compiler.model.arrays import Array
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+    from torch.fx import Node
 
 _WAY_OUT = (
     "An artifact keeps nothing between calls: give the state to the model as an input, and return what it "
@@ -23,7 +28,7 @@ _WAY_OUT = (
 _NEAR = 1e-3  # answers to one input that differ by more, relative to the largest value, are not the same
 
 
-def refuse_state(program: Any, name: str) -> None:
+def refuse_state(program: ExportedProgram, name: str) -> None:
     """Refuse an exported program that changes a buffer or a parameter.
 
     Raises:
@@ -73,7 +78,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def left_alone(module: Any) -> Iterator[None]:
+def left_alone(module: torch.nn.Module) -> Iterator[None]:
     """Inside, the module is in eval mode; on leaving, its flags, attributes, buffers and torch's random state
     are what they were.
     """
@@ -96,17 +101,17 @@ def left_alone(module: Any) -> Iterator[None]:
                     buffer.copy_(value)
 
 
-def _copied(value: Any) -> Any:
+def _copied(value: object) -> object:
     """A container that the module may change in place is copied; what it holds is not."""
     return value.copy() if isinstance(value, dict | list | set) else value
 
 
-def _changed(program: Any) -> dict[str, str]:
+def _changed(program: ExportedProgram) -> dict[str, str]:
     signature = program.graph_signature
     return {**signature.buffers_to_mutate, **getattr(signature, "parameters_to_mutate", {})}
 
 
-def _may_change(node: Any) -> bool:
+def _may_change(node: Node) -> bool:
     """Whether an operator writes to an argument, or is a norm in training mode."""
     schema = getattr(node.target, "_schema", None)
     if schema is None:
@@ -114,7 +119,7 @@ def _may_change(node: Any) -> bool:
     return bool(schema.is_mutable) or ("_norm" in schema.name and any(arg is True for arg in node.args))
 
 
-def _functional(program: Any) -> Any:
+def _functional(program: ExportedProgram) -> ExportedProgram:
     """Give the program with every change of a tensor as an output; nothing else is decomposed."""
     with warnings.catch_warnings():
         # torch's own copying of a program uses names that torch is about to rename.
@@ -122,7 +127,7 @@ def _functional(program: Any) -> Any:
         return program.run_decompositions({})
 
 
-def _operator(node: Any) -> str:
+def _operator(node: Node) -> str:
     """Name the operator behind a node; a part of a result is its operator's."""
     while getattr(node.target, "_schema", None) is None and node.args and hasattr(node.args[0], "target"):
         node = node.args[0]

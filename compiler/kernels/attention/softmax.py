@@ -30,11 +30,11 @@ _WAYS = 2
 class Place:
     """Where a block of scores stands: batch, head, first query, that query in its chunk, first key."""
 
-    batch: Any
-    head: Any
-    first: Any
-    known: Any
-    start: Any
+    batch: tirx.Expr | int
+    head: tirx.Expr | int
+    first: tirx.Expr | int
+    known: tirx.Expr | int
+    start: tirx.Expr | int
 
 
 class RowSoftmax:

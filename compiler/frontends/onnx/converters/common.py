@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from modeldyno.compiler.frontends.onnx.converters import extremes, identities
+from modeldyno.compiler.frontends.onnx.converters.converter import Converter, Params
 
-Converter = Callable[[Any, Any, dict[str, Any], Any], Any]
+if TYPE_CHECKING:
+    from tvm import relax
+    from tvm.relax.frontend.onnx.onnx_frontend import OnnxOpConverter, onnx_input
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def own_converters() -> Iterator[None]:
         onnx_frontend._get_convert_map = theirs
 
 
-def _classes(theirs: dict[str, Any]) -> dict[str, Any]:
+def _classes(theirs: dict[str, type[OnnxOpConverter]]) -> dict[str, type]:
     """Give what TVM asks for the version that it wants, which is ours whatever the version."""
     return {name: _own(theirs.get(name), make) for name, make in _CONVERTERS.items()}
 
@@ -43,7 +46,7 @@ def known_operators() -> frozenset[str]:
     return frozenset(onnx_frontend._get_convert_map()) | frozenset(_CONVERTERS)
 
 
-def _own(theirs: Any, make: Callable[[Converter], Converter]) -> Any:
+def _own(theirs: type[OnnxOpConverter] | None, make: Callable[[Converter], Converter]) -> type:
     class Own:
         @staticmethod
         def get_converter(opset: int) -> Converter:
@@ -52,14 +55,16 @@ def _own(theirs: Any, make: Callable[[Converter], Converter]) -> Any:
     return Own
 
 
-def _unknown(*_args: Any) -> Any:
+def _unknown(*_args: object) -> NoReturn:
     raise NotImplementedError("an operator that TVM does not know, in a form that we don't")
 
 
 def _cast(theirs: Converter) -> Converter:
     """Cast of floats to int32 and int64: what does not fit becomes the least number, as on x86 processors."""
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+    ) -> relax.Expr:
         from onnx import helper
         from tvm import ir, relax
 
@@ -81,7 +86,9 @@ def _cast(theirs: Converter) -> Converter:
 
 
 def _thresholded(_theirs: Converter) -> Converter:
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], _params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], _params: Params
+    ) -> relax.Expr:
         from tvm import relax
 
         data, dtype = inputs[0], str(inputs[0].ty.dtype)
@@ -94,7 +101,9 @@ def _thresholded(_theirs: Converter) -> Converter:
 def _sign(theirs: Converter) -> Converter:
     """Sign of what is no number is none."""
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+    ) -> relax.Expr:
         from tvm import relax
 
         found = theirs(builder, inputs, attributes, params)
@@ -109,7 +118,9 @@ def _sign(theirs: Converter) -> Converter:
 def _clip(theirs: Converter) -> Converter:
     """Clip without bounds cuts off infinities, as the operator says."""
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+    ) -> relax.Expr:
         from tvm import relax, tirx
 
         data = inputs[0]
@@ -129,7 +140,9 @@ def _celu(_theirs: Converter) -> Converter:
     ONNX's definition scales by x / a back and forth.
     """
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], _params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], _params: Params
+    ) -> relax.Expr:
         from tvm import relax
 
         data, op, emit = inputs[0], relax.op, builder.normalize
@@ -144,7 +157,9 @@ def _celu(_theirs: Converter) -> Converter:
 def _quantize(theirs: Converter) -> Converter:
     """QuantizeLinear of what is no number is the least of the type."""
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+    ) -> relax.Expr:
         from tvm import relax
 
         data, dtype = inputs[0], str(inputs[0].ty.dtype)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-Converter = Callable[[Any, Any, dict[str, Any], Any], Any]
+from modeldyno.compiler.frontends.onnx.converters.converter import Converter, Params
+from modeldyno.compiler.model.arrays import Array
+
+if TYPE_CHECKING:
+    from tvm import relax
+    from tvm.relax.frontend.onnx.onnx_frontend import onnx_input
 
 
-def pairwise(operator: str, combine: Callable[[Any, Any], Any]) -> Callable[[Converter], Converter]:
+def pairwise(operator: str, combine: Callable[[Array, Array], Array]) -> Callable[[Converter], Converter]:
     """Max and Min two by two: TVM would stack all inputs, and begin with a finite number."""
 
-    def convert(builder: Any, inputs: Any, _attributes: dict[str, Any], _params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, _attributes: dict[str, Any], _params: Params
+    ) -> relax.Expr:
         from tvm import ir, relax
 
-        def two(left: Any, right: Any) -> Any:
+        def two(left: relax.Expr, right: relax.Expr) -> relax.Expr:
             if isinstance(left, ir.GenericConst) and isinstance(right, ir.GenericConst):
                 found = combine(left.value.numpy(), right.value.numpy())
                 return relax.const(found, str(found.dtype))
@@ -32,7 +39,9 @@ def place(kind: str) -> Callable[[Converter], Converter]:
     """ArgMax and ArgMin: with `select_last_index` TVM turns the axis around, and with it what comes first."""
 
     def make(theirs: Converter) -> Converter:
-        def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+        def convert(
+            builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+        ) -> relax.Expr:
             from modeldyno.compiler.graph.rewrite import shape_of
             from modeldyno.compiler.lower.extremes import place_of
 
@@ -61,7 +70,9 @@ def max_pool(theirs: Converter) -> Converter:
     its left or right, with that number too, which nobody should rely on).
     """
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+    ) -> relax.Expr:
         from tvm import relax
 
         found = theirs(builder, inputs, attributes, params)
@@ -79,7 +90,9 @@ def max_pool(theirs: Converter) -> Converter:
 def hardmax(theirs: Converter) -> Converter:
     """Hardmax of a row that begins with no number is 0 everywhere: nothing equals its maximum."""
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+    ) -> relax.Expr:
         from tvm import relax
 
         found = builder.normalize(theirs(builder, inputs, attributes, params))
@@ -96,7 +109,9 @@ def hardmax(theirs: Converter) -> Converter:
 def top_k(theirs: Converter) -> Converter:
     """TopK of one place is the max or min and where it stands: nothing has to be sorted."""
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+    ) -> relax.Expr:
         from tvm import ir, relax
 
         known = (
@@ -119,7 +134,9 @@ def log_sum_exp(theirs: Converter) -> Converter:
     What is no number makes the sum none.
     """
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+    ) -> relax.Expr:
         from tvm import ir, relax
 
         data, dtype = inputs[0], str(inputs[0].ty.dtype)

@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -20,12 +20,16 @@ from modeldyno.compiler.graph.rewrite import shape_of
 from modeldyno.compiler.guards.marks import Mark, checked_constant, index_mark, mark
 from modeldyno.compiler.model.fixed_shapes import Shapes
 
+if TYPE_CHECKING:
+    import tvm
+    from tvm.relax.frontend.onnx.onnx_frontend import onnx_input
+
 Attributes = dict[str, Any]
 # From the shapes of all inputs (None: not known) and the attributes to the sizes of the axes indexed.
-Sizes = Callable[[Sequence[Any], Attributes], Sequence[int]]
+Sizes = Callable[[Sequence[tuple[int, ...] | None], Attributes], Sequence[int]]
 
 
-def import_guarded(model: onnx.ModelProto, shapes: Shapes) -> Any:
+def import_guarded(model: onnx.ModelProto, shapes: Shapes) -> tvm.IRModule:
     """Import a model as TVM's `from_onnx` does, with marks.
 
     Raises:
@@ -56,14 +60,14 @@ class _Importer(ONNXGraphImporter):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._frames: list[_Frame] = []
-        self._branches: list[tuple[Any, bool]] = []  # a condition, and what it must be
+        self._branches: list[tuple[relax.Expr, bool]] = []  # a condition, and what it must be
 
     def _construct_nodes(self, graph: onnx.GraphProto) -> None:
         self._frames.append(_Frame(iter(graph.node)))
         super()._construct_nodes(graph)
         self._frames.pop()
 
-    def _convert_subgraph(self, bb: Any, graph: onnx.GraphProto) -> Any:
+    def _convert_subgraph(self, bb: relax.BlockBuilder, graph: onnx.GraphProto) -> relax.Expr:
         around = self._frames[-1]
         first = around.branching is None
         node = around.branching or next(around.nodes)
@@ -75,7 +79,9 @@ class _Importer(ONNXGraphImporter):
         self._branches.pop()
         return found
 
-    def _convert_operator(self, op_name: str, inputs: Any, attrs: Attributes, opset: int) -> Any:
+    def _convert_operator(
+        self, op_name: str, inputs: onnx_input, attrs: Attributes, opset: int
+    ) -> relax.Expr:
         node = next(self._frames[-1].nodes)
         if node.name.startswith(WITHIN):
             most = _known(shape_of(inputs[0]))[0] - 1
@@ -92,7 +98,7 @@ class _Importer(ONNXGraphImporter):
             inputs[1] = self._cut(inputs[1], _compressed(inputs[0], attrs))
         return super()._convert_operator(op_name, inputs, attrs, opset)
 
-    def _first_column(self, x: Any, what: Mark) -> Any:
+    def _first_column(self, x: relax.Expr, what: Mark) -> relax.Expr:
         """Mark the first of the columns alone: the image that a box lies in, beside its corners."""
         columns = int(x.ty.shape[1])
         first = self.bb.normalize(relax.op.strided_slice(x, [1], [0], [1]))
@@ -103,13 +109,13 @@ class _Importer(ONNXGraphImporter):
             )
         )
 
-    def _cut(self, x: Any, size: int) -> Any:
+    def _cut(self, x: relax.Expr, size: int) -> relax.Expr:
         """Give no more of a list than `size`: what it says of elements that are not there is not asked."""
         if int(x.ty.shape[0]) <= size:
             return x
         return self.bb.normalize(relax.op.strided_slice(x, [0], [0], [size]))
 
-    def _marked(self, x: Any, what: Mark) -> Any:
+    def _marked(self, x: relax.Expr, what: Mark) -> relax.Expr:
         fixed = constant(x)
         if fixed is not None:
             return checked_constant(x, what)
@@ -117,7 +123,7 @@ class _Importer(ONNXGraphImporter):
         return self.bb.emit(mark(x, told, [condition for condition, _ in self._branches]))
 
 
-def _marks(node: onnx.NodeProto, inputs: Any, attrs: Attributes) -> Iterator[tuple[int, Mark]]:
+def _marks(node: onnx.NodeProto, inputs: onnx_input, attrs: Attributes) -> Iterator[tuple[int, Mark]]:
     shapes = [None if x is None else shape_of(x) for x in inputs]
     for place, sizes, from_end in _INDICES.get(node.op_type, ()):
         if place < len(inputs) and _is_tensor(inputs[place]):
@@ -130,28 +136,28 @@ def _named(node: onnx.NodeProto, place: int) -> Mark:
     return Mark(node.op_type, node.name or node.output[0], node.input[place])
 
 
-def _is_tensor(x: Any) -> bool:
+def _is_tensor(x: relax.Expr | None) -> bool:
     return isinstance(getattr(x, "ty", None), relax.TensorType)
 
 
-def _is_whole(x: Any) -> bool:
+def _is_whole(x: relax.Expr) -> bool:
     return str(x.ty.dtype).startswith(("int", "uint"))
 
 
-def _along_axis(shapes: Sequence[Any], attrs: Attributes) -> Sequence[int]:
+def _along_axis(shapes: Sequence[tuple[int, ...] | None], attrs: Attributes) -> Sequence[int]:
     return [_known(shapes[0])[int(attrs.get("axis", 0))]]
 
 
-def _from_batch(shapes: Sequence[Any], attrs: Attributes) -> Sequence[int]:
+def _from_batch(shapes: Sequence[tuple[int, ...] | None], attrs: Attributes) -> Sequence[int]:
     first = int(attrs.get("batch_dims", 0))
     return _known(shapes[0])[first : first + _known(shapes[1])[-1]]
 
 
-def _leading(shapes: Sequence[Any], _attrs: Attributes) -> Sequence[int]:
+def _leading(shapes: Sequence[tuple[int, ...] | None], _attrs: Attributes) -> Sequence[int]:
     return _known(shapes[0])[: _known(shapes[1])[-1]]
 
 
-def _unpooled(shapes: Sequence[Any], attrs: Attributes) -> Sequence[int]:
+def _unpooled(shapes: Sequence[tuple[int, ...] | None], attrs: Attributes) -> Sequence[int]:
     """Elements of the whole output, by the formula of ONNX's MaxUnpool; of an `output_shape`, any."""
     if len(shapes) > 2 and shapes[2] is not None:
         return [np.iinfo(np.int64).max]
@@ -163,7 +169,7 @@ def _unpooled(shapes: Sequence[Any], attrs: Attributes) -> Sequence[int]:
     return [size]
 
 
-def _compressed(x: Any, attrs: Attributes) -> int:
+def _compressed(x: relax.Expr, attrs: Attributes) -> int:
     shape = _known(shape_of(x))
     return shape[attrs["axis"]] if "axis" in attrs else math.prod(shape)
 
@@ -172,7 +178,7 @@ def _rows(table: int) -> Sizes:
     return lambda shapes, _attrs: [_known(shapes[table])[0]]
 
 
-def _known(shape: Any) -> tuple[int, ...]:
+def _known(shape: tuple[int, ...] | None) -> tuple[int, ...]:
     if shape is None:
         raise NotImplementedError("an index into a tensor whose shape is known only when the model runs")
     found: tuple[int, ...] = shape

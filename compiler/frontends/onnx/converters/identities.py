@@ -7,18 +7,26 @@ is the number 0, the result is written as what it depends on: whether x is finit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-Converter = Callable[[Any, Any, dict[str, Any], Any], Any]
+from modeldyno.compiler.frontends.onnx.converters.converter import Converter, Params
+
+if TYPE_CHECKING:
+    from tvm import relax
+    from tvm.relax.frontend.onnx.onnx_frontend import onnx_input
 
 
-def of_one_tensor(make: Callable[[Any, Any], Any]) -> Callable[[Converter], Converter]:
+def of_one_tensor(
+    make: Callable[[relax.BlockBuilder, relax.Expr], relax.Expr],
+) -> Callable[[Converter], Converter]:
     """Wrap a converter: where both inputs are the same float tensor, `make` gives the result."""
 
     def wrap(theirs: Converter) -> Converter:
-        def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+        def convert(
+            builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+        ) -> relax.Expr:
             left, right = inputs
             if not left.same_as(right) or not _is_float(left):
                 return theirs(builder, inputs, attributes, params)
@@ -29,12 +37,12 @@ def of_one_tensor(make: Callable[[Any, Any], Any]) -> Callable[[Converter], Conv
     return wrap
 
 
-def difference(builder: Any, data: Any) -> Any:
+def difference(builder: relax.BlockBuilder, data: relax.Expr) -> relax.Expr:
     """Give x - x."""
     return _finite_or_none(builder, data, 0)
 
 
-def quotient(builder: Any, data: Any) -> Any:
+def quotient(builder: relax.BlockBuilder, data: relax.Expr) -> relax.Expr:
     """Give x / x: 1, and no number where x is 0 or not finite."""
     from tvm import relax
 
@@ -43,7 +51,7 @@ def quotient(builder: Any, data: Any) -> Any:
     return relax.op.where(zero, relax.const(np.nan, str(data.ty.dtype)), builder.normalize(one))
 
 
-def is_number(builder: Any, data: Any) -> Any:
+def is_number(builder: relax.BlockBuilder, data: relax.Expr) -> relax.Expr:
     """Give x == x."""
     from tvm import relax
 
@@ -53,7 +61,9 @@ def is_number(builder: Any, data: Any) -> Any:
 def times_zero(theirs: Converter) -> Converter:
     """Wrap the converter of a product: one number 0 as an operand gives 0, or no number."""
 
-    def convert(builder: Any, inputs: Any, attributes: dict[str, Any], params: Any) -> Any:
+    def convert(
+        builder: relax.BlockBuilder, inputs: onnx_input, attributes: dict[str, Any], params: Params
+    ) -> relax.Expr:
         from modeldyno.compiler.graph.fold import constant
         from modeldyno.compiler.graph.rewrite import shape_of
 
@@ -68,11 +78,11 @@ def times_zero(theirs: Converter) -> Converter:
     return convert
 
 
-def _is_float(data: Any) -> bool:
+def _is_float(data: relax.Expr) -> bool:
     return str(getattr(getattr(data, "ty", None), "dtype", "")).startswith("float")
 
 
-def _finite_or_none(builder: Any, data: Any, number: float) -> Any:
+def _finite_or_none(builder: relax.BlockBuilder, data: relax.Expr, number: float) -> relax.Expr:
     from tvm import relax
 
     dtype = str(data.ty.dtype)

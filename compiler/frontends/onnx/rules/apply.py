@@ -214,7 +214,7 @@ def _facts(model: onnx.ModelProto) -> Facts:
     return facts
 
 
-def _dtype(elem_type: int) -> Any:
+def _dtype(elem_type: int) -> np.dtype[Any]:
     return np.dtype(helper.tensor_dtype_to_np_dtype(elem_type))
 
 

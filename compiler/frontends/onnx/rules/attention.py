@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def _repeated(w: Writer, name: str, shape: tuple[int, int, int, int], times: int
     return w.reshape(wide, (batch, heads * times, length, size))
 
 
-def _mask(w: Writer, lengths: tuple[int, int, int], dtype: object) -> str:
+def _mask(w: Writer, lengths: tuple[int, int, int], dtype: np.dtype[Any]) -> str:
     """Give what is added to the scores; empty where nothing is."""
     q_len, kv_len, past = lengths
     total = past + kv_len
@@ -88,7 +89,7 @@ def _mask(w: Writer, lengths: tuple[int, int, int], dtype: object) -> str:
     return mask
 
 
-def _given_mask(w: Writer, total: int, dtype: object) -> str:
+def _given_mask(w: Writer, total: int, dtype: np.dtype[Any]) -> str:
     name = w.input(3)
     shape = w.shape(name)
     if w.dtype(name) == np.bool_:
@@ -99,7 +100,7 @@ def _given_mask(w: Writer, total: int, dtype: object) -> str:
     return name
 
 
-def _window(w: Writer, sizes: tuple[int, int, int], window: tuple[int, int], dtype: object) -> str:
+def _window(w: Writer, sizes: tuple[int, int, int], window: tuple[int, int], dtype: np.dtype[Any]) -> str:
     """Mask by distance: how far back (`left`) and ahead (`right`) a query looks; -1 has no bound."""
     q_len, total, past = sizes
     ahead: Array = np.arange(total)[None, :] - np.arange(q_len)[:, None]
@@ -122,11 +123,11 @@ def _window(w: Writer, sizes: tuple[int, int, int], window: tuple[int, int], dty
     return w.const(np.where(allowed_now, 0.0, -np.inf), dtype)
 
 
-def _where(w: Writer, allowed: str, dtype: object) -> str:
+def _where(w: Writer, allowed: str, dtype: np.dtype[Any]) -> str:
     return w.op("Where", allowed, w.const(0, dtype), w.const(-np.inf, dtype))
 
 
-def _capped(w: Writer, scores: str, dtype: object) -> str:
+def _capped(w: Writer, scores: str, dtype: np.dtype[Any]) -> str:
     cap = float(w.attribute("softcap", 0.0))
     if not cap:
         return scores
@@ -134,11 +135,11 @@ def _capped(w: Writer, scores: str, dtype: object) -> str:
     return w.op("Mul", w.op("Tanh", w.op("Div", scores, limit)), limit)
 
 
-def _softmax(w: Writer, scores: str, dtype: object, *, guarded: bool) -> str:
+def _softmax(w: Writer, scores: str, dtype: np.dtype[Any], *, guarded: bool) -> str:
     """Softmax over keys; a row in which nothing may be looked at is all zeros, not NaN."""
     if not guarded:
         return w.op("Softmax", scores, axis=-1)
-    lowest = w.const(np.finfo(np.dtype(dtype)).min, dtype)  # type: ignore[call-overload]
+    lowest = w.const(np.finfo(np.dtype(dtype)).min, dtype)
     finite = w.op("Max", scores, lowest)
     nothing = w.op("LessOrEqual", w.reduce("ReduceMax", scores, [-1]), lowest)
     return w.op("Where", nothing, w.const(0, dtype), w.op("Softmax", finite, axis=-1))

@@ -40,7 +40,7 @@ class Writer:
         self._facts = facts
         self._prefix = prefix
 
-    def attribute(self, name: str, default: Any = None) -> Any:
+    def attribute(self, name: str, default: object = None) -> Any:
         """Give the node's attribute; text as str."""
         value = self.attributes.get(name, default)
         return value.decode() if isinstance(value, bytes) else value
@@ -57,7 +57,7 @@ class Writer:
         """Shape of one of the node's inputs; KeyError where it isn't known, which ends the rule."""
         return self._facts.shapes[name]
 
-    def dtype(self, name: str) -> Any:
+    def dtype(self, name: str) -> np.dtype[Any]:
         """Numpy's element type of one of the node's inputs; KeyError where it isn't known."""
         return self._facts.dtypes[name]
 
@@ -66,7 +66,7 @@ class Writer:
         tensor = self._facts.constants.get(name)
         return None if tensor is None else numpy_helper.to_array(tensor)
 
-    def const(self, values: Any, dtype: Any = np.int64) -> str:
+    def const(self, values: npt.ArrayLike, dtype: npt.DTypeLike = np.int64) -> str:
         """Name a constant."""
         name = self._name()
         tensor = numpy_helper.from_array(np.asarray(values, dtype), name)
@@ -83,7 +83,7 @@ class Writer:
         self.nodes.append(helper.make_node(kind, list(inputs), names, domain=domain, **attributes))
         return names
 
-    def cast(self, name: str, dtype: Any) -> str:
+    def cast(self, name: str, dtype: npt.DTypeLike) -> str:
         """Convert to a type of numpy's."""
         return self.op("Cast", name, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 

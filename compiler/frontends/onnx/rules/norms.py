@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from modeldyno.compiler.frontends.onnx.rules.graph import Writer
 
@@ -58,6 +59,6 @@ def group_norm(w: Writer) -> list[str] | None:
     return [w.op("Add", w.op("Mul", whole, w.reshape(w.input(1), per)), w.reshape(w.input(2), per))]
 
 
-def _inverse_root(w: Writer, variance: str, dtype: object) -> str:
+def _inverse_root(w: Writer, variance: str, dtype: npt.DTypeLike) -> str:
     epsilon = w.const(float(w.attribute("epsilon", 1e-5)), dtype)
     return w.op("Div", w.const(1, dtype), w.op("Sqrt", w.op("Add", variance, epsilon)))
