@@ -50,9 +50,11 @@ def parse_limits(texts: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             limits[name.strip()] = -1.0
         if name.strip() not in NAMES or not 0 < limits[name.strip()] < float("inf"):
-            raise ConfigError(f"--limit {text}: expected NAME=NUMBER, NAME one of {', '.join(NAMES)}")
+            raise ConfigError(
+                f"`limits` {text}: expected NAME=NUMBER, NAME one of {', '.join(NAMES)}", field="limits"
+            )
     if not limits.keys() - {ERROR_RATE}:
-        raise ConfigError("a search needs a limit on a percentile, e.g. --limit p99_ms=50")
+        raise ConfigError("a search needs a limit on a percentile, e.g. `limits=p99_ms=50`", field="limits")
     return {ERROR_RATE: 0.01, **limits}
 
 

@@ -137,7 +137,7 @@ def _parse_shape(name: str, shape: Sequence[int | str | Span]) -> tuple[Size, ..
         return tuple(parse_size(str(size)) for size in shape)
     except ValueError as error:
         shown = f"{name}={','.join(map(str, shape))}"
-        raise ConfigError(f"--shape {shown}: expected NAME=SIZE,SIZE,…; {error}") from error
+        raise ConfigError(f"`shapes` {shown}: expected NAME=SIZE,SIZE,…; {error}", field="shapes") from error
 
 
 def is_open(shapes: Mapping[str, Sequence[Size]]) -> bool:
@@ -166,7 +166,9 @@ def template(declared: Declared, given: Mapping[str, Sequence[Size]]) -> Templat
     unknown = sorted(given.keys() - declared.keys())
     if unknown:
         known = ", ".join(declared)
-        raise ConfigError(f"--shape {unknown[0]}: the model has no such input; its inputs are: {known}")
+        raise ConfigError(
+            f"`shapes` {unknown[0]}: the model has no such input; its inputs are: {known}", field="shapes"
+        )
     named = _by_symbol(declared, given)
     shapes: dict[str, tuple[int | None, ...]] = {}
     axes: dict[str, FreeAxis] = {}
@@ -191,21 +193,24 @@ def _by_symbol(declared: Declared, given: Mapping[str, Sequence[Size]]) -> dict[
         wanted = declared[name]
         if len(shape) != len(wanted):
             raise ConfigError(
-                f"--shape {_shown(name, shape)} has {len(shape)} dimensions, the model's input has "
-                f"{len(wanted)}"
+                f"`shapes` {_shown(name, shape)} has {len(shape)} dimensions, the model's input has "
+                f"{len(wanted)}",
+                field="shapes",
             )
         for at, (size, symbol) in enumerate(zip(shape, wanted, strict=True)):
             if isinstance(symbol, int) and size != symbol:
                 raise ConfigError(
-                    f"--shape {_shown(name, shape)}: the model fixes dimension {at} of {name!r} to {symbol}; "
-                    "export it with that dimension left open (dynamic axes) to compile it for others"
+                    f"`shapes` {_shown(name, shape)}: the model fixes dimension {at} of {name!r} to {symbol}",
+                    field="shapes",
+                    hint="export it with that dimension left open (dynamic axes) to compile it for others",
                 )
             if isinstance(symbol, str):
                 first, where = found.setdefault(symbol, (size, name))
                 if first != size:
                     raise ConfigError(
-                        f"--shape {name} has {size} for the model's {symbol!r}, and --shape {where} has "
-                        f"{first}: dimensions of one name move together, so give both the same"
+                        f"`shapes` {name} has {size} for the model's {symbol!r}, and `shapes` {where} has "
+                        f"{first}: dimensions of one name move together, so give both the same",
+                        field="shapes",
                     )
     return {symbol: size for symbol, (size, _) in found.items()}
 
@@ -227,7 +232,9 @@ def _resolved(
     shown = show_shape(tuple(size if isinstance(size, int) else None for size in declared))
     example = ",".join(str(size) if isinstance(size, int) else "1" for size in declared)
     raise ModelError(
-        f"input {name!r} has no fixed shape ({shown}): give one, e.g. --shape '{name}={example}'"
+        f"input {name!r} has no fixed shape ({shown})",
+        field="shapes",
+        hint=f"give one, e.g. `shapes` '{name}={example}'",
     )
 
 

@@ -102,7 +102,9 @@ def fix_shapes(declared: dict[str, tuple[int | None, ...]], given: Shapes) -> Sh
     unknown = sorted(given.keys() - declared.keys())
     if unknown:
         known = ", ".join(declared)
-        raise ConfigError(f"--shape {unknown[0]}: the model has no such input; its inputs are: {known}")
+        raise ConfigError(
+            f"`shapes` {unknown[0]}: the model has no such input; its inputs are: {known}", field="shapes"
+        )
     fixed = {name: _fix_shape(name, shape, given.get(name)) for name, shape in declared.items()}
     for name, shape in fixed.items():
         if math.prod(shape) > MOST_ELEMENTS:
@@ -119,17 +121,23 @@ def _fix_shape(name: str, declared: tuple[int | None, ...], given: tuple[int, ..
         if any(size is None for size in declared):
             example = ",".join("1" if size is None else str(size) for size in declared)
             raise ModelError(
-                f"input {name!r} has no fixed shape ({shown}): give one, e.g. --shape '{name}={example}'"
+                f"input {name!r} has no fixed shape ({shown})",
+                field="shapes",
+                hint=f"give one, e.g. `shapes` '{name}={example}'",
             )
         return tuple(size for size in declared if size is not None)
     if len(given) != len(declared):
         raise ConfigError(
-            f"--shape {name}={','.join(map(str, given))} has {len(given)} dimensions, the model's input has "
-            f"{len(declared)} ({shown})"
+            f"`shapes` {name}={','.join(map(str, given))} has {len(given)} dimensions, the model's input has "
+            f"{len(declared)} ({shown})",
+            field="shapes",
         )
     for size, wanted in zip(declared, given, strict=True):
         if size is not None and size != wanted:
-            raise ConfigError(f"--shape {name}={','.join(map(str, given))} goes against the model's {shown}")
+            raise ConfigError(
+                f"`shapes` {name}={','.join(map(str, given))} goes against the model's {shown}",
+                field="shapes",
+            )
     return given
 
 

@@ -358,8 +358,8 @@ def _run_stage(name: str, stage: Stage, module: Any, source: Source, target: Com
         # TVM and its front ends raise many kinds of errors: this is the one border where they become ours.
         why = reason(error)
         raise CompileError(
-            f"{source.name}: stage {name!r} failed for target {target.name}: {why}. "
-            "`--dump-dir DIR` writes the module after each stage",
+            f"{source.name}: stage {name!r} failed for target {target.name}: {why}",
+            hint="`dump_dir` names a folder for the module after each stage",
             stage=name,
             target=target.name,
             operators=_operators(why),

@@ -71,5 +71,6 @@ class HangWatch:
             return None
         return ServerError(
             f"every worker runs a request for longer than {limit_s:g} s, and so do {_MOST_LEFT} that were "
-            "replaced: a thread can't be ended, so the server ends (with --processes it would go on)"
+            "replaced: a thread can't be ended, so the server ends",
+            hint="with `processes` it would go on",
         )

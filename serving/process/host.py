@@ -107,10 +107,12 @@ def pin(cpus: tuple[int, ...] | None) -> None:
     if cpus is None:
         return
     if not hasattr(os, "sched_setaffinity"):
-        raise ConfigError("--cpus works on Linux only: this system can't pin a process to cores")
+        raise ConfigError(
+            "`cpus` works on Linux only: this system can't pin a process to cores", field="cpus"
+        )
     usable = usable_cores()
     if not cpus or set(cpus) - set(usable):
-        raise ConfigError(f"--cpus {_words(cpus)}: the usable cores are {_words(usable)}")
+        raise ConfigError(f"`cpus` {_words(cpus)}: the usable cores are {_words(usable)}", field="cpus")
     os.sched_setaffinity(0, cpus)
 
 
@@ -123,7 +125,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"--host {host} is no address of this machine: {error}") from error
+        raise ConfigError(f"`host` {host} is no address of this machine: {error}", field="host") from error
     listener = socket.socket(family, kind, protocol)
     try:
         with _mapped_address_errors(host, port):
@@ -161,15 +163,18 @@ def warm_up(path: Path, pool: WorkerPool) -> None:
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", name):
-        raise ConfigError(f"--model-name {name}: expected letters, digits, dots, dashes and underscores")
+        raise ConfigError(
+            f"`model_name` {name}: expected letters, digits, dots, dashes and underscores", field="model_name"
+        )
 
 
 def _check_batches(settings: ServeSettings) -> None:
     sizes = settings.preferred_batch
     if any(not 1 <= size <= settings.max_batch for size in sizes):
         raise ConfigError(
-            f"--preferred-batch {_words(sizes)}: expected sizes from 1 to --max-batch, "
-            f"which is {settings.max_batch}"
+            f"`preferred_batch` {_words(sizes)}: expected sizes from 1 to `max_batch`, "
+            f"which is {settings.max_batch}",
+            field="preferred_batch",
         )
 
 
@@ -230,7 +235,7 @@ def _run(
         timeout_s=None if settings.timeout_ms is None else settings.timeout_ms / 1000,
         batch=_batch_limits(settings, pool, verdict),
     )
-    server = DrainingServer(app, place.board, place.number, settings.client_timeout_s, place.channel)
+    server = DrainingServer(app, place.board, place.number, settings, place.channel)
     server.handle_signals()
     if place.alone:
         _listen(settings, listener)
@@ -290,8 +295,9 @@ def _mapped_address_errors(host: str, port: int) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
-                f"port {port} on {host} is taken: stop what listens there, or take another with --port "
-                "(--port 0 finds a free one)"
+                f"port {port} on {host} is taken: stop what listens there, or take another with `port` "
+                "(`port` 0 finds a free one)",
+                field="port",
             ) from error
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 

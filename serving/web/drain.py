@@ -11,6 +11,7 @@ import uvicorn
 from modeldyno.base.errors import ServerError
 from modeldyno.serving.meters.board import Board
 from modeldyno.serving.process.keeper import SUPPORTED, Lender
+from modeldyno.serving.settings import ServeSettings
 from modeldyno.serving.web.acceptor import Acceptor
 from modeldyno.serving.web.app import App
 from modeldyno.serving.web.connection import Connection
@@ -28,12 +29,12 @@ class DrainingServer(uvicorn.Server):
     """Serves `app` until SIGTERM or SIGINT, as process `own` of the board's; `channel` leads to a parent."""
 
     def __init__(
-        self, app: App, board: Board, own: int, client_timeout_s: float, channel: socket.socket | None
+        self, app: App, board: Board, own: int, settings: ServeSettings, channel: socket.socket | None
     ) -> None:
         super().__init__(_config(app))
         self._app = app
         self._board, self._own = board, own
-        self._client_timeout_s = client_timeout_s
+        self._settings = settings
         self._lender = None if channel is None or not SUPPORTED else Lender(channel, board.lent[own])
         self._acceptor: Acceptor | None = None
         self._watch: Watch | None = None
@@ -53,7 +54,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take connections from the one socket; side by side with other processes where there are any."""
-        self._watch = Watch(self.server_state.connections, self._client_timeout_s)
+        self._watch = Watch(self.server_state.connections, self._settings.client_timeout_s)
         self._board.rows[self._own].ready = True
         if len(self._board.rows) == 1 or not sockets:
             await super().startup(sockets)

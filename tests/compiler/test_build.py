@@ -100,7 +100,7 @@ def test_wrong_outputs_leave_nothing_behind(
 ) -> None:
     wrong_stage(monkeypatch)
     with pytest.raises(
-        ParityError, match=r"output 'logits' differs from onnxruntime .* --tolerance"
+        ParityError, match=r"output 'logits' differs from onnxruntime .* `tolerance`"
     ) as caught:
         compile_model(net, tmp_path / "out")
     assert caught.value.stage == "verify"
@@ -135,7 +135,7 @@ def test_a_failing_stage_is_named_with_the_target(
     stages = [(name, fail if name == "fuse" else stage) for name, stage in pipeline.STAGES]
     monkeypatch.setattr(pipeline, "STAGES", tuple(stages))
     with pytest.raises(
-        CompileError, match=r"net\.onnx: stage 'fuse' failed for target host .*--dump-dir"
+        CompileError, match=r"net\.onnx: stage 'fuse' failed for target host .*`dump_dir`"
     ) as caught:
         compile_model(net, tmp_path / "out")
     assert caught.value.stage == "fuse"

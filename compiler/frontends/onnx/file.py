@@ -35,7 +35,7 @@ from modeldyno.compiler.model.source import (
 from modeldyno.runtime.records.manifest import Road
 
 REFERENCE = f"onnxruntime {onnxruntime.__version__}"
-_HINT = "; `--fallback onnxruntime` keeps what reads and gives it in ONNX Runtime"
+_HINT = "; `fallback=onnxruntime` keeps what reads and gives it in ONNX Runtime"
 _HINT_FIXED = "; a range pads it with zeros, which it has not: compile this model for fixed shapes"
 
 
@@ -161,7 +161,8 @@ def _misfit(path: Path, fixed: Shapes, error: ModelError) -> ModelError:
     why = str(error).removeprefix(f"{path}: {CANT_LOAD}: ")
     return ModelError(
         f"{path} can be loaded as it is, but not with its inputs fixed to {shown}: {why}. Give shapes that "
-        "all of it takes (`--shape`), or serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime"
+        "all of it takes (`shapes`), or serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime",
+        field="shapes",
     )
 
 
@@ -278,8 +279,8 @@ class Reference:
         except Exception as error:  # its exceptions share no base class but this one
             text = str(error).replace("\n", " ")
             raise ModelError(
-                f"{self._path}: ONNX Runtime can't run the model on the inputs of the parity check: {text}. "
-                "`--seed` gives others, `--no-verify` leaves the check out"
+                f"{self._path}: ONNX Runtime can't run the model on the inputs of the parity check: {text}",
+                hint="`seed` gives others, `verify=False` leaves the check out",
             ) from error
 
     def release(self) -> None:
