@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import time
 
 import uvicorn
 
@@ -38,6 +39,7 @@ class DrainingServer(uvicorn.Server):
         self._lender = None if channel is None or not SUPPORTED else Lender(channel, board.lent[own])
         self._acceptor: Acceptor | None = None
         self._watch: Watch | None = None
+        self._signalled_s: float | None = None
         self.failure: ServerError | None = None
         """Why it ended of itself."""
 
@@ -83,10 +85,17 @@ class DrainingServer(uvicorn.Server):
             await self._watch.stop()
 
     async def on_tick(self, counter: int) -> bool:
-        """Look after the workers, ten times a second; True: end."""
+        """Look after the workers, ten times a second, also in the delay after a signal; True: end."""
         self._board.rows[self._own].beat()
         self.failure = self.failure or self._app.hangs.look()
-        return await super().on_tick(counter) or self.failure is not None
+        return self.failure is not None or (await super().on_tick(counter) and self._delay_is_over())
+
+    def _delay_is_over(self) -> bool:
+        """After a signal, see whether connections were taken for long enough; /ping answers 503 by now."""
+        self._app.draining = True
+        now_s = time.monotonic()
+        self._signalled_s = self._signalled_s or now_s
+        return self.force_exit or now_s - self._signalled_s >= self._settings.drain_delay_s
 
     def _protocol(self) -> asyncio.Protocol:
         return Connection(
