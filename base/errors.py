@@ -46,7 +46,7 @@ class DynoError(Exception):
 
     def __str__(self) -> str:
         """Give the message, then the hint."""
-        return f"{self.message}; {self.hint}" if self.hint else self.message
+        return f"{self.message}: {self.hint}" if self.hint else self.message
 
 
 class ConfigError(DynoError):

@@ -28,8 +28,8 @@ GRACE_S = 5.0  # for taking down what was begun; LLVM does not listen
 INTERRUPTED = 130
 _STAGE, _LIMITS = "stage", "limits"
 _WAY_OUT = (
-    "`--fallback onnxruntime` leaves to ONNX Runtime what can't be compiled, `--no-winograd` makes smaller "
-    "kernels, and --dump-dir DIR keeps the module after each stage"
+    "`fallback=onnxruntime` leaves to ONNX Runtime what can't be compiled, `winograd=False` makes smaller "
+    "kernels, and `dump_dir` keeps the module after each stage"
 )
 
 
@@ -77,7 +77,8 @@ def run_apart(command: Sequence[str], output: Path, name: str, limits: Limits) -
         if why or code < 0:
             stage = stage_of(Path(folder))
             raise CompileError(
-                f"{name}: the compile {why or _signalled(code)} in stage {stage!r}. {_WAY_OUT}",
+                f"{name}: the compile {why or _signalled(code)} in stage {stage!r}",
+                hint=_WAY_OUT,
                 stage=stage,
                 target="",
             )
@@ -124,9 +125,9 @@ def _watch(child: Child, limits: Limits) -> str:
                 child.process.wait(LOOK_S)
                 return ""
             if limits.seconds is not None and time.monotonic() - began > limits.seconds:
-                return f"took more than its time limit of {limits.seconds:g} s (--time-limit)"
+                return f"took more than its time limit of {limits.seconds:g} s (`time_limit_s`)"
             if _memory_mib(child.pid) > limits.memory_mib:
-                return f"took more than its memory limit of {limits.memory_mib} MiB (--memory-limit)"
+                return f"took more than its memory limit of {limits.memory_mib} MiB (`memory_limit_mib`)"
     except KeyboardInterrupt:
         with suppress(ProcessLookupError):
             child.process.send_signal(signal.SIGINT)
@@ -147,7 +148,8 @@ def _memory_mib(pid: int) -> float:
 def _signalled(code: int) -> str:
     if -code == signal.SIGKILL:
         return (
-            "was killed, most likely by the system for want of memory (--memory-limit ends it before that),"
+            "was killed, most likely by the system for want of memory (`memory_limit_mib` ends it before "
+            "that),"
         )
     with suppress(ValueError):
         return f"crashed ({signal.Signals(-code).name})"

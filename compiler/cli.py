@@ -47,7 +47,9 @@ def compile_command(
     no artifact. Nor is there one of a model with operators that can't be compiled, which are named, unless
     `--fallback` says where they are to run. The work is done in a process of its own, within limits.
 
-    Example: dyno compile model.onnx -o artifact --shape image=1..32,3,224,224 --target c7g.xlarge
+    \b
+    Example:
+        dyno compile model.onnx -o artifact --shape image=1..32,3,224,224 --target c7g.xlarge
 
     Exit codes: 0 compiled; 1 less is compiled than --min-compiled asks for; 2 bad input, a model that can't
     be compiled, or outputs that differ; 130 interrupted.

@@ -20,6 +20,12 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     """List the compilation targets.
 
     PATTERN narrows the list, e.g. 'znver*'.
+
+    \b
+    Example:
+        dyno targets 'znver*'
+
+    Exit codes: 0 listed; 2 no target matches.
     """
     from fnmatch import fnmatch
 

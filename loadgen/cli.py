@@ -38,7 +38,9 @@ def load_command(options: LoadOptions) -> int:
     URL is a running endpoint, e.g. http://127.0.0.1:8080; without a path it gets /invocations. The default is
     a closed loop with one user; --rate makes it an open loop, where latency counts from the scheduled send.
 
-    Example: dyno load http://127.0.0.1:8080 --rate 200 --duration 30 -o load.json
+    \b
+    Example:
+        dyno load http://127.0.0.1:8080 --rate 200 --duration 30 -o load.json
 
     Exit codes: 0 measured; 1 with --strict, no valid test, or with --find-rate, no rate meets the limits; 2
     bad input, or nothing could be measured; 3 with --find-rate, not decided; 130 and 143 ended by a signal.

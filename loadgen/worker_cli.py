@@ -45,6 +45,13 @@ def load_worker_command(*, master: str, workers: int, connect_s: float) -> int:
     That machine runs `dyno load URL --expect-workers N --master-bind HOST`; both need the same modeldyno.
     MASTER is the HOST or HOST:PORT that it listens at. It says what to send and when; this command ends with
     the test.
+
+    \b
+    Example:
+        dyno load-worker 10.0.0.5 --workers 4
+
+    Exit codes: 0 the test is over; 2 no load test took the workers, or one of them failed; 130 and 143 ended
+    by a signal.
     """
     from modeldyno.loadgen.generator.fleet import parse_address, start_worker
     from modeldyno.loadgen.interrupts import Interrupts

@@ -20,14 +20,8 @@ if TYPE_CHECKING:
 EXIT_NONE_MEETS_LIMITS = 1
 EXIT_UNDECIDED = 3
 EXIT_INTERRUPTED = 130
-FIELDS = {
-    "load.shape: ": "load.shape",
-    "compile.target ": "compile.target",
-    "unknown target ": "compile.target",
-    "--shape ": "shape",
-    "unknown instance type ": "candidates.instance_types",
-}
-"""Words of an error, and the field of a job file that it is about."""
+FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "candidates.instance_types"}
+"""Fields that an error may be about, and their places in a job file, where those are others."""
 
 
 @click.command("recommend", short_help="Measure a model's candidate configurations and rank them.")
@@ -78,7 +72,12 @@ def recommend_command(
     The job file says what is compared, how each is loaded or searched for its highest rate, what it must
     meet, and how the model is compiled: docs/job.md has every field.
 
-    Exit code 1: no candidate meets the limits. 3: none was found to, and not every search was decided.
+    \b
+    Example:
+        dyno recommend model.onnx --job job.yaml -o run
+
+    Exit codes: 0 ranked; 1 no candidate meets the limits; 2 bad input, or nothing could be measured; 3 none
+    was found to meet them, and not every search was decided; 130 interrupted.
     """
     from modeldyno.recommender.run import plan_run, recommend
     from modeldyno.recommender.show.result_tables import print_plan, print_summary
@@ -119,11 +118,11 @@ def _naming_lines(job_file: Path | None) -> Iterator[None]:
     try:
         yield
     except (ConfigError, ModelError) as error:
-        field = next((field for mark, field in FIELDS.items() if mark in str(error)), None)
+        field = FIELDS.get(error.field, error.field) if error.field else None
         line = line_of(job_file, field) if job_file is not None and field is not None else None
         if line is None:
             raise
-        raise type(error)(f"{job_file}:{line}: {field}: {error}") from error
+        raise type(error)(f"{job_file}:{line}: {field}: {error.message}", hint=error.hint) from error
 
 
 @contextmanager

@@ -30,6 +30,12 @@ def report_command(run_dir: Path, output: Path | None, open_it: bool) -> None:
     """Write a run's one-file HTML report again from its records.
 
     RUN_DIR is the --output folder of `dyno recommend`. Nothing is measured anew. Prints the path of the page.
+
+    \b
+    Example:
+        dyno report run
+
+    Exit codes: 0 written; 2 no run is there, or the page can't be written.
     """
     from modeldyno.reports.page.page import write_report
 

@@ -38,7 +38,8 @@ def check_host(folder: Path, manifest: Manifest, host: HostFacts | Processor) ->
     if missing:
         raise ArtifactError(
             f"{folder} was compiled for {target.name} and needs CPU features that this machine lacks: "
-            f"{', '.join(missing)}. Compile it again with --target host"
+            f"{', '.join(missing)}",
+            hint="compile it again for the target host",
         )
 
 

@@ -39,8 +39,8 @@ def check_gpu(folder: Path, manifest: Manifest) -> None:
         )
     if found[0] != major or found[1] < minor:
         raise ArtifactError(
-            f"{folder} was compiled for {manifest.target.cpu}; the GPU here is sm_{found[0]}{found[1]}. "
-            f"Compile it again with --target cuda-sm_{found[0]}{found[1]}"
+            f"{folder} was compiled for {manifest.target.cpu}; the GPU here is sm_{found[0]}{found[1]}",
+            hint=f"compile it again for the target cuda-sm_{found[0]}{found[1]}",
         )
 
 

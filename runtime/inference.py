@@ -122,7 +122,9 @@ def _read_input(specs: tuple[TensorSpec, ...], text: str) -> tuple[str, Array]:
     name, sign, file = text.rpartition("=")
     if not sign and len(specs) != 1:
         names = ", ".join(spec.name for spec in specs)
-        raise ConfigError(f"--input {text}: the model has {len(specs)} inputs ({names}); write NAME=FILE")
+        raise ConfigError(
+            f"`inputs` {text}: the model has {len(specs)} inputs ({names}); write NAME=FILE", field="inputs"
+        )
     path = Path(file)
     try:
         with path.open("rb") as stream:

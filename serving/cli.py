@@ -24,7 +24,9 @@ def serve_command(settings: ServeSettings) -> None:
     with exit code 2. Without --timeout-ms nothing is taken to hang. /ping answers 503 while no worker takes
     requests.
 
-    Example: dyno serve artifact --port 8080 --processes 4
+    \b
+    Example:
+        dyno serve artifact --port 8080 --processes 4
 
     Exit codes: 0 ended by a signal, with all answered; 2 bad input, or the server could not go on.
     """

@@ -43,7 +43,10 @@ def _check_names(settings: ServeSettings) -> None:
     names = [model.name for model in settings.models]
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", name):
-            raise ConfigError(f"--model-name {name}: expected letters, digits, dots, dashes and underscores")
+            raise ConfigError(
+                f"`model_name` {name}: expected letters, digits, dots, dashes and underscores",
+                field="model_name",
+            )
         if names.count(name) > 1:
             raise ConfigError(f"{names.count(name)} models have the name {name}: each needs one of its own")
 
@@ -52,6 +55,7 @@ def _check_batches(settings: ServeSettings) -> None:
     sizes = settings.preferred_batch
     if any(not 1 <= size <= settings.max_batch for size in sizes):
         raise ConfigError(
-            f"--preferred-batch {','.join(map(str, sizes))}: expected sizes from 1 to --max-batch, "
-            f"which is {settings.max_batch}"
+            f"`preferred_batch` {','.join(map(str, sizes))}: expected sizes from 1 to `max_batch`, "
+            f"which is {settings.max_batch}",
+            field="preferred_batch",
         )

@@ -23,7 +23,11 @@ COLOURS = {"ok": "green", "note": "yellow", "missing": "red"}
 def doctor_command(*, as_json: bool) -> None:
     """Say what this machine can do, and what is missing.
 
-    Exit code 1: something is missing that a main command needs.
+    \b
+    Example:
+        dyno doctor
+
+    Exit codes: 0 all that a main command needs is there; 1 something is missing.
     """
     findings = examine(Path.cwd())
     missing = [found.name for found in findings if found.status == "missing"]

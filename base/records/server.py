@@ -79,3 +79,13 @@ class ServerLimits:
             "Join requests where nothing proves, nor refutes, that no row of a batch depends on another."
         ),
     ] = False
+    drain_delay_s: Annotated[
+        float,
+        Setting(
+            "Seconds from the signal to the end of accepting; /ping answers 503 meanwhile, so that a load "
+            "balancer sends no more.",
+            least=0,
+            most=3600,
+            flag="--drain-delay",
+        ),
+    ] = 0.0

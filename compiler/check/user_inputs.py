@@ -102,7 +102,8 @@ def _read(given: Given, specs: Sequence[TensorSpec], number: int) -> UserInputs:
     foreign = [spec for spec in specs if not is_array(spec)]
     if foreign:
         raise ConfigError(
-            f"--inputs: input {foreign[0].name!r} is a {foreign[0].dtype}; a file holds arrays only"
+            f"`inputs`: input {foreign[0].name!r} is a {foreign[0].dtype}; a file holds arrays only",
+            field="inputs",
         )
     if isinstance(given, Mapping):
         return _of_arrays(given, specs, f"record {number}")
@@ -111,7 +112,7 @@ def _read(given: Given, specs: Sequence[TensorSpec], number: int) -> UserInputs:
         with zipfile.ZipFile(path) as archive:
             feeds = _of_archive(archive, specs, str(path))
     except FileNotFoundError as error:
-        raise ConfigError(f"--inputs: file not found: {path}") from error
+        raise ConfigError(f"`inputs`: file not found: {path}", field="inputs") from error
     except zipfile.BadZipFile as error:
         raise ConfigError(
             f"{path} is no .npz file ({error}): numpy.savez({path.stem!r}, NAME=array) writes one"

@@ -173,7 +173,7 @@ class _Check:
                 return (
                     f"output {name!r} of the source model is another when it is called with the same inputs "
                     "again: it has state or draws random numbers, and no artifact can be checked against it. "
-                    "--no-verify compiles without the check"
+                    "`verify=False` compiles without the check"
                 )
         return ""
 
@@ -223,7 +223,7 @@ def _difference(judged: Judgement, sample: Sample, reference: str) -> str:
     return (
         f"output {row.output!r} differs from {reference} by {row.max_rel:.2e} of its largest value on "
         f"{sample.title} (by {row.max_abs:.1e}; tolerance {row.tolerance:.0e}{delta}, "
-        f"cosine {row.cosine:.6f}). A larger tolerance can be set with --tolerance"
+        f"cosine {row.cosine:.6f}). A larger tolerance can be set with `tolerance`"
     )
 
 

@@ -46,7 +46,8 @@ def refuse_large(module: Any, model: str, target: CompileTarget) -> None:
         raise CompileError(
             f"{model}: stage 'schedule' made a kernel of {steps:,} reads, writes and calls of the "
             f"operators {', '.join(operators)} (kernel {name.name_hint}); code is generated for at most "
-            f"{MOST_STEPS:,}. `--fallback onnxruntime` leaves these operators to ONNX Runtime",
+            f"{MOST_STEPS:,}",
+            hint="`fallback=onnxruntime` leaves these operators to ONNX Runtime",
             stage="schedule",
             target=target.name,
             operators=operators,

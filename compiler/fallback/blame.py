@@ -16,7 +16,7 @@ from modeldyno.runtime.tools.inspection import operator_words
 PROBE_S = 60.0
 _MOST = 20
 _WAYS_OUT = (
-    "`--fallback onnxruntime` runs them there as parts of the artifact; or export the model with simpler "
+    "`fallback=onnxruntime` runs them there as parts of the artifact; or export the model with simpler "
     "operators in their place, or serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime"
 )
 

@@ -55,9 +55,10 @@ def check_least(request: CompileRequest, found: Coverage) -> None:
         else f"{_percent(found.flops_share)} of its FLOPs are compiled"
     )
     raise CoverageError(
-        f"{name}: {share} for {target.name}, and --min-compiled asks for {_percent(least)}; in ONNX Runtime "
+        f"{name}: {share} for {target.name}, and `min_compiled` asks for {_percent(least)}; in ONNX Runtime "
         f"would run: {', '.join(found.fallback)}. The artifact is not kept",
         stage="partition",
         target=target.name,
         operators=found.fallback,
+        field="min_compiled",
     )

@@ -92,11 +92,16 @@ def _checked_graph(request: CompileRequest) -> OnnxGraph:
     source, target, graph = request.source, request.target, request.graph
     if graph is None:
         raise ConfigError(
-            f"{source.name}: --fallback runs parts of ONNX models; export this one to ONNX "
-            "(torch.onnx.export), and compile that"
+            f"{source.name}: `fallback` runs parts of ONNX models",
+            field="fallback",
+            hint="export this one to ONNX (torch.onnx.export), and compile that",
         )
     if target.kind != "llvm":
-        raise ConfigError(f"--fallback is for processors: {target.name} is none; leave it out, or choose one")
+        raise ConfigError(
+            f"`fallback` is for processors: {target.name} is none",
+            field="fallback",
+            hint="leave it out, or choose one",
+        )
     return graph
 
 

@@ -20,9 +20,6 @@ from modeldyno.compiler.loops.grouped_loops import shuffled
 from modeldyno.compiler.loops.marks import FLOPS, WALK
 from modeldyno.compiler.targets.machine import Machine
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 # A tile wider than this would leave too few rows to share its weights.
 MOST_VECTORS = 5
 DEPTHWISE_ROWS = 8  # pixels of a tile, where nothing else was measured

@@ -38,12 +38,16 @@ def _fix_shape(name: str, declared: tuple[int | None, ...], given: tuple[int, ..
     shown = show_shape(declared)
     if len(given) != len(declared):
         raise ConfigError(
-            f"--shape {name}={','.join(map(str, given))} has {len(given)} dimensions, the model's input has "
-            f"{len(declared)} ({shown})"
+            f"`shapes` {name}={','.join(map(str, given))} has {len(given)} dimensions, the model's input has "
+            f"{len(declared)} ({shown})",
+            field="shapes",
         )
     for size, wanted in zip(declared, given, strict=True):
         if size is not None and size != wanted:
-            raise ConfigError(f"--shape {name}={','.join(map(str, given))} goes against the model's {shown}")
+            raise ConfigError(
+                f"`shapes` {name}={','.join(map(str, given))} goes against the model's {shown}",
+                field="shapes",
+            )
     return given
 
 
@@ -61,7 +65,9 @@ def check_names(declared: Mapping[str, object], given: Collection[str]) -> None:
     unknown = sorted(set(given) - declared.keys())
     if unknown:
         known = ", ".join(declared)
-        raise ConfigError(f"--shape {unknown[0]}: the model has no such input; its inputs are: {known}")
+        raise ConfigError(
+            f"`shapes` {unknown[0]}: the model has no such input; its inputs are: {known}", field="shapes"
+        )
 
 
 def no_fixed_shape(name: str, declared: Sequence[int | str | None]) -> ModelError:
@@ -69,5 +75,7 @@ def no_fixed_shape(name: str, declared: Sequence[int | str | None]) -> ModelErro
     shown = show_shape(size if isinstance(size, int) else None for size in declared)
     example = ",".join(str(size) if isinstance(size, int) else "1" for size in declared)
     return ModelError(
-        f"input {name!r} has no fixed shape ({shown}): give one, e.g. --shape '{name}={example}'"
+        f"input {name!r} has no fixed shape ({shown})",
+        field="shapes",
+        hint=f"give one, e.g. `shapes` '{name}={example}'",
     )

@@ -137,7 +137,7 @@ def _parse_shape(name: str, shape: Sequence[int | str | Span]) -> tuple[Size, ..
         return tuple(parse_size(str(size)) for size in shape)
     except ValueError as error:
         shown = f"{name}={','.join(map(str, shape))}"
-        raise ConfigError(f"--shape {shown}: expected NAME=SIZE,SIZE,…; {error}") from error
+        raise ConfigError(f"`shapes` {shown}: expected NAME=SIZE,SIZE,…; {error}", field="shapes") from error
 
 
 def is_open(shapes: Mapping[str, Sequence[Size]]) -> bool:
@@ -188,21 +188,24 @@ def _by_symbol(declared: Declared, given: Mapping[str, Sequence[Size]]) -> dict[
         wanted = declared[name]
         if len(shape) != len(wanted):
             raise ConfigError(
-                f"--shape {_shown(name, shape)} has {len(shape)} dimensions, the model's input has "
-                f"{len(wanted)}"
+                f"`shapes` {_shown(name, shape)} has {len(shape)} dimensions, the model's input has "
+                f"{len(wanted)}",
+                field="shapes",
             )
         for at, (size, symbol) in enumerate(zip(shape, wanted, strict=True)):
             if isinstance(symbol, int) and size != symbol:
                 raise ConfigError(
-                    f"--shape {_shown(name, shape)}: the model fixes dimension {at} of {name!r} to {symbol}; "
-                    "export it with that dimension left open (dynamic axes) to compile it for others"
+                    f"`shapes` {_shown(name, shape)}: the model fixes dimension {at} of {name!r} to {symbol}",
+                    field="shapes",
+                    hint="export it with that dimension left open (dynamic axes) to compile it for others",
                 )
             if isinstance(symbol, str):
                 first, where = found.setdefault(symbol, (size, name))
                 if first != size:
                     raise ConfigError(
-                        f"--shape {name} has {size} for the model's {symbol!r}, and --shape {where} has "
-                        f"{first}: dimensions of one name move together, so give both the same"
+                        f"`shapes` {name} has {size} for the model's {symbol!r}, and `shapes` {where} has "
+                        f"{first}: dimensions of one name move together, so give both the same",
+                        field="shapes",
                     )
     return {symbol: size for symbol, (size, _) in found.items()}
 

@@ -261,7 +261,7 @@ def _output(index: int, parts: list[Manifest], axes: tuple[Axis, ...]) -> Tensor
 
 
 def _least_coverage(found: Sequence[Coverage]) -> Coverage | None:
-    """Give the worst bucket's, which `--min-compiled` is held against too: each bucket was, by itself."""
+    """Give the worst bucket's, which `min_compiled` is held against too: each bucket was, by itself."""
     return min(found, key=lambda each: (each.flops_share or 0.0, each.operators_share), default=None)
 
 

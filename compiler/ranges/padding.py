@@ -113,9 +113,10 @@ def _check_count(axes: tuple[Axis, ...]) -> None:
         end = longest.sizes[-1]
         few = "|".join(map(str, sorted({max(longest.low, end // 4), max(longest.low, end // 2), end})))
         raise ConfigError(
-            f"--shape: {count} shapes would be compiled ({listed}); at most {MOST_BUCKETS} are. Take a "
+            f"`shapes`: {count} shapes would be compiled ({listed}); at most {MOST_BUCKETS} are. Take a "
             f"smaller range, or say which sizes to compile, e.g. {longest.low}..{end}@{few} for "
-            f"{longest.name}"
+            f"{longest.name}",
+            field="shapes",
         )
 
 

@@ -77,7 +77,7 @@ def _cause(axes: tuple[Axis, ...], changed: list[int], blamed: Mapping[int, str]
 
 
 def advice(template: Template, axes: Sequence[Axis], changed: Sequence[int]) -> str:
-    """Word --shape options with lists in the place of the ranges of the `changed` axes."""
+    """Word shapes with lists in the place of the ranges of the `changed` axes."""
     texts: dict[str, list[str]] = {
         name: ["" if size is None else str(size) for size in shape] for name, shape in template.shapes.items()
     }
@@ -87,7 +87,7 @@ def advice(template: Template, axes: Sequence[Axis], changed: Sequence[int]) -> 
         for place in free.places:
             texts[place.tensor][place.dimension] = shown
     named = {place.tensor for index in changed for place in template.axes[index].places}
-    return " ".join(f"--shape '{name}={','.join(texts[name])}'" for name in texts if name in named)
+    return " ".join(f"`shapes` '{name}={','.join(texts[name])}'" for name in texts if name in named)
 
 
 def no_simple_way(model: AnyShape, place: Place, how: str) -> CompileError:

@@ -1,4 +1,4 @@
-"""A module as text, for `--dump-dir` and for who compares two compiles."""
+"""A module as text, for `dump_dir` and for who compares two compiles."""
 
 from __future__ import annotations
 

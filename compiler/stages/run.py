@@ -140,8 +140,8 @@ def _run_stage(stage: Stage, module: Any, context: Context) -> Any:
         # TVM and its front ends raise many kinds of errors: this is the one border where they become ours.
         why = reason(error)
         raise CompileError(
-            f"{name}: stage {stage.name!r} failed for target {context.target.name}: {why}. "
-            "`--dump-dir DIR` writes the module after each stage",
+            f"{name}: stage {stage.name!r} failed for target {context.target.name}: {why}",
+            hint="`dump_dir` names a folder for the module after each stage",
             stage=stage.name,
             target=context.target.name,
             operators=_operators(why),

@@ -135,7 +135,9 @@ def resolve_target(name: str, host: HostFacts) -> CompileTarget:
     preset = name if name in TARGETS else preset_of(name)
     if preset is None:
         known = ["host", *TARGETS, *known_names()]
-        raise ConfigError(unknown_name("target", name, known, hint="`dyno targets` lists them"))
+        raise ConfigError(
+            unknown_name("target", name, known, hint="`dyno targets` lists them"), field="target"
+        )
     return TARGETS[preset]
 
 

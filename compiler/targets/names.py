@@ -58,8 +58,9 @@ def preset_of(name: str) -> str | None:
     """
     if name.replace("-", "_") in _JETSONS:
         raise ConfigError(
-            f"{name} is not supported: GPU code is made for machines with x86-64 processors alone. "
-            "--target cortex-a72 compiles for a Jetson's ARM cores, without its GPU"
+            f"{name} is not supported: GPU code is made for machines with x86-64 processors alone",
+            field="target",
+            hint="`target=cortex-a72` compiles for a Jetson's ARM cores, without its GPU",
         )
     if name in _DEVICES:
         return _DEVICES[name]
@@ -67,8 +68,9 @@ def preset_of(name: str) -> str | None:
     family = (found[1] or found[2]) if found else ""
     if family in _ACCELERATED:
         raise ConfigError(
-            f"{name} has an accelerator that nothing is compiled for; "
-            f"--target {_ACCELERATED[family]} compiles for the processor beside it"
+            f"{name} has an accelerator that nothing is compiled for",
+            field="target",
+            hint=f"`target={_ACCELERATED[family]}` compiles for the processor beside it",
         )
     return PRESETS.get(family)
 

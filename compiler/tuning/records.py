@@ -182,8 +182,9 @@ def check_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(
-            f"cannot write the tuning records {path}: {error.strerror or error}; "
-            "--tuning-records FILE sets another place"
+            f"cannot write the tuning records {path}: {error.strerror or error}",
+            field="tuning_records",
+            hint="`tuning_records` sets another place",
         ) from error
 
 

@@ -180,8 +180,9 @@ def tuner(target: CompileTarget, options: Options, report: Report, warn: Warn) -
     if options.tune_s is not None:
         if not runs_here(target, host_facts()):
             raise ConfigError(
-                f"--tune measures kernels on this machine, which can't run code for {target.name}: tune "
-                "there, and compile here with the records from there (--tuning-records FILE)"
+                f"`tune_s` measures kernels on this machine, which can't run code for {target.name}",
+                field="tune_s",
+                hint="tune there, and compile here with the records from there (`tuning_records`)",
             )
         if path is not None:
             check_writable(path)

@@ -171,7 +171,7 @@ def load_shape(text: str) -> LoadTestShape:
     file, _, name = text.rpartition(":")
     spec = importlib.util.spec_from_file_location(f"dyno_shape_{Path(file).stem}", file)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"--load-shape {text}: {file} is no Python file")
+        raise ConfigError(f"`load_shape` {text}: {file} is no Python file", field="load_shape")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(Path(file).parent))  # its neighbours can be imported, as under `locust -f`
     spec.loader.exec_module(module)
@@ -179,7 +179,8 @@ def load_shape(text: str) -> LoadTestShape:
     if not (isinstance(found, type) and issubclass(found, LoadTestShape)):
         known = [key for key, value in vars(module).items() if _is_shape(value)]
         raise ConfigError(
-            f"--load-shape {text}: no LoadTestShape of that name; there are: {', '.join(known) or 'none'}"
+            f"`load_shape` {text}: no LoadTestShape of that name; there are: {', '.join(known) or 'none'}",
+            field="load_shape",
         )
     shape: LoadTestShape = found()
     return shape

@@ -132,7 +132,9 @@ def checked(workers: Workers, users: int | None) -> Workers:
     if users is not None and users < workers.number:
         raise ConfigError(f"{workers.number} workers share {users} users at first: give at least as many")
     if workers.remote and workers.port is None:
-        raise ConfigError("workers on other machines need an address of the master: --master-bind HOST")
+        raise ConfigError(
+            "workers on other machines need an address of the master: `master_bind`", field="master_bind"
+        )
     return workers
 
 
@@ -146,10 +148,14 @@ def check_shareable(spec: LoadSpec, workers: Workers) -> None:
         return
     if spec.shape:
         raise ConfigError(
-            "a shape of your own is asked by one process: leave out --workers, or say the same as --phases"
+            "a shape of your own is asked by one process",
+            field="workers",
+            hint="leave out `workers`, or say the same as `phases`",
         )
     if spec.scenario in ("SingleStream", "MultiStream"):
-        raise ConfigError(f"the scenario {spec.scenario} is one stream of queries: leave out --workers")
+        raise ConfigError(
+            f"the scenario {spec.scenario} is one stream of queries: leave out `workers`", field="workers"
+        )
 
 
 def plan_pool(workers: Workers, most: int) -> int:

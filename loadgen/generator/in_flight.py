@@ -31,7 +31,7 @@ def with_bound(spec: LoadSpec, workers: Workers, mix: Mix, most: int) -> LoadSpe
         _check(max(_users(spec)) * spec.samples_per_query, connections, "users", "users")
         return spec
     if spec.max_in_flight is not None:
-        _check(spec.max_in_flight, connections, "requests in flight", "--max-in-flight")
+        _check(spec.max_in_flight, connections, "requests in flight", "max_in_flight")
         return spec
     by_memory = psutil.virtual_memory().available * MEMORY_SHARE / (USER_BYTES + _largest(mix))
     bound = max(1, min(most, connections, int(by_memory)))
@@ -41,8 +41,9 @@ def with_bound(spec: LoadSpec, workers: Workers, mix: Mix, most: int) -> LoadSpe
 def _check(wanted: int, connections: int, what: str, option: str) -> None:
     if wanted > connections:
         raise ConfigError(
-            f"{wanted} {what} need as many connections, and the processes here may open {connections}: raise "
-            f"the hard limit of open files (ulimit -Hn), take more --workers, or lower {option}"
+            f"{wanted} {what} need as many connections, and the processes here may open {connections}",
+            field=option,
+            hint=f"raise the hard limit of open files (ulimit -Hn), take more `workers`, or lower `{option}`",
         )
 
 

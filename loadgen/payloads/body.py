@@ -47,7 +47,7 @@ def payload_for(inputs: tuple[TensorSpec, ...], seed: int) -> Payload:
         ConfigError: an input has a type that can't be drawn, or the body would pass 256 MiB.
     """
     if not inputs:
-        raise ConfigError("the model declares no inputs: give a request body with --payload")
+        raise ConfigError("the model declares no inputs: give a request body with `payload`", field="payload")
     for spec in inputs:
         _check_drawable(spec)
     arrays = random_feeds(inputs, seed)
@@ -64,7 +64,9 @@ def payload_from_file(path: Path, content_type: str | None = None) -> Payload:
     """
     kind = content_type or CONTENT_TYPES.get(path.suffix.lower())
     if kind is None:
-        raise ConfigError(f"cannot tell the content type of {path}: say it with --content-type")
+        raise ConfigError(
+            f"cannot tell the content type of {path}: say it with `content_type`", field="content_type"
+        )
     try:
         size = path.stat().st_size
         _check_size(size, str(path))
@@ -88,7 +90,7 @@ def _check_drawable(spec: TensorSpec) -> None:
 
 
 def _undrawable(spec: TensorSpec) -> str:
-    return f"cannot make random values of type {spec.dtype} for input {spec.name!r}: use --payload"
+    return f"cannot make random values of type {spec.dtype} for input {spec.name!r}: use `payload`"
 
 
 def _check_size(size_bytes: int, what: str) -> None:

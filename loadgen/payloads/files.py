@@ -118,7 +118,9 @@ def read_mix(text: str, content_type: str | None = None, *, rows: bool = False) 
     names = [kind.name for kind in kinds]
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
-        raise ConfigError(f"--payload {text}: two payloads are named {doubled}: no telling them apart")
+        raise ConfigError(
+            f"`payload` {text}: two payloads are named {doubled}: no telling them apart", field="payload"
+        )
     return Mix(tuple(kinds))
 
 
@@ -135,7 +137,9 @@ def _sources(text: str) -> Iterator[tuple[Path, float]]:
         except ValueError:
             number = -1.0
         if not 0 < number < math.inf or not path:
-            raise ConfigError(f"--payload {part.strip()!r}: expected PATH=WEIGHT with a weight above 0")
+            raise ConfigError(
+                f"`payload` {part.strip()!r}: expected PATH=WEIGHT with a weight above 0", field="payload"
+            )
         yield Path(path), number
 
 

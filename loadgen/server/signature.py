@@ -46,8 +46,9 @@ def fetch_signature(url: str) -> tuple[TensorSpec, ...]:
         return parse_signature(_get(address))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LoadTestError(
-            f"cannot learn the model's inputs from {address}: {_reason(error)}; "
-            "give a request body with --payload FILE"
+            f"cannot learn the model's inputs from {address}: {_reason(error)}",
+            field="payload",
+            hint="give a request body with `payload`",
         ) from error
 
 

@@ -36,10 +36,10 @@ def parse_limits(texts: tuple[str, ...]) -> dict[str, float]:
         except (ValueError, ValidationError) as error:
             why = f": {error.errors()[0]['msg']}" if isinstance(error, ValidationError) else ""
             raise ConfigError(
-                f"--limit {text}: expected NAME=NUMBER, NAME one of {', '.join(NAMES)}{why}"
+                f"`limits` {text}: expected NAME=NUMBER, NAME one of {', '.join(NAMES)}{why}", field="limits"
             ) from error
     if not given.keys() - {ERROR_RATE}:
-        raise ConfigError("a search needs a limit on a percentile, e.g. --limit p99_ms=50")
+        raise ConfigError("a search needs a limit on a percentile, e.g. `limits=p99_ms=50`", field="limits")
     found = named_limits(Limits.model_validate(given))
     return {ERROR_RATE: found[ERROR_RATE], **{name: found[name] for name in given}}
 

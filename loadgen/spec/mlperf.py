@@ -120,16 +120,18 @@ def scenario_spec(spec: LoadSpec, name: str, *, bound_ms: float | None) -> LoadS
         ConfigError: the load has what the scenario has not, or lacks what it needs.
     """
     if spec.staged or (spec.rate_rps is not None) != (name == SERVER):
-        kind = "an open loop at --rate" if name == SERVER else "a closed loop without stages"
+        kind = "an open loop at `rate_rps`" if name == SERVER else "a closed loop without stages"
         raise ConfigError(f"the scenario {name} is {kind}")
     if name == SERVER and (bound_ms is None or spec.arrival != "poisson"):
         raise ConfigError(
-            "the scenario Server needs Poisson arrivals and its latency bound: --limit p99_ms=15"
+            "the scenario Server needs Poisson arrivals and its latency bound",
+            field="limits",
+            hint="give it, e.g. `limits=p99_ms=15`",
         )
     if name != SERVER and bound_ms is not None:
         raise ConfigError(f"the scenario {name} has no latency bound")
     if name in (SINGLE_STREAM, MULTI_STREAM) and spec.users not in (None, 1):
-        raise ConfigError(f"the scenario {name} sends one query at a time: no --users")
+        raise ConfigError(f"the scenario {name} sends one query at a time: no `users`", field="users")
     users = {SERVER: None, OFFLINE: spec.users or OFFLINE_USERS}.get(name, 1)
     samples = SAMPLES_PER_QUERY if name == MULTI_STREAM else 1
     update = {"scenario": name, "users": users, "samples_per_query": samples, "latency_bound_ms": bound_ms}

@@ -157,9 +157,10 @@ def parse_stairs(text: str) -> Stairs:
     fields = {names.get(name.strip(), name.strip()): value.strip() for name, _, value in pairs}
     if len(pairs) != len(names) or fields.keys() != set(names.values()):
         raise ConfigError(
-            f"--stairs {text}: expected steps=N,users=N,seconds=S, e.g. steps=5,users=2,seconds=60"
+            f"`stairs` {text}: expected steps=N,users=N,seconds=S, e.g. steps=5,users=2,seconds=60",
+            field="stairs",
         )
-    return _record(Stairs, fields, f"--stairs {text}")
+    return _record(Stairs, fields, f"`stairs` {text}")
 
 
 def parse_shape(text: str) -> str:
@@ -171,18 +172,20 @@ def parse_shape(text: str) -> str:
     file, _, name = text.rpartition(":")
     path = Path(file).expanduser()
     if not name.isidentifier() or not file:
-        raise ConfigError(f"--load-shape {text}: expected FILE.py:CLASS, e.g. shapes.py:DoubleWave")
+        raise ConfigError(
+            f"`load_shape` {text}: expected FILE.py:CLASS, e.g. shapes.py:DoubleWave", field="load_shape"
+        )
     if not path.is_file():
-        raise ConfigError(f"--load-shape {text}: there is no file {path}")
+        raise ConfigError(f"`load_shape` {text}: there is no file {path}", field="load_shape")
     return f"{path.resolve()}:{name}"
 
 
 def _phase(text: str) -> Phase:
     parts = text.split(":")
     if len(parts) != 3:
-        raise ConfigError(f"--phases: {text!r} is no USERS:PER_MINUTE:SECONDS, e.g. 1:2:120")
+        raise ConfigError(f"`phases`: {text!r} is no USERS:PER_MINUTE:SECONDS, e.g. 1:2:120", field="phases")
     names = ("initial_users", "spawn_per_min", "duration_s")
-    return _record(Phase, dict(zip(names, parts, strict=True)), f"--phases: {text!r}")
+    return _record(Phase, dict(zip(names, parts, strict=True)), f"`phases`: {text!r}")
 
 
 def _record(kind: type[R], fields: Mapping[str, str], what: str) -> R:

@@ -38,11 +38,14 @@ def check_samples_file(path: Path) -> None:
         ConfigError: its ending is none of SUFFIXES, or it is Parquet and pyarrow is not installed.
     """
     if path.suffix not in SUFFIXES:
-        raise ConfigError(f"--samples {path}: the ending must be one of {', '.join(SUFFIXES)}")
+        raise ConfigError(
+            f"`samples` {path}: the ending must be one of {', '.join(SUFFIXES)}", field="samples"
+        )
     if path.suffix == ".parquet" and find_spec("pyarrow") is None:
         raise ConfigError(
-            f"--samples {path}: Parquet needs pyarrow, which is not installed: "
-            "pip install 'modeldyno[parquet]', or give a .csv or .npz file"
+            f"`samples` {path}: Parquet needs pyarrow, which is not installed",
+            field="samples",
+            hint="pip install 'modeldyno[parquet]', or give a .csv or .npz file",
         )
 
 

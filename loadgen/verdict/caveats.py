@@ -46,7 +46,7 @@ def _of_the_loop(spec: LoadSpec) -> Iterator[str]:
     if spec.rate_rps is None:
         yield (
             "latency under a closed loop hides queueing: users wait when the server is slow; "
-            "use --rate for the latency at a given traffic"
+            "use an open loop, at a rate, for the latency at a given traffic"
         )
 
 
@@ -107,7 +107,7 @@ def _of_the_drift(spec: LoadSpec, summary: Summary) -> Iterator[str]:
         yield (
             f"latency settled {summary.steady_from_s:.3g} s after the start, the warm-up was "
             f"{spec.warmup_s:g} s (MSER-5; mean {before_ms:.3g} ms before, {after_ms:.3g} ms after): "
-            "give it a longer --warmup"
+            "give it a longer warm-up"
         )
 
 
@@ -148,10 +148,10 @@ def _of_the_machine(around: Circumstances) -> Iterator[str]:
     if around.shared_cores:
         yield (
             f"server and load generator share {around.shared_cores} of {around.logical_cores} cores: "
-            "they take time from each other; pin them apart with --cpus"
+            "they take time from each other; pin them to cores of their own (cpus)"
         )
     if around.server_unseen:
-        yield "the server's process was not found, its CPU and memory are unknown; name it with --server-pid"
+        yield "the server's process was not found, its CPU and memory are unknown; name it (server_pid)"
     usage = around.usage
     if usage is None:
         yield "CPU and memory could not be read over the window"

@@ -51,7 +51,7 @@ def _of_the_bound(spec: LoadSpec, summary: Summary) -> Iterator[str]:
         bound = "" if spec.max_in_flight is None else f" ({spec.max_in_flight})"
         yield (
             f"the bound on requests in flight{bound} was met: {summary.held_back} requests waited in the "
-            "generator for a connection; raise --max-in-flight, or lower the rate"
+            "generator for a connection; raise max_in_flight, or lower the rate"
         )
 
 
@@ -80,5 +80,5 @@ def _of_one(worker: WorkerUsage, workers: int, bound_ms: float) -> Iterator[str]
     if work > MOST_CORES:
         yield (
             f"{who} kept {work:.2f} of its one core busy, bound {MOST_CORES:g}: "
-            "it set the rate, not the server; share the load among --workers"
+            "it set the rate, not the server; share the load among workers"
         )

@@ -153,7 +153,7 @@ def _why(fleet: Fleet, start_within_s: float, ended: bool, begun: bool, missing:
         if fleet.plan.workers > len(fleet.workers):
             return (
                 f"{missing or 'no worker has come'} after {start_within_s:g} s: start the others with `dyno "
-                "load-worker`, see whether they reach this machine, or raise --connect-timeout"
+                "load-worker`, see whether they reach this machine, or raise `connect_timeout_s`"
             )
         if fleet.plan.workers > 1:
             who = f"its {fleet.plan.workers} workers hang, or never came"

@@ -93,7 +93,8 @@ def _requests(
     combinations = list(product(*listed))
     if len(combinations) > MOST_REQUEST_SHAPES:
         raise ConfigError(
-            f"load.shape: {len(combinations)} combinations of sizes; at most {MOST_REQUEST_SHAPES} are sent"
+            f"load.shape: {len(combinations)} combinations of sizes; at most {MOST_REQUEST_SHAPES} are sent",
+            field="load.shape",
         )
     return tuple(_at(inputs, sent.at(sizes)) for sizes in combinations)
 
@@ -106,18 +107,26 @@ def _check_sent(name: str, shape: Sequence[Size], taken: Template) -> None:
     """Refuse to send what the compiled candidates do not take."""
     if name not in taken.shapes:
         raise ConfigError(
-            f"load.shape: the model has no input {name!r}; its inputs are: {', '.join(taken.shapes)}"
+            f"load.shape: the model has no input {name!r}; its inputs are: {', '.join(taken.shapes)}",
+            field="load.shape",
         )
     fixed = taken.shapes[name]
     if len(shape) != len(fixed):
-        raise ConfigError(f"load.shape: {name} has {len(fixed)} dimensions, not {len(shape)}")
+        raise ConfigError(
+            f"load.shape: {name} has {len(fixed)} dimensions, not {len(shape)}", field="load.shape"
+        )
     for at, (size, one) in enumerate(zip(shape, fixed, strict=True)):
         allowed = one if one is not None else _span(taken, name, at)
         if isinstance(size, Span) and size.padded:
-            raise ConfigError(f"load.shape: {name}: {size} is a range; list the sizes to send: 1|8")
+            raise ConfigError(
+                f"load.shape: {name}: {size} is a range; list the sizes to send: 1|8", field="load.shape"
+            )
         for each in size.sizes if isinstance(size, Span) else (size,):
             if not _holds(allowed, each):
-                raise ConfigError(f"load.shape: {name}: {each} is not among the sizes of `shape`, {allowed}")
+                raise ConfigError(
+                    f"load.shape: {name}: {each} is not among the sizes of `shape`, {allowed}",
+                    field="load.shape",
+                )
 
 
 def _span(taken: Template, name: str, at: int) -> Span:
@@ -144,7 +153,8 @@ def _check_target(name: str) -> None:
     if found.runs != "yes":
         raise ConfigError(
             f"compile.target {name}: the candidates run on this machine, which can't run that code: "
-            f"{found.reason}"
+            f"{found.reason}",
+            field="compile.target",
         )
 
 
@@ -158,6 +168,12 @@ def _backends(path: Path, frontend: str, job: Job) -> tuple[Backend, ...]:
 
 def _in_words_of_the_job(error: DynoError) -> DynoError:
     """The front end speaks of the flag of `dyno compile`, which is one of `dyno recommend` too."""
-    if "--shape" not in str(error):
+    if error.field != "shapes":
         return error
-    return type(error)(f"{error}; in the job file that is `shape: {{NAME: [SIZE, ...]}}`")
+    return type(error)(
+        error.message,
+        field=error.field,
+        hint="; ".join(
+            [*([error.hint] if error.hint else []), "in the job file that is `shape: {NAME: [SIZE, ...]}`"]
+        ),
+    )

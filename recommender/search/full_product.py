@@ -76,7 +76,10 @@ def instance_types(job: Job, host: HostFacts) -> list[InstanceType]:
     for pattern in job.candidates.instance_types:
         matches = match_instances(catalog, [pattern])
         if not matches:
-            raise ConfigError(unknown_name("instance type", pattern, catalog, hint="see dyno instances"))
+            raise ConfigError(
+                unknown_name("instance type", pattern, catalog, hint="see dyno instances"),
+                field="instance_types",
+            )
         found.update((match.instance_type, match) for match in matches)
     return list(found.values())
 

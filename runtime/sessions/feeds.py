@@ -49,7 +49,9 @@ def at_shapes(specs: tuple[TensorSpec, ...], shapes: Shapes) -> tuple[TensorSpec
     names = [spec.name for spec in specs]
     for name in shapes:
         if name not in names:
-            raise ConfigError(f"--shape {name}: no such input; the inputs are: {', '.join(names)}")
+            raise ConfigError(
+                f"`shapes` {name}: no such input; the inputs are: {', '.join(names)}", field="shapes"
+            )
     return tuple(_at_shape(spec, shapes[spec.name]) if spec.name in shapes else spec for spec in specs)
 
 
@@ -59,7 +61,10 @@ def _at_shape(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:
     )
     if not fits:
         shown = ", ".join("any" if size is None else str(size) for size in spec.shape)
-        raise ConfigError(f"--shape {spec.name}={','.join(map(str, shape))}: the input's shape is [{shown}]")
+        raise ConfigError(
+            f"`shapes` {spec.name}={','.join(map(str, shape))}: the input's shape is [{shown}]",
+            field="shapes",
+        )
     return TensorSpec(name=spec.name, dtype=spec.dtype, shape=shape)
 
 

@@ -100,7 +100,7 @@ def _check_architecture(artifact: Path, manifest: Manifest, packages: Path | Non
     if wanted != found:
         raise ArtifactError(
             f"{artifact} was compiled for {wanted}, and the runtime's libraries here are for {found}: "
-            f"make it on a {wanted} machine, or give --packages a folder into which "
+            f"make it on a {wanted} machine, or give `packages` a folder into which "
             f"`pip install --target` with `--platform` has put apache-tvm and apache-tvm-ffi for {wanted}"
         )
 

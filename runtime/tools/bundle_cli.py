@@ -33,6 +33,12 @@ def bundle_command(artifact: Path, *, output: Path, packages: Path | None) -> No
     version and the processor architecture of this one, or those of --packages, and the CPU features that the
     artifact was made for. Where a part of the model runs in ONNX Runtime (`dyno compile --fallback`), it
     needs onnxruntime too, which does not go in.
+
+    \b
+    Example:
+        dyno bundle artifact -o model.tar.gz
+
+    Exit codes: 0 packed; 2 bad input, or the archive can't be written.
     """
     from modeldyno.base.units import BYTES_PER_MIB
     from modeldyno.runtime.tools.bundle import write_bundle

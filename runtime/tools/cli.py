@@ -51,6 +51,12 @@ def run_command(
     """Run one inference of an artifact and save its outputs.
 
     The times of loading, of the first inference and of steady inference are told apart.
+
+    \b
+    Example:
+        dyno run artifact --input image.npy -o outputs
+
+    Exit codes: 0 run; 2 bad input, or the artifact does not run here.
     """
     from modeldyno.runtime.inference import load_inputs, run_once, save_outputs
 

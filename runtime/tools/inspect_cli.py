@@ -18,6 +18,12 @@ def inspect_command(artifact: Path, *, as_json: bool) -> None:
 
     None of its code is loaded, so an artifact made for another machine can be looked at. A file that is not
     the one in the manifest is told after the rest, with exit code 2.
+
+    \b
+    Example:
+        dyno inspect artifact
+
+    Exit codes: 0 shown; 2 no artifact, or a file that is not the one in the manifest.
     """
     from modeldyno.base.host.facts import host_facts
     from modeldyno.runtime.tools.inspection import inspect_artifact, lines

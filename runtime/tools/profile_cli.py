@@ -57,6 +57,12 @@ def profile_command(
     not observed. GFLOP counts useful operations (2 for each multiply-add of the model). "% peak" is the share
     of the float32 multiply-adds that the cores in use can do, measured in the same run. GB/s counts each
     tensor of a kernel once.
+
+    \b
+    Example:
+        dyno profile artifact --seconds 5 --top 10
+
+    Exit codes: 0 shown; 2 bad input, or the artifact does not run here.
     """
     from modeldyno.runtime.tools.profiler import DEFAULT_REPEATS, profile
 

@@ -99,7 +99,9 @@ def profile(
     if len(rounds.plain_ms) < MIN_REPEATS:
         raise ConfigError(
             f"only {len(rounds.plain_ms)} inferences fitted into {seconds:g} seconds; "
-            f"at least {MIN_REPEATS} are needed: give more --seconds, or --repeat"
+            f"at least {MIN_REPEATS} are needed",
+            field="seconds",
+            hint="give more `seconds`, or `repeat`",
         )
     return rounds.result(artifact)
 

@@ -47,14 +47,14 @@ def decide(model: ServedModel, verdict: Verdict, *, given: bool) -> Decision:
     if not verdict.proved and not given:
         return Decision(
             f"that rows are independent is unproved: {verdict.cause}. "
-            "Where you know that they are, --rows-independent joins requests"
+            "Where you know that they are, `rows_independent=True` joins requests"
         )
     refusal = why_not_joined(model, _FIRST if verdict.proved else (*KINDS, *WHOLE_KINDS))
     if refusal:
         return Decision(refusal)
     if verdict.proved:
         return Decision(reason="proved by its graph", equal=verdict.equal)
-    return Decision(reason=f"as --rows-independent says; unproved: {verdict.cause}", equal=verdict.equal)
+    return Decision(reason=f"as `rows_independent` says; unproved: {verdict.cause}", equal=verdict.equal)
 
 
 def why_not_joined(model: ServedModel, kinds: Sequence[Kind] = _FIRST) -> str | None:

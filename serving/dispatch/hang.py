@@ -73,5 +73,6 @@ def _why_end(model: ShelvedModel, limit_s: float) -> ServerError | None:
         return None
     return ServerError(
         f"every worker runs a request for longer than {limit_s:g} s, and so do {_MOST_LEFT} that were "
-        "replaced: a thread can't be ended, so the server ends (with --processes it would go on)"
+        "replaced: a thread can't be ended, so the server ends",
+        hint="with `processes` it would go on",
     )

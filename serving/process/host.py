@@ -73,7 +73,7 @@ def _run(
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     app = App(shelf, PROTOCOLS, meters, member)
-    server = DrainingServer(app, member, settings.client_timeout_s, channel)
+    server = DrainingServer(app, member, settings, channel)
     server.handle_signals()
     if member.alone:
         listen(settings, listener)

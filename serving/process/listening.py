@@ -24,7 +24,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"--host {host} is no address of this machine: {error}") from error
+        raise ConfigError(f"`host` {host} is no address of this machine: {error}", field="host") from error
     listener = socket.socket(family, kind, protocol)
     try:
         with _mapped_address_errors(host, port):
@@ -63,7 +63,8 @@ def _mapped_address_errors(host: str, port: int) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
-                f"port {port} on {host} is taken: stop what listens there, or take another with --port "
-                "(--port 0 finds a free one)"
+                f"port {port} on {host} is taken: stop what listens there, or take another with `port` "
+                "(`port` 0 finds a free one)",
+                field="port",
             ) from error
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error

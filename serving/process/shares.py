@@ -48,10 +48,12 @@ def pin(cpus: tuple[int, ...] | None) -> None:
     if cpus is None:
         return
     if not hasattr(os, "sched_setaffinity"):
-        raise ConfigError("--cpus works on Linux only: this system can't pin a process to cores")
+        raise ConfigError(
+            "`cpus` works on Linux only: this system can't pin a process to cores", field="cpus"
+        )
     usable = usable_cores()
     if not cpus or set(cpus) - set(usable):
-        raise ConfigError(f"--cpus {_listed(cpus)}: the usable cores are {_listed(usable)}")
+        raise ConfigError(f"`cpus` {_listed(cpus)}: the usable cores are {_listed(usable)}", field="cpus")
     os.sched_setaffinity(0, cpus)
 
 

@@ -96,7 +96,7 @@ class Supervisor:
         living = [slot for slot in self._slots if slot.child.returncode() is None]
         for slot in living:
             os.kill(slot.child.pid, signal.SIGTERM)
-        ends_s = time.monotonic() + _GRACE_S
+        ends_s = time.monotonic() + self._settings.drain_delay_s + _GRACE_S
         for slot in self._slots:
             if (
                 slot.child.stop(max(0.1, ends_s - time.monotonic())) not in (0, -signal.SIGTERM)

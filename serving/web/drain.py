@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import time
 
 import uvicorn
 
 from modeldyno.base.errors import ServerError
 from modeldyno.serving.meters.board import Member
+from modeldyno.serving.settings import ServeSettings
 from modeldyno.serving.web.acceptor import Acceptor
 from modeldyno.serving.web.app import App
 from modeldyno.serving.web.connection import Connection
@@ -28,16 +30,17 @@ class DrainingServer(uvicorn.Server):
     """Serves `app` until SIGTERM or SIGINT, as the process `member`; `channel` leads to a parent."""
 
     def __init__(
-        self, app: App, member: Member, client_timeout_s: float, channel: socket.socket | None
+        self, app: App, member: Member, settings: ServeSettings, channel: socket.socket | None
     ) -> None:
         super().__init__(_config(app))
         self._app = app
         self._member = member
-        self._client_timeout_s = client_timeout_s
+        self._settings = settings
         lent = member.board.lent[member.number]
         self._lender = None if channel is None or not SUPPORTED else Lender(channel, lent)
         self._acceptor: Acceptor | None = None
         self._watch: Watch | None = None
+        self._signalled_s: float | None = None
         self.failure: ServerError | None = None
         """Why it ended of itself."""
 
@@ -54,7 +57,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take connections from the one socket; side by side with other processes where there are any."""
-        self._watch = Watch(self.server_state.connections, self._client_timeout_s)
+        self._watch = Watch(self.server_state.connections, self._settings.client_timeout_s)
         self._member.row.ready = True
         if self._member.alone or not sockets:
             await super().startup(sockets)
@@ -83,10 +86,17 @@ class DrainingServer(uvicorn.Server):
             await self._watch.stop()
 
     async def on_tick(self, counter: int) -> bool:
-        """Look after the workers, ten times a second; True: end."""
+        """Look after the workers, ten times a second, also in the delay after a signal; True: end."""
         self._member.row.beat()
         self.failure = self.failure or self._app.hangs.look()
-        return await super().on_tick(counter) or self.failure is not None
+        return self.failure is not None or (await super().on_tick(counter) and self._delay_is_over())
+
+    def _delay_is_over(self) -> bool:
+        """After a signal, see whether connections were taken for long enough; /ping answers 503 by now."""
+        self._app.draining = True
+        now_s = time.monotonic()
+        self._signalled_s = self._signalled_s or now_s
+        return self.force_exit or now_s - self._signalled_s >= self._settings.drain_delay_s
 
     def _protocol(self) -> asyncio.Protocol:
         return Connection(

@@ -201,3 +201,13 @@ def test_a_real_interrupt_while_a_command_works_exits_130(tmp_path: Path) -> Non
             assert child.wait(10) == 130
         finally:
             child.kill()
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_help_has_an_example_and_says_the_exit_codes(name: str) -> None:
+    text = _load(POINTS[name]).get_help(click.Context(_load(POINTS[name]), info_name=name))
+    assert "Exit codes: 0 " in text
+    example = text.partition("Example:\n")[2].splitlines()[0].split()
+    assert example[:2] == ["dyno", name]
+    options = {option for each in _load(POINTS[name]).params for option in each.opts}
+    assert {word for word in example if word.startswith("-")} <= options

@@ -131,7 +131,7 @@ def test_settings_in_a_message_become_flags(text: str, said: str) -> None:
 
 def test_an_error_names_the_flag_of_its_field_once() -> None:
     told = ConfigError("9 is too many", field="rows", hint="take `rows=8`")
-    assert message_of(told, probe) == "9 is too many; take `--rows 8`"
+    assert message_of(told, probe) == "9 is too many: take `--rows 8`"
     assert message_of(ConfigError("9 is too many", field="rows"), probe) == "--rows: 9 is too many"
     assert message_of(ConfigError("`rows` 9: too many", field="rows"), probe) == "--rows 9: too many"
     assert message_of(ConfigError("9 is too many", field="elsewhere"), probe) == "9 is too many"

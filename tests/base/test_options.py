@@ -9,6 +9,7 @@ import click
 import pytest
 
 from modeldyno.base.command.cli import GROUP, SUMMARIES
+from modeldyno.base.command.reference import page
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "options.txt"
 POINTS = {point.name: point for point in entry_points(group=GROUP)}
@@ -40,3 +41,8 @@ def _how(option: click.Option) -> list[str]:
 def test_an_option_keeps_its_name_and_its_default(name: str) -> None:
     known = [line for line in GOLDEN.read_text(encoding="utf-8").splitlines() if line.split()[0] == name]
     assert set(known) - set(options(name)) == set()
+
+
+def test_the_page_of_options_is_that_of_the_commands() -> None:
+    written = (Path(__file__).parents[2] / "docs" / "options.md").read_text(encoding="utf-8")
+    assert written == page(), "write it again: python -m modeldyno.base.command.reference docs/options.md"

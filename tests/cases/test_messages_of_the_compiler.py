@@ -53,7 +53,7 @@ def test_a_dimension_of_0_is_named(tmp_path: Path) -> None:
         model([node("Relu", "x", "y")], [tensor("x", [4, 0])], [tensor("y", [4, 0])]), tmp_path / "m.onnx"
     )
     with pytest.raises(
-        ModelError, match=r"'x' is declared with a dimension of 0 \(\[4, 0\]\).*--shape 'x=4,1'"
+        ModelError, match=r"'x' is declared with a dimension of 0 \(\[4, 0\]\).*`shapes` 'x=4,1'"
     ):
         read_model(tmp_path / "m.onnx", {})
 

@@ -107,7 +107,7 @@ def test_wrong_outputs_leave_nothing_behind(
 ) -> None:
     wrong_stage(monkeypatch)
     with pytest.raises(
-        ParityError, match=r"output 'logits' differs from onnxruntime .* --tolerance"
+        ParityError, match=r"output 'logits' differs from onnxruntime .* `tolerance`"
     ) as caught:
         compile_model(net, tmp_path / "out")
     assert re.search(r"It comes from \w+ \(node .*`--fallback onnxruntime`", str(caught.value))
@@ -145,7 +145,7 @@ def test_a_failing_stage_is_named_with_the_target(
     stages = [replace(stage, run=fail) if stage.name == "fuse" else stage for stage in cpu.CPU]
     monkeypatch.setattr(cpu, "CPU", Recipe(tuple(stages)))
     with pytest.raises(
-        CompileError, match=r"net\.onnx: stage 'fuse' failed for target host .*--dump-dir"
+        CompileError, match=r"net\.onnx: stage 'fuse' failed for target host .*`dump_dir`"
     ) as caught:
         compile_model(net, tmp_path / "out")
     assert caught.value.stage == "fuse"

@@ -61,7 +61,7 @@ def test_without_fallback_an_operator_that_can_not_be_compiled_stops_the_compile
         compiled(tmp_path, det_net(), Options())
     assert "Det (node 'area', domain ai.onnx, opset 17): unknown to the front end" in str(caught.value)
     assert "1 of 7 operators can't be compiled" in str(caught.value)
-    assert "`--fallback onnxruntime` runs them there" in str(caught.value)
+    assert "`fallback=onnxruntime` runs them there" in str(caught.value)
     assert "Det" in caught.value.operators
     assert not (tmp_path / "artifact").exists()
 
@@ -143,7 +143,7 @@ def test_text_goes_in_and_stays_inside_the_segments_of_onnx_runtime(tmp_path: Pa
 
 
 def test_text_without_fallback_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"element type STRING.*--fallback onnxruntime"):
+    with pytest.raises(ModelError, match=r"element type STRING.*`fallback=onnxruntime`"):
         compiled(tmp_path, text_net(), Options())
 
 

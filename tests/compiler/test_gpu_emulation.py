@@ -115,7 +115,7 @@ def test_threads_that_wait_for_what_never_comes_are_an_error(library: ctypes.CDL
 
 
 def test_cuda_c_that_the_emulation_does_not_know_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CompileError, match=r"can't be built: .*__dp4a.*--no-verify"):
+    with pytest.raises(CompileError, match=r"can't be built: .*__dp4a.*`verify=False`"):
         build_emulation(tmp_path, KERNELS.replace("1.0f", "__dp4a(1, 2, 3)"), "sm_80")
 
 

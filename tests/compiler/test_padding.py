@@ -53,18 +53,18 @@ ADVICE = r"Give the exact sizes instead, which are never padded: "
             encoder(mask=False),
             {"input_ids": "1..2,2..8"},
             rf"padding sequence from 5 to 6 changes output '\w+' by .*reads the padding too .*attention "
-            rf"without a mask.*{ADVICE}--shape 'input_ids=1\.\.2,2\|3\|4\|6\|8'$",
+            rf"without a mask.*{ADVICE}`shapes` 'input_ids=1\.\.2,2\|3\|4\|6\|8'$",
         ),
         (
             smoothed(),
             {"x": "1,4,8..16"},
-            rf"padding length from 9 to 12.*convolution.*{ADVICE}--shape 'x=1,4,8\|12\|16'",
+            rf"padding length from 9 to 12.*convolution.*{ADVICE}`shapes` 'x=1,4,8\|12\|16'",
         ),
         (
             centred(),
             {"x": "1..8,8"},
             rf"padding rows from 5 to 6 changes output 'y' .*its rows depend on one another.*{ADVICE}"
-            r"--shape 'x=1\|2\|3\|4\|6\|8,8'",
+            r"`shapes` 'x=1\|2\|3\|4\|6\|8,8'",
         ),
     ],
 )
@@ -162,7 +162,7 @@ def test_an_operator_that_reads_padding_is_named_whatever_numbers_would_show_it(
     made = READ_PADDING[title]
     shape = ",".join("4..32" if each == "n" else str(each) for each in sizes_of(made))
     operator = title.partition(" ")[0]
-    with pytest.raises(CompileError, match=rf"{operator} '\w+': its? .*{ADVICE}--shape 'x="):
+    with pytest.raises(CompileError, match=rf"{operator} '\w+': its? .*{ADVICE}`shapes` 'x="):
         axes(tmp_path, made, x=shape)
     exact = shape.replace("4..32", "4|5")
     assert axes(tmp_path, made, x=exact)[0].padding == ""

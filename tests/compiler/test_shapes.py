@@ -47,7 +47,7 @@ def test_a_size_is_a_number_a_list_or_a_range(text: str, size: int | Span) -> No
     ],
 )
 def test_any_other_text_is_refused_with_the_reason(text: str, why: str) -> None:
-    with pytest.raises(ConfigError, match=f"--shape x=.*: expected NAME=SIZE,SIZE,….*{why}"):
+    with pytest.raises(ConfigError, match=f"`shapes` x=.*: expected NAME=SIZE,SIZE,….*{why}"):
         parse_shapes({"x": (text, "3")})
 
 
@@ -86,12 +86,12 @@ def test_dimensions_without_a_name_are_one_axis_where_their_ranges_are_equal() -
         (
             {"ids": ("1..2", 4), "scale": ("1..2",)},
             ConfigError,
-            "fixes dimension 0 of 'scale' to 1; export it",
+            "fixes dimension 0 of 'scale' to 1: export it",
         ),
         (
             {"ids": ("1..2", 4), "mask": ("1..3", 4)},
             ConfigError,
-            "has 1..3 for the model's 'batch', and --shape",
+            "has 1..3 for the model's 'batch', and `shapes`",
         ),
         ({"scale": ("1",)}, ModelError, r"'ids' has no fixed shape \(\[\?, \?\]\): give one"),
     ],

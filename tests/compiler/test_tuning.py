@@ -428,7 +428,7 @@ def test_nothing_is_measured_for_a_processor_that_is_not_here(tmp_path: Path) ->
 
 def test_records_that_cannot_be_written_are_told_before_measuring(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="--tuning-records FILE sets another place"):
+    with pytest.raises(OutputError, match="`tuning_records` sets another place"):
         tuning_of(conv_net(), tmp_path, tmp_path / "file" / "kept", tune_s=60)
 
 

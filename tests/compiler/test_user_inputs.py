@@ -178,7 +178,7 @@ def test_verify_exits_1_where_another_model_answers(compiled: Path, tmp_path: Pa
 def test_verify_exits_2_for_what_does_not_fit(compiled: Path, tmp_path: Path) -> None:
     done = dyno("verify", compiled / "out", saved(tmp_path / "net.onnx", conv_net()))
     assert done.returncode == 2
-    assert "error: --shape x: the model has no such input" in done.stderr
+    assert "x: the model has no such input" in done.stderr
     assert dyno("verify", tmp_path, compiled / "mlp.onnx").returncode == 2
     np.savez(tmp_path / "z.npz", z=X)
     done = dyno("verify", compiled / "out", compiled / "mlp.onnx", "--inputs", tmp_path / "z.npz")

@@ -61,7 +61,7 @@ def test_a_clean_closed_loop_has_only_its_own() -> None:
         (replace(QUIET, usage=usage(stolen_share=0.02)), "took 2.0% of the CPU time"),
         (replace(QUIET, usage=None), "could not be read"),
         (replace(QUIET, shared_cores=2), "share 2 of 8 cores"),
-        (replace(QUIET, server_unseen=True), "--server-pid"),
+        (replace(QUIET, server_unseen=True), "server_pid"),
     ],
 )
 def test_each_trouble_of_the_machine_is_said_alone(around: Circumstances, expected: str) -> None:

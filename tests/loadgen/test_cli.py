@@ -153,7 +153,7 @@ def test_an_endpoint_without_a_signature_asks_for_a_payload(tmp_path: Path) -> N
     with stub_server(tmp_path) as server:
         done = invoke(server.url.replace("/invocations", "/other/invocations"))
     assert isinstance(done.exception, LoadTestError)
-    assert "--payload" in str(done.exception)
+    assert "`payload`" in str(done.exception)
 
 
 def test_the_summary_is_the_one_in_the_list_of_commands() -> None:

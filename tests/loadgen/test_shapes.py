@@ -88,7 +88,7 @@ def test_a_shapes_longer_stretches_are_its_stages() -> None:
     ],
 )
 def test_wrong_phases_are_told(text: str, told: str) -> None:
-    with pytest.raises(ConfigError, match="--phases") as caught:
+    with pytest.raises(ConfigError, match="`phases`") as caught:
         parse_phases(text)
     assert told in str(caught.value)
 
@@ -99,7 +99,7 @@ def test_wrong_phases_are_told(text: str, told: str) -> None:
      "steps=0,users=1,seconds=9", "steps=2,users=x,seconds=9", "steps=2,users=1,seconds=inf"],
 )  # fmt: skip
 def test_wrong_stairs_are_told(text: str) -> None:
-    with pytest.raises(ConfigError, match="--stairs"):
+    with pytest.raises(ConfigError, match="`stairs`"):
         parse_stairs(text)
 
 
@@ -108,5 +108,5 @@ def test_a_shape_is_a_file_that_is_there_and_a_class(tmp_path: Path) -> None:
     file.touch()
     assert parse_shape(f"{file}:Wave") == f"{file}:Wave"
     for text in (f"{file}", f"{file}:", f"{file}:not a name", f"{tmp_path}/none.py:Wave", ":Wave"):
-        with pytest.raises(ConfigError, match="--load-shape"):
+        with pytest.raises(ConfigError, match="`load_shape`"):
             parse_shape(text)

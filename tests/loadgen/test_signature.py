@@ -21,7 +21,7 @@ def test_the_inputs_are_learnt_from_the_server(tmp_path: Path) -> None:
     with stub_server(tmp_path) as server:
         inputs = fetch_signature(server.url)
         payload = payload_from_server(server.url, seed=3)
-        with pytest.raises(LoadTestError, match=r"other/v2/models/model: HTTP 404; .*--payload"):
+        with pytest.raises(LoadTestError, match=r"other/v2/models/model: HTTP 404: .*`payload`"):
             fetch_signature(server.url.replace("/invocations", "/other/invocations"))
     assert inputs == (TensorSpec(name="x", dtype="float32", shape=(None, 4)),)
     assert payload.content_type == "application/x-npy"

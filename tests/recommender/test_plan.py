@@ -50,6 +50,13 @@ def test_what_the_job_says_of_its_rows_reaches_the_server(tmp_path: Path) -> Non
         assert ("--rows-independent" in serve_command(tmp_path, candidate, (0,), tmp_path)) is said
 
 
+def test_the_drain_delay_of_a_job_is_its_servers_and_is_recorded(tmp_path: Path) -> None:
+    found = Job.model_validate({"server": {"drain_delay_s": 1.5}})
+    candidate = plan_trials(found, ("onnxruntime",), HOST)[0].candidate
+    assert "--drain-delay=1.5" in serve_command(tmp_path, candidate, (0,), tmp_path)
+    assert candidate.settings.drain_delay_s == 1.5
+
+
 def test_processes_and_batches_are_axes_and_a_delay_tells_apart_only_what_batches() -> None:
     space = job(
         instance_types=["c7a.xlarge"],

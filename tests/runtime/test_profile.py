@@ -155,7 +155,7 @@ def test_what_can_not_be_profiled_is_said(net: Path, tmp_path: Path) -> None:
         profile(changed(net, tmp_path, needs_more))
     with pytest.raises(ConfigError, match="4 inferences give no quartiles: at least 5 are needed"):
         profile(net, repeats=4)
-    with pytest.raises(ConfigError, match=r"fitted into 1e-09 seconds.*give more --seconds"):
+    with pytest.raises(ConfigError, match=r"fitted into 1e-09 seconds.*give more `seconds`"):
         profile(net, seconds=1e-9)
     assert run(net, "--repeat", "4").exit_code == 2
     both = run(net, "--repeat", "5", "--seconds", "1")

@@ -77,9 +77,9 @@ def test_the_signature_tells_the_range_and_payloads_take_its_smallest_size_or_a_
     for shapes, count in (({}, 1), ({"x": (3, 4)}, 3), ({"x": (9, 4)}, 9)):
         body = payload_from_server(url, 0, shapes).body
         assert from_npy(server.infer(body, NPY, accept=NPY).body).shape == (count, 3)
-    with pytest.raises(ConfigError, match=r"--shape x=3,5: the input's shape is \[any, 4\]"):
+    with pytest.raises(ConfigError, match=r"`shapes` x=3,5: the input's shape is \[any, 4\]"):
         payload_from_server(url, 0, {"x": (3, 5)})
-    with pytest.raises(ConfigError, match="--shape z: no such input; the inputs are: x"):
+    with pytest.raises(ConfigError, match="`shapes` z: no such input; the inputs are: x"):
         payload_from_server(url, 0, {"z": (3, 5)})
 
 

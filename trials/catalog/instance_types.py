@@ -47,7 +47,9 @@ def find_instance(catalog: Mapping[str, InstanceType], name: str) -> InstanceTyp
     """
     if name in catalog:
         return catalog[name]
-    raise ConfigError(unknown_name("instance type", name, catalog, hint="see dyno instances"))
+    raise ConfigError(
+        unknown_name("instance type", name, catalog, hint="see dyno instances"), field="instance_types"
+    )
 
 
 def match_instances(catalog: Mapping[str, InstanceType], patterns: Iterable[str]) -> list[InstanceType]:

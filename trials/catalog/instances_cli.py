@@ -55,7 +55,13 @@ def instances_command(
     """List the instance types of the catalogue.
 
     NAME_OR_GLOB is a name (c7g.xlarge) or a quoted pattern ('c7*.xlarge'); without one, all are listed.
-    Prices are on-demand, Linux, us-east-1. Exit code 1: no instance type matches.
+    Prices are on-demand, Linux, us-east-1.
+
+    \b
+    Example:
+        dyno instances 'c7*.xlarge' --sort vcpus
+
+    Exit codes: 0 listed; 1 no instance type matches; 2 bad input.
     """
     from modeldyno.trials.catalog.filters import InstanceFilter, select_instances
     from modeldyno.trials.catalog.instance_types import load_catalog, match_instances

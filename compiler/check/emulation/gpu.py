@@ -125,7 +125,8 @@ def _library(source: Sequence[str], options: Sequence[str], library: Path, targe
     except RuntimeError as error:
         said = [line for line in str(error).splitlines() if "error" in line] or [str(error)[-300:]]
         raise CompileError(
-            f"the emulation can't be built: {said[0].strip()}. --no-verify compiles without this check",
+            f"the emulation can't be built: {said[0].strip()}",
+            hint="`verify=False` compiles without this check",
             stage="verify",
             target=target,
         ) from error

@@ -89,6 +89,7 @@ def check_nothing_is_empty(path: Path, tensors: list[onnx.ValueInfoProto], given
             example = ",".join(str(size or 1) for size in sizes)
             raise ModelError(
                 f"{path}: input {value.name!r} is declared with a dimension of 0 ({show_shape(sizes)}), "
-                "which holds no numbers; where it is meant to be open, give its size, e.g. "
-                f"--shape '{value.name}={example}'"
+                "which holds no numbers",
+                field="shapes",
+                hint=f"where it is meant to be open, give its size, e.g. `shapes` '{value.name}={example}'",
             )

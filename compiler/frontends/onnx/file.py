@@ -30,7 +30,7 @@ from modeldyno.compiler.model.fixed_shapes import Shapes, fix_shapes, show_shape
 from modeldyno.compiler.model.source import Source, check_model_file
 from modeldyno.runtime.records.origin import Road
 
-_HINT = "; `--fallback onnxruntime` keeps what reads and gives it in ONNX Runtime"
+_HINT = "; `fallback=onnxruntime` keeps what reads and gives it in ONNX Runtime"
 _HINT_FIXED = "; a range pads it with zeros, which it has not: compile this model for fixed shapes"
 
 
@@ -158,7 +158,8 @@ def _misfit(path: Path, fixed: Shapes, error: ModelError) -> ModelError:
     why = str(error).removeprefix(f"{path}: {CANT_LOAD}: ")
     return ModelError(
         f"{path} can be loaded as it is, but not with its inputs fixed to {shown}: {why}. Give shapes that "
-        "all of it takes (`--shape`), or serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime"
+        "all of it takes (`shapes`), or serve the .onnx file itself: `dyno serve` runs it in ONNX Runtime",
+        field="shapes",
     )
 
 

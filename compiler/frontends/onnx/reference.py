@@ -46,8 +46,8 @@ class Reference:
         except Exception as error:  # its exceptions share no base class but this one
             text = str(error).replace("\n", " ")
             raise ModelError(
-                f"{self._path}: ONNX Runtime can't run the model on the inputs of the parity check: {text}. "
-                "`--seed` gives others, `--no-verify` leaves the check out"
+                f"{self._path}: ONNX Runtime can't run the model on the inputs of the parity check: {text}",
+                hint="`seed` gives others, `verify=False` leaves the check out",
             ) from error
 
     def release(self) -> None:

@@ -85,7 +85,7 @@ def _check(w: Writer, steps: int) -> None:
     if steps > MOST_STEPS:
         raise Refused(
             f"{steps} steps; the most that is unrolled is {MOST_STEPS}: compile it for shorter sequences "
-            "(`--shape`)"
+            "(`shapes`)"
         )
     for name in ("clip", "input_forget"):
         if w.attribute(name, 0):
