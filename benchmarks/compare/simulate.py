@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from modeldyno.trials.compare.latencies import Floats, Ints
+from modeldyno.trials.compare.blocks import Block, Pair
+from modeldyno.trials.compare.latencies import Floats, Ints, binned
+
+NORMAL_975 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Machine:
 
 QUIET = Machine()
 DISTURBED = Machine(disturbed=0.2)
+MACHINES = {"quiet": QUIET, "a fifth of blocks disturbed": DISTURBED}
 
 
 def block_logs(
@@ -47,6 +52,41 @@ def pair_ratios(
     return found
 
 
+def served_pairs(rng: np.random.Generator, pairs: int, requests: int, ratio: float = 1.0) -> list[Pair]:
+    """Pairs of a service of 10 ms: lognormal by 10 %, 1.5 % of requests stall, machine off by 3 % a pair.
+
+    The candidate is slower by the factor `ratio`; each block has so many requests.
+    """
+    made = []
+    for number in range(pairs):
+        machine = math.exp(0.03 * rng.standard_normal())
+        made.append(
+            Pair(
+                number,
+                *(
+                    _served(rng, name, number, requests, scale * machine)
+                    for name, scale in (("a", 1.0), ("b", ratio))
+                ),
+            )
+        )
+    return made
+
+
+def _served(rng: np.random.Generator, name: str, number: int, requests: int, scale: float) -> Block:
+    stalls = 1 + 0.5 * (rng.random(requests) < 0.015) * rng.exponential(size=requests)
+    latency_us = 10_000 * scale * np.exp(0.1 * rng.standard_normal(requests)) * stalls
+    return Block(name, number, 0, 0, float(number), float(latency_us.sum()) / 1e6, binned(latency_us))
+
+
 def epoch_numbers(rounds: int, epochs: int) -> Ints:
     """Which start each round belongs to."""
     return np.arange(rounds) * epochs // rounds
+
+
+def counted(hits: int, tries: int) -> dict[str, float | int]:
+    """A share with its 95 % interval (Wilson, JASA 22, 1927)."""
+    share, square = hits / tries, NORMAL_975**2 / tries
+    centre = (share + square / 2) / (1 + square)
+    half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
+    ends = (max(0.0, centre - half), min(1.0, centre + half))
+    return {"share": round(share, 5), "low": round(ends[0], 5), "high": round(ends[1], 5), "tries": tries}

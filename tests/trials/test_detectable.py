@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from benchmarks.compare.simulate import Machine, pair_ratios
-from modeldyno.trials.compare.detectable import (
+from modeldyno.trials.compare.flips.signs import Signs
+from modeldyno.trials.compare.flips.statistic import TrimmedMean, standard_error
+from modeldyno.trials.compare.looks.detectable import (
     budget_factor,
-    error_at_end,
     found_share,
     looks_of,
     smallest_found,
+    smallest_regression,
 )
-from modeldyno.trials.compare.sequential import Limit, Progress, look
-from modeldyno.trials.compare.signs import Signs
-from modeldyno.trials.compare.spending import LOOKS, NORMAL
-from modeldyno.trials.compare.statistic import TrimmedMean, standard_error
+from modeldyno.trials.compare.looks.sequential import Limit, Progress, look
+from modeldyno.trials.compare.looks.spending import LOOKS, NORMAL
 
 LIMITS = (math.log(1.05), math.log(1.025))
 
@@ -51,22 +51,47 @@ def test_a_floor_above_the_limit_is_reached_by_no_budget() -> None:
 
 
 def test_a_run_that_ended_early_had_more_to_come() -> None:
-    assert error_at_end(0.02, 25, 100) == 0.01
-    assert error_at_end(0.02, 100, 100) == 0.02
+    rng, signs = np.random.default_rng(1), Signs(0, 2000)
+    early = TrimmedMean(tuple(range(33)), pair_ratios(rng, Machine(block_sd=0.1), 33))
+    each = look(Progress(), {"p50_ms": early}, signs, 0.33, {"p50_ms": Limit()}).latest["p50_ms"]
+    error = each.standard_error * math.sqrt(33 / 100)
+    stated = smallest_regression("p50_ms", each, 100, Limit())
+    assert math.log1p(stated) == pytest.approx(smallest_found(error, LIMITS, looks_of(100)), rel=0.03)
+    assert smallest_regression("p50_ms", each, 33, Limit()) > 1.5 * stated
+    assert smallest_regression("p50_ms", each, 20, Limit()) == math.inf
+
+
+def test_what_other_metrics_take_makes_the_size_larger() -> None:
+    rng, signs = np.random.default_rng(2), Signs(0, 2000)
+    several = {
+        metric: TrimmedMean(tuple(range(100)), pair_ratios(rng, Machine(block_sd=0.2), 100))
+        for metric in ("p50_ms", "p95_ms", "p99_ms", "cpu_ms_per_request")
+    }
+    alone = {"p50_ms": several["p50_ms"]}
+    sizes = [
+        smallest_regression(
+            "p50_ms",
+            look(Progress(), metrics, signs, 1.0, dict.fromkeys(metrics, Limit())).latest["p50_ms"],
+            100,
+            Limit(),
+        )
+        for metrics in (alone, several)
+    ]
+    assert sizes[0] < sizes[1]
 
 
 def test_gates_find_the_size_that_was_stated() -> None:
     signs, machine = Signs(0, 2000), Machine(block_sd=0.07)
-    at_look = {share: signs.of(range(round(100 * share))) for share in looks_of(100)}
     rng = np.random.default_rng(0)
     run = TrimmedMean(tuple(range(100)), pair_ratios(rng, machine, 100))
-    stated = smallest_found(standard_error(run, at_look[1.0]), LIMITS, looks_of(100))
+    stated = smallest_found(standard_error(run, signs.of(range(100))), LIMITS, looks_of(100))
     found = 0
     for _ in range(60):
         values, progress = pair_ratios(rng, machine, 100, true=stated), Progress()
-        for share, vectors in at_look.items():
-            seen = TrimmedMean(tuple(range(vectors.shape[1])), values[: vectors.shape[1]])
-            progress = look(progress, {"p50_ms": seen}, vectors, share, {"p50_ms": Limit()})
+        for share in looks_of(100):
+            pairs = round(100 * share)
+            seen = TrimmedMean(tuple(range(pairs)), values[:pairs])
+            progress = look(progress, {"p50_ms": seen}, signs, share, {"p50_ms": Limit()})
             if progress.verdict is not None:
                 break
         found += progress.verdict == "regression"

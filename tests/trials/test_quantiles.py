@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from modeldyno.trials.compare.flips.signs import Signs
+from modeldyno.trials.compare.flips.statistic import flip_test, interval
 from modeldyno.trials.compare.metrics import statistic_of
-from modeldyno.trials.compare.signs import Signs
-from modeldyno.trials.compare.statistic import flip_test, interval
 from tests.trials.made import pair, served
 
 

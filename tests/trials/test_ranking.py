@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.compare.simulate import DISTURBED, Machine, block_logs
 from modeldyno.trials.compare.latencies import Floats
-from modeldyno.trials.compare.ranking import Ranking, few_rounds, rank_rounds, settling
+from modeldyno.trials.compare.ranking import Ranking, rank_rounds, settling, student
 from modeldyno.trials.compare.starts import Spread
 
 NO_SPREAD = Spread(0.0, 1000)
@@ -80,9 +80,8 @@ def test_starts_that_differ_make_ties() -> None:
 
 
 def test_two_rounds_are_wide() -> None:
-    # Student's quantile with one degree of freedom is 12.7.
-    assert few_rounds(2) == pytest.approx(12.706 / 1.96, rel=0.001)
-    assert few_rounds(60) < 1.05
+    quantiles = [student(1.959964, freedoms) for freedoms in (1, 2, 3, 29)]
+    assert quantiles == pytest.approx([12.706, 4.303, 3.182, 2.045], rel=0.01)
     logs = np.array([[0.0, 0.001], [0.01, 0.021]])
     assert ranked(logs).winner is None
 

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from benchmarks.compare.simulate import DISTURBED, QUIET, Machine, pair_ratios
+from modeldyno.trials.compare.flips.signs import Signs
+from modeldyno.trials.compare.flips.statistic import TrimmedMean
 from modeldyno.trials.compare.latencies import Floats
-from modeldyno.trials.compare.sequential import Limit, Progress, limit_of, look
-from modeldyno.trials.compare.signs import Signs
-from modeldyno.trials.compare.spending import LOOKS, NORMAL, nominal_levels, spent
-from modeldyno.trials.compare.statistic import TrimmedMean
+from modeldyno.trials.compare.looks.sequential import Limit, Progress, limit_of, look
+from modeldyno.trials.compare.looks.spending import LOOKS, NORMAL, nominal_levels, spent
 
 FIVE = Limit(0.05, 0.025)
 SIGNS = Signs(0, 4000)
-AT_LOOK = {look_: SIGNS.of(range(round(120 * look_))) for look_ in LOOKS}
 
 
 def gate(
@@ -31,9 +30,7 @@ def gate(
         statistics = {
             name: TrimmedMean(tuple(range(seen)), values[:seen]) for name, values in metrics.items()
         }
-        progress = look(
-            progress, statistics, AT_LOOK[share], share, dict.fromkeys(metrics, limit), alpha=alpha
-        )
+        progress = look(progress, statistics, SIGNS, share, dict.fromkeys(metrics, limit), alpha=alpha)
         if progress.verdict is not None:
             break
     return progress
@@ -88,9 +85,7 @@ def test_without_a_floor_alarms_are_as_many_as_alpha_says() -> None:
         for share in LOOKS:
             seen = round(120 * share)
             statistic = TrimmedMean(tuple(range(seen)), values[:seen])
-            progress = look(
-                progress, {"p50_ms": statistic}, AT_LOOK[share], share, {"p50_ms": far}, alpha=0.1
-            )
+            progress = look(progress, {"p50_ms": statistic}, SIGNS, share, {"p50_ms": far}, alpha=0.1)
             each = progress.latest["p50_ms"]
             if each.p_worse <= each.level:
                 alarms += 1
@@ -104,7 +99,7 @@ def test_marked_vectors_are_never_more_than_was_to_be_spent() -> None:
     progress = Progress()
     for share in LOOKS:
         statistic = TrimmedMean(tuple(range(round(120 * share))), values[: round(120 * share)])
-        progress = look(progress, {"p50_ms": statistic}, AT_LOOK[share], share, {"p50_ms": Limit()})
+        progress = look(progress, {"p50_ms": statistic}, SIGNS, share, {"p50_ms": Limit()})
         assert progress.marked.mean() <= spent(0.01, share) + 1e-9
         assert progress.marked.mean() > spent(0.01, share) - 2 / 4000
 
@@ -121,7 +116,7 @@ def test_between_floor_and_limit_either_may_come_and_the_interval_agrees() -> No
 
 def test_under_24_pairs_nothing_is_decided_and_nothing_spent() -> None:
     statistic = TrimmedMean(tuple(range(23)), np.full(23, 0.5))
-    progress = look(Progress(), {"p50_ms": statistic}, SIGNS.of(range(23)), 0.2, {"p50_ms": Limit()})
+    progress = look(Progress(), {"p50_ms": statistic}, SIGNS, 0.2, {"p50_ms": Limit()})
     assert (progress.verdict, len(progress.marked)) == (None, 0)
     assert replace(progress, share=1.0).verdict == "inconclusive"
 

@@ -8,9 +8,15 @@ import pytest
 from benchmarks.compare.simulate import DISTURBED, QUIET, Machine, pair_ratios
 from modeldyno.base.errors import ConfigError
 from modeldyno.trials.compare.blocks import Pair
+from modeldyno.trials.compare.flips.signs import Signs, all_signs
+from modeldyno.trials.compare.flips.statistic import (
+    TrimmedMean,
+    flip_test,
+    interval,
+    standard_error,
+    trimmed_mean,
+)
 from modeldyno.trials.compare.metrics import statistic_of, worse_log, worse_share
-from modeldyno.trials.compare.signs import Signs, all_signs
-from modeldyno.trials.compare.statistic import TrimmedMean, flip_test, interval, standard_error, trimmed_mean
 from tests.trials.made import block
 
 

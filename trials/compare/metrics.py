@@ -10,8 +10,8 @@ import numpy as np
 
 from modeldyno.base.errors import ConfigError, unknown_name
 from modeldyno.trials.compare.blocks import Block, Pair
-from modeldyno.trials.compare.quantiles import pooled_quantile
-from modeldyno.trials.compare.statistic import Statistic, TrimmedMean
+from modeldyno.trials.compare.flips.quantiles import pooled_quantile
+from modeldyno.trials.compare.flips.statistic import Statistic, TrimmedMean
 
 P50, THROUGHPUT, CPU = "p50_ms", "throughput_rps", "cpu_ms_per_request"
 POOLED = ("p90_ms", "p95_ms", "p99_ms", "p99.9_ms")

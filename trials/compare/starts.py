@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeldyno.loadgen.stats.intervals import NORMAL_975, student_975
+from modeldyno.trials.compare.flips.statistic import TRIMMED, trimmed_mean
 from modeldyno.trials.compare.latencies import Floats
-from modeldyno.trials.compare.statistic import TRIMMED, trimmed_mean
 
 FEWEST_FREEDOMS = 4
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from modeldyno.trials.compare.latencies import Floats
 
 VECTORS = 10_000
+_KEPT = 8
 
 
 class Signs:
@@ -30,7 +31,7 @@ class Signs:
         self.seed = seed
         self.vectors = vectors
         self._coins: dict[int, npt.NDArray[np.int8]] = {}
-        self._made: tuple[tuple[int, ...], Floats] | None = None
+        self._made: dict[tuple[int, ...], Floats] = {}
 
     def of(self, numbers: Sequence[int]) -> Floats:
         """Half of the set for the pairs of these numbers: vectors x pairs; the other half is its opposite.
@@ -38,9 +39,11 @@ class Signs:
         The coins of a pair hang on its number alone: more pairs, or fewer, change nothing for the others.
         """
         key = tuple(numbers)
-        if self._made is None or self._made[0] != key:
-            self._made = (key, all_signs(len(key)) if 2 ** len(key) < self.vectors else self._drawn(key))
-        return self._made[1]
+        if key not in self._made:
+            while len(self._made) >= _KEPT:
+                del self._made[next(iter(self._made))]
+            self._made[key] = all_signs(len(key)) if 2 ** len(key) < self.vectors else self._drawn(key)
+        return self._made[key]
 
     def _drawn(self, numbers: tuple[int, ...]) -> Floats:
         coins = np.stack([self._coin(number) for number in numbers])

@@ -15,8 +15,10 @@ from functools import cache
 import numpy as np
 
 from modeldyno.trials.compare.latencies import Floats
+from modeldyno.trials.compare.looks.sequential import Limit, MetricLook
+from modeldyno.trials.compare.looks.spending import ALPHA, LOOKS, NORMAL, nominal_levels
+from modeldyno.trials.compare.metrics import worse_log, worse_share
 from modeldyno.trials.compare.plan import FEWEST_PAIRS
-from modeldyno.trials.compare.spending import ALPHA, LOOKS, NORMAL, nominal_levels
 
 FOUND = 0.8
 _PATHS = 4000
@@ -69,9 +71,28 @@ def smallest_found(
     return high
 
 
-def error_at_end(error: float, pairs: int, pairs_at_end: int) -> float:
-    """The standard error that a run would have had at the end of its budget."""
-    return error * math.sqrt(pairs / max(pairs, pairs_at_end))
+def smallest_regression(
+    metric: str, each: MetricLook, pairs_at_end: int, limit: Limit, alpha: float = ALPHA
+) -> float:
+    """The regression that this run would have found 80 % of the time had it gone on to its end, as a share.
+
+    Args:
+        metric: its name.
+        each: its latest look.
+        pairs_at_end: pairs that the whole budget holds.
+        limit: of the metric.
+        alpha: of the whole comparison; what other metrics take of it shows in the look's level.
+    """
+    looks = looks_of(pairs_at_end)
+    pairs = len(each.statistic.numbers)
+    error = each.standard_error * math.sqrt(pairs / max(pairs, pairs_at_end))
+    nearest = min(looks, key=lambda share: abs(share * pairs_at_end - pairs), default=None)
+    if nearest is None:
+        return math.inf
+    alone = nominal_levels(alpha, looks)[looks.index(nearest)]
+    own = alpha * min(1.0, each.level / alone)
+    limits = worse_log(metric, limit.regression), worse_log(metric, limit.floor)
+    return worse_share(metric, smallest_found(error, limits, looks, own)) if own > 0 else math.inf
 
 
 def budget_factor(error: float, limits: tuple[float, float], alpha: float = ALPHA) -> float:

@@ -23,11 +23,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from modeldyno.trials.compare.flips.signs import Signs
+from modeldyno.trials.compare.flips.statistic import FlipTest, Statistic, flip_test, interval, standard_error
 from modeldyno.trials.compare.latencies import Floats
+from modeldyno.trials.compare.looks.spending import ALPHA, spent
 from modeldyno.trials.compare.metrics import worse_log
 from modeldyno.trials.compare.plan import FEWEST_PAIRS
-from modeldyno.trials.compare.spending import ALPHA, spent
-from modeldyno.trials.compare.statistic import FlipTest, Statistic, flip_test, interval, standard_error
 
 Verdict = Literal["regression", "pass", "improvement", "inconclusive"]
 UNKNOWN_SPREAD = 0.01
@@ -112,7 +113,7 @@ class Progress:
 def look(
     progress: Progress,
     statistics: Mapping[str, Statistic],
-    signs: Floats,
+    signs: Signs,
     share: float,
     limits: Mapping[str, Limit],
     *,
@@ -122,15 +123,16 @@ def look(
 
     Args:
         progress: what the look before gave; `Progress()` at first.
-        statistics: of each metric, above 0 where the candidate is worse, all of the same pairs.
-        signs: `Signs.of` these pairs.
+        statistics: of each metric, above 0 where the candidate is worse.
+        signs: of the whole run; metrics of different pairs take their coins from it too.
         share: of the budget that is gone; at 1 the last look.
         limits: of each metric.
         alpha: error of the whole comparison, for regression and for pass each.
     """
     if min(len(statistic.numbers) for statistic in statistics.values()) < FEWEST_PAIRS:
         return Progress(share, progress.marked, progress.decided, progress.latest)
-    tests = {metric: flip_test(statistic, signs) for metric, statistic in statistics.items()}
+    vectors = {metric: signs.of(statistic.numbers) for metric, statistic in statistics.items()}
+    tests = {metric: flip_test(statistic, vectors[metric]) for metric, statistic in statistics.items()}
     bar, marked = _bar(progress.marked, tests, spent(alpha, share))
     latest = dict[str, MetricLook]()
     for metric, statistic in statistics.items():
@@ -138,7 +140,9 @@ def look(
             latest[metric] = progress.decided[metric]
             continue
         level = _level(tests[metric], bar)
-        latest[metric] = _metric_look(metric, statistic, signs, (tests[metric], level), limits[metric])
+        latest[metric] = _metric_look(
+            metric, statistic, vectors[metric], (tests[metric], level), limits[metric]
+        )
     decided = {metric: each for metric, each in latest.items() if each.verdict is not None}
     return Progress(share, marked, decided, latest)
 
