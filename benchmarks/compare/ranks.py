@@ -18,7 +18,7 @@ from benchmarks.compare.simulate import (
     epoch_numbers,
 )
 from modeldyno.trials.compare.ranking import Ranking, rank_rounds
-from modeldyno.trials.compare.starts import Spread, between_starts, starts_of
+from modeldyno.trials.compare.starts import Spread, between_starts_of_rounds
 
 Row = dict[str, Any]
 STARTS = 2
@@ -58,7 +58,5 @@ def _ranked(rng: np.random.Generator, machine: Machine, apart: list[float], roun
     logs = block_logs(rng, machine, len(apart), rounds, STARTS) + np.array(apart)[:, None]
     named = {f"c{place}": row for place, row in enumerate(logs)}
     epochs = [int(epoch) for epoch in epoch_numbers(rounds, STARTS)]
-    # A start shows in the distance to what was started with it: of two candidates in one difference.
-    ratios = [starts_of(row - logs[0], epochs) for row in logs[1:]]
-    spread = between_starts(ratios) if machine.start_sd else NO_SPREAD
-    return rank_rounds(named, dict.fromkeys(named, STARTS), replace(spread, sd=spread.sd / 2**0.5))
+    spread = between_starts_of_rounds(named, epochs) if machine.start_sd else NO_SPREAD
+    return rank_rounds(named, dict.fromkeys(named, STARTS), spread)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from modeldyno.loadgen.stats.intervals import NORMAL_975
-from modeldyno.trials.compare.starts import Spread, Start, between_starts, starts_of, trimmed_error, widened
+from modeldyno.trials.compare.starts import (
+    Spread,
+    Start,
+    between_starts,
+    between_starts_of_rounds,
+    starts_of,
+    trimmed_error,
+    widened,
+)
 
 NOTHING = Spread(0.0, 0)
 
@@ -38,6 +46,29 @@ def test_the_spread_of_a_simulated_machine_is_found() -> None:
         values = np.repeat(starts, 20) + 0.02 * rng.standard_normal(100)
         groups.append(starts_of(values, [int(each) for each in np.repeat(range(5), 20)]))
     assert between_starts(groups, NOTHING).sd == pytest.approx(0.01, rel=0.1)
+
+
+def test_rounds_of_many_candidates_show_what_their_starts_differ_by() -> None:
+    rng, epochs = np.random.default_rng(1), [int(each) for each in np.repeat(range(4), 10)]
+    found = []
+    for _ in range(30):
+        starts = 0.02 * rng.standard_normal((4, 4)) + 0.1 * rng.standard_normal(4)
+        logs = starts[:, epochs] + 0.02 * rng.standard_normal((4, 40)) + rng.standard_normal(40)
+        named = {f"c{place}": row + place for place, row in enumerate(logs)}
+        named["c3"][:3] = np.nan
+        found.append(between_starts_of_rounds(named, epochs, NOTHING))
+    assert {each.freedoms for each in found} == {9}
+    # Of a ratio of two: the root of 2 times one start's 2 %.
+    assert math.sqrt(np.mean([each.sd**2 for each in found])) == pytest.approx(0.0283, rel=0.15)
+
+
+def test_two_candidates_by_hand() -> None:
+    # Their ratio is 0.04 in one epoch and 0.02 in the other: a variance of 0.0002 with one freedom.
+    logs = {"a": np.zeros(8), "b": np.repeat([0.04, 0.02], 4)}
+    found = between_starts_of_rounds(logs, [0] * 4 + [1] * 4, NOTHING)
+    assert found.freedoms == 1
+    assert found.sd == pytest.approx(math.sqrt(0.0002))
+    assert between_starts_of_rounds(logs, [0] * 8, Spread(0.01, 3)) == Spread(0.01, 3)
 
 
 def test_the_error_of_a_trimmed_mean() -> None:

@@ -104,7 +104,7 @@ def rank_rounds(
             NaN where it has no block in it; arrays of equal length. A candidate that shares fewer than two
             rounds with another can't be compared with it, and neither is excluded by the other.
         starts: how often each was started.
-        spread: between starts of one candidate (that of a ratio of two is larger by the root of 2).
+        spread: between starts.
         seed: of the resampling.
         confidence: of all intervals together.
     """
@@ -204,7 +204,8 @@ def student(normal: float, freedoms: int) -> float:
 
 
 def _start_variances(starts: Sequence[int], spread: Spread) -> Floats:
-    return spread.widening() ** 2 / np.maximum(1, np.array(starts, np.float64))
+    # That of a ratio is of two starts.
+    return spread.widening() ** 2 / 2 / np.maximum(1, np.array(starts, np.float64))
 
 
 def _half_widths(differences: _Differences, confidence: float) -> Floats:
