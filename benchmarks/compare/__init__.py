@@ -1,0 +1,1 @@
+"""Operating characteristics of side-by-side comparison, simulated."""

@@ -1,0 +1,1 @@
+"""Candidates measured side by side: blocks, pairs, and what they tell; pure."""

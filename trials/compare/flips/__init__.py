@@ -1,0 +1,1 @@
+"""The statistics of pairs, and their test by turning signs."""

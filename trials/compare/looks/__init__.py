@@ -1,0 +1,1 @@
+"""Verdicts while pairs come in: what is spent, what is said, what could have been found."""
