@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LEAST_S = 5.0
 _MOST_LEFT = 4
+_NONE_ANSWERS = "no worker answers: each has been running one request for longer than its deadline"
 
 
 def hung_after_s(timeout_s: float) -> float:
@@ -38,7 +39,16 @@ class HangWatch:
         self._note()
         if not all(row.stuck for row in self._member.board.rows if row.ready):
             return None
-        return "no worker answers: each has been running one request for longer than its deadline"
+        return _NONE_ANSWERS
+
+    def why_not(self, model: ShelvedModel) -> str | None:
+        """Say that no worker takes a request for this model, or None where one does.
+
+        Of several processes it is known only whether any of their models is answered.
+        """
+        if self._member.alone and _is_stuck(model):
+            return _NONE_ANSWERS
+        return self.why_none_answers()
 
     def look(self) -> ServerError | None:
         """Replace workers that hang; returns why the process must end, if it must."""

@@ -27,6 +27,7 @@ from modeldyno.serving.wire.answer import Answer, ClientLeftError, error_answer
 
 Handler = Callable[[Scope, Receive], Awaitable[Answer | None]]
 Route = tuple[str, Handler]  # method, and what answers
+WhyNot = Callable[[], str | None]  # why no request is answered; None where one is
 
 _log = logging.getLogger("serving")
 
@@ -78,7 +79,7 @@ class App:
         yield "/openapi.json", ("GET", _fixed(document))
         for protocol in self._protocols:
             for path, told in protocol.server_routes().items():
-                yield path, ("GET", self._told(told))
+                yield path, ("GET", self._told(told, self.hangs.why_none_answers))
             for model, of_model in zip(self._shelf, facts, strict=True):
                 for path, action in protocol.routes(of_model).items():
                     yield path, self._route(action, model, protocol)
@@ -89,13 +90,13 @@ class App:
 
     def _route(self, action: Action, model: ShelvedModel, protocol: WireProtocol) -> Route:
         if isinstance(action, Document | Ready):
-            return "GET", self._told(action)
+            return "GET", self._told(action, partial(self.hangs.why_not, model))
         return "POST", Inference(model, protocol, self._meters, self._notebook)
 
-    def _told(self, action: Document | Ready) -> Handler:
+    def _told(self, action: Document | Ready, why_not: WhyNot) -> Handler:
         if isinstance(action, Document):
             return _fixed(action.content)
-        return partial(self._ready, action.named)
+        return partial(self._ready, action.named, why_not)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         try:
@@ -128,17 +129,19 @@ class App:
         return f"no such path {path!r}; there are {', '.join(paths)}"
 
     async def _ping(self, _scope: Scope, _receive: Receive) -> Answer:
-        words = self._why_not_ready()
+        words = self._why_not_ready(self.hangs.why_none_answers)
         return error_answer(503, words) if words else Answer(200, b'{"status": "ready"}')
 
-    async def _ready(self, named: dict[str, str], _scope: Scope, _receive: Receive) -> Answer:
+    async def _ready(
+        self, named: dict[str, str], why_not: WhyNot, _scope: Scope, _receive: Receive
+    ) -> Answer:
         """Say it in the words of the Open Inference Protocol."""
-        words = self._why_not_ready()
+        words = self._why_not_ready(why_not)
         error = {"error": words} if words else {}
         return Answer(503 if words else 200, json.dumps({**named, "ready": not words, **error}).encode())
 
-    def _why_not_ready(self) -> str | None:
-        return "shutting down" if self.draining else self.hangs.why_none_answers()
+    def _why_not_ready(self, why_not: WhyNot) -> str | None:
+        return "shutting down" if self.draining else why_not()
 
     async def _metrics(self, _scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, self._meters.render(), CONTENT_TYPE)

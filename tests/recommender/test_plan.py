@@ -52,7 +52,7 @@ def test_what_the_job_says_of_its_rows_reaches_the_server(tmp_path: Path) -> Non
 
 def test_the_drain_delay_of_a_job_is_its_servers_and_is_recorded(tmp_path: Path) -> None:
     found = Job.model_validate({"server": {"drain_delay_s": 1.5}})
-    candidate = plan_trials(found, ("onnxruntime",), HOST)[0].candidate
+    candidate = FullProduct().plan(found, ("onnxruntime",), HOST)[0].candidate
     assert "--drain-delay=1.5" in serve_command(tmp_path, candidate, (0,), tmp_path)
     assert candidate.settings.drain_delay_s == 1.5
 

@@ -33,11 +33,51 @@ from modeldyno.serving.settings import ServeSettings
 serve(from_json(ServeSettings, sys.argv[1]))
 """
 
+ANOTHER_PROTOCOL = """
+import numpy as np
+from modeldyno.serving.process import host
+from modeldyno.serving.protocols.base import Description, Infer
+from modeldyno.serving.wire.answer import Answer
+
+
+class Row:
+    timeout_s = None
+
+    def __init__(self, feeds):
+        self.feeds = feeds
+
+    def answer(self, outputs):
+        return Answer(200, b" ".join(b"%g" % number for number in outputs["y"][0]), "text/plain")
+
+
+class Rows:
+    def server_routes(self):
+        return {}
+
+    def routes(self, model):
+        return {f"/rows/{model.name}": Infer()}
+
+    def read(self, model, name, headers, body, max_bytes):
+        return Row({"x": np.array([body.split()], np.float32)})
+
+    def describe_server(self):
+        return Description({})
+
+    def describe(self, model):
+        return Description({f"/rows/{model.name}": {}})
+
+    def why_unknown(self, path, names):
+        return None
+
+
+host.PROTOCOLS = (*host.PROTOCOLS, Rows())
+"""
+
 
 @contextmanager
-def serving_settings(settings: ServeSettings, folder: Path) -> Iterator[Server]:
+def serving_settings(settings: ServeSettings, folder: Path, before: str = "") -> Iterator[Server]:
     """A real server of these settings; no flag of the command has several models yet."""
-    args = [sys.executable, "-c", ENTRY, json.dumps(asdict(settings), default=str)]
+    args = [sys.executable, "-c", before + ENTRY, json.dumps(asdict(settings), default=str)]
     with procs.start(args, log=folder / "server.log") as child:
         assert settings.port_file is not None
         yield Server(child, wait_for_port(child, settings.port_file))
@@ -100,6 +140,28 @@ def test_a_model_whose_queue_is_full_keeps_nobody_from_another(tmp_path: Path) -
         assert infer(server, "two", X) == models.WEIGHTS.tolist()
         gate.open("open")
         wait_until(lambda: counts(server)["dyno_requests_total/200"] == 2, 30)
+
+
+def test_a_protocol_is_added_by_its_contract_alone(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, models.matmul(tmp_path / "m.onnx"), max_batch=2)
+    with serving_settings(settings, tmp_path, ANOTHER_PROTOCOL) as server:
+        reply = server.ask("POST", "/rows/one", b"0 0 1 0")
+        assert (reply.status, reply.body) == (200, b"0.75 0.875 1")
+        assert "/rows/one" in server.ask("GET", "/openapi.json").json()["paths"]
+        assert "/rows/one takes POST" in server.ask("GET", "/rows/one").error
+
+
+def test_a_model_of_which_every_worker_is_late_is_not_ready_and_another_is(tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    two = NamedModel("two", models.matmul(tmp_path / "two.onnx"))
+    settings = settings_of(tmp_path, gate.folder, more_models=(two,), timeout_ms=50.0)
+    with serving_settings(settings, tmp_path) as server:
+        assert server.infer(body("a", "open"), JSON).status == 504
+        wait_until(lambda: server.ask("GET", "/v2/models/one/ready").status == 503, 30)
+        for path in ("/v2/models/two/ready", "/ping", "/v2/health/ready"):
+            assert server.ask("GET", path).status == 200
+        gate.open("open")
+        wait_until(lambda: server.ask("GET", "/v2/models/one/ready").status == 200, 30)
 
 
 def test_settings_go_to_a_worker_and_come_back_as_they_were(tmp_path: Path) -> None:
