@@ -38,14 +38,14 @@ FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "cand
     "run_dir",
     type=click.Path(path_type=Path),
     required=True,
-    help="Run folder; one of an interrupted run is gone on with.",
+    help="Run folder; one of an interrupted run is resumed.",
 )
 @click.option(
     "--shape",
     "shapes",
     multiple=True,
     metavar="NAME=1..32,3,224,224",
-    help="Shape of an input that the model leaves open, as `dyno compile` takes it; goes before the job's.",
+    help="Shape of an input that the model leaves open, as `dyno compile` takes it; overrides the job's.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be measured, how long, and what not and why; run nothing."

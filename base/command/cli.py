@@ -47,7 +47,7 @@ class Commands(click.Group):
         return {point.name: point for point in entry_points(group=GROUP)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Main road first, in the order of SUMMARIES; then whatever else is installed."""
+        """The main commands first, in the order of SUMMARIES; then whatever else is installed."""
         names = self._points()
         return [name for name in SUMMARIES if name in names] + sorted(names.keys() - SUMMARIES.keys())
 

@@ -3,7 +3,7 @@
 A program may use AVX-512 only where the instruction `xgetbv` says that the system saves those registers
 (Intel SDM volume 1, 15.2). ONNX Runtime has no setting for less, and OpenVINO's matrix products by way of
 MLAS heed none. In the copies, `xgetbv` is replaced by three bytes that give 7: x87, SSE and AVX. The code is
-the maker's own, and takes the road that it takes on a processor of that kind.
+the maker's own, and runs the code that it runs on a processor of that kind.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """NHWC: convolutions read channels last, and the tensors between them stay so.
 
-Each tensor may have a twin: the same values with channels last. A convolution makes one; element-wise
-operators, pooling and the like, whose input has a twin, make theirs from it; everything else reads the
-original, which is a transpose of its twin. What nothing reads is dropped, so in a usual vision model two
-transposes are left.
+Each tensor may have a layout copy: the same values with channels last. A convolution makes one; element-wise
+operators, pooling and the like, whose input has a layout copy, make theirs from it; everything else reads the
+original, which is a transpose of its layout copy. What nothing reads is dropped, so in a usual vision model
+two transposes are left.
 
 TVM's own ConvertLayout crashes on tensors of other ranks between the convolutions (0.27), and knows fewer
 operators.
@@ -53,7 +53,7 @@ def channels_last(mod: tvm.IRModule) -> tvm.IRModule:
 
 
 class _Twins:
-    """The channels-last twin of each tensor seen so far, while one function is rewritten."""
+    """The channels-last copy of each tensor seen so far, while one function is rewritten."""
 
     def __init__(self) -> None:
         self.of: dict[relax.Var, relax.Var] = {}
@@ -82,7 +82,7 @@ class _Twins:
         return first
 
     def _make(self, builder: relax.BlockBuilder, expr: relax.Expr) -> relax.Expr:
-        """Give the twin of a tensor of rank 4, by a transpose when there is none yet."""
+        """Give the layout copy of a tensor of rank 4, by a transpose when there is none yet."""
         if expr not in self.of:
             self.of[expr] = builder.emit(relax.op.permute_dims(expr, TO_LAST))
         return self.of[expr]
@@ -175,7 +175,7 @@ class _Twins:
         return relax.op.nn.pad(data, last, str(call.attrs.pad_mode), float(call.attrs.pad_value))
 
     def _permute(self, _builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
-        """What a model moved to channels first has its twin before that."""
+        """What a model moved to channels first has its layout copy before that."""
         return call.args[0] if _is_permute(call, TO_FIRST) else None
 
     def _slice(self, _builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:

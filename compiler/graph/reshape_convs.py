@@ -4,7 +4,7 @@
     conv3d             the slices under the filter's depth side by side as channels, depth as the batch
     conv2d_transpose   the phases of its stride as channels of one convolution, then interleaved
 
-A tensor of one or three spatial axes has a flat twin of two (NCW as NC1W, NCDHW as (N D) C H W), on which
+A tensor of one or three spatial axes has a flat copy of two (NCW as NC1W, NCDHW as (N D) C H W), on which
 element-wise operators, norms and poolings between convolutions work too: a network of them becomes one of
 2-D convolutions. Only constant weights: they are turned here, once.
 """
@@ -36,7 +36,7 @@ def reshape_convs(mod: tvm.IRModule) -> tvm.IRModule:
 
 
 class _FlatTwins:
-    """The twin of rank 4 of each tensor of rank 3 or 5 seen so far, while one function is rewritten."""
+    """The flat copy of rank 4 of each tensor of rank 3 or 5 seen so far, while one function is rewritten."""
 
     def __init__(self) -> None:
         self.of: dict[relax.Var, relax.Var] = {}
@@ -51,7 +51,7 @@ class _FlatTwins:
         self.rules |= dict.fromkeys(_POOLS, self._pool1d)
 
     def handle(self, builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
-        """Give the value to bind: the twin, shaped as the original was, where there is one."""
+        """Give the value to bind: the flat copy, shaped as the original was, where there is one."""
         rule = self.rules.get(op_name(value))
         twin = rule(builder, value) if rule else None
         if twin is None:
@@ -65,7 +65,7 @@ class _FlatTwins:
         return full
 
     def _flat(self, builder: relax.BlockBuilder, expr: relax.Expr) -> relax.Expr:
-        """Give the twin of a tensor of rank 3 or 5, made when there is none yet."""
+        """Give the flat copy of a tensor of rank 3 or 5, made when there is none yet."""
         known = self._known(expr)
         if known is not None:
             return known
@@ -191,7 +191,7 @@ class _FlatTwins:
         return None if pair[0] is None or pair[1] is None else relax.Call(call.op, pair, call.attrs)
 
     def _operand(self, expr: relax.Expr, rank: int) -> relax.Expr | None:
-        """Give what stands for an operand of rank `rank` beside a twin: its twin, or a constant's."""
+        """Give what stands for an operand of rank `rank` beside a flat copy: its own, or a constant's."""
         known = self._known(expr)
         if known is not None:
             return known
@@ -201,7 +201,7 @@ class _FlatTwins:
         full = array.reshape((1,) * (rank - array.ndim) + array.shape)
         if rank == 3:
             return as_constant(full[:, :, None])
-        # Depth is in the batch of a twin: what differs along either has no shape there.
+        # Depth is in the batch of a flat copy: what differs along either has no shape there.
         return as_constant(full[:, :, 0]) if full.shape[0] == full.shape[2] == 1 else None
 
     def _pool1d(self, _builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr | None:
@@ -221,7 +221,7 @@ class _FlatTwins:
 
 
 def _alike(shapes: list[tuple[int, ...]]) -> bool:
-    """Whether twins of these shapes broadcast as the shapes do: batch and depth are one axis of a twin."""
+    """Whether flat copies of these shapes broadcast as the shapes do: their batch and depth are one axis."""
     if len(shapes[0]) == 3:
         return True
     slices = {(shape[0], shape[2]) for shape in shapes}
@@ -229,7 +229,7 @@ def _alike(shapes: list[tuple[int, ...]]) -> bool:
 
 
 def _unflattened(builder: relax.BlockBuilder, flat: relax.Expr, shape: tuple[int, ...]) -> relax.Expr:
-    """Give a twin the shape of what it stands for, of rank 3 or 5."""
+    """Give a flat copy the shape of what it stands for, of rank 3 or 5."""
     if len(shape) == 3:
         return relax.op.reshape(flat, shape)
     batch, channels, depth, *image = shape

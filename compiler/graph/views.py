@@ -1,4 +1,4 @@
-"""Reshapes out of the way: element-wise work goes before a reshape, where it joins what made its input."""
+"""Reshapes out of the way: element-wise work is moved ahead of one, to what made its input."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def load_job(path: Path) -> Job:
 
 
 def with_shapes(job: Job, given: Mapping[str, tuple[str, ...]]) -> Job:
-    """Take shapes of the flag `--shape`, which go before those of the job.
+    """Take shapes of the flag `--shape`, which override those of the job.
 
     Raises:
         ConfigError: a size is none.

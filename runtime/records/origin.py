@@ -45,7 +45,7 @@ class Road(Record):
     """How the source model came into the compiler."""
 
     name: str = Field(description="onnx, torch.export, or torch.export + decompositions")
-    reason: str = Field(default="", description="why it was not the shortest road; empty where it was")
+    reason: str = Field(default="", description="why it was not the shortest import path; empty where it was")
 
 
 class Coverage(Record):

@@ -95,7 +95,7 @@ def lines(found: Inspection) -> list[str]:
 
 
 def road_line(road: Road | None) -> str:
-    """Say which road the model took into the compiler, and why not the shortest."""
+    """Say by which import path the model came into the compiler, and why not by the shortest."""
     if road is None:
         return "not on record (made by an older version)"
     return f"{road.name} ({road.reason})" if road.reason else road.name

@@ -43,7 +43,7 @@ def without_offer(method: bytes, url: bytes, version: bytes, headers: Lines) -> 
 
 
 def answer_head(answer: Answer, *, close: bool) -> bytes:
-    """Write what goes before the body of an answer; `close`: the connection ends with it."""
+    """Write the head of an answer; `close`: the connection ends with it."""
     status = _STATUS_LINES.get(answer.status) or b"HTTP/1.1 %d \r\n" % answer.status
     more = b"".join([b"%s: %s\r\n" % line for line in answer.headers if line != CLOSE])
     return b"%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n" % (

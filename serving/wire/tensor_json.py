@@ -1,7 +1,7 @@
 """JSON with large tensors in it, read and written without a Python object for each number.
 
 A long array of numbers is cut out of the text, so that a short document is left for the general parser, and
-is read by simdjson into plain doubles or integers of 64 bits. This road has to be right only about what it
+is read by simdjson into plain doubles or integers of 64 bits. This reader has to be right only about what it
 accepts: whatever it does not take as it is (ragged lists, a null, a number out of range, an escape in a name,
 an array that nobody asked for) sends the request to the general parser, which accepts it or words the error.
 
@@ -64,7 +64,7 @@ class Numbers:
         """Read it as numbers of `spec`, in as many dimensions; the sizes are the caller's to check.
 
         Raises:
-            Exception: of any kind, for `read_json` to take the other road.
+            Exception: of any kind, for `read_json` to use the general parser.
         """
         self.is_read = True
         dtype = np.dtype(spec.dtype)
@@ -93,7 +93,7 @@ def read_json(text: bytes, what: str, use: Callable[[Any], T]) -> T:
     check_lists(text, what)
     with alone(text):
         if len(text) >= _LARGE:
-            with suppress(Exception):  # whatever it is, the other road says it better
+            with suppress(Exception):  # whatever it is, the general parser says it better
                 return _read_cut(text, use)
         check_json(text, what)
         try:

@@ -1,4 +1,4 @@
-"""The README's road, command by command, on a small model: each step uses what the last one wrote."""
+"""Every command of the README on a small model: each step uses what the last one wrote."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def dyno(folder: Path, *args: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything up to the report, in one folder."""
-    folder = tmp_path_factory.mktemp("road")
+    folder = tmp_path_factory.mktemp("steps")
     write_model(folder / "model.onnx")
     np.save(folder / "x.npy", np.ones((1, SIZE), "float32"))
     folder.joinpath("job.yaml").write_text(JOB)
@@ -60,38 +60,38 @@ def _wait_for(path: Path, returncode: object) -> str:
     raise AssertionError("the server never told its port")
 
 
-def test_run_saves_what_the_model_gives(road: Path) -> None:
-    assert np.load(road / "outputs" / "y.npy").shape == (1, SIZE)
+def test_run_saves_what_the_model_gives(steps: Path) -> None:
+    assert np.load(done / "outputs" / "y.npy").shape == (1, SIZE)
 
 
-def test_load_writes_a_result_with_samples_and_the_usage_of_the_server(road: Path) -> None:
-    result = read_record(road / "load.json", LoadResult)
+def test_load_writes_a_result_with_samples_and_the_usage_of_the_server(steps: Path) -> None:
+    result = read_record(done / "load.json", LoadResult)
     assert result.samples > 0
     assert result.errors == 0
     assert result.server is not None
 
 
-def test_recommend_ranks_the_compiled_artifact_and_the_baseline(road: Path) -> None:
-    found = read_record(road / "runs" / "recommendation.json", Recommendation)
+def test_recommend_ranks_the_compiled_artifact_and_the_baseline(steps: Path) -> None:
+    found = read_record(done / "runs" / "recommendation.json", Recommendation)
     assert {row.backend for row in found.ranking} == {"compiled", "onnxruntime"}
     assert [row.rank for row in found.ranking] == [1, 2]
     assert all(row.fidelity == "emulated" and row.samples > 0 for row in found.ranking)
     assert found.rejected == ()
 
 
-def test_the_report_is_made_again_to_the_letter(road: Path) -> None:
-    before = (road / "runs" / "report.html").read_bytes()
-    (road / "runs" / "report.html").unlink()
-    dyno(road, "report", "runs")
-    assert (road / "runs" / "report.html").read_bytes() == before
+def test_the_report_is_made_again_to_the_letter(steps: Path) -> None:
+    before = (done / "runs" / "report.html").read_bytes()
+    (done / "runs" / "report.html").unlink()
+    dyno(done, "report", "runs")
+    assert (done / "runs" / "report.html").read_bytes() == before
 
 
-def test_the_lists_are_there_for_machines(road: Path) -> None:
-    assert json.loads(dyno(road, "instances", SMALLEST, "--json"))
-    assert json.loads(dyno(road, "targets", "--json"))
-    assert "findings" in json.loads(dyno(road, "doctor", "--json"))
+def test_the_lists_are_there_for_machines(steps: Path) -> None:
+    assert json.loads(dyno(done, "instances", SMALLEST, "--json"))
+    assert json.loads(dyno(done, "targets", "--json"))
+    assert "findings" in json.loads(dyno(done, "doctor", "--json"))
 
 
-def test_nothing_is_left_running(road: Path) -> None:
+def test_nothing_is_left_running(steps: Path) -> None:
     lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    assert not [line for line in lines if str(road) in line]
+    assert not [line for line in lines if str(done) in line]
