@@ -61,18 +61,18 @@ def _wait_for(path: Path, returncode: object) -> str:
 
 
 def test_run_saves_what_the_model_gives(steps: Path) -> None:
-    assert np.load(done / "outputs" / "y.npy").shape == (1, SIZE)
+    assert np.load(steps / "outputs" / "y.npy").shape == (1, SIZE)
 
 
 def test_load_writes_a_result_with_samples_and_the_usage_of_the_server(steps: Path) -> None:
-    result = read_record(done / "load.json", LoadResult)
+    result = read_record(steps / "load.json", LoadResult)
     assert result.samples > 0
     assert result.errors == 0
     assert result.server is not None
 
 
 def test_recommend_ranks_the_compiled_artifact_and_the_baseline(steps: Path) -> None:
-    found = read_record(done / "runs" / "recommendation.json", Recommendation)
+    found = read_record(steps / "runs" / "recommendation.json", Recommendation)
     assert {row.backend for row in found.ranking} == {"compiled", "onnxruntime"}
     assert [row.rank for row in found.ranking] == [1, 2]
     assert all(row.fidelity == "emulated" and row.samples > 0 for row in found.ranking)
@@ -80,18 +80,18 @@ def test_recommend_ranks_the_compiled_artifact_and_the_baseline(steps: Path) -> 
 
 
 def test_the_report_is_made_again_to_the_letter(steps: Path) -> None:
-    before = (done / "runs" / "report.html").read_bytes()
-    (done / "runs" / "report.html").unlink()
-    dyno(done, "report", "runs")
-    assert (done / "runs" / "report.html").read_bytes() == before
+    before = (steps / "runs" / "report.html").read_bytes()
+    (steps / "runs" / "report.html").unlink()
+    dyno(steps, "report", "runs")
+    assert (steps / "runs" / "report.html").read_bytes() == before
 
 
 def test_the_lists_are_there_for_machines(steps: Path) -> None:
-    assert json.loads(dyno(done, "instances", SMALLEST, "--json"))
-    assert json.loads(dyno(done, "targets", "--json"))
-    assert "findings" in json.loads(dyno(done, "doctor", "--json"))
+    assert json.loads(dyno(steps, "instances", SMALLEST, "--json"))
+    assert json.loads(dyno(steps, "targets", "--json"))
+    assert "findings" in json.loads(dyno(steps, "doctor", "--json"))
 
 
 def test_nothing_is_left_running(steps: Path) -> None:
     lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    assert not [line for line in lines if str(done) in line]
+    assert not [line for line in lines if str(steps) in line]
