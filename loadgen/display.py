@@ -84,7 +84,9 @@ def phase(state: LoadProgress) -> str:
 
 def numbers(state: LoadProgress) -> str:
     """Word the last second of a load test, and the time left."""
-    users = "" if state.users is None else f"{state.users} user{'' if state.users == 1 else 's'}, "
+    from modeldyno.base.records.levels import users_name
+
+    users = "" if state.users is None else f"{users_name(state.users)}, "
     return (
         f"{users}{state.rate_rps:.1f} req/s, p50 {_ms(state.p50_ms)}, p99 {_ms(state.p99_ms)}, "
         f"{state.errors} errors, {short_duration(state.seconds_left)} left"
@@ -129,12 +131,12 @@ def print_kinds(kinds: Sequence[PayloadKind]) -> None:
 
 def print_stages(result: LoadResult) -> None:
     """Print a line for each phase or step."""
-    from modeldyno.loadgen.spec.stages import stage_name
+    from modeldyno.loadgen.spec.stages import load_name
 
     columns = ("stage", "req/s", "95 %", "p50", "95 %", "p99", "95 %", "samples", "errors")
     rows = [
         (
-            stage_name(stage.spec),
+            load_name(stage.spec),
             f"{stage.throughput_rps.value:.4g}",
             f"{stage.throughput_rps.low:.4g} to {stage.throughput_rps.high:.4g}",
             *_two(stage.percentiles, 50.0, stage.samples),

@@ -7,11 +7,11 @@ The next one ends everything at once, as a KeyboardInterrupt.
 from __future__ import annotations
 
 import signal
-import threading
+from contextlib import ExitStack
 from types import FrameType, TracebackType
-from typing import Any
 
 from modeldyno.base.errors import LoadTestError
+from modeldyno.base.process.interrupts import handled
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 LAST_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "terminated"}
@@ -29,7 +29,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._number: signal.Signals | None = None
-        self._before: dict[signal.Signals, Any] = {}
+        self._stack = ExitStack()
 
     @property
     def by(self) -> str:
@@ -47,18 +47,15 @@ class Interrupts:
         return 128 + self._number if self._number is not None else 0
 
     def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
-            for number in NAMES:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup`, or a shell's background job
-                    self._before[number] = signal.signal(number, self._note)
+        # One that is ignored stays so: `nohup`, or a shell's background job.
+        noted = [number for number in NAMES if signal.getsignal(number) is not signal.SIG_IGN]
+        self._stack.enter_context(handled(dict.fromkeys(noted, self._note)))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
+        self._stack.close()
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self._number is not None:

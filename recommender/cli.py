@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,18 +127,17 @@ def _naming_lines(job_file: Path | None) -> Iterator[None]:
 @contextmanager
 def _interruptible(run_dir: Path) -> Iterator[None]:
     """Ctrl-C and SIGTERM take down what was started, then say how to go on."""
+    from modeldyno.base.process.interrupts import interrupted_by_sigterm
     from modeldyno.base.process.procs import stop_all
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        stop_all()  # what the interrupt kept from being stopped on its way here
-        kept = len(list((run_dir / "trials").glob("*.json")))
-        say(
-            f"interrupted: all that was started is stopped; {kept} finished trials are kept in {run_dir}; "
-            "the same command goes on from there"
-        )
-        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with interrupted_by_sigterm():
+        try:
+            yield
+        except KeyboardInterrupt:
+            stop_all()  # what the interrupt kept from being stopped on its way here
+            kept = len(list((run_dir / "trials").glob("*.json")))
+            say(
+                f"interrupted: all that was started is stopped; {kept} finished trials are kept in "
+                f"{run_dir}; the same command goes on from there"
+            )
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from None

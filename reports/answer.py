@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modeldyno.base.records.levels import level_of
 from modeldyno.base.records.run import Row
-from modeldyno.reports.results.run_folder import Run, level_of
+from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.speedup import BASELINE, Ratio, speedup
 from modeldyno.reports.text import phrases
 from modeldyno.reports.text.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown

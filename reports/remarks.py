@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from modeldyno.base.records.levels import level_of
 from modeldyno.base.records.run import Row
-from modeldyno.reports.results.run_folder import Run, level_of
+from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import tags
 from modeldyno.reports.text import phrases
 from modeldyno.reports.text.digits import EN_DASH

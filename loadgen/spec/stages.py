@@ -20,7 +20,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec, Phase, Record, Stairs
+from modeldyno.base.records.levels import level_name, level_of, users_name
+from modeldyno.base.records.run import LoadSpec, Phase, Record, Row, Stairs
 
 SETTLE_SHARE = 0.1
 SHORTEST_STAGE_S = 2.0
@@ -113,7 +114,7 @@ def stages_of_shape(wishes: Sequence[tuple[float, int]], end_s: float) -> tuple[
         if last_s - start_s >= SHORTEST_STAGE_S and users > 0
     ]
     return tuple(
-        Stage(f"stretch {number} ({_count(users)})", start_s, last_s, users, users)
+        Stage(f"stretch {number} ({users_name(users)})", start_s, last_s, users, users)
         for number, (start_s, last_s, users) in enumerate(stretches[:MOST_STAGES], 1)
     )
 
@@ -129,12 +130,14 @@ def closed_loop(spec: LoadSpec) -> str:
         return ", ".join(f"{stage.name} {stage.end_s - stage.start_s:g} s" for stage in planned_stages(spec))
     if spec.shape:
         return f"users as {Path(spec.shape).name} says"
-    return _count(spec.users or 0)
+    return users_name(spec.users or 0)
 
 
-def stage_name(spec: LoadSpec) -> str:
-    """Word the spec of a stage."""
-    return spec.stage or _count(spec.users or 0)
+def load_name(found: LoadSpec | Row) -> str:
+    """Name what was sent: `4 users`, `12.5 requests/s`, a stage, or how the users of a whole test change."""
+    if isinstance(found, LoadSpec) and found.staged and not found.stage:
+        return closed_loop(found)
+    return level_name(level_of(found), lambda rate_rps: f"{rate_rps:.4g} requests/s")
 
 
 def parse_phases(text: str) -> tuple[Phase, ...]:
@@ -201,7 +204,7 @@ def _phases(phases: Sequence[Phase], start_s: float) -> Iterator[Stage]:
         first = phase.initial_users
         spawn_per_s = phase.spawn_per_min / S_PER_MIN
         last = first + math.floor(spawn_per_s * phase.duration_s + 1e-9)
-        users = _count(first) if first == last else f"{first} to {last} users"
+        users = users_name(first) if first == last else f"{first} to {last} users"
         end_s = start_s + phase.duration_s
         yield Stage(f"phase {number} ({users})", start_s, end_s, first, last, spawn_per_s)
         start_s = end_s
@@ -210,9 +213,5 @@ def _phases(phases: Sequence[Phase], start_s: float) -> Iterator[Stage]:
 def _steps(stairs: Stairs, start_s: float) -> Iterator[Stage]:
     for number in range(1, stairs.steps + 1):
         users, end_s = number * stairs.users_per_step, start_s + stairs.step_s
-        yield Stage(f"step {number} ({_count(users)})", start_s, end_s, users, users)
+        yield Stage(f"step {number} ({users_name(users)})", start_s, end_s, users, users)
         start_s = end_s
-
-
-def _count(users: int) -> str:
-    return f"{users} user{'' if users == 1 else 's'}"

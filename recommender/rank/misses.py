@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from modeldyno.base.records.levels import level_name, level_of
 from modeldyno.base.records.run import Limits, LoadResult, Percentile, Trial
 
 INFINITE = float("inf")
@@ -88,9 +89,6 @@ def _ratio(larger: float, smaller: float) -> float:
 
 
 def _level(point: LoadResult) -> str:
-    spec = point.spec
-    if spec.stage:
-        return f"in {spec.stage}"
-    if spec.users is not None:
-        return f"at {spec.users} user{'' if spec.users == 1 else 's'}"
-    return f"at {spec.rate_rps:g} requests/s" if spec.rate_rps is not None else "at an unknown load"
+    level = level_of(point.spec)
+    name = level_name(level, lambda rate_rps: f"{rate_rps:g} requests/s")
+    return f"{'in' if level.stage else 'at'} {name or 'an unknown load'}"

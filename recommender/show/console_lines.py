@@ -7,13 +7,12 @@ from typing import Any
 
 from modeldyno.base.records.run import Candidate, LoadResult, RateSearch, Row, ServerSettings, Trial
 from modeldyno.base.units import short_duration
-from modeldyno.loadgen.spec.stages import closed_loop
+from modeldyno.loadgen.spec.stages import closed_loop, load_name
 from modeldyno.recommender.job.load_section import Load
 from modeldyno.recommender.show.events import CompileEnded, RunPlanned, TrialLoaded
 from modeldyno.reports.text.digits import shown
 from modeldyno.trials.measure.compiled import not_wholly_compiled
 from modeldyno.trials.measure.rate_search import found_rate
-from modeldyno.trials.measure.trial import level_name
 
 
 def candidate(found: Candidate | Row) -> str:
@@ -118,7 +117,7 @@ def loading(event: TrialLoaded) -> str:
     now = event.progress
     phase = "warm-up" if now.warmup else f"{now.rate_rps:.3g} requests/s"
     errors = f", {now.errors} errors" if now.errors else ""
-    return f"{level_name(event.spec)}, {phase}{errors}"
+    return f"{load_name(event.spec)}, {phase}{errors}"
 
 
 def outcome(trial: Trial) -> str:
@@ -148,4 +147,4 @@ def _point(point: LoadResult) -> str:
     rate = shown(point.throughput_rps.value, point.throughput_rps.low, point.throughput_rps.high).text
     p50 = shown(point.percentile_ms(50.0)).text
     errors = f", {point.error_rate:.1%} errors" if point.errors else ""
-    return f"{level_name(point.spec)}: {rate} requests/s, p50 {p50} ms{errors}"
+    return f"{load_name(point.spec)}: {rate} requests/s, p50 {p50} ms{errors}"

@@ -9,10 +9,10 @@ import click
 
 from modeldyno.base.command.console import print_json, print_table
 from modeldyno.base.records.run import Recommendation, Row
+from modeldyno.loadgen.spec.stages import load_name
 from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import RunPlanned
 from modeldyno.reports.text.digits import MISSING, shown
-from modeldyno.trials.measure.trial import level_name
 
 COLUMNS = (
     *("rank", "instance", "backend", "thr x wrk", "load", "p50 ms", "p95 ms", "p99 ms"),
@@ -58,7 +58,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.instance_type,
         row.backend,
         console_lines.settings(row.settings).replace("x", " x ", 1),
-        f"{level_name(row)}{' (highest)' if row.found_rate else ''}",
+        f"{load_name(row)}{' (highest)' if row.found_rate else ''}",
         *(shown(value).text for value in (row.p50_ms, row.p95_ms, row.p99_ms)),
         rate.text,
         rate.interval,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeldyno.base.errors import ConfigError
+from modeldyno.base.records.levels import level_of
 from modeldyno.base.records.load import standing
-from modeldyno.base.records.run import LoadResult, LoadSpec, R, Recommendation, Row, Trial, read_record
+from modeldyno.base.records.run import LoadResult, R, Recommendation, Row, Trial, read_record
 
 RECOMMENDATION_NAME = "recommendation.json"
 TRIALS_NAME = "trials"
@@ -39,11 +40,6 @@ class Run:
     def level(self, row: Row) -> LoadResult | None:
         """Return the load test that the row was taken from, if its record is there."""
         return standing(point for point in self.points(row) if level_of(point.spec) == level_of(row))
-
-
-def level_of(found: LoadSpec | Row) -> tuple[int | None, float | None, str]:
-    """What tells one load level from another."""
-    return found.users, found.rate_rps, found.stage
 
 
 def read_run(run_dir: Path) -> Run:

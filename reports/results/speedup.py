@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from modeldyno.base.records.levels import level_of
 from modeldyno.base.records.run import Estimate, LoadResult, Row
-from modeldyno.reports.results.run_folder import Run, level_of
+from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.text import phrases
 
 BASELINE = "onnxruntime"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from modeldyno.base.records.levels import level_of
 from modeldyno.base.records.run import ErrorGroup, LoadResult, Percentile, Row, Trial
 from modeldyno.reports.answer import cost, p99, throughput, times
 from modeldyno.reports.remarks import tainted
-from modeldyno.reports.results.run_folder import Run, level_of
+from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import Series, tags
 from modeldyno.reports.results.speedup import BASELINE, speedup
 from modeldyno.reports.text import phrases

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 
+from modeldyno.base.records.levels import Level, level_name
 from modeldyno.base.records.run import Fidelity, Limits, Row, ServerSettings
 from modeldyno.reports.text.digits import TIMES, count, plain
 
@@ -42,11 +43,8 @@ def _more(found: ServerSettings) -> str:
 
 def load(users: int | None, rate_rps: float | None, stage: str = "") -> str:
     """Name a load level; empty when there was none."""
-    if stage:
-        return stage
-    if users is not None:
-        return count(users, "user")
-    return f"{plain(rate_rps)} req/s" if rate_rps is not None else ""
+    level = Level(users, rate_rps, stage)
+    return level_name(level, lambda rate: f"{plain(rate)} req/s", lambda number: count(number, "user"))
 
 
 def configuration(row: Row) -> str:

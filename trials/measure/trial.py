@@ -16,7 +16,6 @@ from modeldyno.base.records.run import (
     LoadResult,
     LoadSpec,
     RateSearch,
-    Row,
     ServerSettings,
     Trial,
 )
@@ -25,7 +24,7 @@ from modeldyno.loadgen.payloads.files import first_body
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.server.idle import Idle
 from modeldyno.loadgen.server.signature import why_not_joined
-from modeldyno.loadgen.spec.stages import closed_loop
+from modeldyno.loadgen.spec.stages import load_name
 from modeldyno.trials.measure.orders import PlannedTrial, SearchOrder, Workload
 from modeldyno.trials.measure.rate_search import candidate_search, search
 from modeldyno.trials.providers.base import Deployment, Order, Provider
@@ -114,17 +113,6 @@ def log_tail(log: Path, lines: int = LOG_LINES) -> str:
     return ""
 
 
-def level_name(spec: LoadSpec | Row) -> str:
-    """Word a load level: `4 users`, `12.5 requests/s`."""
-    if spec.stage:
-        return spec.stage
-    if isinstance(spec, LoadSpec) and spec.staged:
-        return closed_loop(spec)
-    if spec.users is None:
-        return f"{spec.rate_rps:.4g} requests/s"
-    return f"{spec.users} user{'s' if spec.users > 1 else ''}"
-
-
 @dataclass(frozen=True)
 class _Loaded:
     """A server under load."""
@@ -191,7 +179,7 @@ def _levels(loaded: _Loaded, measured: _Measured) -> None:
                 raise LoadTestError(why)
             outcome = loaded.test(spec)
         except LoadTestError as error:
-            failures.append(f"not measured with {level_name(spec)}: {error}")
+            failures.append(f"not measured with {load_name(spec)}: {error}")
             continue
         measured.points += outcome.stages or (outcome,)
         measured.notes += tuple(_ended_early(outcome))
@@ -224,10 +212,10 @@ def _not_as_set(candidate: Candidate, url: str) -> tuple[str, ...]:
 def _ended_early(found: LoadResult) -> Iterator[str]:
     """Say which rule of the job ended a load test."""
     if found.stop is not None and found.stop.rule in found.spec.stop_when:
-        yield f"{level_name(found.spec)}: ended by {found.stop.rule}: {found.stop.why}"
+        yield f"{load_name(found.spec)}: ended by {found.stop.rule}: {found.stop.why}"
 
 
 def _check_serving(deployment: Deployment, spec: LoadSpec) -> None:
     state = deployment.state
     if not state.serving:
-        raise ServerError(f"{state.reason} (while loaded with {level_name(spec)})")
+        raise ServerError(f"{state.reason} (while loaded with {load_name(spec)})")
