@@ -125,8 +125,22 @@ class Options(Choices):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompileSource:
-    """What `dyno compile` makes of what."""
+class OwnInputs:
+    """What outputs are compared on beside random inputs."""
+
+    inputs: Annotated[
+        tuple[Path, ...],
+        Setting(
+            "Your own inputs to compare the outputs on too, arrays named as the model's inputs; once for "
+            "each record.",
+            metavar="FILE.npz",
+        ),
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileTask:
+    """What is compiled, into what, for what."""
 
     model: Annotated[Path, Setting("An .onnx or .pt2 file.", argument=True)]
     output: Annotated[Path, Setting("Artifact folder to write.", short="-o", path="replaced folder")]
@@ -145,14 +159,11 @@ class CompileSource:
             metavar="NAME=1..32,3,224,224",
         ),
     ] = ()
-    inputs: Annotated[
-        tuple[Path, ...],
-        Setting(
-            "Your own inputs to compare the outputs on too, arrays named as the model's inputs; once for "
-            "each record.",
-            metavar="FILE.npz",
-        ),
-    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileSource(OwnInputs, CompileTask):
+    """What `dyno compile` makes of what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,3 +193,22 @@ class CompileLimits:
     as_json: Annotated[bool, Setting("Print the manifest as JSON.", flag="--json")] = False
     here: Annotated[Path | None, Setting("Do the work in this process.", hidden=True)] = None
     """Where the process that does the work tells how far it is; None: another process is to do it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(OwnInputs):
+    """The options of `dyno verify`."""
+
+    artifact: Annotated[Path, Setting("An artifact folder.", argument=True)]
+    model: Annotated[Path, Setting("The model file that it was compiled from.", argument=True)]
+    seed: Annotated[int, Setting("Seed of the samples.")] = 0
+    tolerance: Annotated[
+        float | None,
+        Setting(
+            "Largest accepted difference from the source model, relative to each output's largest value; "
+            "what rounding of the inputs does to it is added.",
+            absent="that of the artifact's own check",
+            least=0,
+        ),
+    ] = None
+    as_json: Annotated[bool, Setting("Print what was found as JSON.", flag="--json")] = False
