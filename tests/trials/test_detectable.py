@@ -33,6 +33,11 @@ def test_more_noise_finds_less() -> None:
     assert sizes[0] < LIMITS[0] < sizes[2]
 
 
+def test_what_passes_first_is_not_found() -> None:
+    assert found_share(math.log(1.03), 1e-4, LIMITS) == 0.0
+    assert found_share(math.log(1.06), 1e-4, LIMITS) == 1.0
+
+
 def test_no_look_finds_nothing() -> None:
     assert looks_of(23) == ()
     assert looks_of(24) == (1.0,)
@@ -74,6 +79,7 @@ def test_what_other_metrics_take_makes_the_size_larger() -> None:
             look(Progress(), metrics, signs, 1.0, dict.fromkeys(metrics, Limit())).latest["p50_ms"],
             100,
             Limit(),
+            metrics=len(metrics),
         )
         for metrics in (alone, several)
     ]

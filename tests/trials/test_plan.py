@@ -5,7 +5,14 @@ from itertools import pairwise
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.trials.compare.plan import epoch_of, fewest_seconds, plan_blocks, round_order
+from modeldyno.trials.compare.plan import (
+    epoch_of,
+    fewest_seconds,
+    plan_blocks,
+    round_order,
+    round_seed,
+    start_order,
+)
 
 
 def test_fast_services_get_quarter_seconds() -> None:
@@ -58,6 +65,13 @@ def test_each_candidate_of_many_comes_at_each_place() -> None:
     assert {(name, place) for order in orders for place, name in enumerate(order)} == {
         (name, place) for name in names for place in range(3)
     }
+
+
+def test_bodies_are_the_same_within_a_round_and_the_starts_have_coins_of_their_own() -> None:
+    assert round_seed(4, 9) == round_seed(4, 9)
+    assert len({round_seed(number, 9) for number in range(100)}) == 100
+    starts = [start_order(("a", "b"), number, 9) for number in range(100)]
+    assert 30 < sum(order == round_order(("a", "b"), n, 9) for n, order in enumerate(starts)) < 70
 
 
 def test_servers_are_started_anew_at_each_fifth() -> None:

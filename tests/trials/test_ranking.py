@@ -100,6 +100,16 @@ def test_candidates_that_never_met_exclude_nobody() -> None:
     ranking = ranked(logs)
     assert set(ranking.not_told_apart) == {"c0", "c1"}
     assert all(math.isnan(row.estimate) and row.high == math.inf for row in ranking.rows)
+    found = settling(ranking, 60.0)
+    assert found is not None
+    assert found.seconds == math.inf
+
+
+def test_more_confidence_is_wider() -> None:
+    logs = {f"c{i}": row for i, row in enumerate(simulated(np.random.default_rng(9), [0.0, 0.05, 0.3], 40))}
+    starts = dict.fromkeys(logs, 2)
+    usual, sure = (rank_rounds(logs, starts, NO_SPREAD, confidence=share).rows for share in (0.95, 0.999))
+    assert all(b.low < a.low and a.high < b.high for a, b in zip(usual, sure, strict=True))
 
 
 def test_a_lone_candidate_wins() -> None:

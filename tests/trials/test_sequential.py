@@ -121,6 +121,13 @@ def test_under_24_pairs_nothing_is_decided_and_nothing_spent() -> None:
     assert replace(progress, share=1.0).verdict == "inconclusive"
 
 
+def test_under_the_floor_nothing_is_a_regression_however_sure() -> None:
+    # Starts differ by 2 %: the floor is above the limit, and 3 % can't be told from luck.
+    found = gates(replace(QUIET, block_sd=0.01), math.log(1.03), 5, Limit(0.02, 0.04))
+    assert {each.verdict for each in found} == {"inconclusive"}
+    assert all(each.latest["p50_ms"].p_worse <= each.latest["p50_ms"].level for each in found)
+
+
 def test_too_much_noise_is_inconclusive() -> None:
     assert {each.verdict for each in gates(Machine(block_sd=0.5), 0.0, 5, Limit())} == {"inconclusive"}
 

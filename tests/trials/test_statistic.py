@@ -84,6 +84,19 @@ def test_interval_and_test_never_disagree(true: float) -> None:
             assert (high <= asked) == (tested.p_less <= 0.025)
 
 
+def test_the_interval_says_of_what_is_asked_just_what_the_test_says() -> None:
+    signs = Signs(1, 2000).of(range(30))
+    statistic = of(*pair_ratios(np.random.default_rng(9), QUIET, 30))
+    low, high = interval(statistic, signs, 0.025, ())
+    # The ends are found to a thousandth of the standard error: nearer than that only asking tells.
+    for near in np.linspace(-2e-3, 2e-3, 41) * standard_error(statistic, signs):
+        for asked in (low + near, high + near):
+            ends = interval(statistic, signs, 0.025, (asked,))
+            tested = flip_test(statistic, signs, asked)
+            assert (ends[0] >= asked) == (tested.p_more <= 0.025)
+            assert (ends[1] <= asked) == (tested.p_less <= 0.025)
+
+
 def test_a_twentieth_of_the_intervals_miss_the_truth() -> None:
     rng, signs = np.random.default_rng(6), Signs(1, 2000).of(range(40))
     for machine in (QUIET, DISTURBED):

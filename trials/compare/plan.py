@@ -20,6 +20,8 @@ REQUESTS, FEWEST_REQUESTS = 20, 4
 FEWEST_PAIRS = 24
 DROPPED, FEWEST_DROPPED = 2, 1
 """First requests of a block, which meet cold caches, and are not counted; one where requests are dear."""
+_ROUNDS, _STARTS, _BODIES = 1, 2, 3
+"""Streams of their own: the sign vectors of the same seed know nothing of the orders."""
 OVERHEAD_S = 0.05
 """What a block may cost beside its load."""
 
@@ -74,8 +76,22 @@ def fewest_seconds(request_s: Mapping[str, float], *, overhead_s: float = OVERHE
 
 def round_order(candidates: Sequence[str], number: int, seed: int) -> tuple[str, ...]:
     """Who comes when in a round, drawn: a coin for two. A round's order hangs on no other round."""
-    drawn = np.random.default_rng((seed, number)).permutation(len(candidates))
-    return tuple(candidates[place] for place in drawn)
+    return _drawn(candidates, (seed, number, _ROUNDS))
+
+
+def start_order(candidates: Sequence[str], epoch: int, seed: int) -> tuple[str, ...]:
+    """Who is started first in an epoch, drawn."""
+    return _drawn(candidates, (seed, epoch, _STARTS))
+
+
+def round_seed(number: int, seed: int) -> int:
+    """A seed for the bodies and arrivals of a round, the same for all of its blocks; 32 bits."""
+    return int(np.random.SeedSequence((seed, number, _BODIES)).generate_state(1)[0])
+
+
+def _drawn(candidates: Sequence[str], entropy: tuple[int, ...]) -> tuple[str, ...]:
+    places = np.random.default_rng(entropy).permutation(len(candidates))
+    return tuple(candidates[place] for place in places)
 
 
 def epoch_of(share: float, starts: Sequence[float] = (0.2, 0.4, 0.6, 0.8)) -> int:

@@ -33,7 +33,6 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.loadgen.stats.intervals import NORMAL_975
 from modeldyno.trials.compare.flips.statistic import TRIMMED, trimmed_mean
 from modeldyno.trials.compare.latencies import Floats, Ints
 from modeldyno.trials.compare.starts import ASSUMED, Spread, trimmed_error
@@ -81,9 +80,9 @@ class Settling:
     first: str
     second: str
     within: float
-    """They differ by no more than this, as a log ratio."""
+    """They differ by no more than this, as a log ratio; infinite where they never met in a round."""
     factor: float
-    """As many times the rounds and starts of this run."""
+    """As many times the rounds and starts of this run; very large where they are alike."""
     seconds: float
     """More that this takes."""
 
@@ -100,9 +99,8 @@ def rank_rounds(
 
     Args:
         logs: of each candidate, the logarithm of what is to be small (latency, cost per request) in each
-        round,
-            NaN where it has no block in it; arrays of equal length. A candidate that shares fewer than two
-            rounds with another can't be compared with it, and neither is excluded by the other.
+            round, NaN where it has no block in it; arrays of equal length. Two that share fewer than two
+            rounds can't be compared, and neither is excluded by the other.
         starts: how often each was started.
         spread: between starts.
         seed: of the resampling.
@@ -123,9 +121,10 @@ def settling(ranking: Ranking, seconds: float) -> Settling | None:
     if ranking.winner is not None or len(ranking.rows) < 2:
         return None
     first, second = [row for row in ranking.rows if row.can_be_best][:2]
-    apart = max(abs(first.estimate), 1e-12)
     within = max(abs(first.low), abs(first.high))
-    factor = ((first.high - first.estimate) / apart) ** 2
+    if math.isinf(within):
+        return Settling(first.candidate, second.candidate, within, math.inf, math.inf)
+    factor = ((first.high - first.estimate) / (abs(first.estimate) or _NONE)) ** 2
     return Settling(first.candidate, second.candidate, within, factor, seconds * max(0.0, factor - 1))
 
 
@@ -211,7 +210,8 @@ def _start_variances(starts: Sequence[int], spread: Spread) -> Floats:
 def _half_widths(differences: _Differences, confidence: float) -> Floats:
     """Of the interval of each difference with the row's candidate as the control."""
     largest = np.abs(differences.deviation).max(axis=1)
-    critical = np.maximum(np.quantile(largest, confidence, axis=1), NORMAL_975)
+    least = NORMAL.inv_cdf((1 + confidence) / 2)
+    critical = np.maximum(np.quantile(largest, confidence, axis=1), least)
     half: Floats = critical[:, None] * differences.starts
     for place, normal in enumerate(critical):
         wide = [student(float(normal), int(freedoms)) for freedoms in differences.freedoms[place]]
@@ -226,6 +226,9 @@ def _ranking(names: list[str], estimate: Floats, half: Floats) -> Ranking:
     high = np.where(unknown, np.inf, estimate + half)
     np.fill_diagonal(high, -np.inf)
     able: npt.NDArray[np.bool_] = low.max(axis=1) <= 0
+    if not able.any():
+        # Trimmed means need not be transitive.
+        able[:] = True
     rows = []
     for place, name in enumerate(names):
         # Where another is the best, the difference is to that one, with that one as the control.

@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
 from modeldyno.loadgen.stats.intervals import NORMAL_975, student_975
 from modeldyno.trials.compare.flips.statistic import TRIMMED, trimmed_mean
-from modeldyno.trials.compare.latencies import Floats
+from modeldyno.trials.compare.latencies import Floats, Ints
 
 FEWEST_FREEDOMS = 4
 
@@ -91,9 +92,8 @@ def between_starts_of_rounds(
 ) -> Spread:
     """The spread between starts, from rounds of several candidates that were started together.
 
-    What all candidates of an epoch share, and what a candidate has in all epochs, is taken out (two-way
-    analysis of variance); candidates with fewer than 4 rounds in an epoch are left out, and rounds without
-    one of the others.
+    Each two candidates tell it by their ratio; all of these are averaged, and count as what is independent
+    among them: (candidates - 1) (epochs - 1). Candidates with fewer than 4 rounds in an epoch are left out.
 
     Args:
         logs: of each candidate, a logarithm in each round, NaN where it has no block in it.
@@ -101,22 +101,22 @@ def between_starts_of_rounds(
         known: as `between_starts`.
     """
     which, kinds = np.asarray(epochs), sorted(set(epochs))
-    values = np.array(
-        [row for row in logs.values() if all(np.isfinite(row[which == each]).sum() >= 4 for each in kinds)]
-    )
-    freedoms = (len(values) - 1) * (len(kinds) - 1)
+    whole = [row for row in logs.values() if _in_every_epoch(row, which)]
+    freedoms = (len(whole) - 1) * (len(kinds) - 1)
     if freedoms < 1:
         return known
-    shared = np.isfinite(values).all(axis=0)
-    level = values[:, shared] - np.median(values[:, shared], axis=1)[:, None]
-    # The median of a round, not its mean: one disturbed block is not the others' luck.
-    rows = [starts_of(row, which[shared]) for row in level - np.median(level, axis=0)]
-    cells = np.array([[start.estimate for start in row] for row in rows])
-    alone = cells - cells.mean(axis=0) - cells.mean(axis=1)[:, None] + cells.mean()
-    errors = np.mean([start.standard_error**2 for row in rows for start in row])
-    # Centring took a part of each candidate's own variance.
-    explained = float(errors) * len(rows) / (len(rows) - 1) * freedoms
-    return _pooled(2 * (float((alone**2).sum()) - explained), freedoms, known)
+    variances = []
+    for one, other in combinations(whole, 2):
+        shared = np.isfinite(one) & np.isfinite(other)
+        starts = starts_of((one - other)[shared], which[shared])
+        if len(starts) == len(kinds):
+            seen = float(np.var([start.estimate for start in starts], ddof=1))
+            variances.append(seen - float(np.mean([start.standard_error**2 for start in starts])))
+    return _pooled(float(np.mean(variances)) * freedoms, freedoms, known) if variances else known
+
+
+def _in_every_epoch(row: Floats, epochs: Ints) -> bool:
+    return all(np.isfinite(row[epochs == each]).sum() >= 4 for each in np.unique(epochs))
 
 
 def widened(

@@ -72,7 +72,7 @@ def smallest_found(
 
 
 def smallest_regression(
-    metric: str, each: MetricLook, pairs_at_end: int, limit: Limit, alpha: float = ALPHA
+    metric: str, each: MetricLook, pairs_at_end: int, limit: Limit, *, metrics: int = 1, alpha: float = ALPHA
 ) -> float:
     """The regression that this run would have found 80 % of the time had it gone on to its end, as a share.
 
@@ -81,7 +81,9 @@ def smallest_regression(
         each: its latest look.
         pairs_at_end: pairs that the whole budget holds.
         limit: of the metric.
-        alpha: of the whole comparison; what other metrics take of it shows in the look's level.
+        metrics: how many share alpha: what this one has of it shows in the look's level, and is an equal
+            share at least.
+        alpha: of the whole comparison.
     """
     looks = looks_of(pairs_at_end)
     pairs = len(each.statistic.numbers)
@@ -90,9 +92,10 @@ def smallest_regression(
     if nearest is None:
         return math.inf
     alone = nominal_levels(alpha, looks)[looks.index(nearest)]
-    own = alpha * min(1.0, each.level / alone)
+    # Two digits: the levels of an alpha take a tenth of a second to integrate, once.
+    own = float(f"{alpha * min(1.0, max(each.level / alone, 1 / metrics)):.2g}")
     limits = worse_log(metric, limit.regression), worse_log(metric, limit.floor)
-    return worse_share(metric, smallest_found(error, limits, looks, own)) if own > 0 else math.inf
+    return worse_share(metric, smallest_found(error, limits, looks, own))
 
 
 def budget_factor(error: float, limits: tuple[float, float], alpha: float = ALPHA) -> float:

@@ -13,7 +13,7 @@ its own flips (`sequential`); these serve to say beforehand what it can find.
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -36,7 +36,7 @@ def spent(alpha: float, share: float) -> float:
     return alpha * min(1.0, share) ** 2
 
 
-@cache
+@lru_cache(maxsize=64)
 def nominal_levels(alpha: float = ALPHA, looks: tuple[float, ...] = LOOKS) -> tuple[float, ...]:
     """One-sided level of each look; together they reject `alpha` of the time where there is no difference."""
     levels, before, density, grid = [], 0.0, np.ones(1), np.zeros(1)
