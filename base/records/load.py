@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field
-
+from modeldyno.base.records.fields import Field
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.base.records.record import Estimate, HostFacts, Record
 from modeldyno.base.records.usage import MachineUsage, ResourceUsage, Spread, WorkerUsage

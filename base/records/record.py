@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import write_text
+from modeldyno.base.records.fields import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Record(BaseModel):

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
-
 from modeldyno.base.records.compiling import CompiledShape, CompileSummary
+from modeldyno.base.records.fields import ConfigDict, Field
 from modeldyno.base.records.load import (
     PERCENTILES,
     ErrorGroup,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pydantic import Field
-
+from modeldyno.base.records.fields import Field
 from modeldyno.base.records.record import Record
 from modeldyno.runtime.records.segments import FallbackOperator
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from modeldyno.base.errors import RequestError
+from modeldyno.base.records.fields import Field
 from modeldyno.base.records.record import Record
 
 if TYPE_CHECKING:

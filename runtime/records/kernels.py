@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from modeldyno.base.records.fields import Field
 from modeldyno.base.records.record import Record
 from modeldyno.runtime.records.weights import ArgumentSpec
 

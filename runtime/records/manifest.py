@@ -7,8 +7,7 @@ shape in a folder of its own (`buckets/8x128`), and all share the weights file o
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from modeldyno.base.records.fields import Field
 from modeldyno.base.records.record import Record, TensorSpec
 from modeldyno.runtime.records.buckets import Buckets
 from modeldyno.runtime.records.guards import Guard

@@ -6,9 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from modeldyno.base.errors import ArtifactError
+from modeldyno.base.records.fields import ValidationError
 from modeldyno.runtime.records.manifest import MANIFEST_NAME, SCHEMA_VERSION, Manifest
 
 _OLDEST = 1  # artifacts of this version have their weights inside the library

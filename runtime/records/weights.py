@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from pydantic import Field
-
+from modeldyno.base.records.fields import Field
 from modeldyno.base.records.record import Record
 
 WEIGHTS_NAME = "weights.bin"

@@ -5,9 +5,9 @@
     NAME/lib/                   modeldyno/{base,runtime}, tvm_ffi, TVM's runtime library;
                                 licenses/ of what is not ours
 
-Our modules go in as they are, but for pydantic: `base.records.plain_models` stands in for it. The same
-input gives the same archive, byte for byte. ONNX Runtime, which a model with segments for it needs, does not
-go in: it comes as packages of its own for each processor and Python.
+Our modules go in as they are; `base/records/plain_models.py` goes in as `fields.py`, in place of pydantic.
+The same input gives the same archive, byte for byte. ONNX Runtime, which a model with segments for it needs,
+does not go in: it comes as packages of its own for each processor and Python.
 """
 
 from __future__ import annotations
@@ -36,12 +36,11 @@ from modeldyno.runtime.tools.parts import checked_files
 from modeldyno.runtime.tvm_light import CUDA_LIBRARY, EXTRA_LIBRARY, RUNTIME_LIBRARY, runtime_library
 
 SUFFIXES = (".tar.gz", ".tgz")
-PLAIN_MODELS = "modeldyno.base.records.plain_models"
-PLAIN_MODELS_FILE = "base/records/plain_models.py"
+# There is no pydantic where a bundle runs: its file of what records are made of is the plain one.
+_IN_PLACE_OF = {"base/records/fields.py": "base/records/plain_models.py"}
 # (lib/libtvm_ffi_testing.so has to stay: the extension module is linked to it.)
 _UNUSED = re.compile(r"tvm_ffi/(3rdparty|cython|include|share|src|stub|testing)/")
 _LICENSE = re.compile(r"\.dist-info/(licenses/)?.*(LICENSE|NOTICE|COPYING)[^/]*$")
-_PYDANTIC = re.compile(r"^(\s*)from pydantic import ", re.MULTILINE)
 _EXTENSION = re.compile(r"core\.cpython-(3)(\d+)-([a-z0-9_]+)-linux-gnu\.so$")
 Entry = tuple[str, Path | bytes]
 
@@ -135,9 +134,7 @@ def _library_files(packages: Path | None, *, extra: bool) -> Iterator[Entry]:
     rooms = Path(__file__).parents[2]
     yield "modeldyno/__init__.py", b""  # the installed one offers what a bundle does not hold
     for path in bundle_modules(rooms):
-        text = (rooms / path).read_text(encoding="utf-8")
-        yield f"modeldyno/{path}", _PYDANTIC.sub(rf"\1from {PLAIN_MODELS} import ", text).encode()
-    yield f"modeldyno/{PLAIN_MODELS_FILE}", (rooms / PLAIN_MODELS_FILE).read_bytes()
+        yield f"modeldyno/{path}", (rooms / _IN_PLACE_OF.get(path, path)).read_bytes()
     yield f"modeldyno/runtime/{RUNTIME_LIBRARY}", _tvm_library(packages, RUNTIME_LIBRARY)
     if extra:
         yield f"modeldyno/runtime/{EXTRA_LIBRARY}", _tvm_library(packages, EXTRA_LIBRARY)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
-
 from modeldyno.base.errors import ArtifactError
+from modeldyno.base.records.fields import Field
 from modeldyno.base.records.record import HostFacts, Record, TensorSpec
 from modeldyno.base.units import BYTES_PER_MIB, percent, short_duration
 from modeldyno.runtime.artifact import check_host
