@@ -24,7 +24,7 @@ def print_manifest(manifest: Manifest, output: Path, seconds: float) -> None:
         f"{output} ({size:.1f} MiB)"
     )
     if manifest.road and manifest.road.reason:
-        click.echo(f"road: {road_line(manifest.road)}")
+        click.echo(f"import path: {road_line(manifest.road)}")
     _show_buckets(manifest.buckets)
     _show_tuning(manifest.tuning)
     for line in compiled_lines(manifest):
