@@ -28,9 +28,9 @@ from modeldyno.base.errors import DynoError
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.process.procs import python_module
+from modeldyno.compiler.check.compare import compare
 from modeldyno.compiler.check.emulation.root import PREPARE, Emulator, cpu_model, find_emulator
 from modeldyno.compiler.check.emulation.run import run_emulated
-from modeldyno.compiler.check.verify import compare
 from modeldyno.compiler.compile import compile_source
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.options import Options

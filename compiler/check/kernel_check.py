@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from modeldyno.compiler.check.compare import compare
 from modeldyno.compiler.check.sample_runs import first_feeds
-from modeldyno.compiler.check.verify import compare
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.model.tvm_words import reason

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from modeldyno.base.errors import ParityError, RequestError
+from modeldyno.compiler.check.compare import NOTHING, arrays_of, compare, named, other_kind
 from modeldyno.compiler.check.judgement import STEPS, Bounds, Judgement, judge
 from modeldyno.compiler.check.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
 from modeldyno.compiler.check.sensitivity import RUNS, change, moved
@@ -18,7 +18,6 @@ from modeldyno.compiler.model.source import Source
 from modeldyno.runtime.records.parity import Parity, ParityReport, ParitySample
 
 _MOST_SHARE = 1e9
-_NOTHING = np.empty(0)  # what is missing differs in shape, unless it is missing in both
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,9 @@ class _Check:
         sample, reference = answered.sample, self.source.reference_name
         if isinstance(answered.found, RequestError) or sample.expected is None:
             return self._refused(answered)
-        wanted, found = _arrays(sample.expected), _named(sample.expected, answered.found)
+        wanted, found = arrays_of(sample.expected), named(sample.expected, answered.found)
         for name, array in wanted.items():
-            if said := _other_kind(name, array, found.get(name, _NOTHING), reference):
+            if said := other_kind(name, array, found.get(name, NOTHING), reference):
                 return said + _maker(self.source, name)
         moves = _Moves(self.source, sample.feeds, wanted, self.seed)
         judged = [
@@ -166,9 +165,9 @@ class _Check:
         """Say which output of the source model is another when it is called with the same inputs again."""
         if sample.expected is None:
             return ""
-        again = _arrays(self.source.reference(copied(sample.feeds)))
-        for name, before in _arrays(sample.expected).items():
-            changed = compare(name, before, again.get(name, _NOTHING)).max_rel
+        again = arrays_of(self.source.reference(copied(sample.feeds)))
+        for name, before in arrays_of(sample.expected).items():
+            changed = compare(name, before, again.get(name, NOTHING)).max_rel
             if not changed <= max(self.bounds.of(before), 0.0):
                 return (
                     f"output {name!r} of the source model is another when it is called with the same inputs "
@@ -182,9 +181,9 @@ class _Check:
         expected = first.sample.expected
         if expected is None or isinstance(first.found, RequestError) or hasattr(self.session, "run_all"):
             return ""
-        again = _named(expected, self.session.run(copied(first.sample.feeds)))
-        for name, before in _named(expected, first.found).items():
-            if compare(name, before, again.get(name, _NOTHING)).max_abs:
+        again = named(expected, self.session.run(copied(first.sample.feeds)))
+        for name, before in named(expected, first.found).items():
+            if compare(name, before, again.get(name, NOTHING)).max_abs:
                 return (
                     f"output {name!r} of the artifact is another when it is called with the same inputs again"
                 )
@@ -210,11 +209,11 @@ class _Moves:
         for number in range(RUNS):
             feeds = copied(moved(self._feeds, self._seed + number, units))
             try:
-                found = _arrays(self._source.reference(feeds))
+                found = arrays_of(self._source.reference(feeds))
             except Exception:  # whatever the model raises on what it takes otherwise: nothing to compare
                 return
             for name, before in self._expected.items():
-                largest[name] = max(largest[name], change(before, found.get(name, _NOTHING)))
+                largest[name] = max(largest[name], change(before, found.get(name, NOTHING)))
 
 
 def _difference(judged: Judgement, sample: Sample, reference: str) -> str:
@@ -237,65 +236,3 @@ def _maker(source: Source, output: str) -> str:
 
 def _numbers(array: Array) -> Array:
     return array if array.dtype.kind in "fiub" else np.zeros(0)
-
-
-def _arrays(values: dict[str, Any]) -> dict[str, Array]:
-    """Give every array: of a sequence or a map those in it, by their places."""
-    found: dict[str, Array] = {}
-    for name, value in values.items():
-        if isinstance(value, list):
-            found[f"len({name})"] = np.asarray(len(value))
-            found |= _arrays({f"{name}[{place}]": each for place, each in enumerate(value)})
-        elif isinstance(value, dict):
-            found[f"keys({name})"] = np.asarray(list(value), object)
-            found[f"values({name})"] = np.asarray(list(value.values()))
-        elif value is not None:
-            found[name] = np.asarray(value)
-    return found
-
-
-def _named(expected: dict[str, Any], found: dict[str, Any]) -> dict[str, Array]:
-    """Give the artifact's arrays by the source model's names."""
-    return _arrays(dict(zip(expected, found.values(), strict=True)))
-
-
-def _other_kind(name: str, wanted: Array, got: Array, reference: str) -> str:
-    """Say where an output has another shape or type: figures of a difference say nothing there."""
-    is_, was = (f"{array.dtype.name} {list(array.shape)}" for array in (got, wanted))
-    return "" if is_ == was else f"output {name!r} is {is_}, and {was} in {reference}"
-
-
-def compare(name: str, expected: Array, found: Array) -> Parity:
-    """Give max |a - b|, the same relative to max |b|, and the cosine, over one output.
-
-    All is infinitely far off when shapes or types differ, or where only one of the two is infinite or NaN.
-    """
-    if expected.shape != found.shape or expected.dtype != found.dtype:
-        return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
-    if expected.dtype == object:  # text: the same or not
-        off = 0.0 if np.array_equal(expected, found) else float("inf")
-        return Parity(output=name, max_abs=off, max_rel=off, cosine=float(not off))
-    a, b = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
-    not_finite = float(1 - np.isfinite(b).mean()) if b.size else 0.0
-    if a.size == 0 or np.array_equal(a, b, equal_nan=True):
-        return Parity(output=name, max_abs=0.0, max_rel=0.0, cosine=1.0, not_finite=not_finite)
-    # An infinity that both have (a mask, say) is no difference; the finite rest is compared.
-    finite = np.isfinite(b)
-    same_elsewhere = np.array_equal(a[~finite], b[~finite], equal_nan=True)
-    a, b = a[finite], b[finite]
-    if not (same_elsewhere and np.isfinite(a).all()):
-        return Parity(output=name, max_abs=float("inf"), max_rel=float("inf"), cosine=0.0)
-    max_abs = float(np.abs(a - b).max())
-    largest = float(np.abs(b).max())
-    return Parity(
-        output=name,
-        max_abs=max_abs,
-        max_rel=max_abs / largest if largest else float("inf"),
-        cosine=_cosine(a, b),
-        not_finite=not_finite,
-    )
-
-
-def _cosine(a: Any, b: Any) -> float:
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / norm if norm else 0.0

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from modeldyno.base.errors import ConfigError, DynoError
-from modeldyno.compiler.check.verify import compare
+from modeldyno.compiler.check.compare import compare
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.fixed_shapes import fix_shapes

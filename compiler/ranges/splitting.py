@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modeldyno.base.errors import DynoError
-from modeldyno.compiler.check.verify import compare
+from modeldyno.compiler.check.compare import compare
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.shapes import FreeAxis
 from modeldyno.compiler.ranges.any_shape import AnyShape

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modeldyno.compiler import compile_model
-from modeldyno.compiler.check.verify import compare
+from modeldyno.compiler.check.compare import compare
 from modeldyno.compiler.frontends.torch.program import named_outputs
 from modeldyno.compiler.options import WINOGRAD_TOLERANCE
 from modeldyno.runtime.open import open_session

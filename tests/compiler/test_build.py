@@ -16,7 +16,7 @@ from modeldyno.base.digests import digest_file
 from modeldyno.base.errors import CompileError, OutputError, ParityError
 from modeldyno.compiler import Options, compile_model
 from modeldyno.compiler.artifact.outputs import check_output
-from modeldyno.compiler.check.verify import compare
+from modeldyno.compiler.check.compare import compare
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.stages.base import Recipe
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME

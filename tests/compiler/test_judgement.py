@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modeldyno.compiler.check.compare import compare
 from modeldyno.compiler.check.judgement import Bounds, judge
 from modeldyno.compiler.check.sensitivity import change, moved
-from modeldyno.compiler.check.verify import compare
 
 STEP = 2.0**-23  # of float32 at 1
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ParityError
-from modeldyno.compiler.check.verify import check_parity, compare
+from modeldyno.compiler.check.compare import compare
+from modeldyno.compiler.check.verify import check_parity
 from modeldyno.runtime.sessions.base import AnySession
 from tests.compiler.relaxed import source_of
 
