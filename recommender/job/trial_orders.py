@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from modeldyno.base.settings import fields_of
+from modeldyno.compiler.options import Choices
 from modeldyno.recommender.job.fields import shape_text
 from modeldyno.recommender.job.find_rate import FindRate
 from modeldyno.recommender.job.job import Job
@@ -15,12 +17,8 @@ def compile_order(job: Job) -> CompileOrder:
     return CompileOrder(
         target=options.target,
         shapes={name: shape_text(shape) for name, shape in job.shapes.items()},
-        tolerance=options.tolerance,
-        winograd=options.winograd,
-        tune_s=options.tune_s,
         tuning_records=options.tuning_records,
-        fallback=options.fallback,
-        min_compiled=options.min_compiled,
+        **options.model_dump(include={each.name for each in fields_of(Choices)}),
     )
 
 

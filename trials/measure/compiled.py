@@ -10,9 +10,11 @@ from pathlib import Path
 
 from modeldyno.base.errors import ArtifactError, OutputError
 from modeldyno.base.files import mapped_output_errors
+from modeldyno.base.flags import arguments_of
 from modeldyno.base.process.procs import python_module, start
 from modeldyno.base.records.run import CompiledShape, CompileSummary
 from modeldyno.base.units import percent
+from modeldyno.compiler.options import CompileSource, Options
 from modeldyno.runtime.buckets_text import sentences
 from modeldyno.runtime.records.buckets import Bucket
 from modeldyno.runtime.records.manifest import Manifest
@@ -128,18 +130,10 @@ def _workplace(folder: Path) -> Iterator[Path]:
 
 
 def _command(model: Path, output: Path, order: CompileOrder) -> list[str]:
-    flags = [f"--shape={name}={shape}" for name, shape in order.shapes.items()]
-    flags += [f"--target={order.target}"]
-    valued = {
-        "--fallback": order.fallback,
-        "--min-compiled": order.min_compiled,
-        "--tolerance": order.tolerance,
-        "--tune": order.tune_s,
-    }
-    flags += [f"{flag}={value}" for flag, value in valued.items() if value is not None]
-    flags += [] if order.winograd else ["--no-winograd"]
-    flags += [] if order.tuning_records else ["--no-tuning-records"]
-    return python_module("modeldyno", "compile", str(model), "--output", str(output), *flags)
+    shapes = tuple(f"{name}={shape}" for name, shape in order.shapes.items())
+    source = CompileSource(model=model, output=output, target=order.target, shapes=shapes)
+    options = Options(**order.choices, reuse_tuning=order.tuning_records)
+    return python_module("modeldyno", "compile", *arguments_of(source), *arguments_of(options))
 
 
 def _reason(code: int, tail: str) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from modeldyno.base.records.run import Candidate, InstanceType, Limits, LoadSpec
+from modeldyno.base.settings import fields_of
+from modeldyno.compiler.options import Choices
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Mix
 
@@ -22,32 +25,28 @@ class PlannedTrial:
     instance: InstanceType
 
 
-@dataclass(frozen=True)
-class CompileOrder:
-    """How the model is compiled: the options of `dyno compile`; None leaves one to its default."""
+@dataclass(frozen=True, kw_only=True)
+class CompileOrder(Choices):
+    """How the model is compiled: options of `dyno compile`; None leaves one to its default."""
 
     target: str = "host"
     shapes: Mapping[str, str] = field(default_factory=dict)
-    """By input, as the flag `--shape` takes them, e.g. `1..32,3`."""
-    tolerance: float | None = None
-    winograd: bool = True
-    tune_s: float | None = None
+    """By input, as `dyno compile` takes them, e.g. `1..32,3`."""
     tuning_records: bool = True
-    fallback: str | None = None
-    min_compiled: float | None = None
+    """Whether what was measured is used and kept."""
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The options that `dyno compile` and a job have in common, by name."""
+        return {each.name: getattr(self, each.name) for each in fields_of(Choices)}
 
     def described(self) -> dict[str, str]:
         """Every option by its name, with what leaving it out means in words."""
-        return {
-            "target": self.target,
-            **{f"shape {name}": shape for name, shape in self.shapes.items()},
-            "winograd": "yes" if self.winograd else "no",
-            "tolerance": "by default" if self.tolerance is None else f"{self.tolerance:g}",
-            "tune_s": "none" if self.tune_s is None else f"{self.tune_s:g}",
-            "tuning_records": "yes" if self.tuning_records else "no",
-            "fallback": self.fallback or "none",
-            "min_compiled": "none" if self.min_compiled is None else f"{self.min_compiled:g}",
-        }
+        chosen = {name: _shown(value) for name, value in self.choices.items()}
+        if self.tolerance is None:
+            chosen["tolerance"] = "by default"
+        shapes = {f"shape {name}": shape for name, shape in self.shapes.items()}
+        return {"target": self.target, **shapes, **chosen, "tuning_records": _shown(self.tuning_records)}
 
 
 @dataclass(frozen=True)
@@ -99,3 +98,9 @@ class Workload:
     def compiled_options(self, candidate: Candidate) -> dict[str, str]:
         """What the candidate's model was compiled with; nothing for the baseline."""
         return dict(self.compiled_with) if candidate.backend == "compiled" else {}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
