@@ -42,7 +42,7 @@ def compile_source(request: CompileRequest, output: Path) -> Manifest:
 def _blamed(error: ParityError, request: CompileRequest) -> ParityError:
     """Give the error with the first kernel that is wrong in it, where the kernels run on this machine."""
     source, target, options = request.source, request.target, request.options
-    way_out = ". `--fallback onnxruntime` runs there what differs" if source.model is not None else ""
+    way_out = ". `fallback=onnxruntime` runs there what differs" if source.model is not None else ""
     if target.kind != "llvm":
         return error
     if not request.runs_here:
