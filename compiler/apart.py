@@ -27,6 +27,7 @@ LOOK_S = 0.1  # memory that grows by 1 GiB a second is seen 100 MiB late
 GRACE_S = 5.0  # for taking down what was begun; LLVM does not listen
 INTERRUPTED = 130
 _STAGE, _LIMITS = "stage", "limits"
+_START = "start"  # before the first stage
 _WAY_OUT = (
     "`fallback=onnxruntime` leaves to ONNX Runtime what can't be compiled, `winograd=False` makes smaller "
     "kernels, and `dump_dir` keeps the module after each stage"
@@ -77,8 +78,8 @@ def run_apart(command: Sequence[str], output: Path, name: str, limits: Limits) -
         if why or code < 0:
             stage = stage_of(Path(folder))
             raise CompileError(
-                f"{name}: the compile {why or _signalled(code)} in stage {stage!r}",
-                hint=_WAY_OUT,
+                f"{name}: the compile {why or _signalled(code)} {_where(stage)}",
+                hint=None if stage == _START else _WAY_OUT,
                 stage=stage,
                 target="",
             )
@@ -106,7 +107,14 @@ def stage_of(folder: Path) -> str:
     """Give the stage that was begun last."""
     with suppress(OSError):
         return (folder / _STAGE).read_text()
-    return "start"
+    return _START
+
+
+def _where(stage: str) -> str:
+    """Word the stage that a compile ended in."""
+    if stage == _START:
+        return "while the compiler was loaded, before it looked at the model: it needs more than that"
+    return f"in stage {stage!r}"
 
 
 def limits_text(folder: Path) -> str:

@@ -12,6 +12,7 @@ from modeldyno.compiler.check.compare import NOTHING, arrays_of, compare, named,
 from modeldyno.compiler.check.judgement import STEPS, Bounds, Judgement, judge
 from modeldyno.compiler.check.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
 from modeldyno.compiler.check.sensitivity import RUNS, change, moved
+from modeldyno.compiler.check.source_graph import maker_words, overflows_inside
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.input_roles import Facts
 from modeldyno.compiler.model.source import Source
@@ -103,7 +104,7 @@ class _Check:
         wanted, found = arrays_of(sample.expected), named(sample.expected, answered.found)
         for name, array in wanted.items():
             if said := other_kind(name, array, found.get(name, NOTHING), reference):
-                return said + _maker(self.source, name)
+                return said + maker_words(self.source, name)
         moves = _Moves(self.source, sample.feeds, wanted, self.seed)
         judged = [
             self._judged(compare(name, array, found[name]), array, sample, moves)
@@ -115,7 +116,7 @@ class _Check:
         worst = max(differing, key=lambda each: each.share, default=None)
         if worst is None:
             return ""
-        return _difference(worst, sample, reference) + _maker(self.source, worst.row.output)
+        return _difference(worst, sample, reference) + maker_words(self.source, worst.row.output)
 
     def _judged(self, row: Parity, wanted: Array, sample: Sample, moves: _Moves) -> Judgement:
         exact = row.output in self.facts.exact
@@ -127,11 +128,16 @@ class _Check:
             (lambda _units: 0.0) if exact else (lambda units: moves.change(row.output, units)),
             always_move=not self.rows,
         )
-        if judged.verdict == "differs" and sample.extreme and not np.isfinite(_numbers(wanted)).all():
+        if judged.verdict == "differs" and sample.extreme and self._overflows(row.output, wanted, sample):
             # What overflows in the source model too is no answer to compare with.
             told = judged.row.model_copy(update={"decided": False})
             return replace(judged, verdict="not decided", row=told)
         return judged
+
+    def _overflows(self, output: str, wanted: Array, sample: Sample) -> bool:
+        """Whether an answer of the source model, or a value on its way, is not finite."""
+        given = not np.isfinite(_numbers(wanted)).all()
+        return given or overflows_inside(self.source, sample.feeds, output)
 
     def _note(self, sample: Sample, judged: Sequence[Judgement]) -> None:
         decided = [each for each in judged if each.verdict != "not decided"]
@@ -224,14 +230,6 @@ def _difference(judged: Judgement, sample: Sample, reference: str) -> str:
         f"{sample.title} (by {row.max_abs:.1e}; tolerance {row.tolerance:.0e}{delta}, "
         f"cosine {row.cosine:.6f}). A larger tolerance can be set with `tolerance`"
     )
-
-
-def _maker(source: Source, output: str) -> str:
-    """Name the operator that gives an output of an ONNX model, in a sentence of its own."""
-    for node in source.model.graph.node if source.model is not None else ():
-        if output in node.output:
-            return f". It comes from {node.op_type} (node {node.name or output!r})"
-    return ""
 
 
 def _numbers(array: Array) -> Array:

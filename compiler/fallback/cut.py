@@ -22,8 +22,9 @@ from modeldyno.compiler.fallback.coverage import check_least, coverage
 from modeldyno.compiler.fallback.partition import Part, partition
 from modeldyno.compiler.fallback.probe import Probe, short_reason
 from modeldyno.compiler.fallback.write import Pieces, write_segments
-from modeldyno.compiler.frontends.onnx.part import part_source, values_of
+from modeldyno.compiler.frontends.onnx.part import part_source
 from modeldyno.compiler.model.arrays import Array
+from modeldyno.compiler.model.inner_values import values_of
 from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from modeldyno.compiler.model.source import Source
 from modeldyno.compiler.request import CompileRequest

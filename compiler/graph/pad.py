@@ -1,10 +1,15 @@
-"""Zero padding that stands before a convolution becomes the convolution's own."""
+"""Zero padding that stands before a convolution becomes the convolution's own; circular padding is slices.
+
+TVM computes places of circular padding by remainders, and mistakes those of several axes for one another
+(`tirx.FlattenBuffer` on a loop over both).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modeldyno.compiler.graph.rewrite import op_name, rewrite
+from modeldyno.compiler.graph.rewrite import op_name, rewrite, shape_of
+from modeldyno.compiler.model.wrapped import wrapped_parts
 
 if TYPE_CHECKING:
     import tvm
@@ -16,6 +21,8 @@ def fold_padding(mod: tvm.IRModule) -> tvm.IRModule:
     pads: dict[relax.Var, relax.Call] = {}
 
     def handle(builder: relax.BlockBuilder, _var: relax.Var, value: relax.Expr) -> relax.Expr:
+        if op_name(value) == "relax.nn.pad" and _wraps(value):
+            return _side_by_side(builder, value)
         if op_name(value) == "relax.nn.pad" and _spatial_zeros(value):
             bound = builder.emit(value)
             pads[bound] = value
@@ -52,3 +59,25 @@ def _with_padding(conv: relax.Call, pad: relax.Call) -> relax.Call:
         kernel_layout=attrs.kernel_layout,
         out_dtype=attrs.out_dtype,
     )
+
+
+def _wraps(call: relax.Call) -> bool:
+    shape = shape_of(call.args[0])
+    widths = [int(width) for width in call.attrs.pad_width]
+    return str(call.attrs.pad_mode) == "circular" and bool(shape) and min((*widths, *(shape or ()))) >= 0
+
+
+def _side_by_side(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """Write circular padding as parts of the tensor, axis by axis."""
+    from tvm import relax
+
+    found, widths = call.args[0], [int(width) for width in call.attrs.pad_width]
+    for axis, size in enumerate(shape_of(call.args[0]) or ()):
+        before, after = widths[2 * axis : 2 * axis + 2]
+        if before or after:
+            parts = [
+                builder.emit(relax.op.strided_slice(found, [axis], [begin], [end]))
+                for begin, end in wrapped_parts(size, before, after)
+            ]
+            found = builder.emit(relax.op.concat(parts, axis=axis))
+    return found

@@ -12,6 +12,7 @@ from modeldyno.compiler.graph.clip import clamp_kernels
 from modeldyno.compiler.graph.fold import Array, as_constant, constant
 from modeldyno.compiler.graph.layout import is_nhwc
 from modeldyno.compiler.graph.rewrite import OUT_FUSABLE, is_float32, shape_of
+from modeldyno.compiler.graph.slices import open_slice
 from modeldyno.compiler.kernels import convolution as kernels
 from modeldyno.compiler.kernels import winograd
 from modeldyno.compiler.kernels.choice import Choice, Chooser, Workload, choose
@@ -41,6 +42,7 @@ def legalize(mod: tvm.IRModule, machine: Machine, chooser: Chooser = choose) -> 
         **extreme_kernels(machine.lanes),
         **light_kernels(machine),
         "relax.concat": concat_kernel,
+        "relax.dynamic_strided_slice": open_slice,
         "relax.take": plain_take,
     }
     return relax.transform.LegalizeOps(mine, enable_warning=False)(ready)

@@ -30,9 +30,10 @@ class Source:
     `reference` runs the source model itself on named inputs: what the artifact is checked against. Where this
     import path fails, `otherwise` gives the same model by the next one, for the error it is given.
     Where the source is an ONNX model, `model` is its simplified form that parts can be cut from, and
-    `simplify` does the same to a part. `feeds` gives the only inputs that parity is checked on; None draws
-    several kinds, by what `facts` says of the inputs (None: nothing is known). `records` are the user's own,
-    which are checked too, or with `only_records` alone.
+    `simplify` does the same to a part, and `reference_of` runs one as `reference` runs the whole. `feeds`
+    gives the only inputs that parity is checked on; None draws several kinds, by what `facts` says of the
+    inputs (None: nothing is known). `records` are the user's own, which are checked too, or with
+    `only_records` alone.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Source:
     otherwise: Callable[[Exception], Source] | None = None
     model: Any = None
     simplify: Callable[[Any], Any] | None = None
+    reference_of: Callable[[Any], Callable[[dict[str, Array]], dict[str, Array]]] | None = None
     feeds: Callable[[int], dict[str, Array]] | None = None
     facts: Callable[[], Facts] | None = None
     records: tuple[UserInputs, ...] = ()

@@ -270,6 +270,26 @@ def test_convolutions_with_every_padding(tmp_path: Path) -> None:
     assert differing(cases, feeds, 18, tmp_path) == []
 
 
+def test_padding_with_the_other_end(tmp_path: Path) -> None:
+    """Of several axes, of more than an axis holds, and behind what negative padding cuts off."""
+    feeds = {"x": RANDOM.normal(0, 2, (3, 2, 33, 1)).astype(np.float32)}
+    wrap = {"mode": "wrap"}
+    pads = ([1, 1, 0, 0, 1, 1, 0, 0], [0, 5, 2, 0, 7, 0, 1, 3], [-1, 0, 3, 0, 2, -1, -4, 0])
+    cases = [Case("Pad", ("x", np.array(each)), wrap) for each in pads]
+    cases.append(Case("Pad", ("x", np.array([-1, 2, 2, 1]), "", np.array([-2, 0])), wrap))
+    assert differing(cases, feeds, 19, tmp_path) == []
+
+
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil"])
+def test_nearest_places_just_before_a_half(rounding: str, tmp_path: Path) -> None:
+    """The middle of 28 elements lies at the last float before 13.5: it is a half to ONNX Runtime."""
+    feeds = {"x": RANDOM.normal(0, 2, (1, 1, 28, 84)).astype(np.float32)}
+    settings = {"mode": "nearest", "nearest_mode": rounding, "coordinate_transformation_mode": "half_pixel"}
+    sizes = [[1, 1, rows, columns] for rows, columns in ((1, 1), (1, 3), (2, 5), (14, 12), (4, 28))]
+    cases = [Case("Resize", ("x", "", "", np.array(each)), settings) for each in sizes]
+    assert differing(cases, feeds, 18, tmp_path) == []
+
+
 def test_regions_are_scaled_before_they_are_moved_by_half_a_pixel(tmp_path: Path) -> None:
     feeds = {"x": RANDOM.normal(0, 2, (2, 4, 8, 8)).astype(np.float32)}
     feeds["r"] = np.array([[1, 1, 6, 7], [0, 0, 12, 12], [2.3, 1.1, 2.4, 5], [-3, -2, 5, 4]], np.float32)

@@ -79,7 +79,10 @@ def test_the_memory_limit_is_a_share_of_what_there_is(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("flags", "said"),
-    [(["--time-limit", "0.3"], "time limit of 0.3 s"), (["--memory-limit", "40"], "memory limit of 40 MiB")],
+    [
+        (["--time-limit", "0.3"], "time limit of 0.3 s (--time-limit) while the compiler was loaded, before"),
+        (["--memory-limit", "40"], "memory limit of 40 MiB (--memory-limit) while the compiler was loaded"),
+    ],
 )
 def test_the_command_over_its_limits_exits_2_with_one_message(
     tmp_path: Path, flags: list[str], said: str
@@ -90,5 +93,6 @@ def test_the_command_over_its_limits_exits_2_with_one_message(
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("error: ") == 1
+    assert "--fallback" not in done.stderr
     assert "Traceback" not in done.stderr
     assert left(tmp_path) == ["net.onnx"]

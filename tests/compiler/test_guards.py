@@ -186,6 +186,21 @@ def test_a_result_as_large_as_a_request_likes_is_not_allocated(number: int, tmp_
     assert session.run({"x": x, "sizes": np.array([4, 2])})["y"].shape == (4, 2)
 
 
+@pytest.mark.parametrize("step", [1, 2, -1])
+def test_a_slice_that_ends_before_it_begins_is_empty(step: int, tmp_path: Path) -> None:
+    made = model(
+        [node("Slice", "x begin end axes steps", "y")],
+        [tensor("x", [6, 4]), *(tensor(name, [1], TensorProto.INT64) for name in ("begin", "end"))],
+        [tensor("y", [None, 4])],
+        [constant("axes", [0]), constant("steps", [step])],
+    )
+    session, source = compiled(made, tmp_path), reference(made)
+    x = np.arange(24, dtype=np.float32).reshape(6, 4)
+    for begin, end in ((1, 3), (3, 1), (2, 2), (5, -5), (-2, 100), (9, 12), (-(2**63), 3)):
+        feeds = {"x": x, "begin": np.array([begin]), "end": np.array([end])}
+        np.testing.assert_array_equal(session.run(feeds)["y"], source.run(["y"], feeds)[0])
+
+
 def test_an_index_that_was_no_number_is_told_so(tmp_path: Path) -> None:
     made = model(
         [node("Cast", "f", "i", to=TensorProto.INT64), node("Gather", "x i", "y")],

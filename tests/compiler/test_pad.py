@@ -9,7 +9,7 @@ import pytest
 from tvm import relax
 
 from modeldyno.compiler.graph.pad import fold_padding
-from tests.compiler.relaxed import Array, call_counts, module, run_default
+from tests.compiler.relaxed import AVX512, Array, call_counts, module, run_default, run_staged
 
 WEIGHT = np.random.default_rng(1).standard_normal((5, 3, 3, 3)).astype(np.float32)
 
@@ -51,3 +51,11 @@ def test_spatial_zero_padding_becomes_the_convolutions_own() -> None:
 )
 def test_other_padding_is_kept(before: Any) -> None:
     assert call_counts(fold_padding(before)) == {"nn.pad": 1, "nn.conv2d": 1}
+
+
+@pytest.mark.parametrize("widths", [(1, 1, 1, 1, 0, 0, 0, 0), (0, 7, 5, 0, 0, 1, 2, 0)])
+def test_circular_padding_of_several_axes(widths: tuple[int, ...]) -> None:
+    data = np.random.default_rng(0).standard_normal((3, 2, 33, 1)).astype(np.float32)
+    before = module([data.shape], lambda builder, x: builder.emit(relax.op.nn.pad(x, widths, "circular")))
+    found = run_staged(before, AVX512, data)[0]
+    np.testing.assert_array_equal(found, np.pad(data, np.reshape(widths, (4, 2)), mode="wrap"))

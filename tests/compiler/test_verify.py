@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from onnx.numpy_helper import from_array
 
 from modeldyno.base.errors import ParityError
 from modeldyno.compiler.check.compare import compare
 from modeldyno.compiler.check.verify import check_parity
+from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.runtime.sessions.base import AnySession
-from tests.compiler.relaxed import source_of
+from tests.compiler.models import model, node, saved, tensor
+from tests.compiler.relaxed import Array, source_of
 
 
 def test_values_that_are_nan_in_both_are_counted_and_not_called_equal() -> None:
@@ -38,3 +42,28 @@ def test_an_output_of_another_shape_or_type_is_refused_whatever_its_values(found
     session = cast("AnySession", SimpleNamespace(run=lambda _feeds: {"y": found}))
     with pytest.raises(ParityError, match=said):
         check_parity(source, session, seed=0, tolerance=float("inf"), target="host")
+
+
+def test_what_overflows_inside_of_the_model_is_not_decided(tmp_path: Path) -> None:
+    """The answer is finite all the same: an infinity that is clipped."""
+    made = model(
+        [node("Exp", "x", "a"), node("Clip", "a low high", "y"), node("Relu", "x", "z")],
+        [tensor("x", [2, 3])],
+        [tensor("y", [2, 3]), tensor("z", [2, 3])],
+        [from_array(np.float32(0), "low"), from_array(np.float32(1), "high")],
+    )
+    source = read_model(saved(tmp_path / "m.onnx", made), {})
+
+    def run(name: str, feeds: dict[str, Array]) -> dict[str, Array]:
+        found = source.reference(feeds)
+        far = abs(feeds["x"]).max() > 1000
+        return {**found, name: found[name] + np.float32(1000 * far)}
+
+    def session(name: str) -> AnySession:
+        return cast("AnySession", SimpleNamespace(run=lambda feeds: run(name, feeds)))
+
+    settings: dict[str, Any] = {"seed": 0, "tolerance": 1e-4, "target": "host"}
+    report = check_parity(source, session("y"), **settings)
+    assert {sample.kind: sample.undecided for sample in report.samples}["large"] == ("y",)
+    with pytest.raises(ParityError, match=r"'large'.* It comes from Relu \(node"):
+        check_parity(source, session("z"), **settings)

@@ -76,6 +76,7 @@ def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
         reference_name=REFERENCE,
         model=simple,
         simplify=again,
+        reference_of=partial(reference, path),
         road=Road(name="onnx"),
         facts=input_facts(simple),
     )

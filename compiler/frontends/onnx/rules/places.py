@@ -1,4 +1,4 @@
-"""Operators that put things in their places: Col2Im, OneHot, TensorScatter, ConvTranspose by its size."""
+"""Operators that put things in their places: Col2Im, OneHot, TensorScatter, a sized ConvTranspose, Pad."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from modeldyno.compiler.frontends.onnx.rules.graph import Refused, Writer
+from modeldyno.compiler.model.wrapped import wrapped_parts
 
 
 def col2im(w: Writer) -> list[str] | None:
@@ -69,6 +70,25 @@ def sized_conv_transpose(w: Writer) -> list[str] | None:
         output_padding=behind,
     )
     return [put]
+
+
+def wrap_pad(w: Writer) -> list[str] | None:
+    """Pad with what stands at the other end: parts of the tensor, side by side.
+
+    What negative padding cuts off comes first, as in ONNX Runtime.
+    """
+    pads, axes = w.value(w.input(1)), w.value(w.input(3)) if w.input(3) else None
+    shape, found = w.shape(w.input(0)), w.input(0)
+    if w.attribute("mode", "constant") != "wrap" or pads is None or (axes is None and w.input(3)):
+        return None
+    places = range(len(shape)) if axes is None else [int(axis) % len(shape) for axis in axes]
+    for axis, before, after in zip(places, *np.split(pads, 2), strict=True):
+        begin, end = max(0, -int(before)), shape[axis] - max(0, -int(after))
+        kept = w.slice(found, axis, begin, end) if end - begin < shape[axis] else found
+        parts = wrapped_parts(end - begin, max(0, int(before)), max(0, int(after)))
+        cut = [w.slice(kept, axis, *part) if part != (0, end - begin) else kept for part in parts]
+        found = w.op("Concat", *cut, axis=axis) if len(cut) > 1 else kept
+    return [found]
 
 
 def tensor_scatter(w: Writer) -> list[str] | None:

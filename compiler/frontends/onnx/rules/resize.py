@@ -13,6 +13,7 @@ from modeldyno.compiler.model.arrays import Array
 
 # What the front end reads as ONNX means it, where the sizes are a whole multiple or share.
 _READ_WELL = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+_HALF = 1e-6  # a place that is so near to a half is one to ONNX Runtime
 _F = np.float32  # ONNX Runtime finds places in float32: a nearest place may be another one in float64
 
 
@@ -229,14 +230,15 @@ def _in_region(axis: Axis, at: np.float32) -> np.float32:
 
 
 def _nearest(rounding: str, places: Array, axis: Axis) -> Array:
+    exact = places.astype(np.float64)
     ways: dict[str, Callable[[Array], Array]] = {
-        "round_prefer_floor": lambda at: np.ceil(at - _F(0.5)),
-        "round_prefer_ceil": lambda at: np.floor(at + _F(0.5)),
+        "round_prefer_floor": lambda at: np.ceil(at - 0.5 - _HALF),
+        "round_prefer_ceil": lambda at: np.floor(at + 0.5 + _HALF),
         "floor": np.floor,
         "ceil": np.ceil,
         "simple": np.ceil if axis.scale < 1 else np.floor,  # of opsets before 11
     }
-    return np.clip(ways[rounding](places), 0, axis.size - 1).astype(np.int64)
+    return np.clip(ways[rounding](exact), 0, axis.size - 1).astype(np.int64)
 
 
 def _matrix(w: Writer, places: Array, axis: Axis) -> Array:
