@@ -173,9 +173,10 @@ def tuner(target: CompileTarget, options: Options, report: Report, warn: Warn) -
     """Make what chooses the kernels of a compile.
 
     Raises:
-        ConfigError: kernels are to be measured for a processor that this machine is not.
+        ConfigError: kernels are to be measured for a processor that this machine is not, or for a GPU.
         OutputError: the records can't be written.
     """
+    _check_tunable(target, options)
     path = (options.tuning_records or default_path()) if options.reuse_tuning else None
     if options.tune_s is not None:
         if not runs_here(target, host_facts()):
@@ -187,6 +188,17 @@ def tuner(target: CompileTarget, options: Options, report: Report, warn: Warn) -
         if path is not None:
             check_writable(path)
     return Tuner(target, Records(path, target, warn), report, options.tune_s, options.winograd)
+
+
+def _check_tunable(target: CompileTarget, options: Options) -> None:
+    for setting in ("tune_s", "tuning_records"):
+        if target.kind == "cuda" and getattr(options, setting) is not None:
+            raise ConfigError(
+                f"`{setting}` is for processors: {target.name} gets kernels that TVM's own rules order, and "
+                "there is nothing to choose",
+                field=setting,
+                hint="leave it out",
+            )
 
 
 def kernel_uses(module: Any, machine: Machine) -> Counter[Workload]:

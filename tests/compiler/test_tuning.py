@@ -507,3 +507,12 @@ def test_the_command_tells_what_was_tuned(tmp_path: Path, kept: Path) -> None:
     both = subprocess.run([*command, "--no-tuning-records"], capture_output=True, text=True, check=False)
     assert both.returncode == 2
     assert "go against each other" in both.stderr
+
+
+@pytest.mark.parametrize("options", [Options(tune_s=1.0), Options(tuning_records=Path("records.jsonl"))])
+def test_what_has_no_effect_for_a_gpu_is_refused(tmp_path: Path, options: Options) -> None:
+    with pytest.raises(ConfigError, match=r"is for processors: cuda-sm_80 .*: leave it out"):
+        compile_model(
+            saved(tmp_path / "net.onnx", wide_net()), tmp_path / "out", target="cuda-sm_80", options=options
+        )
+    assert not (tmp_path / "out").exists()
