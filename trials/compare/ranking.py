@@ -41,6 +41,11 @@ CONFIDENCE = 0.95
 RESAMPLES = 2000
 FEWEST_ROUNDS = 2
 _NONE = 1e-12
+_TRIMMED_TAIL = 0.7
+"""Student's quantile is too small for the trimmed mean of few rounds: by 1 + 0.7 / (those that are kept).
+
+Simulated for normal values, 4 to 60 rounds and levels of 95 to 99.5 %; within 3 % for 12 rounds and more.
+"""
 NORMAL = NormalDist()
 
 
@@ -214,7 +219,10 @@ def _half_widths(differences: _Differences, confidence: float) -> Floats:
     critical = np.maximum(np.quantile(largest, confidence, axis=1), least)
     half: Floats = critical[:, None] * differences.starts
     for place, normal in enumerate(critical):
-        wide = [student(float(normal), int(freedoms)) for freedoms in differences.freedoms[place]]
+        wide = [
+            student(float(normal), int(freedoms)) * (1 + _TRIMMED_TAIL / (freedoms + 1))
+            for freedoms in differences.freedoms[place]
+        ]
         half[place] = np.hypot(np.array(wide) * differences.error[place], half[place])
     return half
 
