@@ -11,7 +11,7 @@ Multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981; Multiple 
    Bootstrap, 1993). What is resampled is each round's influence on the trimmed means, its winsorised
    difference: the bootstrap of a trimmed mean itself breaks down where draws hold more disturbed rounds
    than are trimmed (Singh, Annals of Statistics 26, 1998); beside a fifth of disturbed blocks its standard
-   error is up to 1.4 times too large. For each control the critical value is the 95 % point of the largest
+   error is up to 1.5 times too large. For each control the critical value is the 95 % point of the largest
    of its differences' deviations, each over its standard deviation.
 3. A candidate can be the best where no other is below it by more than the control's interval.
 4. A candidate's interval is of the true difference to the best of the others: whichever of those that can
