@@ -5,6 +5,8 @@ nothing about a real machine: `python -m benchmarks.gate` is for that.
 
 `estimators`  What mean, trimmed mean and median find of +5 % where blocks are disturbed.
 `groups`      Pairs against groups of four blocks (ABBA).
+`errors`      Standard errors of the trimmed mean: by flips, by winsorised squares, by the bootstrap.
+`quantiles`   How far out Student's quantiles hold for it.
 `coverage`    How often intervals hold the truth.
 `tails`       What is found of p95 and p99, by the number of requests.
 `alarms`      How often two sides that do not differ are called a regression, with and without the floor.
@@ -13,7 +15,7 @@ nothing about a real machine: `python -m benchmarks.gate` is for that.
 `rankings`    How often all intervals against the best hold at once, and a winner is named.
 `speed`       How long one look takes.
 
-With 1,000 tries all of it takes some 15 minutes on one core.
+With 1,000 tries all of it takes some 8 minutes on one core that has nothing else to do.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.compare.errors import errors, quantiles
 from benchmarks.compare.gates import alarms, power, sizes
 from benchmarks.compare.ranks import rankings
 from benchmarks.compare.simulate import DISTURBED, pair_ratios, served_pairs
@@ -67,6 +70,8 @@ def speed(tries: int) -> Iterator[Row]:
 SECTIONS: dict[str, Callable[[int], Iterator[Row]]] = {
     "estimators": estimators,
     "groups": groups,
+    "errors": errors,
+    "quantiles": quantiles,
     "coverage": coverage,
     "tails": tails,
     "alarms": alarms,

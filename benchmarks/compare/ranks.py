@@ -33,10 +33,12 @@ def rankings(tries: int) -> Iterator[Row]:
             yield from _rows(
                 f"{candidates} candidates, {rounds} rounds, {name}", machine, apart, rounds, tries
             )
-    differing = replace(QUIET, start_sd=0.01)
-    yield from _rows("2 candidates, 60 rounds, starts differ by 1 %", differing, [0.0, 0.02], 60, tries)
+    for sd in (0.0035, 0.01):
+        differing = replace(QUIET, start_sd=sd)
+        what = f"2 candidates, 60 rounds, starts differ by {100 * sd:.2g} %"
+        yield from _rows(what, differing, [0.0, 0.02], 60, tries)
     both = replace(DISTURBED, start_sd=0.01)
-    yield from _rows("2 candidates, 60 rounds, both", both, [0.0, 0.25], 60, tries)
+    yield from _rows("2 candidates, 60 rounds, starts differ by 1 %, disturbed", both, [0.0, 0.25], 60, tries)
 
 
 def _rows(what: str, machine: Machine, apart: list[float], rounds: int, tries: int) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from modeldyno.trials.compare.latencies import Ints, binned
+from modeldyno.trials.compare.latencies import Ints
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,3 @@ def pairs_of(blocks: Iterable[Block], baseline: str, candidate: str) -> tuple[Pa
         for number, sides in sorted(found.items())
         if len(sides) == 2
     )
-
-
-def new_block(
-    candidate: str, place: tuple[int, int, int], span_s: tuple[float, float], latencies_us: Ints
-) -> Block:
-    """A block of round, epoch and position `place`, that began at span_s[0] and lasted span_s[1] seconds."""
-    round_, epoch, position = place
-    start_s, seconds = span_s
-    return Block(candidate, round_, epoch, position, start_s, seconds, binned(latencies_us))
