@@ -49,7 +49,7 @@ def prepared(
     artifact = folder / "artifact"
     options = json.dumps({"tune_s": tune_s, "winograd": winograd})
     paths = [str(path), str(artifact), str(folder / "answer.json")]
-    answer = _child(folder, "dyno_artifact", *paths, options, target)
+    answer = _child(folder, "compile.dyno_artifact", *paths, options, target)
     return Prepared(
         name=name if name in ZOO else path.stem,
         zoo_name=name if name in ZOO else "",

@@ -19,10 +19,10 @@ def maker_words(source: Source, output: str) -> str:
 def overflows_inside(source: Source, feeds: dict[str, Array], output: str) -> bool:
     """Whether a tensor that an output of an ONNX model hangs on holds NaN or infinities on these inputs.
 
-    Nothing behind it is a measure then. A model of which that can't be seen (of torch, say) is taken not to
-    overflow.
+    Nothing behind it is a measure then. Inputs that are not finite themselves (a mask of -inf) excuse
+    nothing. A model of which that can't be seen (of torch, say) is taken not to overflow.
     """
-    if source.model is None:
+    if source.model is None or any(_is_not_finite(values) for values in feeds.values()):
         return False
     from modeldyno.compiler.model.inner_values import values_of
     from modeldyno.compiler.model.onnx_graph import OnnxGraph

@@ -44,7 +44,7 @@ def left(folder: Path) -> list[str]:
         (
             "x = b'1' * (300 << 20); time.sleep(60)",
             Limits(150),
-            r"memory limit of 150 MiB \(--memory-limit\) in stage 'generate'. `--fallback onnxruntime`",
+            r"memory limit of 150 MiB \(`memory_limit_mib`\) in stage 'generate': `fallback=onnxruntime`",
         ),
     ],
 )

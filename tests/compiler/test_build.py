@@ -110,7 +110,7 @@ def test_wrong_outputs_leave_nothing_behind(
         ParityError, match=r"output 'logits' differs from onnxruntime .* `tolerance`"
     ) as caught:
         compile_model(net, tmp_path / "out")
-    assert re.search(r"It comes from \w+ \(node .*`--fallback onnxruntime`", str(caught.value))
+    assert re.search(r"It comes from \w+ \(node .*`fallback=onnxruntime`", str(caught.value))
     assert caught.value.stage == "verify"
     assert names(tmp_path) == ["net.onnx"]
 

@@ -132,7 +132,7 @@ def test_kernels_are_not_emulated_on_a_processor_of_another_kind() -> None:
     ("capability", "message"),
     [
         (None, "this machine has none, or no driver"),
-        ((9, 0), r"the GPU here is sm_90\. Compile it again with --target cuda-sm_90"),
+        ((9, 0), r"the GPU here is sm_90: compile it again for the target cuda-sm_90"),
         ((7, 5), "the GPU here is sm_75"),
     ],
 )

@@ -113,10 +113,10 @@ def test_all_operators_that_nobody_knows_are_named_at_once_with_a_way_out(
 @pytest.mark.parametrize(
     ("shapes", "error", "message"),
     [
-        ({}, ModelError, r"input 'x' has no fixed shape \(\[\?, 8\]\): give one, e\.g\. --shape 'x=1,8'"),
-        ({"y": (2, 8)}, ConfigError, "--shape y: the model has no such input; its inputs are: x"),
-        ({"x": (2, 8, 1)}, ConfigError, r"--shape x=2,8,1 has 3 dimensions, the model's input has 2"),
-        ({"x": (2, 9)}, ConfigError, r"--shape x=2,9 goes against the model's \[\?, 8\]"),
+        ({}, ModelError, r"input 'x' has no fixed shape \(\[\?, 8\]\): give one, e\.g\. `shapes` 'x=1,8'"),
+        ({"y": (2, 8)}, ConfigError, "`shapes` y: the model has no such input; its inputs are: x"),
+        ({"x": (2, 8, 1)}, ConfigError, r"`shapes` x=2,8,1 has 3 dimensions, the model's input has 2"),
+        ({"x": (2, 9)}, ConfigError, r"`shapes` x=2,9 goes against the model's \[\?, 8\]"),
     ],
     ids=["none", "name", "rank", "fixed dimension"],
 )

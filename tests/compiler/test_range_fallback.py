@@ -185,7 +185,7 @@ def test_a_part_is_not_bundled_without_the_weights_around_it(ranged: Path, tmp_p
 def test_the_least_share_is_asked_of_every_bucket(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.onnx", counted())
     shapes = {"x": ("1|2", 6, 6, 8)}
-    with pytest.raises(CoverageError, match=r"^bucket 2: .*--min-compiled asks for 90 %") as caught:
+    with pytest.raises(CoverageError, match=r"^bucket 2: .*`min_compiled` asks for 90 %") as caught:
         compile_model(path, tmp_path / "out", shapes=shapes, options=replace(FALLBACK, min_compiled=0.9))
     assert caught.value.exit_code == 1
     assert not (tmp_path / "out").exists()

@@ -57,7 +57,7 @@ def test_plain_locust_says_why_it_has_nothing_to_send(tmp_path: Path) -> None:
     with stub_server(tmp_path) as server:
         done = plain_locust(server.url.replace("/invocations", "/nothing"), 30)
     assert done.returncode == 2
-    assert "/nothing/v2/models/model: HTTP 404; give a request body" in done.stderr
+    assert "/nothing/v2/models/model: HTTP 404: give a request body" in done.stderr
 
 
 def test_plain_locust_has_its_web_page_and_starts_users_from_there(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_offline_divides_the_samples_by_the_end_of_the_last() -> None:
 @pytest.mark.parametrize(
     ("fields", "name", "bound_ms", "told"),
     [
-        ({"users": 1}, "Server", 15.0, "an open loop at --rate"),
+        ({"users": 1}, "Server", 15.0, "an open loop at `rate_rps`"),
         ({"rate_rps": 5}, "Offline", None, "a closed loop"),
         ({"rate_rps": 5}, "Server", None, "needs Poisson arrivals and its latency bound"),
         ({"rate_rps": 5, "arrival": "constant"}, "Server", 15.0, "needs Poisson"),

@@ -71,7 +71,7 @@ def test_payload_files_that_cannot_be_sent_are_refused(tmp_path: Path) -> None:
     for name, message in (
         ("missing.npy", "cannot read"),
         ("empty.npy", "is empty"),
-        ("what", "--content-type"),
+        ("what", "`content_type`"),
     ):
         with pytest.raises(ConfigError, match=message):
             payload_from_file(tmp_path / name)

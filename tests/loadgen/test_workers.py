@@ -277,10 +277,10 @@ def test_workers_that_cannot_be_are_refused(workers: Workers) -> None:
 @pytest.mark.parametrize(
     ("fields", "what"),
     [
-        ({"shape": "shapes.py:Wave"}, "a shape of your own is asked by one process: leave out --workers"),
+        ({"shape": "shapes.py:Wave"}, "a shape of your own is asked by one process: leave out `workers`"),
         (
             {"users": 1, "scenario": "SingleStream"},
-            "SingleStream is one stream of queries: leave out --workers",
+            "SingleStream is one stream of queries: leave out `workers`",
         ),
         ({"stairs": parse_stairs("steps=5,users=1,seconds=9")}, "2 workers share 1 users at first"),
     ],

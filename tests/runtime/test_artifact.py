@@ -105,7 +105,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a CPU feature that is not here": (
         edited(target__features=["sse4_2", "avx1024"]),
-        "needs CPU features that this machine lacks: .*avx1024. Compile it again with --target host",
+        "needs CPU features that this machine lacks: .*avx1024: compile it again for the target host",
     ),
     "a library that is none": (text_library, "can't be loaded"),
 }

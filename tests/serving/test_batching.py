@@ -142,9 +142,9 @@ def test_a_proof_from_the_graph_joins_a_refutation_does_not_whatever_is_given(tm
     unproved = decided(models.custom(path), given=False).refusal
     assert unproved == (
         "that rows are independent is unproved: com.microsoft.Gelu 'y': no rule says what it does with "
-        "rows. Where you know that they are, --rows-independent joins requests"
+        "rows. Where you know that they are, `rows_independent=True` joins requests"
     )
-    assert decided(path, given=True).reason.startswith("as --rows-independent says; unproved: com.microsoft")
+    assert decided(path, given=True).reason.startswith("as `rows_independent` says; unproved: com.microsoft")
 
 
 def test_a_trial_of_many_kinds_of_numbers_refutes_what_a_user_says(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_what_is_not_proved_is_joined_only_where_the_user_says_so(tmp_path: Path
     with serving(path, tmp_path, "--max-batch", "4", "--rows-independent") as running:
         log = running.child.log.read_text()
     assert (
-        "batching: up to 4 rows, a delay of 0 ms at most; rows are independent: as --rows-independent" in log
+        "batching: up to 4 rows, a delay of 0 ms at most; rows are independent: as `rows_independent`" in log
     )
 
 
