@@ -1,6 +1,7 @@
 """Records of a run that was never measured, and the sample run folder made from them.
 
-`python -m tests.reports.sample` writes tests/golden/run again.
+`python -m tests.reports.sample FOLDER` writes a folder like tests/golden/run, which holds the records of an older
+version and is left as it is: a report reads those too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Converters of our own for ONNX operators that TVM's front end reads otherwise than ONNX Runtime.
 
 They differ for NaN, infinities and what does not fit the result's type. An operator that can be written as
-others is a rule (`onnx_rules`) instead.
+others is a rule (`rules`) instead.
 """
 
 from __future__ import annotations
