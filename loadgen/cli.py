@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from modeldyno.base.records.run import LoadResult, LoadSpec
     from modeldyno.loadgen.generator.fleet import Workers
-    from modeldyno.loadgen.interrupts import Interrupts
     from modeldyno.loadgen.payloads.body import Payload
     from modeldyno.loadgen.payloads.files import Mix
+    from modeldyno.loadgen.signals import Interrupts
 
 
 EXIT_INVALID = 1
@@ -154,8 +154,8 @@ def _measured(
     measure: Callable[[Interrupts], LoadResult], output: Path | None, *, as_json: bool, strict: bool
 ) -> int:
     """Measure, write and print; an interrupt ends it in order. Give the exit code."""
-    from modeldyno.loadgen.interrupts import CutShortError, Interrupts
     from modeldyno.loadgen.keep import keep_and_print
+    from modeldyno.loadgen.signals import CutShortError, Interrupts
     from modeldyno.loadgen.stats.samples_file import SamplesLostError
 
     lost: SamplesLostError | None = None

@@ -21,10 +21,10 @@ from modeldyno.loadgen.generator.fleet import (
 )
 from modeldyno.loadgen.generator.in_flight import with_bound
 from modeldyno.loadgen.generator.run_plan import MAX_POOL, Plan, write_plan
-from modeldyno.loadgen.interrupts import NEVER, Interrupts
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Mix, single
 from modeldyno.loadgen.server.endpoint import check_listening
+from modeldyno.loadgen.signals import NEVER, Interrupts
 from modeldyno.loadgen.spec.checks import checked_spec, first_users
 from modeldyno.loadgen.stats.recording import Recording
 from modeldyno.loadgen.stats.samples_file import SamplesLostError, check_samples_file, write_samples

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from modeldyno.base.errors import LoadTestError, UnansweredError
 from modeldyno.base.records.run import LoadResult, RateSearch, RateStep
-from modeldyno.loadgen.interrupts import CutShortError
+from modeldyno.loadgen.signals import CutShortError
 from modeldyno.loadgen.verdict.rate_step import judge, without_figures
 
 MAX_STEPS = 40

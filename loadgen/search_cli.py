@@ -10,13 +10,13 @@ from modeldyno.base.command.console import print_table, say
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.run import LoadResult, RateSearch, RateStep
 from modeldyno.loadgen.generator.fleet import Workers
-from modeldyno.loadgen.interrupts import Interrupts
 from modeldyno.loadgen.keep import keep_and_print
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Mix, first_body
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.search import SearchPlan, find_rate
 from modeldyno.loadgen.server.idle import Idle
+from modeldyno.loadgen.signals import Interrupts
 from modeldyno.loadgen.spec.options import LoadOptions
 from modeldyno.loadgen.spec.rate_tests import RateTests
 

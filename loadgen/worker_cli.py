@@ -16,7 +16,7 @@ from modeldyno.base.errors import LoadTestError
 
 if TYPE_CHECKING:
     from modeldyno.base.process.procs import Child
-    from modeldyno.loadgen.interrupts import Interrupts
+    from modeldyno.loadgen.signals import Interrupts
 
 LOOK_EVERY_S = 0.2
 TELL_EVERY_S = 10.0
@@ -54,7 +54,7 @@ def load_worker_command(*, master: str, workers: int, connect_s: float) -> int:
     by a signal.
     """
     from modeldyno.loadgen.generator.fleet import parse_address, start_worker
-    from modeldyno.loadgen.interrupts import Interrupts
+    from modeldyno.loadgen.signals import Interrupts
 
     host, port = parse_address(master)
     with (

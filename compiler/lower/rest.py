@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tvm import relax
 
 from modeldyno.compiler.graph.rewrite import OUT_FUSABLE, shape_of
-from modeldyno.compiler.kernels import pool, rows
+from modeldyno.compiler.kernels import pooling as pool
+from modeldyno.compiler.kernels import rows
 from modeldyno.compiler.kernels.extremes import EXTREMES
 from modeldyno.compiler.lower.extremes import WINDOWS, over_axes, window_max
 from modeldyno.compiler.lower.fast_math import log_of

@@ -17,7 +17,7 @@ from modeldyno.compiler.loops.marks import SCHEDULED
 from modeldyno.compiler.rules.bands import winograd_applies, winograd_bands
 from modeldyno.compiler.rules.generic import blocks_apply, per_block
 from modeldyno.compiler.rules.grouped import grouped_walk, walk_applies
-from modeldyno.compiler.rules.pool import pool_applies, pool_window
+from modeldyno.compiler.rules.pooling import pool_applies, pool_window
 from modeldyno.compiler.rules.rows import row_program, rows_apply
 from modeldyno.compiler.rules.tile import register_tile, tile_applies
 from modeldyno.compiler.subexpressions.formulas import Formulas

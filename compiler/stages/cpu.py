@@ -13,9 +13,9 @@ from modeldyno.compiler.graph.fold import fold
 from modeldyno.compiler.graph.layout import channels_last
 from modeldyno.compiler.graph.lrn import rewrite_lrn
 from modeldyno.compiler.graph.norms import fuse_norms
-from modeldyno.compiler.graph.orders import total_orders
 from modeldyno.compiler.graph.pad import fold_padding
 from modeldyno.compiler.graph.reshape_convs import reshape_convs
+from modeldyno.compiler.graph.sorting import total_orders
 from modeldyno.compiler.graph.views import sink_reshapes
 from modeldyno.compiler.kernels.choice import choose
 from modeldyno.compiler.kernels.facts import settled_facts

@@ -10,8 +10,8 @@ from modeldyno.base.errors import LoadTestError, UnansweredError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.run import LoadResult, LoadSpec, ResourceUsage, Stop
 from modeldyno.loadgen.generator.fleet import Gathered
-from modeldyno.loadgen.interrupts import CutShortError
 from modeldyno.loadgen.payloads.files import Mix
+from modeldyno.loadgen.signals import CutShortError
 from modeldyno.loadgen.spec.mlperf import verdict
 from modeldyno.loadgen.stats.outcomes import NO_SOCKET
 from modeldyno.loadgen.stats.own_lag import worker_usage

@@ -15,8 +15,8 @@ from modeldyno.base.records.run import LoadSpec, Stop
 from modeldyno.loadgen.generator.fleet import Fleet, Workers
 from modeldyno.loadgen.generator.progress import Closing, EventReader, Finished, LoadProgress, Started
 from modeldyno.loadgen.generator.run_plan import Plan
-from modeldyno.loadgen.interrupts import NEVER, CutShortError, Interrupts
 from modeldyno.loadgen.server.endpoint import host_and_port
+from modeldyno.loadgen.signals import NEVER, CutShortError, Interrupts
 from modeldyno.loadgen.watch.circumstances import Circumstances
 from modeldyno.loadgen.watch.processes import affinity, is_this_machine
 from modeldyno.loadgen.watch.stage_watch import StageWatch

@@ -14,9 +14,9 @@ from modeldyno.serving.meters.board import Member
 from modeldyno.serving.settings import ServeSettings
 from modeldyno.serving.web.acceptor import Acceptor
 from modeldyno.serving.web.app import App
+from modeldyno.serving.web.client_clock import Watch
 from modeldyno.serving.web.connection import Connection
 from modeldyno.serving.web.lending import SUPPORTED, Lender
-from modeldyno.serving.web.watch import Watch
 
 _KEEP_ALIVE_S = (
     120  # longer than any pause of a slow open-loop load, else idle connections break under its requests

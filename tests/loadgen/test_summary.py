@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from modeldyno.base.records.run import LoadSpec, Percentile
+from modeldyno.base.records.run import LoadResult, LoadSpec, Percentile
 from modeldyno.loadgen.stats.hdr import encode_histogram
 from modeldyno.loadgen.stats.recording import FailureKind, Ints, Recording
 from modeldyno.loadgen.stats.summary import percentiles, summarise
@@ -119,3 +121,9 @@ def test_the_histogram_is_what_recording_each_value_gives() -> None:
 
 def test_an_empty_histogram_can_be_read_back() -> None:
     assert HdrHistogram.decode(encode_histogram(ints())).get_total_count() == 0
+
+
+def test_each_number_of_a_result_is_on_the_page_of_formulas() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "load-result.md").read_text(encoding="utf-8")
+    told = {name for name in LoadResult.model_fields if name in page}
+    assert LoadResult.model_fields.keys() - told == {"schema_version", "started_at", "host"}

@@ -1,13 +1,14 @@
 """Records of a run that was never measured, and the sample run folder made from them.
 
-`python -m tests.reports.sample FOLDER` writes a folder like tests/golden/run, which holds the records of an older
-version and is left as it is: a report reads those too.
+`python -m tests.reports.sample FOLDER` writes a folder like tests/golden/run, which holds the records of an
+older version and is left as it is: a report reads those too.
 """
 
 from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -319,4 +320,4 @@ def _second(second: int, rps: float, median_ms: float, draw: random.Random) -> T
 
 
 if __name__ == "__main__":
-    write_run(GOLDEN, *sample())
+    write_run(Path(sys.argv[1]), *sample())
