@@ -221,7 +221,8 @@ class Row(Record):
     )
     undecided: str = Field(
         default="",
-        description="why its search for the highest rate ended before it was decided; empty: it was",
+        description="why it is not decided whether it meets the limits, or up to which rate: a search that "
+        "ended early, void load tests, too few samples; empty: it is",
     )
     stage: str = Field(default="", description="the phase, where `users` does not say the load level")
     p50_ms: float | None
