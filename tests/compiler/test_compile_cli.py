@@ -129,8 +129,10 @@ def test_targets_can_be_narrowed_and_an_empty_choice_says_what_there_is() -> Non
     assert "znver4" in table
     assert "haswell" not in table
     none = dyno("targets", "sparc*")
-    assert none.returncode == 2
+    assert none.returncode == 1
     assert "no target matches 'sparc*'" in none.stderr
+    as_json = dyno("targets", "sparc*", "--json")
+    assert (json.loads(as_json.stdout), as_json.returncode) == ([], 1)
     assert "znver4" in none.stderr
 
 
