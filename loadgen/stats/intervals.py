@@ -76,13 +76,18 @@ def share_interval(count: int, total: int) -> tuple[float, float]:
 
 
 def effective_ranks(samples: int, effective: int, share: float) -> tuple[int | None, int | None]:
-    """As `order_ranks`, of samples that are worth `effective` independent ones."""
-    stretch, centre = samples / effective, effective * share
+    """As `order_ranks`, of samples that are worth `effective` independent ones.
+
+    The rank that states the quantile is always between them: a rank of few is a coarse thing.
+    """
+    stretch, centre, stated = samples / effective, effective * share, quantile_rank(samples, share)
     low, high = order_ranks(effective, share)
     if low is not None:
         low = max(1, math.floor(samples * share - (centre - low) * stretch + 1e-9))
+        low = min(low, stated)
     if high is not None:
         high = min(samples, math.ceil(samples * share + (high - centre) * stretch - 1e-9))
+        high = max(high, stated)
     return low, high
 
 
