@@ -11,21 +11,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import click
 import psutil
 
 from modeldyno.base.errors import CompileError
+from modeldyno.base.exit_codes import INTERRUPTED
 from modeldyno.base.host.cgroup_limits import memory_limit_bytes
 from modeldyno.base.host.cgroups import own_group
+from modeldyno.base.process.interrupts import interrupted_by_sigterm
 from modeldyno.base.process.procs import Child, start
 from modeldyno.base.units import BYTES_PER_MIB
 
 MEMORY_SHARE = 0.9  # of what the machine, or the control group around this process, has
 LOOK_S = 0.1  # memory that grows by 1 GiB a second is seen 100 MiB late
 GRACE_S = 5.0  # for taking down what was begun; LLVM does not listen
-INTERRUPTED = 130
 _STAGE, _LIMITS = "stage", "limits"
 _START = "start"  # before the first stage
 _WAY_OUT = (
@@ -66,7 +66,7 @@ def run_apart(command: Sequence[str], output: Path, name: str, limits: Limits) -
         KeyboardInterrupt: this process or the command was interrupted.
     """
     known = set(_beside(output))
-    with tempfile.TemporaryDirectory(prefix="dyno-compile-") as folder, _ended_by_sigterm():
+    with tempfile.TemporaryDirectory(prefix="dyno-compile-") as folder, interrupted_by_sigterm():
         (Path(folder) / _LIMITS).write_text(str(limits))
         try:
             with start([*command, folder], log=None, env={"TMPDIR": folder}) as child:
@@ -167,17 +167,3 @@ def _signalled(code: int) -> str:
 def _beside(output: Path) -> Iterator[Path]:
     """Folders beside an output that a compile into it may have begun."""
     return output.absolute().parent.glob(f".{output.name}.*")
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Inside, SIGTERM is an interrupt: what runs is ended, and what it left is removed."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

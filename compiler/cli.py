@@ -52,7 +52,7 @@ def compile_command(
         dyno compile model.onnx -o artifact --shape image=1..32,3,224,224 --target c7g.xlarge
 
     Exit codes: 0 compiled; 1 less is compiled than --min-compiled asks for; 2 bad input, a model that can't
-    be compiled, or outputs that differ; 130 interrupted.
+    be compiled, or outputs that differ; 130 interrupted, 143 ended by SIGTERM.
     """
     split_shapes(source.shapes)
     if options.tuning_records and not options.reuse_tuning:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modeldyno.base.command import console
-from modeldyno.base.errors import ConfigError
+from modeldyno.base.exit_codes import ANSWER_IS_NO
 
 if TYPE_CHECKING:
     from modeldyno.compiler.targets.catalog import CompileTarget
@@ -25,7 +25,7 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     Example:
         dyno targets 'znver*'
 
-    Exit codes: 0 listed; 2 no target matches.
+    Exit codes: 0 listed; 1 no target matches; 2 bad input.
     """
     from fnmatch import fnmatch
 
@@ -35,9 +35,14 @@ def targets_command(pattern: str | None, as_json: bool) -> None:
     rows = [_target_row(target) for target in found]
     if as_json:
         console.print_json(rows)
-        return
     if not rows:
-        raise ConfigError(f"no target matches {pattern!r}; the targets are: host, {', '.join(TARGETS)}")
+        console.say(f"no target matches {pattern!r}; the targets are: host, {', '.join(TARGETS)}")
+        click.get_current_context().exit(ANSWER_IS_NO)
+    if not as_json:
+        _print(rows)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
     console.print_table(
         ("target", "architecture", "vectors", "L2", "builds here", "runs here", "what it is", "also called"),
         [

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from modeldyno.base.command import console
+from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, NOT_DECIDED
 from modeldyno.base.flags import flags_of
 from modeldyno.compiler.options import VerifyOptions
 
-EXIT_CODES = {"same": 0, "differs": 1, "not decided": 3}
+EXIT_CODES = {"same": DONE, "differs": ANSWER_IS_NO, "not decided": NOT_DECIDED}
 
 
 @click.command("verify")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from modeldyno.base.command.console import say
 from modeldyno.base.command.shape_flag import fixed_shapes
+from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, NOT_DECIDED
 from modeldyno.base.flags import flags_of
-from modeldyno.loadgen.refusals import check_options, check_payload, given, staged
+from modeldyno.loadgen.refusals import check_options, check_payload, given, judged, staged
 from modeldyno.loadgen.spec.options import LoadOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from modeldyno.base.records.run import LoadResult, LoadSpec
     from modeldyno.loadgen.generator.fleet import Workers
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from modeldyno.loadgen.signals import Interrupts
 
 
-EXIT_INVALID = 1
 MLPERF_DURATION_S = 600.0
 SHAPE_DURATION_S = 3600.0
 """The longest window of a shape that does not end of itself, unless --duration says another."""
@@ -37,13 +36,15 @@ def load_command(options: LoadOptions) -> int:
 
     URL is a running endpoint, e.g. http://127.0.0.1:8080; without a path it gets /invocations. The default is
     a closed loop with one user; --rate makes it an open loop, where latency counts from the scheduled send.
+    --limit judges the test.
 
     \b
     Example:
-        dyno load http://127.0.0.1:8080 --rate 200 --duration 30 -o load.json
+        dyno load http://127.0.0.1:8080 --rate 200 --duration 30 --limit p99_ms=50 -o load.json
 
-    Exit codes: 0 measured; 1 with --strict, no valid test, or with --find-rate, no rate meets the limits; 2
-    bad input, or nothing could be measured; 3 with --find-rate, not decided; 130 and 143 ended by a signal.
+    Exit codes: 0 measured, and within each --limit; 1 a limit is missed, or no rate that --find-rate tried
+    meets them; 2 bad input, or nothing could be measured; 3 whether limits are met is not decided, or, with
+    --strict, the test is void; 130 interrupted, 143 ended by SIGTERM.
     """
     check_options(options)
     fleet = replace(_workers(options), cpus=options.cpus)
@@ -54,6 +55,7 @@ def load_command(options: LoadOptions) -> int:
 
     trace_s = read_trace(options.trace) if options.trace else ()
     spec = _spec(options, trace_s)
+    limits = _limits(spec, options)
     payload = _payload(spec, options)
     if options.find_rate:
         from modeldyno.loadgen.search_cli import search
@@ -77,7 +79,7 @@ def load_command(options: LoadOptions) -> int:
                 interrupts=interrupts,
             )
 
-    return _measured(measure, options.output, as_json=options.as_json, strict=options.strict)
+    return _measured(measure, limits, options)
 
 
 def _spec(options: LoadOptions, trace_s: tuple[float, ...]) -> LoadSpec:
@@ -111,6 +113,18 @@ def _spec(options: LoadOptions, trace_s: tuple[float, ...]) -> LoadSpec:
         seed=options.seed,
     )
     return spec if options.scenario is None else _scenario(spec, options.scenario, options.limits)
+
+
+def _limits(spec: LoadSpec, options: LoadOptions) -> dict[str, float]:
+    """What this one test is held against; a search and a scenario have limits of their own."""
+    if not judged(options):
+        return {}
+    from modeldyno.loadgen.spec.limit_names import parse_limits_of_one_test
+    from modeldyno.loadgen.spec.limit_plan import check_limits
+
+    limits = parse_limits_of_one_test(options.limits)
+    check_limits(spec, limits)
+    return limits
 
 
 def _workers(options: LoadOptions) -> Workers:
@@ -151,12 +165,13 @@ def _payload(spec: LoadSpec, options: LoadOptions) -> Payload | Mix:
 
 
 def _measured(
-    measure: Callable[[Interrupts], LoadResult], output: Path | None, *, as_json: bool, strict: bool
+    measure: Callable[[Interrupts], LoadResult], limits: Mapping[str, float], options: LoadOptions
 ) -> int:
-    """Measure, write and print; an interrupt ends it in order. Give the exit code."""
+    """Measure, judge, write and print; an interrupt ends it in order. Give the exit code."""
     from modeldyno.loadgen.keep import keep_and_print
     from modeldyno.loadgen.signals import CutShortError, Interrupts
     from modeldyno.loadgen.stats.samples_file import SamplesLostError
+    from modeldyno.loadgen.verdict.limits import with_verdict
 
     lost: SamplesLostError | None = None
     with Interrupts() as interrupts:
@@ -167,10 +182,19 @@ def _measured(
             return _ended(interrupts)
         except SamplesLostError as error:
             result, lost = error.result, error
-        keep_and_print(result, output, lambda: _print(result, as_json=as_json))
+        if limits:
+            result = with_verdict(result, limits)
+        keep_and_print(result, options.output, lambda: _print(result, as_json=options.as_json))
         if lost is not None:
             raise lost
-        return _ended(interrupts) or (EXIT_INVALID if strict and not result.valid else 0)
+        return _ended(interrupts) or exit_code(result, strict=options.strict)
+
+
+def exit_code(result: LoadResult, *, strict: bool) -> int:
+    """Give the exit code of a load test: what its limits say, else whether it is void, when that is asked."""
+    if result.verdict is not None:
+        return {"met": DONE, "missed": ANSWER_IS_NO}.get(result.verdict.answer, NOT_DECIDED)
+    return NOT_DECIDED if strict and not result.valid else DONE
 
 
 def _ended(interrupts: Interrupts) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ResourceUsage,
         Scenario,
         Spread,
+        Verdict,
         WorkerUsage,
     )
     from modeldyno.loadgen.generator.progress import LoadProgress
@@ -208,6 +209,17 @@ def _lines(result: LoadResult) -> Iterator[str]:
         yield f"INVALID: {reason}"
     for warning in result.warnings:
         yield f"warning: {warning}"
+    if result.verdict is not None:
+        yield from _verdict(result.verdict)
+
+
+def _verdict(found: Verdict) -> Iterator[str]:
+    """Say what it makes of its limits; the answer and its reasons come last."""
+    for each in found.limits:
+        if each.reason not in found.reasons:
+            yield f"limit       {each.answer}: {each.reason}"
+    reasons = f": {'; '.join(found.reasons)}" if found.reasons else ""
+    yield f"limits      {found.answer.upper()}{reasons}"
 
 
 def _end(result: LoadResult) -> Iterator[str]:

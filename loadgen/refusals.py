@@ -22,8 +22,7 @@ def check_options(options: LoadOptions) -> None:
         raise click.UsageError("Phases and stairs say how long they last: no --duration, no --min-samples.")
     if options.min_samples and options.max_duration_s < options.duration_s:
         raise click.UsageError("--max-duration is shorter than --duration.")
-    if bool(options.limits) != (searching or options.scenario == "Server"):
-        raise click.UsageError("--limit belongs to --find-rate and to --scenario Server, which need it.")
+    _check_limits(options)
     if searching and (closed or options.trace is not None or options.samples is not None):
         raise click.UsageError("--find-rate searches an open loop's rate: no --users, --trace or --samples.")
     _refuse_no_effect(options, opened=opened or searching or options.scenario == "Server")
@@ -51,6 +50,26 @@ def given(name: str) -> bool:
     """Whether the running command was given this option."""
     source = click.get_current_context().get_parameter_source(name)
     return source is not ParameterSource.DEFAULT
+
+
+def judged(options: LoadOptions) -> bool:
+    """Whether this one load test is held against the limits."""
+    return bool(options.limits) and not options.find_rate and options.scenario is None
+
+
+def _check_limits(options: LoadOptions) -> None:
+    searching = options.find_rate or options.scenario == "Server"
+    if searching and not options.limits:
+        raise click.UsageError("--find-rate and --scenario Server need --limit, e.g. --limit p99_ms=50.")
+    if options.limits and options.scenario not in (None, "Server"):
+        raise click.UsageError(
+            f"--scenario {options.scenario} has a metric of its own and no limit: no --limit."
+        )
+    if options.limits and staged(options):
+        raise click.UsageError(
+            "--limit judges one load, and --phases, --stairs and --load-shape have several: give --users or "
+            "--rate."
+        )
 
 
 def _check_one_loop(closed: int, *, opened: bool, bounded: bool) -> None:

@@ -8,6 +8,7 @@ import click
 
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.errors import ConfigError
+from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, NOT_DECIDED
 from modeldyno.base.records.run import LoadResult, RateSearch, RateStep
 from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.keep import keep_and_print
@@ -20,8 +21,6 @@ from modeldyno.loadgen.signals import Interrupts
 from modeldyno.loadgen.spec.options import LoadOptions
 from modeldyno.loadgen.spec.rate_tests import RateTests
 
-EXIT_NONE_MEETS_LIMITS = 1
-EXIT_UNDECIDED = 3
 DEFAULT_START_RPS = 10.0
 
 
@@ -64,8 +63,8 @@ def search(tests: RateTests, payload: Payload | Mix, workers: Workers, options: 
 
 def _exit_code(found: RateSearch) -> int:
     if found.undecided:
-        return EXIT_UNDECIDED
-    return EXIT_NONE_MEETS_LIMITS if found.met_rps is None else 0
+        return NOT_DECIDED
+    return ANSWER_IS_NO if found.met_rps is None else DONE
 
 
 def _tell(step: RateStep) -> None:

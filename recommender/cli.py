@@ -12,13 +12,12 @@ import click
 from modeldyno.base.command.console import say
 from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError, ModelError, ServerError
+from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, INTERRUPTED, NOT_DECIDED, TERMINATED
 
 if TYPE_CHECKING:
+    from modeldyno.base.records.run import Recommendation
     from modeldyno.recommender.job.job import Job
 
-EXIT_NONE_MEETS_LIMITS = 1
-EXIT_UNDECIDED = 3
-EXIT_INTERRUPTED = 130
 FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "candidates.instance_types"}
 """Fields that an error may be about, and their places in a job file, where those are others."""
 
@@ -76,7 +75,8 @@ def recommend_command(
         dyno recommend model.onnx --job job.yaml -o run
 
     Exit codes: 0 ranked; 1 no candidate meets the limits; 2 bad input, or nothing could be measured; 3 none
-    was found to meet them, and not every search was decided; 130 interrupted.
+    was found to meet them, and not all is decided: a load test is void or has too few samples, or a search
+    ended early; 130 interrupted, 143 ended by SIGTERM.
     """
     from modeldyno.recommender.run import plan_run, recommend
     from modeldyno.recommender.show.result_tables import print_plan, print_summary
@@ -94,12 +94,22 @@ def recommend_command(
         click.echo(found.model_dump_json(indent=2))
     else:
         print_summary(found, run_dir)
-    if not any(row.samples for row in (*found.ranking, *found.rejected)):
+    return exit_code(found, run_dir)
+
+
+def exit_code(found: Recommendation, run_dir: Path) -> int:
+    """Give the exit code of a run: a ranking of void load tests alone says as little as none.
+
+    Raises:
+        ServerError: nothing could be measured.
+    """
+    if any(row.valid for row in found.ranking):
+        return DONE
+    if found.ranking or any(row.undecided or not row.valid for row in found.rejected):
+        return NOT_DECIDED
+    if not any(row.samples for row in found.rejected):
         raise ServerError(f"nothing could be measured: every candidate failed; the reasons are in {run_dir}")
-    if found.ranking:
-        return 0
-    undecided = any(row.undecided for row in found.rejected)
-    return EXIT_UNDECIDED if undecided else EXIT_NONE_MEETS_LIMITS
+    return ANSWER_IS_NO
 
 
 def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:
@@ -127,17 +137,18 @@ def _naming_lines(job_file: Path | None) -> Iterator[None]:
 @contextmanager
 def _interruptible(run_dir: Path) -> Iterator[None]:
     """Ctrl-C and SIGTERM take down what was started, then say how to go on."""
-    from modeldyno.base.process.interrupts import interrupted_by_sigterm
+    from modeldyno.base.process.interrupts import Terminated, interrupted_by_sigterm
     from modeldyno.base.process.procs import stop_all
 
     with interrupted_by_sigterm():
         try:
             yield
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             stop_all()  # what the interrupt kept from being stopped on its way here
             kept = len(list((run_dir / "trials").glob("*.json")))
             say(
                 f"interrupted: all that was started is stopped; {kept} finished trials are kept in "
                 f"{run_dir}; the same command goes on from there"
             )
-            raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+            code = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+            raise click.exceptions.Exit(code) from None

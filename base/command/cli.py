@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, entry_points, version
@@ -15,10 +16,9 @@ import click
 
 from modeldyno.base.command.wording import message_of
 from modeldyno.base.errors import DynoError, unknown_name
+from modeldyno.base.exit_codes import INTERRUPTED, MEANINGS, NOT_MEASURED, TERMINATED
 
 GROUP = "modeldyno.commands"
-EXIT_INTERRUPTED = 130
-EXIT_NOT_WRITTEN = 2
 PARENT_VARIABLE = "DYNO_PARENT_PID"
 
 # One line each, here, so that `dyno --help` imports no room at all; a test holds them equal to the commands.
@@ -83,19 +83,17 @@ class Commands(click.Group):
             return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the summaries without importing the commands."""
+        """List the summaries without importing the commands, then the exit codes."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)])
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in MEANINGS.items()])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("modeldyno"), prog_name="dyno")
 def dyno() -> None:
-    """Compile models, load-test them, and find the instance type that serves them cheapest.
-
-    Exit codes: 0 done; 1 measured, and the answer is no; 2 bad input, or nothing could be measured or
-    written; 3 measured, and not decided; 130 interrupted, 143 ended by SIGTERM.
-    """
+    """Compile models, load-test them, and find the instance type that serves them cheapest."""
 
 
 def main() -> None:
@@ -105,7 +103,13 @@ def main() -> None:
 
         end_with_parent()
     sys.stdout = _closed() if sys.stdout is None else _Watched.of(sys.stdout)
-    _end(run())
+    try:
+        code = run()
+    except Exception:  # a bug: Python's own exit code for it would say that the answer is no
+        with suppress(OSError):
+            traceback.print_exc()
+        code = NOT_MEASURED
+    _end(code)
 
 
 def run() -> int:
@@ -114,8 +118,8 @@ def run() -> int:
         code = dyno.main(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        return _told("interrupted", EXIT_INTERRUPTED)
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        return _interrupted(error)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -124,8 +128,17 @@ def run() -> int:
             raise
         if isinstance(error, BrokenPipeError):
             return 0
-        return _told(f"error: cannot write to stdout: {error.strerror or error}", EXIT_NOT_WRITTEN)
+        return _told(f"error: cannot write to stdout: {error.strerror or error}", NOT_MEASURED)
     return code if isinstance(code, int) else 0
+
+
+def _interrupted(error: BaseException) -> int:
+    """Say what the command was ended by; click wraps an interrupt into an error of its own."""
+    from modeldyno.base.process.interrupts import Terminated
+
+    if isinstance(error, Terminated) or isinstance(error.__cause__, Terminated):
+        return _told("terminated", TERMINATED)
+    return _told("interrupted", INTERRUPTED)
 
 
 def _told(message: str, code: int) -> int:

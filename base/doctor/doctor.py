@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from modeldyno.base.command.console import print_json
+from modeldyno.base.exit_codes import ANSWER_IS_NO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modeldyno.base.doctor.findings import Finding
 
-SOMETHING_MISSING = 1
 COLOURS = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
@@ -37,7 +37,7 @@ def doctor_command(*, as_json: bool) -> None:
         _print(findings)
         click.echo(f"\nMissing: {', '.join(missing) or 'nothing'}.")
     if missing:
-        click.get_current_context().exit(SOMETHING_MISSING)
+        click.get_current_context().exit(ANSWER_IS_NO)
 
 
 def examine(folder: Path) -> list[Finding]:

@@ -16,6 +16,10 @@ from typing import Any
 Handler = Callable[[int, FrameType | None], object]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: an interrupt, but for the exit code."""
+
+
 class Interrupts:
     """Remembers what a signal's handler raised."""
 
@@ -61,9 +65,13 @@ def handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
 
 @contextmanager
 def interrupted_by_sigterm() -> Iterator[None]:
-    """Inside, SIGTERM is a KeyboardInterrupt, as Ctrl-C is."""
-    with handled({signal.SIGTERM: signal.default_int_handler}):
+    """Inside, SIGTERM is a KeyboardInterrupt, as Ctrl-C is: `Terminated`."""
+    with handled({signal.SIGTERM: _terminated}):
         yield
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
 
 
 @contextmanager

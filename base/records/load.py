@@ -9,6 +9,7 @@ from modeldyno.base.records.fields import Field
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.base.records.record import Estimate, HostFacts, Record
 from modeldyno.base.records.usage import MachineUsage, ResourceUsage, Spread, WorkerUsage
+from modeldyno.base.records.verdict import Verdict
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -165,6 +166,9 @@ class LoadResult(Record):
     warnings: tuple[str, ...] = Field(default=(), description="what taints these numbers, in words")
     invalid_reasons: tuple[str, ...] = Field(
         default=(), description="why the load was not the one asked for: the generator could not keep up"
+    )
+    verdict: Verdict | None = Field(
+        default=None, description="what it makes of the limits it was given; None: it was given none"
     )
 
     @property

@@ -41,10 +41,12 @@ from modeldyno.base.records.record import (
 )
 from modeldyno.base.records.server import Concurrency, ServerLimits
 from modeldyno.base.records.usage import GpuUsage, MachineUsage, ResourceUsage, Spread, WorkerUsage
+from modeldyno.base.records.verdict import Answer, LimitVerdict, Verdict
 from modeldyno.base.settings import described
 
 __all__ = [
     "PERCENTILES",
+    "Answer",
     "Candidate",
     "CompileSummary",
     "CompiledShape",
@@ -54,6 +56,7 @@ __all__ = [
     "GpuUsage",
     "HostFacts",
     "InstanceType",
+    "LimitVerdict",
     "Limits",
     "LoadResult",
     "LoadSpec",
@@ -78,6 +81,7 @@ __all__ = [
     "TensorSpec",
     "TimelinePoint",
     "Trial",
+    "Verdict",
     "WorkerUsage",
     "read_record",
     "write_record",
@@ -217,7 +221,8 @@ class Row(Record):
     )
     undecided: str = Field(
         default="",
-        description="why its search for the highest rate ended before it was decided; empty: it was",
+        description="why it is not decided whether it meets the limits, or up to which rate: a search that "
+        "ended early, void load tests, too few samples; empty: it is",
     )
     stage: str = Field(default="", description="the phase, where `users` does not say the load level")
     p50_ms: float | None

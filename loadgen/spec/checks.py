@@ -46,7 +46,7 @@ def checked_spec(spec: LoadSpec, mix: Mix) -> LoadSpec:
         raise ConfigError(
             f"a load test lasts at most {MAX_SECONDS:g} s, a request at most {MAX_TIMEOUT_S:g} s"
         )
-    spec = _long_enough(spec)
+    spec = long_enough(spec)
     filled = {"content_type": mix.content_type, "payload_bytes": round(mix.mean_bytes)}
     return spec.model_copy(update={"url": endpoint_url(spec.url), **filled})
 
@@ -62,8 +62,8 @@ def _users(spec: LoadSpec, stages: Sequence[Stage]) -> list[int]:
     return planned or ([1] if spec.users is None else [spec.users])
 
 
-def _long_enough(spec: LoadSpec) -> LoadSpec:
-    """An open loop's rate is known: its window is made as long as `min_samples` needs before it starts."""
+def long_enough(spec: LoadSpec) -> LoadSpec:
+    """Make an open loop's window as long as `min_samples` needs before it starts: its rate is known."""
     if spec.rate_rps is None:
         return spec
     # 5 % more, since Poisson arrivals may fall short of their mean.

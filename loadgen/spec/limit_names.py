@@ -1,12 +1,13 @@
-"""Limits of a load test by their names: `p99_ms`, `p99.9_ms`, `error_rate`.
+"""Limits of a load test by their names: `p99_ms`, `p99.9_ms`, `error_rate`, `throughput_rps`.
 
-`dyno load --limit` gives them as texts, a job as its `limits`; the record Limits reads and bounds both.
+`dyno load --limit` gives them as texts, a job as its `limits`; the record Limits reads and bounds both. A
+search of a rate and MLPerf's Server take those of latency and of errors, one load test takes all of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -16,6 +17,7 @@ from modeldyno.loadgen.spec import mlperf
 from modeldyno.loadgen.stats.intervals import fewest_samples
 
 ERROR_RATE = "error_rate"
+THROUGHPUT = "throughput_rps"
 NAMES = (*(f"p{percent:g}_ms" for percent in PERCENTILES), ERROR_RATE)
 
 
@@ -25,23 +27,41 @@ def parse_limits(texts: tuple[str, ...]) -> dict[str, float]:
     Raises:
         ConfigError: an unknown name, a number out of its bounds, or no limit on a percentile.
     """
+    given = _given(texts, NAMES)
+    if not given.keys() - {ERROR_RATE}:
+        raise ConfigError("a search needs a limit on a percentile, e.g. `limits=p99_ms=50`", field="limits")
+    found = named_limits(Limits.model_validate(given))
+    return {ERROR_RATE: found[ERROR_RATE], **{name: found[name] for name in given}}
+
+
+def parse_limits_of_one_test(texts: tuple[str, ...]) -> dict[str, float]:
+    """Turn texts into the limits that one load test is held against, by name, in the order they were given.
+
+    Raises:
+        ConfigError: an unknown name, or a number out of its bounds.
+    """
+    given = _given(texts, (*NAMES, THROUGHPUT))
+    found = Limits.model_validate(given)
+    values = {**named_limits(found), THROUGHPUT: found.throughput_rps}
+    return {name: value for name in given if (value := values[name]) is not None}
+
+
+def _given(texts: tuple[str, ...], names: Sequence[str]) -> dict[str, str]:
+    """Take the texts apart, each bounded by the record."""
     given = {}
     for text in texts:
         name, _, value = text.partition("=")
         given[name.strip()] = value.strip()
         try:
-            if name.strip() not in NAMES:
+            if name.strip() not in names:
                 raise ValueError
             Limits.model_validate({name.strip(): value.strip()})
         except (ValueError, ValidationError) as error:
             why = f": {error.errors()[0]['msg']}" if isinstance(error, ValidationError) else ""
             raise ConfigError(
-                f"`limits` {text}: expected NAME=NUMBER, NAME one of {', '.join(NAMES)}{why}", field="limits"
+                f"`limits` {text}: expected NAME=NUMBER, NAME one of {', '.join(names)}{why}", field="limits"
             ) from error
-    if not given.keys() - {ERROR_RATE}:
-        raise ConfigError("a search needs a limit on a percentile, e.g. `limits=p99_ms=50`", field="limits")
-    found = named_limits(Limits.model_validate(given))
-    return {ERROR_RATE: found[ERROR_RATE], **{name: found[name] for name in given}}
+    return given
 
 
 def named_limits(limits: Limits) -> dict[str, float]:

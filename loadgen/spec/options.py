@@ -195,7 +195,7 @@ class Kept:
         Path | None,
         Setting("Write every request to this file: .parquet (needs pyarrow), .csv or .npz.", path="file"),
     ] = None
-    strict: Annotated[bool, Setting("Exit 1 when the generator could not keep up: no valid test.")] = False
+    strict: Annotated[bool, Setting("Exit 3 when the generator could not keep up: no valid test.")] = False
     as_json: Annotated[bool, Setting("Print the LoadResult as JSON.", flag="--json")] = False
 
 
@@ -259,7 +259,8 @@ class Search:
     limits: Annotated[
         tuple[str, ...],
         Setting(
-            "With `find_rate`, `scenario=Server`: e.g. p99_ms=50; p50_ms to p99.9_ms, error_rate (0.01).",
+            "Judge this test, or what `find_rate` tries: e.g. p99_ms=50; p50_ms to p99.9_ms, error_rate "
+            "(0.01), of one test throughput_rps.",
             flag="--limit",
             metavar="NAME=NUMBER",
         ),

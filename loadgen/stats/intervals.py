@@ -64,14 +64,30 @@ def quantile_rank(samples: int, share: float) -> int:
     return min(samples, max(1, math.ceil(samples * share - 1e-9)))
 
 
+def share_interval(count: int, total: int) -> tuple[float, float]:
+    """95 % interval of a share of which `count` of `total` are a sample: Clopper and Pearson's, exact.
+
+    Biometrika 26, 1934: outside it, so many or more (so few or fewer) have a chance of at most 2.5 %.
+
+    >>> [round(end, 4) for end in share_interval(0, 368)]
+    [0.0, 0.01]
+    """
+    return 1 - _share_high(total - count, total), _share_high(count, total)
+
+
 def effective_ranks(samples: int, effective: int, share: float) -> tuple[int | None, int | None]:
-    """As `order_ranks`, of samples that are worth `effective` independent ones."""
-    stretch, centre = samples / effective, effective * share
+    """As `order_ranks`, of samples that are worth `effective` independent ones.
+
+    The rank that states the quantile is always between them: a rank of few is a coarse thing.
+    """
+    stretch, centre, stated = samples / effective, effective * share, quantile_rank(samples, share)
     low, high = order_ranks(effective, share)
     if low is not None:
         low = max(1, math.floor(samples * share - (centre - low) * stretch + 1e-9))
+        low = min(low, stated)
     if high is not None:
         high = min(samples, math.ceil(samples * share + (high - centre) * stretch - 1e-9))
+        high = max(high, stated)
     return low, high
 
 
@@ -108,6 +124,19 @@ def slice_correlation(counts: Ints) -> float:
     deviations = counts - counts.mean()
     variance = float((deviations**2).sum())
     return float((deviations[1:] * deviations[:-1]).sum()) / variance if variance else 0.0
+
+
+def _share_high(count: int, total: int) -> float:
+    if count >= total:
+        return 1.0
+    low, high = count / total, 1.0
+    while high - low > 1e-12 + 1e-9 * low:
+        middle = (low + high) / 2
+        first, cumulated = _binomial_cdf(total, middle)
+        fewer = count - first
+        chance = 0.0 if fewer < 0 else float(cumulated[fewer]) if fewer < len(cumulated) else 1.0
+        low, high = (middle, high) if chance > TAIL else (low, middle)
+    return high
 
 
 def _binomial_cdf(samples: int, share: float) -> tuple[int, Floats]:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from modeldyno.base.records.run import LoadResult, RateStep
 from modeldyno.loadgen.spec.limit_names import ERROR_RATE
-
-KEPT_UP = 0.95  # of what arrived in the window: fewer answers in it mean that a queue grows
+from modeldyno.loadgen.spec.limit_plan import KEPT_UP
 
 
 def without_figures(rate_rps: float, reason: str, limits: Mapping[str, float], *, void: bool) -> RateStep:

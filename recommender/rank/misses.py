@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from modeldyno.base.records.levels import level_name, level_of
 from modeldyno.base.records.run import Limits, LoadResult, Percentile, Trial
+from modeldyno.loadgen.spec.limit_names import named_limits
+from modeldyno.loadgen.verdict.rate_step import missed_as_sent
 
 INFINITE = float("inf")
 
@@ -16,6 +18,8 @@ class Miss(NamedTuple):
 
     reason: str
     factor: float
+    unstated: bool = False
+    """Whether the samples are too few to say whether it is met."""
 
 
 def misses(point: LoadResult, trial: Trial, limits: Limits) -> Iterator[Miss]:
@@ -41,10 +45,33 @@ def _latency_misses(point: LoadResult, percentile: float, limit_ms: float) -> It
     found_ms = point.percentile_ms(percentile)
     if found_ms is None:
         reason = f"p{percentile:g} not stated: {point.samples} samples are too few {_level(point)}"
-        yield Miss(reason, INFINITE)
+        yield Miss(reason, INFINITE, unstated=True)
     elif found_ms > limit_ms:
         reason = f"p{percentile:g} {found_ms:.1f} ms > {limit_ms:g} ms {_level(point)}"
         yield Miss(reason, found_ms / limit_ms)
+
+
+def undecided(judged: Sequence[tuple[LoadResult, Sequence[Miss]]], limits: Limits) -> str:
+    """Of load tests of which none meets the limits, say why that is no answer; empty where it is one.
+
+    A void test says nothing of its level, nor does one with too few samples that misses no other limit.
+    """
+    named = named_limits(limits)
+    return "; ".join(
+        [
+            *(
+                f"the load test {_level(point)} is void: {'; '.join(point.invalid_reasons)}"
+                for point, _ in judged
+                if not point.valid and not (point.only_held_back and missed_as_sent(point, named))
+            ),
+            *(
+                miss.reason
+                for point, missed in judged
+                if point.valid and all(miss.unstated for miss in missed)
+                for miss in missed
+            ),
+        ]
+    )
 
 
 FAR = 2.0

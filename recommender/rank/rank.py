@@ -8,7 +8,7 @@ from modeldyno.base.records.run import Estimate, Limits, LoadResult, RateSearch,
 from modeldyno.base.units import usd_per_million
 from modeldyno.recommender.rank.base import Objective
 from modeldyno.recommender.rank.cost_per_million import CostPerMillion
-from modeldyno.recommender.rank.misses import INFINITE, Miss, doubts, misses
+from modeldyno.recommender.rank.misses import INFINITE, Miss, doubts, misses, undecided
 from modeldyno.trials.catalog.cost import Cost, cost_per_million, price_caveat
 from modeldyno.trials.measure.rate_search import found_rate, point_at
 
@@ -51,7 +51,8 @@ def _row(trial: Trial, limits: Limits, objective: Objective) -> Row:
     if meeting:
         return _measured_row(trial, max(meeting, key=lambda point: _goodness(point, objective)), limits, ())
     point, missed = min(judged, key=lambda pair: _distance(pair[1]))
-    return _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
+    row = _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
+    return row.model_copy(update={"undecided": undecided(judged, limits)})
 
 
 def _search_row(trial: Trial, found: RateSearch, limits: Limits) -> Row:

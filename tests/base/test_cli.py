@@ -13,6 +13,7 @@ import click
 import pytest
 
 from modeldyno.base.command.cli import GROUP, SUMMARIES
+from modeldyno.base.exit_codes import MEANINGS
 
 HEAVY = {
     *("tvm", "tvm_ffi", "torch", "onnx", "onnxruntime", "pandas", "matplotlib"),
@@ -25,6 +26,7 @@ ENDINGS = """
 import atexit, signal, sys
 import click, modeldyno.base.command.cli as cli
 from modeldyno.base.errors import CompileError, ConfigError
+from modeldyno.base.process.interrupts import interrupted_by_sigterm
 
 @click.command("probe")
 @click.argument("how")
@@ -34,6 +36,8 @@ def probe(how):
     if how == "ctrl-c": raise KeyboardInterrupt
     if how == "in-exec": exec("raise KeyboardInterrupt")
     if how == "at-exit": atexit.register(signal.raise_signal, signal.SIGINT)
+    if how == "sigterm":
+        with interrupted_by_sigterm(): signal.raise_signal(signal.SIGTERM)
     if how == "abort": raise click.Abort
     if how == "bug": raise AssertionError("a bug")
     if how == "no": click.get_current_context().exit(1)
@@ -64,7 +68,8 @@ def ending(how: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_command_with_its_summary_in_order() -> None:
     done = dyno("--help")
     assert done.returncode == 0
-    listed = [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()]
+    commands = done.stdout.partition("Commands:")[2].partition("Exit codes:")[0]
+    listed = [line.split()[0] for line in commands.splitlines() if line.strip()]
     assert listed == list(SUMMARIES)
     words = " ".join(done.stdout.split())
     assert all(f"{name} {summary}" in words for name, summary in SUMMARIES.items())
@@ -151,6 +156,14 @@ def test_an_interrupt_in_executed_text_exits_130_and_not_by_the_signal(tmp_path:
     assert (done.stderr.strip(), done.returncode) == ("interrupted", 130)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+def test_one_table_of_exit_codes_is_in_the_help_and_in_the_docs(page: str) -> None:
+    rows = [f"| {code} | {meaning} |" for code, meaning in MEANINGS.items()]
+    assert "\n".join(rows) in (Path(__file__).parents[2] / page).read_text()
+    told = " ".join(dyno("--help").stdout.split())
+    assert " ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items()) in told
+
+
 def test_an_interrupt_after_the_work_is_done_changes_nothing() -> None:
     done = ending("at-exit")
     assert (done.stderr, done.returncode) == ("", 0)
@@ -158,7 +171,7 @@ def test_an_interrupt_after_the_work_is_done_changes_nothing() -> None:
 
 def test_a_bug_traces_back() -> None:
     done = ending("bug")
-    assert done.returncode == 1
+    assert done.returncode == 2  # 1 would say that the answer is no
     assert "AssertionError: a bug" in done.stderr
     assert "Traceback" in done.stderr
 
@@ -167,6 +180,11 @@ def test_a_bug_traces_back() -> None:
 def test_an_interrupt_exits_130_without_a_traceback(how: str) -> None:
     done = ending(how)
     assert (done.stderr.strip(), done.returncode) == ("interrupted", 130)
+
+
+def test_sigterm_exits_143_where_it_is_handled() -> None:
+    done = ending("sigterm")
+    assert (done.stderr.strip(), done.returncode) == ("terminated", 143)
 
 
 def test_the_exit_code_of_a_command_is_that_of_the_process() -> None:

@@ -7,16 +7,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from modeldyno.base.command.cli import run
 from modeldyno.compiler.targets.catalog import TARGETS
 from modeldyno.runtime.records.manifest_file import read_manifest
 from tests.compiler.models import conv_net, det_net, mlp, saved
 from tests.compiler.test_build import wrong_stage
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def dyno(*args: str | Path) -> subprocess.CompletedProcess[str]:
@@ -92,7 +90,12 @@ def test_outputs_that_differ_exit_2_and_leave_nothing(
     assert names(tmp_path) == ["net.onnx"]
 
 
-def test_ctrl_c_while_it_compiles_exits_130_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "last"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_an_interrupt_while_it_compiles_leaves_nothing(
+    tmp_path: Path, number: int, code: int, last: str
+) -> None:
     net = saved(tmp_path / "net.onnx", conv_net())
     command = [sys.executable, "-m", "modeldyno", "compile", str(net), "-o", str(tmp_path / "out")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -100,10 +103,10 @@ def test_ctrl_c_while_it_compiles_exits_130_and_leaves_nothing(tmp_path: Path) -
         for line in process.stderr:
             if line.rstrip().endswith("  legalize"):  # some way into the stages
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, rest
-    assert rest.rstrip().endswith("interrupted")
+    assert process.returncode == code, rest
+    assert rest.rstrip().endswith(last)
     assert "Traceback" not in rest
     assert names(tmp_path) == ["net.onnx"]
 
@@ -126,8 +129,10 @@ def test_targets_can_be_narrowed_and_an_empty_choice_says_what_there_is() -> Non
     assert "znver4" in table
     assert "haswell" not in table
     none = dyno("targets", "sparc*")
-    assert none.returncode == 2
+    assert none.returncode == 1
     assert "no target matches 'sparc*'" in none.stderr
+    as_json = dyno("targets", "sparc*", "--json")
+    assert (json.loads(as_json.stdout), as_json.returncode) == ([], 1)
     assert "znver4" in none.stderr
 
 

@@ -113,6 +113,8 @@ def test_connection_refused_is_one_line_and_exit_code_2() -> None:
         ("--find-rate", "--limit", "p99_ms=5", "--min-samples", "9"),
         ("--find-rate", "--limit", "p99_ms=5", "--strict"),
         ("--max-in-flight", "5"),
+        ("--stairs", "steps=2,users=1,seconds=5", "--limit", "p50_ms=5"),
+        ("--find-rate",),
     ],
 )
 def test_wrong_flags_are_usage_errors(args: tuple[str, ...]) -> None:
@@ -177,7 +179,7 @@ def test_a_trace_and_users_go_against_each_other(tmp_path: Path) -> None:
     assert "--rate or --trace an open one" in done.output
 
 
-def test_strict_exits_1_when_the_generator_could_not_keep_up(
+def test_strict_exits_3_when_the_generator_could_not_keep_up(
     done: Done, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = ("requests were sent late: 99th percentile 9 ms",)
@@ -188,5 +190,5 @@ def test_strict_exits_1_when_the_generator_could_not_keep_up(
         CliRunner().invoke(load_command, [*command, *flags], standalone_mode=False)
         for flags in ([], ["--strict"])
     ]
-    assert [run.return_value for run in runs] == [0, 1]
+    assert [run.return_value for run in runs] == [0, 3]
     assert all("INVALID: requests were sent late" in run.output for run in runs)

@@ -79,6 +79,16 @@ def test_throughput_interval_worked_by_hand() -> None:
     assert estimate.high - 20 == pytest.approx(2.093024 * 2.05196 / np.sqrt(20), rel=1e-4)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99, 0.999])
+def test_the_rank_that_states_a_quantile_is_between_those_that_bound_it(share: float) -> None:
+    for samples in (400, 488, 5000):
+        stated = quantile_rank(samples, share)
+        for effective in range(1, 150):
+            low, high = effective_ranks(samples, effective, share)
+            assert low is None or low <= stated
+            assert high is None or high >= stated
+
+
 def test_a_throughput_is_never_surer_than_one_request() -> None:
     estimate = throughput_estimate(np.full(SLICES, 5), window_s=4.0)
     assert (estimate.low, estimate.value, estimate.high) == (24.75, 25.0, 25.25)

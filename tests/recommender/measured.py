@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from modeldyno.base.host.facts import host_facts
@@ -10,13 +11,16 @@ from modeldyno.base.records.run import (
     Candidate,
     Estimate,
     InstanceType,
+    Limits,
     LoadResult,
     LoadSpec,
     Percentile,
+    Recommendation,
     ResourceUsage,
     ServerSettings,
     Trial,
 )
+from modeldyno.recommender.rank.rank import rank
 
 STARTED = "2026-08-01T12:00:00+00:00"
 
@@ -100,4 +104,18 @@ def trial(
         startup_s=1.0,
         points=points,
         failure=failure,
+    )
+
+
+def recommended(trials: Sequence[Trial], limits: Limits) -> Recommendation:
+    """The ranking of these trials, as a run writes it."""
+    ranking, rejected = rank(trials, limits)
+    return Recommendation(
+        model="m.onnx",
+        model_digest="0",
+        created_at=STARTED,
+        limits=limits,
+        host=host_facts(),
+        ranking=ranking,
+        rejected=rejected,
     )

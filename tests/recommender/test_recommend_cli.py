@@ -15,6 +15,10 @@ import pytest
 import yaml
 
 from modeldyno.base.command.cli import run
+from modeldyno.base.errors import ServerError
+from modeldyno.base.records.run import Limits, RateSearch, Trial
+from modeldyno.recommender.cli import exit_code
+from tests.recommender.measured import instance, point, recommended, trial
 from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, write_model
 
 JOB = {
@@ -169,7 +173,7 @@ def test_an_interrupted_run_stops_its_children_and_says_how_to_go_on(tmp_path: P
         children = descendants(process)
         process.send_signal(number)
         told = process.communicate(timeout=WAIT_S)[1].decode()
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         assert [child for child in children if alive(child)] == []
     assert told.endswith(
         f"interrupted: all that was started is stopped; 0 finished trials are kept in {tmp_path / 'run'}; "
@@ -193,7 +197,7 @@ def test_a_run_interrupted_while_it_starts_a_child_stops_that_child_too(
         timeout=WAIT_S,
     )
     assert done.stdout == "interrupts itself\n[]\n"
-    assert done.returncode == 130
+    assert done.returncode == 128 + number
     assert "interrupted: all that was started is stopped; 0 finished trials" in done.stderr
     assert not processes_naming(tmp_path)
 
@@ -292,6 +296,56 @@ def test_a_run_in_which_nothing_could_be_measured_exits_2(
     write_job(tmp_path, candidates={"backends": ["onnxruntime"], "instance_types": [FOREIGN]})
     assert ran(monkeypatch, *command(tmp_path)) == 2
     assert "nothing could be measured" in capsys.readouterr().err
+
+
+def test_a_run_of_void_load_tests_alone_is_not_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path / "m.onnx")
+    # One request in flight at a time, and another arrives now and then: void.
+    load = {"rate_rps": [400], "max_in_flight": 1, "warmup_s": 0.2, "duration_s": 1.0}
+    write_job(tmp_path, candidates={"backends": ["onnxruntime"], "instance_types": [SMALLEST]}, load=load)
+    assert ran(monkeypatch, *command(tmp_path)) == 3
+    assert "No winner: no configuration was measured validly." in capsys.readouterr().out
+    # Nor does a void test say that a limit is missed.
+    write_job(
+        tmp_path,
+        candidates={"backends": ["onnxruntime"], "instance_types": [SMALLEST]},
+        load=load,
+        limits={"throughput_rps": 1e6},
+    )
+    assert ran(monkeypatch, *command(tmp_path)) == 3
+
+
+LATE = {"invalid_reasons": ("requests were sent late",)}
+VALID, VOID, MISSED = point(), point().model_copy(update=LATE), point(p99_ms=90, users=8)
+MISSED_VOID, FEW = MISSED.model_copy(update=LATE), point(p99_ms=None, samples=9, users=2)
+
+
+@pytest.mark.parametrize(
+    ("trials", "code"),
+    [
+        ([trial(VOID), trial(VALID, on=instance("c6i.large"))], 0),
+        ([trial(VOID, MISSED)], 3),
+        ([trial(VOID), trial(MISSED, on=instance("c6i.large"))], 3),
+        ([trial(MISSED)], 1),
+        ([trial(MISSED), trial(failure="died", on=instance("c6i.large"))], 1),
+        ([trial(MISSED_VOID)], 3),
+        ([trial(MISSED, MISSED_VOID)], 3),
+        ([trial(FEW)], 3),
+        ([trial(FEW.model_copy(update={"error_rate": 0.5}))], 1),
+    ],
+)
+def test_what_is_void_or_rests_on_too_few_samples_is_no_answer(trials: list[Trial], code: int) -> None:
+    assert exit_code(recommended(trials, Limits(p99_ms=60)), Path("run")) == code
+
+
+def test_a_run_whose_searches_are_void_is_not_decided_and_one_that_failed_is_no_measurement() -> None:
+    undecided = RateSearch(url="", limits={}, met_rps=None, failed_rps=None, undecided="void", steps=())
+    searched = trial(VOID).model_copy(update={"search": undecided})
+    assert exit_code(recommended([searched], Limits(p99_ms=60)), Path("run")) == 3
+    with pytest.raises(ServerError, match="nothing could be measured"):
+        exit_code(recommended([trial(failure="died")], Limits()), Path("run"))
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modeldyno.base.records.run import Limits, Recommendation, Trial
-from modeldyno.recommender.rank.rank import rank
+from modeldyno.base.records.run import Limits, Trial
 from modeldyno.recommender.show.result_tables import print_summary
-from tests.recommender.measured import instance, point, trial
+from tests.recommender.measured import instance, point, recommended, trial
 
 if TYPE_CHECKING:
     import pytest
@@ -19,17 +18,7 @@ VOID = trial(point(900.0).model_copy(update=LATE))
 
 
 def _printed(capsys: pytest.CaptureFixture[str], *trials: Trial) -> list[str]:
-    ranking, rejected = rank(trials, Limits())
-    found = Recommendation(
-        model="m.onnx",
-        model_digest="0",
-        created_at="2026-01-01T00:00:00+00:00",
-        limits=Limits(),
-        host=trials[0].points[0].host,
-        ranking=ranking,
-        rejected=rejected,
-    )
-    print_summary(found, Path("run"))
+    print_summary(recommended(trials, Limits()), Path("run"))
     return capsys.readouterr().out.splitlines()
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modeldyno.base.command.console import print_json, print_table, say
+from modeldyno.base.exit_codes import ANSWER_IS_NO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modeldyno.base.records.run import InstanceType
 
-NO_MATCH = 1
 COLUMNS = ("instance type", "arch", "vCPUs", "cores", "GiB", "USD/h", "CoreMark/s", "CPU", "GPU")
 NUMBERS = ("vCPUs", "cores", "GiB", "USD/h", "CoreMark/s")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -75,7 +75,7 @@ def instances_command(
         _print(found[:limit], len(found))
     if not found:
         say(f"no instance type matches (of {len(known)} in the catalogue)")
-        click.get_current_context().exit(NO_MATCH)
+        click.get_current_context().exit(ANSWER_IS_NO)
 
 
 def _print(instances: Sequence[InstanceType], matching: int) -> None:

@@ -10,9 +10,10 @@ from modeldyno.base.records.load import standing
 from modeldyno.base.records.run import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
 from modeldyno.loadgen.search import Idle, SearchPlan, find_rate
 from modeldyno.loadgen.spec.limit_names import ERROR_RATE, named_limits
+from modeldyno.loadgen.spec.limit_plan import KEPT_UP
 from modeldyno.loadgen.spec.rate_tests import RateTests
 from modeldyno.loadgen.spec.stop_rules import share_low
-from modeldyno.loadgen.verdict.rate_step import KEPT_UP, arrived, missed_as_sent
+from modeldyno.loadgen.verdict.rate_step import arrived, missed_as_sent
 from modeldyno.trials.measure.orders import PROBE_S, SearchOrder
 
 METHOD = (
