@@ -70,10 +70,11 @@ def recommend(
         ConfigError, ModelError: the input is wrong, or `run_dir` holds another run; nothing was started.
         OutputError: `run_dir` can't be written.
     """
-    asked = _asked(model, job, sampler)
+    where = provider or LocalProvider()
+    asked = _asked(model, job, sampler, where)
     with open_store(run_dir, asked.run) as store:
         listener = on_event or _ignore
-        work = _Run(asked, job, store, provider or LocalProvider(), listener, retry_failed, objective)
+        work = _Run(asked, job, store, where, listener, retry_failed, objective)
         return work.execute()
 
 
@@ -85,9 +86,10 @@ def plan_run(
     Raises:
         ConfigError, ModelError: as `recommend`.
     """
-    asked = _asked(model, job, FULL_PRODUCT)
+    where = provider or LocalProvider()
+    asked = _asked(model, job, FULL_PRODUCT, where)
     store = FolderStore(run_dir, check_folder(run_dir, asked.run))
-    return _Run(asked, job, store, provider or LocalProvider(), _ignore, retry_failed).plan()
+    return _Run(asked, job, store, where, _ignore, retry_failed).plan()
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,12 @@ class _Asked:
     run: RunFile
 
 
-def _asked(model: Path, job: Job, sampler: Sampler) -> _Asked:
+def _asked(model: Path, job: Job, sampler: Sampler, where: Provider) -> _Asked:
     source = inspect_model(model, job)
     what = sent(body_order(job), source.requests)
     planned = sampler.plan(job, source.backends, host_facts())
-    return _Asked(source, planned, workload(job, what), run_file(model.name, source.digest, job, what.digest))
+    run = run_file(model.name, source.digest, job, what.digest, provider=where.name)
+    return _Asked(source, planned, workload(job, what), run)
 
 
 def _ignore(_: Event) -> None:

@@ -51,11 +51,12 @@ class RunFile(Record):
     usable_cores: int
     packages: dict[str, str] = Field(description="versions of what serves and what loads")
     sent_digest: str = Field(default="", description="BLAKE2b of request bodies and arrival times")
+    provider: str = Field(default="local", description="where the candidates ran")
     library_digest: str | None = Field(default=None, description="the compiled model that was measured")
 
     def fixed(self) -> dict[str, object]:
         """What trials that are compared must have in common; candidates, limits and prices may change."""
-        same = self.model_dump(include={"model_digest", "cpu_model", "usable_cores", "packages"})
+        same = self.model_dump(include={"model_digest", "provider", "cpu_model", "usable_cores", "packages"})
         job = self.job
         fixed = {
             **same,
@@ -71,14 +72,17 @@ class RunFile(Record):
         return {**fixed, "limits": named_limits(job.limits)} if made_for else fixed
 
 
-def run_file(model: str, model_digest: str, job: Job, sent_digest: str = "") -> RunFile:
-    """Describe a run of this job on this machine as it is now; `sent_digest` is of what it sends."""
+def run_file(
+    model: str, model_digest: str, job: Job, sent_digest: str = "", *, provider: str = "local"
+) -> RunFile:
+    """Describe a run of this job from this machine as it is now; `sent_digest` is of what it sends."""
     host = host_facts()
     return RunFile(
         model=model,
         model_digest=model_digest,
         job=job,
         sent_digest=sent_digest,
+        provider=provider,
         cpu_model=host.cpu_model,
         usable_cores=host.usable_cores,
         packages={name: host.packages[name] for name in PACKAGES if name in host.packages},

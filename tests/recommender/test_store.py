@@ -48,6 +48,7 @@ def test_other_candidates_and_limits_go_on_in_the_same_folder(tmp_path: Path) ->
         ({"model_digest": "other"}, "model digest"),
         ({"cpu_model": "other"}, "cpu model"),
         ({"usable_cores": 99}, "usable cores"),
+        ({"provider": "elsewhere"}, "provider"),
         ({"packages": {"onnxruntime": "0.1"}}, "packages"),
         ({"job": Job.model_validate({"load": {"users": [3]}})}, "load"),
         ({"job": Job.model_validate({"compile": {"shapes": {"x": [1]}}})}, "shape"),

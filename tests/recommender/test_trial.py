@@ -46,6 +46,7 @@ class Remembering:
 
     deployed: Deployment | None = None
     local: LocalProvider = field(default_factory=LocalProvider)
+    name: str = "remembering"
 
     def refusal(self, instance: InstanceType) -> str | None:
         return self.local.refusal(instance)

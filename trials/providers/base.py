@@ -1,6 +1,6 @@
 """Where candidates run. A provider brings up a model server in the shape of an instance type.
 
-This machine (`local`) is the only one so far. Another place to run needs the three members of `Provider`, and
+This machine (`local`) is the only one so far. Another place to run needs the four members of `Provider`, and
 a `Deployment`. Neither presumes that the server is a process of this machine.
 """
 
@@ -77,6 +77,10 @@ class Deployment(Protocol):
 
 class Provider(Protocol):
     """A place where candidates run."""
+
+    @property
+    def name(self) -> str:
+        """What run folders know it by: trials of two providers never lie in one."""
 
     def refusal(self, instance: InstanceType) -> str | None:
         """Say why this instance type cannot run here, or return None; starts nothing."""

@@ -74,6 +74,11 @@ class LocalProvider:
     host: HostFacts = field(default_factory=host_facts)
     cores: tuple[int, ...] = field(default_factory=usable_cores)
 
+    @property
+    def name(self) -> str:
+        """What run folders know it by."""
+        return "local"
+
     def refusal(self, instance: InstanceType) -> str | None:
         """Say why this instance type cannot run here, or return None; starts nothing."""
         architecture = catalog_architecture(self.host)
