@@ -17,7 +17,8 @@ from modeldyno.loadgen.spec.options import LoadOptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from modeldyno.base.records.run import LoadResult, LoadSpec
+    from modeldyno.base.records.load import LoadResult
+    from modeldyno.base.records.load_spec import LoadSpec
     from modeldyno.loadgen.generator.fleet import Workers
     from modeldyno.loadgen.payloads.body import Payload
     from modeldyno.loadgen.payloads.files import Mix
@@ -83,7 +84,7 @@ def load_command(options: LoadOptions) -> int:
 
 
 def _spec(options: LoadOptions, trace_s: tuple[float, ...]) -> LoadSpec:
-    from modeldyno.base.records.run import LoadSpec
+    from modeldyno.base.records.load_spec import LoadSpec
     from modeldyno.loadgen.server.endpoint import endpoint_url
     from modeldyno.loadgen.spec.arrivals import trace_rate
     from modeldyno.loadgen.spec.stages import parse_phases, parse_shape, parse_stairs

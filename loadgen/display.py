@@ -13,17 +13,9 @@ from modeldyno.base.command.console import print_table, say
 from modeldyno.base.units import short_duration
 
 if TYPE_CHECKING:
-    from modeldyno.base.records.run import (
-        LoadResult,
-        MachineUsage,
-        PayloadKind,
-        Percentile,
-        ResourceUsage,
-        Scenario,
-        Spread,
-        Verdict,
-        WorkerUsage,
-    )
+    from modeldyno.base.records.load import LoadResult, PayloadKind, Percentile, Scenario
+    from modeldyno.base.records.usage import MachineUsage, ResourceUsage, Spread, WorkerUsage
+    from modeldyno.base.records.verdict import Verdict
     from modeldyno.loadgen.generator.progress import LoadProgress
 
 MOST_CORES = 16

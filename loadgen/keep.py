@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modeldyno.base.command.console import say
-from modeldyno.base.records.run import Record, write_record
+from modeldyno.base.records.record import Record, write_record
 
 
 def keep_and_print(found: Record, output: Path | None, show: Callable[[], None]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import ConfigError, LoadTestError, OutputError
-from modeldyno.base.records.run import LoadResult, LoadSpec
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.generator.fleet import (
     ALONE,
     Workers,

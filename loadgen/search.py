@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from modeldyno.base.errors import LoadTestError, UnansweredError
-from modeldyno.base.records.run import LoadResult, RateSearch, RateStep
+from modeldyno.base.records.load import LoadResult, RateSearch, RateStep
 from modeldyno.loadgen.signals import CutShortError
 from modeldyno.loadgen.verdict.rate_step import judge, without_figures
 

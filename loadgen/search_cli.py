@@ -9,7 +9,7 @@ import click
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, NOT_DECIDED
-from modeldyno.base.records.run import LoadResult, RateSearch, RateStep
+from modeldyno.base.records.load import LoadResult, RateSearch, RateStep
 from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.keep import keep_and_print
 from modeldyno.loadgen.payloads.body import Payload

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records.run import CompileSummary, HostFacts, Row
+from modeldyno.base.records.compiling import CompileSummary
+from modeldyno.base.records.record import HostFacts
+from modeldyno.base.records.run import Row
 from modeldyno.base.units import percent, short_duration
 from modeldyno.reports import remarks
 from modeldyno.reports.answer import Answer, answer, cost

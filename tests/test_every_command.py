@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from modeldyno.base.process.procs import python_module, start
-from modeldyno.base.records.run import LoadResult, Recommendation, read_record
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.record import read_record
+from modeldyno.base.records.run import Recommendation
 from tests.recommender.tiny import SIZE, SMALLEST, write_model
 
 JOB = f"""

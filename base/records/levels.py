@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from modeldyno.base.records.run import LoadSpec, Row
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.run import Row
 
 
 class Level(NamedTuple):

@@ -1,91 +1,28 @@
-"""The records that rooms exchange as files. Each file that stands alone carries a `schema_version`.
+"""The records of a run of `dyno recommend`. Each file that stands alone carries a `schema_version`.
 
-LoadResult      what one load test measured (`dyno load`)
-Trial           one candidate: its shape, its load tests, or why it failed (`dyno recommend`)
+Trial           one candidate: its shape, its load tests, or why it failed
 Recommendation  the ranking made from a run's trials
 
 Names carry their unit. An Estimate is never shown without its interval.
-
-Those of a load test are in `load`, `load_spec` and `usage`, what all have in common is in `record`; other
-rooms take them from here.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from modeldyno.base.records.compiling import CompiledShape, CompileSummary
+from modeldyno.base.records.compiling import CompileSummary
 from modeldyno.base.records.fields import ConfigDict, Field
 from modeldyno.base.records.load import (
     PERCENTILES,
-    ErrorGroup,
     LoadResult,
-    Outcome,
-    PayloadKind,
-    Percentile,
     RateSearch,
-    RateStep,
-    Scenario,
-    Stop,
-    TimelinePoint,
 )
-from modeldyno.base.records.load_spec import LoadSpec, Phase, Stairs
 from modeldyno.base.records.record import (
-    Estimate,
     HostFacts,
-    R,
     Record,
-    TensorSpec,
-    read_record,
-    write_record,
 )
 from modeldyno.base.records.server import Concurrency, ServerLimits
-from modeldyno.base.records.usage import GpuUsage, MachineUsage, ResourceUsage, Spread, WorkerUsage
-from modeldyno.base.records.verdict import Answer, LimitVerdict, Verdict
 from modeldyno.base.settings import described
-
-__all__ = [
-    "PERCENTILES",
-    "Answer",
-    "Candidate",
-    "CompileSummary",
-    "CompiledShape",
-    "ErrorGroup",
-    "Estimate",
-    "Fidelity",
-    "GpuUsage",
-    "HostFacts",
-    "InstanceType",
-    "LimitVerdict",
-    "Limits",
-    "LoadResult",
-    "LoadSpec",
-    "MachineUsage",
-    "Outcome",
-    "PayloadKind",
-    "Percentile",
-    "Phase",
-    "Port",
-    "R",
-    "RateSearch",
-    "RateStep",
-    "Recommendation",
-    "Record",
-    "ResourceUsage",
-    "Row",
-    "Scenario",
-    "ServerSettings",
-    "Spread",
-    "Stairs",
-    "Stop",
-    "TensorSpec",
-    "TimelinePoint",
-    "Trial",
-    "Verdict",
-    "WorkerUsage",
-    "read_record",
-    "write_record",
-]
 
 Fidelity = Literal["measured", "emulated", "projected"]
 LimitMs = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]

@@ -38,7 +38,7 @@ from modeldyno.base.clock import utc_now
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.runtime.gpu import compute_capability
 from modeldyno.runtime.sessions.feeds import random_feeds
 

@@ -23,7 +23,8 @@ from benchmarks.ready import wait_for_port
 from modeldyno.base.command.console import say
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.process.procs import python_module, start
-from modeldyno.base.records.run import LoadResult, LoadSpec
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.generator.fleet import ALONE, Workers
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.run import run_load

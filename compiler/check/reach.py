@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from modeldyno.base.records.run import HostFacts
+from modeldyno.base.records.record import HostFacts
 from modeldyno.compiler.check.emulation.root import PREPARE, cpu_model, find_emulator
 from modeldyno.compiler.codegen.cuda_compilers import why_no_cuda
 from modeldyno.compiler.targets.catalog import CompileTarget, runs_here

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.model.onnx_flops import Shape, fixed_shape, fixed_shapes, node_flops
 from modeldyno.runtime.records.segments import FallbackOperator
 

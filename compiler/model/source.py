@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modeldyno.base.errors import ModelError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.input_roles import Facts
 from modeldyno.runtime.records.origin import Road

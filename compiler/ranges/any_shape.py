@@ -9,7 +9,7 @@ from itertools import cycle
 import numpy as np
 
 from modeldyno.base.errors import DynoError, ModelError, first_line
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.shapes import Template

@@ -16,7 +16,7 @@ from pathlib import Path
 from modeldyno.base.errors import CompileError, DynoError
 from modeldyno.base.files import staged_folder
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.artifact.manifests import digest_of_digests, write_manifest
 from modeldyno.compiler.artifact.outputs import check_output
 from modeldyno.compiler.artifact.shared_weights import SharedWeights

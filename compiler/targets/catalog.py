@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modeldyno.base.errors import ConfigError, unknown_name
-from modeldyno.base.records.run import HostFacts
+from modeldyno.base.records.record import HostFacts
 from modeldyno.compiler.targets.machine import Machine
 from modeldyno.compiler.targets.names import known_names, preset_of
 from modeldyno.runtime.artifact import missing_features

@@ -15,7 +15,7 @@ from modeldyno.base.errors import OutputError
 from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.host.cache_folder import cache_folder
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import Record
+from modeldyno.base.records.record import Record
 from modeldyno.compiler.kernels.choice import Choice, Workload, candidates
 from modeldyno.compiler.targets.catalog import CompileTarget
 from modeldyno.compiler.tuning.revision import KERNELS_REVISION

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 from modeldyno.base.errors import ConfigError, LoadTestError
 from modeldyno.base.process.procs import Child, free_port, python_module, start
-from modeldyno.base.records.run import LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.generator.run_plan import LOCUSTFILE, PLAN_VARIABLE, SPARE_USERS, WORKER_VARIABLE, Plan
 from modeldyno.loadgen.server.endpoint import server_root
 from modeldyno.loadgen.stats.merge import merged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.generator.open_files import file_limit
 from modeldyno.loadgen.payloads.files import Mix

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from modeldyno.base.records.run import LoadSpec, Record, read_record, write_record
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import Record, read_record, write_record
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.payloads.store import save_mix
 

@@ -21,7 +21,7 @@ import numpy as np
 from gevent.event import AsyncResult, Event
 
 from modeldyno.base.errors import DynoError
-from modeldyno.base.records.run import read_record
+from modeldyno.base.records.record import read_record
 from modeldyno.loadgen.generator import messages
 from modeldyno.loadgen.generator.control import LEAD_NS, Run
 from modeldyno.loadgen.generator.run_plan import JOINED_FILE, Plan

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.runtime.sessions.feeds import random_feeds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modeldyno.base.files import write_bytes
-from modeldyno.base.records.run import Record, read_record, write_record
+from modeldyno.base.records.record import Record, read_record, write_record
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Kind, Mix
 

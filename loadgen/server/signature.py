@@ -9,7 +9,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 from modeldyno.base.errors import LoadTestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.loadgen.payloads.body import Payload, payload_for
 from modeldyno.loadgen.server.endpoint import check_listening, server_root
 from modeldyno.runtime.sessions.feeds import Shapes, at_shapes

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.server.endpoint import endpoint_url
 from modeldyno.loadgen.spec.stages import Stage, planned_s, planned_stages

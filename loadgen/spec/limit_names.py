@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import ValidationError
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import PERCENTILES, Limits
+from modeldyno.base.records.load import PERCENTILES
+from modeldyno.base.records.run import Limits
 from modeldyno.loadgen.spec import mlperf
 from modeldyno.loadgen.stats.intervals import fewest_samples
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.spec.checks import MAX_SECONDS, long_enough
 from modeldyno.loadgen.spec.limit_names import ERROR_RATE, THROUGHPUT
 from modeldyno.loadgen.spec.stop_rules import parse_rules

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec, Scenario
+from modeldyno.base.records.load import Scenario
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.stats.recording import US_PER_S, Ints, Recording
 

@@ -21,7 +21,9 @@ from pydantic import ValidationError
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.levels import level_name, level_of, users_name
-from modeldyno.base.records.run import LoadSpec, Phase, Record, Row, Stairs
+from modeldyno.base.records.load_spec import LoadSpec, Phase, Stairs
+from modeldyno.base.records.record import Record
+from modeldyno.base.records.run import Row
 
 SETTLE_SHARE = 0.1
 SHORTEST_STAGE_S = 2.0

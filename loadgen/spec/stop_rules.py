@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import Estimate, LoadSpec, Percentile
+from modeldyno.base.records.load import Percentile
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import Estimate
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.stats.intervals import Ints
 from modeldyno.loadgen.stats.summary import percentile_at

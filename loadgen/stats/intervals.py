@@ -24,7 +24,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.base.records.run import Estimate
+from modeldyno.base.records.record import Estimate
 
 SLICES = 20
 # Quantile for SLICES - 1 = 19 degrees of freedom.

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.base.records.run import LoadSpec, Outcome
+from modeldyno.base.records.load import Outcome
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.stats.own_lag import spread
 from modeldyno.loadgen.stats.recording import Ints, Recording
 

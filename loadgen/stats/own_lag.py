@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.base.records.run import LoadSpec, Spread, WorkerUsage
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.usage import Spread, WorkerUsage
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.stats.hdr import encode_histogram
 from modeldyno.loadgen.stats.intervals import quantile_rank

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modeldyno.base.records.run import LoadSpec, PayloadKind
+from modeldyno.base.records.load import PayloadKind
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.stats.recording import US_PER_S, Recording

@@ -14,7 +14,8 @@ import numpy as np
 
 from modeldyno.base.errors import ConfigError, OutputError
 from modeldyno.base.files import write_bytes
-from modeldyno.base.records.run import LoadResult, LoadSpec
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.stats.outcomes import outcome_names, statuses
 from modeldyno.loadgen.stats.recording import US_PER_S, Recording
 

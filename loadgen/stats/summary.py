@@ -18,16 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from modeldyno.base.records.run import (
-    PERCENTILES,
-    ErrorGroup,
-    Estimate,
-    LoadSpec,
-    Outcome,
-    Percentile,
-    Spread,
-    TimelinePoint,
-)
+from modeldyno.base.records.load import PERCENTILES, ErrorGroup, Outcome, Percentile, TimelinePoint
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import Estimate
+from modeldyno.base.records.usage import Spread
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.stats.dependence import Dependence
 from modeldyno.loadgen.stats.hdr import encode_histogram

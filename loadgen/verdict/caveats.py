@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modeldyno.base.records.run import LoadSpec, Percentile, Stop
+from modeldyno.base.records.load import Percentile, Stop
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.stats.intervals import CORRELATION_99, fewest_samples
 from modeldyno.loadgen.stats.recording import Recording
 from modeldyno.loadgen.stats.summary import Summary

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from modeldyno.base.records.run import Answer, Limits, LimitVerdict, LoadResult, Verdict
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.run import Limits
+from modeldyno.base.records.verdict import Answer, LimitVerdict, Verdict
 from modeldyno.loadgen.spec.limit_names import ERROR_RATE, THROUGHPUT
 from modeldyno.loadgen.spec.limit_plan import KEPT_UP, share_needed
 from modeldyno.loadgen.stats.intervals import fewest_samples, share_interval

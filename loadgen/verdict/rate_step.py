@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modeldyno.base.records.run import LoadResult, RateStep
+from modeldyno.base.records.load import LoadResult, RateStep
 from modeldyno.loadgen.spec.limit_names import ERROR_RATE
 from modeldyno.loadgen.spec.limit_plan import KEPT_UP
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from modeldyno.base.errors import LoadTestError, UnansweredError
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import LoadResult, LoadSpec, ResourceUsage, Stop
+from modeldyno.base.records.load import LoadResult, Stop
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.usage import ResourceUsage
 from modeldyno.loadgen.generator.fleet import Gathered
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.signals import CutShortError

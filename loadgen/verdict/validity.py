@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeldyno.base.records.run import LoadSpec, WorkerUsage
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.usage import WorkerUsage
 from modeldyno.loadgen.stats.outcomes import NO_SOCKET
 from modeldyno.loadgen.stats.summary import Summary
 from modeldyno.loadgen.verdict.caveats import MOST_LAG_MS, MOST_LAG_SHARE

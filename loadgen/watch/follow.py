@@ -11,7 +11,8 @@ from modeldyno.base.errors import LoadTestError
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.process.procs import Child
-from modeldyno.base.records.run import LoadSpec, Stop
+from modeldyno.base.records.load import Stop
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.generator.fleet import Fleet, Workers
 from modeldyno.loadgen.generator.progress import Closing, EventReader, Finished, LoadProgress, Started
 from modeldyno.loadgen.generator.run_plan import Plan

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from modeldyno.base.records.run import GpuUsage
+from modeldyno.base.records.usage import GpuUsage
 from modeldyno.base.units import BYTES_PER_MIB
 
 PACKAGE = "pynvml"  # of nvidia-ml-py

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec, TimelinePoint
+from modeldyno.base.records.load import TimelinePoint
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.generator.progress import Closing, Event, Failed, LoadProgress, Started, Wanted
 from modeldyno.loadgen.spec.stages import SHORTEST_STAGE_S, Stage, cut, planned_stages, stages_of_shape
 from modeldyno.loadgen.watch.circumstances import Circumstances

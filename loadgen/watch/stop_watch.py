@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from modeldyno.base.files import write_text
-from modeldyno.base.records.run import Estimate, LoadSpec, Stop
+from modeldyno.base.records.load import Stop
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import Estimate
 from modeldyno.loadgen.generator.progress import CLOCK, FAILED
 from modeldyno.loadgen.spec.stages import Stage
 from modeldyno.loadgen.spec.stop_rules import Evidence, Rule, flat, met, parse_rules

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from modeldyno.base.records.run import GpuUsage, MachineUsage, ResourceUsage
+from modeldyno.base.records.usage import GpuUsage, MachineUsage, ResourceUsage
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.loadgen.watch.gpus import GpuMeter
 from modeldyno.loadgen.watch.looks import (

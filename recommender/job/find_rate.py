@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modeldyno.base.records.run import Record
+from modeldyno.base.records.record import Record
 from modeldyno.recommender.job.fields import Rate
 
 

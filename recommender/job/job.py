@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from modeldyno.base.records.run import Limits, Record
+from modeldyno.base.records.record import Record
+from modeldyno.base.records.run import Limits
 from modeldyno.base.records.server import ServerLimits
 from modeldyno.base.settings import described
 from modeldyno.compiler.model.shapes import Size, parse_shapes

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec, Phase, Record, Stairs
+from modeldyno.base.records.load_spec import LoadSpec, Phase, Stairs
+from modeldyno.base.records.record import Record
 from modeldyno.base.settings import described
 from modeldyno.loadgen.spec.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
 from modeldyno.loadgen.spec.options import Arrivals, Bodies, Ends

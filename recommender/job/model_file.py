@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modeldyno.base.errors import ConfigError, DynoError, ModelError
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.check.reach import runs_where
 from modeldyno.compiler.frontends.dispatch import open_family, read_model
 from modeldyno.compiler.model.shapes import (

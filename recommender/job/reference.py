@@ -17,7 +17,9 @@ from typing import Any, get_args, get_origin
 from pydantic_core import PydanticUndefined
 
 from modeldyno.base.files import write_text
-from modeldyno.base.records.run import Limits, Phase, Record, Stairs
+from modeldyno.base.records.load_spec import Phase, Stairs
+from modeldyno.base.records.record import Record
+from modeldyno.base.records.run import Limits
 from modeldyno.base.settings import Setting
 from modeldyno.recommender.job.job import CandidateSpace, Compile, FindRate, Job, Load, Server
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from modeldyno.base.errors import ConfigError, unknown_name
-from modeldyno.base.records.run import Record
+from modeldyno.base.records.record import Record
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from modeldyno.base.records.run import LoadResult, Row
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.run import Row
 
 
 class Objective(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modeldyno.base.records.run import LoadResult, Row
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.run import Row
 
 INFINITE = float("inf")
 

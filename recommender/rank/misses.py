@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from modeldyno.base.records.levels import level_name, level_of
-from modeldyno.base.records.run import Limits, LoadResult, Percentile, Trial
+from modeldyno.base.records.load import LoadResult, Percentile
+from modeldyno.base.records.run import Limits, Trial
 from modeldyno.loadgen.spec.limit_names import named_limits
 from modeldyno.loadgen.verdict.rate_step import missed_as_sent
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeldyno.base.records.run import Estimate, Limits, LoadResult, RateSearch, Row, Trial
+from modeldyno.base.records.load import LoadResult, RateSearch
+from modeldyno.base.records.record import Estimate
+from modeldyno.base.records.run import Limits, Row, Trial
 from modeldyno.base.units import usd_per_million
 from modeldyno.recommender.rank.base import Objective
 from modeldyno.recommender.rank.cost_per_million import CostPerMillion

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from modeldyno.base.records.run import HostFacts
+from modeldyno.base.records.record import HostFacts
 from modeldyno.recommender.job.job import Backend, Job
 from modeldyno.trials.measure.orders import PlannedTrial
 

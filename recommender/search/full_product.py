@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
 from modeldyno.base.errors import ConfigError, unknown_name
-from modeldyno.base.records.run import Candidate, HostFacts, InstanceType, ServerSettings
+from modeldyno.base.records.record import HostFacts
+from modeldyno.base.records.run import Candidate, InstanceType, ServerSettings
 from modeldyno.base.records.server import ServerLimits
 from modeldyno.base.settings import fields_of
 from modeldyno.recommender.job.job import Backend, Job

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from modeldyno.base.records.run import Candidate, LoadResult, RateSearch, Row, ServerSettings, Trial
+from modeldyno.base.records.load import LoadResult, RateSearch
+from modeldyno.base.records.run import Candidate, Row, ServerSettings, Trial
 from modeldyno.base.units import short_duration
 from modeldyno.loadgen.spec.stages import closed_loop, load_name
 from modeldyno.recommender.job.load_section import Load

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records.run import LoadSpec, Trial
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.run import Trial
 from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.recommender.job.load_section import Load
 from modeldyno.runtime.records.manifest import Manifest

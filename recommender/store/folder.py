@@ -21,15 +21,8 @@ from pydantic import Field
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import (
-    Candidate,
-    InstanceType,
-    Recommendation,
-    Record,
-    Trial,
-    read_record,
-    write_record,
-)
+from modeldyno.base.records.record import Record, read_record, write_record
+from modeldyno.base.records.run import Candidate, InstanceType, Recommendation, Trial
 from modeldyno.loadgen.spec.limit_names import named_limits
 from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job.fields import shape_text

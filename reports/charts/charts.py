@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from modeldyno.base.records.run import Limits, LoadResult, TimelinePoint
+from modeldyno.base.records.load import LoadResult, TimelinePoint
+from modeldyno.base.records.run import Limits
 from modeldyno.reports.charts import svg
 from modeldyno.reports.charts.drawing import (
     Tag,

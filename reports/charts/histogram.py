@@ -8,7 +8,7 @@ from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLen
 from hdrh.histogram import HdrHistogram
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadResult
+from modeldyno.base.records.load import LoadResult
 from modeldyno.base.units import US_PER_MS
 
 # Beyond this, fewer requests than these decide where the curve goes.

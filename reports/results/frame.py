@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modeldyno.base.records.run import PERCENTILES, LoadResult, Row
+from modeldyno.base.records.load import PERCENTILES, LoadResult
+from modeldyno.base.records.run import Row
 from modeldyno.base.units import usd_per_million
 from modeldyno.reports.results.run_folder import Run, read_run
 

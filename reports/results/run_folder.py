@@ -9,8 +9,9 @@ from pathlib import Path
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.levels import level_of
-from modeldyno.base.records.load import standing
-from modeldyno.base.records.run import LoadResult, R, Recommendation, Row, Trial, read_record
+from modeldyno.base.records.load import LoadResult, standing
+from modeldyno.base.records.record import R, read_record
+from modeldyno.base.records.run import Recommendation, Row, Trial
 
 RECOMMENDATION_NAME = "recommendation.json"
 TRIALS_NAME = "trials"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records.run import LoadResult, Row
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.run import Row
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.speedup import BASELINE
 from modeldyno.reports.text import phrases

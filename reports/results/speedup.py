@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 
 from modeldyno.base.records.levels import level_of
-from modeldyno.base.records.run import Estimate, LoadResult, Row
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.record import Estimate
+from modeldyno.base.records.run import Row
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.text import phrases
 

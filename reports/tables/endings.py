@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records.run import LoadResult, Outcome
+from modeldyno.base.records.load import LoadResult, Outcome
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import tags
 from modeldyno.reports.text import phrases

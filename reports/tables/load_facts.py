@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modeldyno.base.records.run import LoadResult, LoadSpec, PayloadKind, ServerSettings
+from modeldyno.base.records.load import LoadResult, PayloadKind
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.run import ServerSettings
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import tags

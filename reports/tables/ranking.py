@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modeldyno.base.records.levels import level_of
-from modeldyno.base.records.run import ErrorGroup, LoadResult, Percentile, Row, Trial
+from modeldyno.base.records.load import ErrorGroup, LoadResult, Percentile
+from modeldyno.base.records.run import Row, Trial
 from modeldyno.reports.answer import cost, p99, throughput, times
 from modeldyno.reports.remarks import tainted
 from modeldyno.reports.results.run_folder import Run

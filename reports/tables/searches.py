@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records.run import RateStep, Trial
+from modeldyno.base.records.load import RateStep
+from modeldyno.base.records.run import Trial
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import tags
 from modeldyno.reports.text import phrases

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from modeldyno.base.records.run import Estimate, Percentile
+from modeldyno.base.records.load import Percentile
+from modeldyno.base.records.record import Estimate
 
 MISSING = EN_DASH = "\u2013"
 TIMES = "\u00d7"

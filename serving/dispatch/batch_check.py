@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.base.rowflow.records import Place, Verdict
 from modeldyno.runtime.kinds import KINDS, WHOLE_KINDS, Kind, draw
 from modeldyno.serving.models.base import ServedModel

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from modeldyno.base.rowflow.records import Verdict
 
 if TYPE_CHECKING:
-    from modeldyno.base.records.run import TensorSpec
+    from modeldyno.base.records.record import TensorSpec
     from modeldyno.serving.wire.answer import Call, Headers
 
 Feeds: TypeAlias = dict[str, Any]  # arrays by name; what user code makes of a request

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
 from modeldyno.base.errors import ModelError, RequestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.base.rowflow.records import Verdict
 from modeldyno.runtime.onnx_runtime import open_onnx, session_options
 from modeldyno.runtime.sessions.feeds import ones, zeros

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.models.base import ServedModel
 from modeldyno.serving.protocols.base import Action, Description, Document, Infer, ModelFacts, Ready
 from modeldyno.serving.protocols.openapi import BYTES, Schema, nested, object_of, operation

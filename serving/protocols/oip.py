@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.wire.answer import RAW, Answer, Headers, header
 from modeldyno.serving.wire.nested import check_finite, from_lists
 from modeldyno.serving.wire.npy import check_names, check_shape, read_raw, shown, view, wanted

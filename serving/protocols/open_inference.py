@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.models.base import ServedModel
 from modeldyno.serving.protocols.base import Action, Description, Document, Infer, ModelFacts, Ready
 from modeldyno.serving.protocols.oip import EXTENSIONS, VERSION, InferCall, datatype, read_infer, tensors

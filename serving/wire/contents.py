@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.wire.answer import JSON, NPY, NPZ, RAW, Answer, Headers, header, media_type
 from modeldyno.serving.wire.nested import check_finite, from_lists
 from modeldyno.serving.wire.npy import check_names, read_npy, read_npz, read_raw, shown

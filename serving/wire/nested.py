@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.wire.npy import check_shape, wanted
 from modeldyno.serving.wire.tensor_json import Numbers
 

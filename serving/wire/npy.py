@@ -15,7 +15,7 @@ import numpy as np
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.npy_header import read_npy_header
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 
 _HEAD_BYTES = 16384  # numpy itself refuses a longer header
 _TOO_LARGE = 413

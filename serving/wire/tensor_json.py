@@ -24,7 +24,7 @@ import simdjson
 from pydantic_core import from_json  # 5 to 10 times faster than json here; pydantic always brings it
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.serving.wire.bounds import alone, check_json, check_lists
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.host.facts import arm_features, cpu_features, cpu_info, gpus, host_facts, usable_cores
-from modeldyno.base.records.run import HostFacts
+from modeldyno.base.records.record import HostFacts
 
 XEON = """\
 processor\t: 0

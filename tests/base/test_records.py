@@ -8,17 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from modeldyno.base.errors import ConfigError, OutputError
-from modeldyno.base.records.run import (
-    Candidate,
-    Estimate,
-    InstanceType,
-    Limits,
-    Percentile,
-    ServerSettings,
-    TensorSpec,
-    read_record,
-    write_record,
-)
+from modeldyno.base.records.load import Percentile
+from modeldyno.base.records.record import Estimate, TensorSpec, read_record, write_record
+from modeldyno.base.records.run import Candidate, InstanceType, Limits, ServerSettings
 
 C7G = InstanceType(
     instance_type="c7g.xlarge",

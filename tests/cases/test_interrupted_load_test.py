@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.process.procs import python_module
-from modeldyno.base.records.run import LoadResult, RateSearch, read_record
+from modeldyno.base.records.load import LoadResult, RateSearch
+from modeldyno.base.records.record import read_record
 from tests.loadgen.stub import stub_server
 
 WAIT_S = 120

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modeldyno.base.records.run import LoadResult, read_record
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.record import read_record
 from tests.loadgen.test_start import load
 
 CONFIGURATION = "users = 50\nspawn-rate = 50\nrun-time = 1s\nheadless = false\nonly-summary = false\n"

@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from modeldyno.base.records.run import RateSearch, read_record
+from modeldyno.base.records.load import RateSearch
+from modeldyno.base.records.record import read_record
 from tests.loadgen.stub import stub_server
 
 pytestmark = pytest.mark.slow

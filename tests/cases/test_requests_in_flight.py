@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modeldyno.base.records.run import LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.run import run_load
 from tests.loadgen.stub import PAYLOAD, stub_server

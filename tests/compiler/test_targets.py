@@ -10,7 +10,7 @@ import pytest
 
 from modeldyno.base.errors import CompileError, ConfigError
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import HostFacts
+from modeldyno.base.records.record import HostFacts
 from modeldyno.compiler.frontends.dispatch import read_model
 from modeldyno.compiler.models import compile_model
 from modeldyno.compiler.stages.run import run_stages

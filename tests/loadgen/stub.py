@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeldyno.base.process.procs import start
-from modeldyno.base.records.run import LoadResult, LoadSpec
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.run import run_load
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modeldyno.base.records.run import LoadSpec, ResourceUsage
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.usage import ResourceUsage
 from modeldyno.loadgen.stats.recording import FailureKind, Ints, Recording
 from modeldyno.loadgen.stats.summary import summarise
 from modeldyno.loadgen.verdict.caveats import caveats

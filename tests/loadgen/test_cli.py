@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from modeldyno.base.command.cli import SUMMARIES
 from modeldyno.base.errors import ConfigError, LoadTestError
 from modeldyno.base.process.procs import free_port, python_module
-from modeldyno.base.records.run import LoadResult, read_record
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.record import read_record
 from modeldyno.loadgen.cli import load_command
 from tests.loadgen.stub import stub_server
 

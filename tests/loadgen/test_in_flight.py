@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.cli import load_command
 from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.loadgen.generator.in_flight import RESERVED_FILES, with_bound

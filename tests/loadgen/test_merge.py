@@ -7,7 +7,7 @@ from itertools import chain, islice
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
-from modeldyno.base.records.run import LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.spec.arrivals import poisson_arrivals
 from modeldyno.loadgen.stats.hdr import encode_histogram
 from modeldyno.loadgen.stats.merge import merged

@@ -11,7 +11,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.stats.merge import merged
 from modeldyno.loadgen.stats.outcomes import outcomes
 from modeldyno.loadgen.stats.recording import FailureKind, Recorder, Recording

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.loadgen.payloads.body import Payload, payload_for, payload_from_file
 
 

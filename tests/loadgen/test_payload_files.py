@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.display import print_result
 from modeldyno.loadgen.payloads import files as payload_files
 from modeldyno.loadgen.payloads.body import NPY, NPZ, Payload

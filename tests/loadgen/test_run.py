@@ -16,7 +16,9 @@ from hdrh.histogram import HdrHistogram
 from modeldyno.base.errors import ConfigError, LoadTestError
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.process.procs import free_port
-from modeldyno.base.records.run import LoadResult, LoadSpec, read_record, write_record
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import read_record, write_record
 from modeldyno.loadgen import run
 from modeldyno.loadgen.generator import fleet
 from modeldyno.loadgen.generator.fleet import Workers

@@ -13,7 +13,9 @@ from click.testing import CliRunner
 
 from modeldyno.base.errors import ConfigError, LoadTestError, UnansweredError
 from modeldyno.base.process.procs import python_module
-from modeldyno.base.records.run import Limits, LoadResult, RateSearch, read_record
+from modeldyno.base.records.load import LoadResult, RateSearch
+from modeldyno.base.records.record import read_record
+from modeldyno.base.records.run import Limits
 from modeldyno.loadgen.cli import load_command
 from modeldyno.loadgen.search import SearchPlan, find_rate
 from modeldyno.loadgen.spec.limit_names import NAMES, named_limits, parse_limits, samples_needed

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadSpec, Phase, Stairs
+from modeldyno.base.records.load_spec import LoadSpec, Phase, Stairs
 from modeldyno.loadgen.spec.stages import (
     cut,
     parse_phases,

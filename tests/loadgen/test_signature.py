@@ -7,7 +7,7 @@ import pytest
 
 from modeldyno.base.errors import LoadTestError
 from modeldyno.base.process.procs import free_port
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.loadgen.server.signature import (
     fetch_signature,
     parse_signature,

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import LoadResult, LoadSpec, read_record, write_record
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import read_record, write_record
 from modeldyno.loadgen.display import print_result
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.spec.stages import parse_phases, parse_stairs

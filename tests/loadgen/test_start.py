@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.process.procs import free_port, python_module, start
-from modeldyno.base.records.run import LoadResult, read_record
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.record import read_record
 from tests.loadgen.stub import stub_server
 
 JUMP = """

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import Estimate, LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import Estimate
 from modeldyno.loadgen.spec.stages import parse_stairs
 from modeldyno.loadgen.spec.stop_rules import Evidence, Rule, check_rules, flat, met, parse_rules, share_low
 

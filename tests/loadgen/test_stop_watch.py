@@ -6,7 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from modeldyno.base.records.run import LoadResult, LoadSpec
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.spec.stages import parse_stairs
 from tests.loadgen.stub import PAYLOAD, stub_server

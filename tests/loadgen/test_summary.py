@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from modeldyno.base.records.run import LoadResult, LoadSpec, Percentile
+from modeldyno.base.records.load import LoadResult, Percentile
+from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.stats.hdr import encode_histogram
 from modeldyno.loadgen.stats.recording import FailureKind, Ints, Recording
 from modeldyno.loadgen.stats.summary import percentiles, summarise

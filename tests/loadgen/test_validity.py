@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from modeldyno.base.records.run import LoadSpec, Outcome, Spread, WorkerUsage
+from modeldyno.base.records.load import Outcome
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.usage import Spread, WorkerUsage
 from modeldyno.loadgen.stats.recording import Recording
 from modeldyno.loadgen.stats.summary import Summary, summarise
 from modeldyno.loadgen.verdict.validity import invalid_reasons

@@ -11,7 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from modeldyno.base.command.cli import run
-from modeldyno.base.records.run import LoadResult, LoadSpec, Trial, read_record
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import read_record
+from modeldyno.base.records.run import Trial
 from modeldyno.loadgen.cli import load_command
 from modeldyno.loadgen.spec.limit_plan import check_limits, samples_for
 from modeldyno.loadgen.stats.intervals import share_interval

@@ -16,7 +16,9 @@ import pytest
 
 from modeldyno.base.errors import ConfigError, LoadTestError
 from modeldyno.base.process.procs import free_port, python_module, start
-from modeldyno.base.records.run import LoadResult, LoadSpec, read_record
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import read_record
 from modeldyno.loadgen.generator.fleet import Workers, parse_address
 from modeldyno.loadgen.generator.fleet import _received as received
 from modeldyno.loadgen.generator.messages import pack_folder, unpack_folder

@@ -6,20 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import (
-    PERCENTILES,
-    Candidate,
-    Estimate,
-    InstanceType,
-    Limits,
-    LoadResult,
-    LoadSpec,
-    Percentile,
-    Recommendation,
-    ResourceUsage,
-    ServerSettings,
-    Trial,
-)
+from modeldyno.base.records.load import PERCENTILES, LoadResult, Percentile
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import Estimate
+from modeldyno.base.records.run import Candidate, InstanceType, Limits, Recommendation, ServerSettings, Trial
+from modeldyno.base.records.usage import ResourceUsage
 from modeldyno.recommender.rank.rank import rank
 
 STARTED = "2026-08-01T12:00:00+00:00"

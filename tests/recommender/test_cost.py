@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modeldyno.base.records.run import Estimate
+from modeldyno.base.records.record import Estimate
 from modeldyno.trials.catalog.cost import cost_per_million, price_caveat
 from tests.recommender.measured import instance
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from modeldyno.base.records.run import Limits, LoadResult, LoadSpec
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.run import Limits
 from modeldyno.recommender.rank.misses import Miss, doubts, misses
 from tests.recommender.measured import instance, point, trial
 

@@ -10,7 +10,8 @@ import pytest
 from modeldyno.base.errors import ServerError
 from modeldyno.base.host.cgroups import memory_cap_refusal
 from modeldyno.base.host.facts import usable_cores
-from modeldyno.base.records.run import HostFacts, InstanceType
+from modeldyno.base.records.record import HostFacts
+from modeldyno.base.records.run import InstanceType
 from modeldyno.trials.providers.base import SERVING, Order
 from modeldyno.trials.providers.local import LocalProvider
 from tests.recommender.tiny import instance, planned, processes_naming, write_model

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeldyno.base.records.run import InstanceType, Limits, LoadResult, LoadSpec, Row, Trial
+from modeldyno.base.records.load import LoadResult
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.run import InstanceType, Limits, Row, Trial
 from modeldyno.recommender.rank.rank import rank
 from tests.recommender.measured import instance, point, trial
 

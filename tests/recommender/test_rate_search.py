@@ -7,15 +7,9 @@ from typing import Any
 import pytest
 
 from modeldyno.base.errors import LoadTestError, UnansweredError
-from modeldyno.base.records.run import (
-    Limits,
-    LoadResult,
-    LoadSpec,
-    RateSearch,
-    RateStep,
-    ServerSettings,
-    Trial,
-)
+from modeldyno.base.records.load import LoadResult, RateSearch, RateStep
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.run import Limits, ServerSettings, Trial
 from modeldyno.loadgen.spec.limit_names import named_limits
 from modeldyno.loadgen.verdict.rate_step import judge
 from modeldyno.recommender.job.job import FindRate

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import Recommendation, Trial, read_record
+from modeldyno.base.records.record import read_record
+from modeldyno.base.records.run import Recommendation, Trial
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.run import recommend
 from modeldyno.recommender.show.events import (

@@ -16,7 +16,8 @@ import yaml
 
 from modeldyno.base.command.cli import run
 from modeldyno.base.errors import ServerError
-from modeldyno.base.records.run import Limits, RateSearch, Trial
+from modeldyno.base.records.load import RateSearch
+from modeldyno.base.records.run import Limits, Trial
 from modeldyno.recommender.cli import exit_code
 from tests.recommender.measured import instance, point, recommended, trial
 from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, write_model

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.trial_orders import body_order
 from modeldyno.trials.measure.sent import Sent, sent

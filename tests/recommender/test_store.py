@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError, OutputError
-from modeldyno.base.records.run import Trial, read_record
+from modeldyno.base.records.record import read_record
+from modeldyno.base.records.run import Trial
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.store.folder import RunFile, open_store, run_file
 from modeldyno.trials.measure.trial import failed_trial

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from modeldyno.base.records.run import Fidelity, InstanceType, Limits, LoadSpec, TensorSpec
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import TensorSpec
+from modeldyno.base.records.run import Fidelity, InstanceType, Limits
 from modeldyno.loadgen.generator.fleet import ALONE, Workers
 from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.loadgen.payloads.body import payload_for

@@ -16,26 +16,20 @@ from typing import Literal
 
 from hdrh.histogram import HdrHistogram
 
+from modeldyno.base.records.compiling import CompileSummary
+from modeldyno.base.records.load import PERCENTILES, ErrorGroup, LoadResult, Percentile, TimelinePoint
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import Estimate, HostFacts, write_record
 from modeldyno.base.records.run import (
-    PERCENTILES,
     Candidate,
-    CompileSummary,
-    ErrorGroup,
-    Estimate,
-    HostFacts,
     InstanceType,
     Limits,
-    LoadResult,
-    LoadSpec,
-    Percentile,
     Recommendation,
-    ResourceUsage,
     Row,
     ServerSettings,
-    TimelinePoint,
     Trial,
-    write_record,
 )
+from modeldyno.base.records.usage import ResourceUsage
 from modeldyno.base.units import usd_per_million
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "run"

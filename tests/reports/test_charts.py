@@ -8,7 +8,8 @@ import matplotlib as mpl
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from modeldyno.base.records.run import Limits, Percentile
+from modeldyno.base.records.load import Percentile
+from modeldyno.base.records.run import Limits
 from modeldyno.reports.charts.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
 from modeldyno.reports.charts.histogram import quantiles
 from modeldyno.reports.results.run_folder import Run

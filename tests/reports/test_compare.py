@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from modeldyno.base.records.run import Estimate, Row, Trial
+from modeldyno.base.records.record import Estimate
+from modeldyno.base.records.run import Row, Trial
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.speedup import ratio, speedup
 from tests.reports.sample import instance, point, recommendation, row, trial

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from modeldyno.base.records.run import ErrorGroup, Outcome, Spread
+from modeldyno.base.records.load import ErrorGroup, Outcome
+from modeldyno.base.records.usage import Spread
 from modeldyno.reports.page.page import render
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.tables.endings import endings

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.run import Trial, write_record
+from modeldyno.base.records.record import write_record
+from modeldyno.base.records.run import Trial
 from modeldyno.reports.page.page import write_report
 from modeldyno.reports.results.run_folder import read_run
 from tests.reports.sample import GOLDEN, sample, write_run

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modeldyno.base.records.load import standing
-from modeldyno.base.records.run import (
-    CompiledShape,
-    LoadResult,
-    PayloadKind,
-    RateSearch,
-    RateStep,
-    Recommendation,
-    Row,
-    ServerSettings,
-    Trial,
-)
+from modeldyno.base.records.compiling import CompiledShape
+from modeldyno.base.records.load import LoadResult, PayloadKind, RateSearch, RateStep, standing
+from modeldyno.base.records.run import Recommendation, Row, ServerSettings, Trial
 from modeldyno.reports.page.page import render
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.speedup import speedup

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import ArtifactError, ModelError, RequestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.models.files import model_kind
 from modeldyno.serving.models.loader import model_source
 from tests.serving import models

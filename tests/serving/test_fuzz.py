@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.wire.answer import JSON, NPY, NPZ, RAW
 from modeldyno.serving.wire.contents import CONTENT_TYPES, decode
 from tests.serving.helpers import npy, npz

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.protocols.oip import HEADER_LENGTH, InferCall, datatype, read_infer
 from modeldyno.serving.web.body import unpack
 from modeldyno.serving.wire.answer import Headers

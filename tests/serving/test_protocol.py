@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from modeldyno.base.errors import RequestError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.wire.answer import JSON, NPY, NPZ, RAW
 from modeldyno.serving.wire.contents import decode, encode
 from tests.serving.helpers import from_npy, from_npz, npy, npz

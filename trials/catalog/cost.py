@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from modeldyno.base.records.run import Estimate, InstanceType
+from modeldyno.base.records.record import Estimate
+from modeldyno.base.records.run import InstanceType
 from modeldyno.base.units import usd_per_million
 
 _BURSTABLE = {"t3", "t3a", "t4g"}

@@ -12,7 +12,7 @@ from modeldyno.base.errors import ArtifactError, OutputError
 from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.flags import arguments_of
 from modeldyno.base.process.procs import python_module, start
-from modeldyno.base.records.run import CompiledShape, CompileSummary
+from modeldyno.base.records.compiling import CompiledShape, CompileSummary
 from modeldyno.base.units import percent
 from modeldyno.compiler.options import CompileSource, Options
 from modeldyno.runtime.buckets_text import sentences

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modeldyno.base.records.run import Candidate, InstanceType, Limits, LoadSpec
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.run import Candidate, InstanceType, Limits
 from modeldyno.base.settings import fields_of
 from modeldyno.compiler.options import Choices
 from modeldyno.loadgen.payloads.body import Payload

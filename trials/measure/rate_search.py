@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modeldyno.base.errors import LoadTestError
-from modeldyno.base.records.load import standing
-from modeldyno.base.records.run import Estimate, Limits, LoadResult, LoadSpec, RateSearch, ServerSettings
+from modeldyno.base.records.load import LoadResult, RateSearch, standing
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.record import Estimate
+from modeldyno.base.records.run import Limits, ServerSettings
 from modeldyno.loadgen.search import Idle, SearchPlan, find_rate
 from modeldyno.loadgen.spec.limit_names import ERROR_RATE, named_limits
 from modeldyno.loadgen.spec.limit_plan import KEPT_UP

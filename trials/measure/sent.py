@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.loadgen.payloads.body import payload_for
 from modeldyno.loadgen.payloads.files import Kind, Mix, read_mix, single
 from modeldyno.loadgen.spec.arrivals import read_trace, trace_rate

@@ -10,15 +10,9 @@ from pathlib import Path
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.errors import LoadTestError, ServerError
-from modeldyno.base.records.run import (
-    Candidate,
-    Fidelity,
-    LoadResult,
-    LoadSpec,
-    RateSearch,
-    ServerSettings,
-    Trial,
-)
+from modeldyno.base.records.load import LoadResult, RateSearch
+from modeldyno.base.records.load_spec import LoadSpec
+from modeldyno.base.records.run import Candidate, Fidelity, ServerSettings, Trial
 from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.loadgen.payloads.files import first_body
 from modeldyno.loadgen.run import run_load

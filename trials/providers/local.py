@@ -14,7 +14,8 @@ from modeldyno.base.flags import arguments_of
 from modeldyno.base.host.cgroups import MemoryCgroup, memory_cgroup, oom_killed
 from modeldyno.base.host.facts import host_facts, usable_cores
 from modeldyno.base.process.procs import Child, python_module, start
-from modeldyno.base.records.run import Candidate, Fidelity, HostFacts, InstanceType
+from modeldyno.base.records.record import HostFacts
+from modeldyno.base.records.run import Candidate, Fidelity, InstanceType
 from modeldyno.base.units import BYTES_PER_GIB
 from modeldyno.loadgen.generator.fleet import Workers
 from modeldyno.serving.settings import ServeSettings

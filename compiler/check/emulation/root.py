@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from modeldyno.base.host.cache_folder import cache_folder
 from modeldyno.base.host.packages import installed
-from modeldyno.base.records.run import Record
+from modeldyno.base.records.record import Record
 from modeldyno.compiler.targets.catalog import CompileTarget
 
 SCHEMA_VERSION = 1

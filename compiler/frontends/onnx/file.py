@@ -14,7 +14,7 @@ from onnx import helper
 
 from modeldyno.base.digests import digest_files
 from modeldyno.base.errors import ModelError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.onnx.branches import without_impossible_branches
 from modeldyno.compiler.frontends.onnx.checks import check_nothing_is_empty, check_operators, check_outputs

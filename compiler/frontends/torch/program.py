@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modeldyno.base.errors import ConfigError, ModelError
-from modeldyno.base.records.run import TensorSpec
+from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw
 from modeldyno.compiler.frontends.torch.import_paths import onnx_path, torch_path
 from modeldyno.compiler.frontends.torch.roles import torch_facts
