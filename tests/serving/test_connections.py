@@ -232,6 +232,15 @@ def test_the_bodies_of_clients_that_left_are_let_go_before_their_turn(server: Se
         assert first.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.fixture
+def hang_up_is_heard() -> Iterator[None]:
+    """Where the tests were started by nohup, a server would inherit that SIGHUP is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up_is_heard")
 def test_sighup_answers_what_was_accepted_and_ends_well(tmp_path: Path) -> None:
     gate = Gate(tmp_path)
     with serving(tmp_path, tmp_path) as server, connect(server.port) as client, connect(server.port) as half:
