@@ -13,8 +13,6 @@ from modeldyno.runtime.artifact import open_artifact
 from modeldyno.runtime.gpu import check_gpu, offer_kernels
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.runtime.sessions.base import AnySession
-from modeldyno.runtime.sessions.buckets import BucketedSession
-from modeldyno.runtime.sessions.segments import load_segments
 from modeldyno.runtime.sessions.threads import chosen_threads
 from modeldyno.runtime.sessions.whole import load_library
 
@@ -31,9 +29,14 @@ def open_session(path: Path, threads: int | None = None, cores: Sequence[int] | 
     """
     chosen = chosen_threads(threads, cores)
     manifest = open_artifact(path, processor())
+    # Imported where they are needed: most artifacts need neither, and a process starts sooner without.
     if manifest.buckets:
+        from modeldyno.runtime.sessions.buckets import BucketedSession
+
         return BucketedSession(path, manifest, chosen)
     if manifest.segments:
+        from modeldyno.runtime.sessions.segments import load_segments
+
         return load_segments(path, manifest, chosen)
     if manifest.target.kind == "cuda":
         check_gpu(path, manifest)
