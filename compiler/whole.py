@@ -16,7 +16,7 @@ from modeldyno.compiler.check.emulation.gpu import EmulatedGpu
 from modeldyno.compiler.check.emulation.root import cpu_model, find_emulator
 from modeldyno.compiler.check.emulation.run import EmulatedSession
 from modeldyno.compiler.check.reach import runs_where
-from modeldyno.compiler.check.verify import check_parity
+from modeldyno.compiler.check.verify import check_request
 from modeldyno.compiler.codegen.link import link
 from modeldyno.compiler.frontends.import_paths import by_any_path
 from modeldyno.compiler.memory.weights import write_weights
@@ -155,14 +155,7 @@ def _runner(artifact: Path, target: CompileTarget, built: Built) -> Runner | str
 
 
 def _verify(request: CompileRequest, runner: Runner, tolerance: float) -> ParityReport:
-    report = check_parity(
-        request.source,
-        runner,
-        seed=request.options.seed,
-        tolerance=tolerance,
-        whole_tolerance=request.options.whole_tolerance,
-        target=request.target.name,
-    )
+    report = check_request(request, runner, tolerance)
     return report.model_copy(update={"ran_on": runner.name}) if isinstance(runner, Emulated) else report
 
 

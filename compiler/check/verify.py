@@ -16,6 +16,7 @@ from modeldyno.compiler.check.source_graph import maker_words, overflows_inside
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.input_roles import Facts
 from modeldyno.compiler.model.source import Source
+from modeldyno.compiler.request import CompileRequest
 from modeldyno.runtime.records.parity import Parity, ParityReport, ParitySample
 
 _MOST_SHARE = 1e9
@@ -29,6 +30,33 @@ class Checked:
     difference: str = ""
     feeds: Feeds | None = None
 
+    def passed(self, where: str, target: str) -> ParityReport:
+        """Give the figures of a check of `where`, for `target`.
+
+        Raises:
+            ParityError: it differs.
+        """
+        if self.difference:
+            raise ParityError(
+                f"{where}: {self.difference}; the artifact is not kept",
+                stage="verify",
+                target=target,
+                feeds=self.feeds,
+            )
+        return self.report
+
+
+def check_request(request: CompileRequest, session: Runs, tolerance: float) -> ParityReport:
+    """Check what a compile made against its source, by the request's options; see `check_parity`."""
+    return check_parity(
+        request.source,
+        session,
+        seed=request.options.seed,
+        tolerance=tolerance,
+        whole_tolerance=request.options.whole_tolerance,
+        target=request.target.name,
+    )
+
 
 def check_parity(
     source: Source, session: Runs, *, seed: int, tolerance: float, target: str, whole_tolerance: float = 0.0
@@ -40,15 +68,7 @@ def check_parity(
             only one of the two refuses some inputs; or one gives other outputs on a second call.
     """
     bounds = Bounds(tolerance, whole_tolerance)
-    checked = check(source, session, seed=seed, bounds=bounds)
-    if checked.difference:
-        raise ParityError(
-            f"{source.name}: {checked.difference}; the artifact is not kept",
-            stage="verify",
-            target=target,
-            feeds=checked.feeds,
-        )
-    return checked.report
+    return check(source, session, seed=seed, bounds=bounds).passed(source.name, target)
 
 
 def check(source: Source, session: Runs, *, seed: int, bounds: Bounds) -> Checked:

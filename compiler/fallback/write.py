@@ -17,7 +17,7 @@ from modeldyno.compiler.artifact.manifests import (
     why_unverified,
     write_manifest,
 )
-from modeldyno.compiler.check.verify import check_parity
+from modeldyno.compiler.check.verify import check_request
 from modeldyno.compiler.fallback.partition import Part
 from modeldyno.compiler.frontends.onnx.weights import is_large, size_bytes
 from modeldyno.compiler.model.onnx_flops import Shape
@@ -71,14 +71,7 @@ def write_segments(request: CompileRequest, pieces: Pieces, output: Path, *, par
 def _verify(request: CompileRequest, folder: Path, tolerance: float) -> ParityReport:
     with silent_stderr():
         session = open_session(folder, threads=1)
-    return check_parity(
-        request.source,
-        session,
-        seed=request.options.seed,
-        tolerance=tolerance,
-        whole_tolerance=request.options.whole_tolerance,
-        target=request.target.name,
-    )
+    return check_request(request, session, tolerance)
 
 
 def _write(

@@ -1,7 +1,7 @@
 """Functions that LLVM would call one number at a time, as polynomials that run in vectors.
 
 exp, tanh and erf are TVM's own approximations (after Cephes and Eigen), log is Cephes' logf, the logistic
-function has a shorter exp (`schedules/exponential.py`): their error on float32 is stated by the tests beside
+function has a shorter exp (`loops/exponential.py`): their error on float32 is stated by the tests beside
 this module, and the parity check bounds what it does to a model.
 """
 

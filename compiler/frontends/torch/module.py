@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from modeldyno.base.errors import ModelError
+from modeldyno.base.errors import ModelError, first_line
 from modeldyno.base.rowflow.records import Graph
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.torch.graph import open_sizes, program_records
 from modeldyno.compiler.frontends.torch.program import (
     arguments,
     dtype_of,
-    first_line,
     imported_torch,
     reference_of,
     source_of,

@@ -7,7 +7,7 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from modeldyno.base.errors import ConfigError, ModelError
+from modeldyno.base.errors import ConfigError, ModelError, first_line
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw
 from modeldyno.compiler.frontends.torch.import_paths import onnx_path, torch_path
@@ -190,8 +190,3 @@ def imported_torch() -> ModuleType:
             "PyTorch models need torch: install the extra, `pip install modeldyno[torch]`"
         ) from error
     return torch
-
-
-def first_line(error: BaseException) -> str:
-    """Give the first line of an error's text, or its class where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeldyno.base.digests import digest_files
-from modeldyno.base.errors import ModelError
+from modeldyno.base.errors import ModelError, first_line
 from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.torch.graph import program_records
 from modeldyno.compiler.frontends.torch.program import (
     dtype_of,
-    first_line,
     imported_torch,
     reference_of,
     source_of,
