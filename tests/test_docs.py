@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "docs/adding.md", "docs/benchmarks.md")
-ROOMS = (
-    *("base", "runtime", "compiler", "serving", "loadgen", "trials", "recommender", "reports"),
-    *("benchmarks", "tests", "docs", "notebooks", "modeldyno"),
+from tests.rooms import ROOMS, ROOT
+
+PAGES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
 )
-_PATH = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w./-]*)`")
+FOLDERS = (*ROOMS, "benchmarks", "tests", "docs", "notebooks", "modeldyno")
+_PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
 _NAMED = re.compile(r"`([A-Za-z_]+)`(?:,[^`(]{0,30})?\s*\(`((?:\w+/)+\w+\.py)`")
 _OF = re.compile(r"`([A-Z_]{4,}|[A-Z]\w+)` (?:of|in)\s+`((?:\w+/)+\w+\.py)`")
 

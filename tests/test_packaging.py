@@ -16,9 +16,7 @@ from pathlib import Path
 import pytest
 
 import modeldyno
-
-ROOT = Path(__file__).parents[1]
-ROOMS = ("base", "runtime", "compiler", "serving", "loadgen", "trials", "recommender", "reports")
+from tests.rooms import ROOMS, ROOT
 
 
 def declared() -> dict[str, object]:

@@ -11,18 +11,8 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-ROOMS = (
-    "base",
-    "runtime",
-    "compiler",
-    "serving",
-    "loadgen",
-    "trials",
-    "recommender",
-    "reports",
-    "benchmarks",
-)
+from tests.rooms import ROOMS, ROOT
+
 PAGES = ("docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 INSTEAD = {
     r"twins?": "layout copy",
@@ -60,7 +50,7 @@ def prose_of(path: Path) -> Iterator[tuple[int, str]]:
 
 def files() -> Iterator[Path]:
     """Every file with words for readers."""
-    for room in ROOMS:
+    for room in (*ROOMS, "benchmarks"):
         for pattern in ("*.py", "*.j2", "*.md"):
             yield from sorted((ROOT / room).rglob(pattern))
     for page in PAGES:

@@ -4,7 +4,7 @@ Two ways to run it. `loadgen.run.run_load` starts it with a plan in DYNO_LOAD_PL
 record every request themselves (what counts, and where, is said in loadgen.stats.recording) and end the run.
 Started by hand,
 
-    locust -f loadgen/generator/invocations.py --host http://127.0.0.1:8080
+    locust -f loadgen/locustfiles/invocations.py --host http://127.0.0.1:8080
 
 it is an ordinary locustfile with Locust's own web page, users and statistics. The bodies then come from the
 files that DYNO_LOAD_PAYLOAD names as `dyno load --payload` does (their content type from the ending, or from

@@ -10,10 +10,9 @@ import pytest
 
 from modeldyno.base.process.procs import python_module
 from tests.loadgen.stub import stub_server
+from tests.rooms import ROOMS
 from tests.serving import models
 from tests.serving.helpers import serving
-
-ROOMS = ("base", "runtime", "compiler", "serving", "loadgen", "trials", "recommender", "reports")
 
 
 @pytest.fixture

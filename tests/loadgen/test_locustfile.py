@@ -19,8 +19,9 @@ import pytest
 
 from modeldyno import loadgen
 from modeldyno.base.process.procs import free_port, python_module, start
-from modeldyno.loadgen.generator.run_plan import LOCUSTFILE
 from tests.loadgen.stub import stub_server
+
+BY_HAND = Path(loadgen.__path__[0]) / "locustfiles" / "invocations.py"
 
 
 def test_importing_the_room_does_not_load_gevent() -> None:
@@ -36,7 +37,7 @@ def test_importing_the_room_does_not_load_gevent() -> None:
 
 
 def plain_locust(host: str, seconds: int) -> subprocess.CompletedProcess[str]:
-    args = ("-f", str(LOCUSTFILE), "--headless", "-u", "1", "-t", f"{seconds}s", "--host", host)
+    args = ("-f", str(BY_HAND), "--headless", "-u", "1", "-t", f"{seconds}s", "--host", host)
     return subprocess.run(
         python_module("locust", *args), capture_output=True, text=True, timeout=60, check=False
     )
@@ -63,7 +64,7 @@ def test_plain_locust_says_why_it_has_nothing_to_send(tmp_path: Path) -> None:
 def test_plain_locust_has_its_web_page_and_starts_users_from_there(tmp_path: Path) -> None:
     with stub_server(tmp_path) as server:
         port = free_port()
-        args = ("-f", str(LOCUSTFILE), "--host", server.url.removesuffix("/invocations"))
+        args = ("-f", str(BY_HAND), "--host", server.url.removesuffix("/invocations"))
         web = ("--web-host", "127.0.0.1", "--web-port", str(port))
         with start(python_module("locust", *args, *web), log=tmp_path / "locust.log"):
             base = f"http://127.0.0.1:{port}"
