@@ -70,7 +70,7 @@ def lines(found: Inspection) -> list[str]:
     rows = [
         ("model", f"{manifest.model} ({manifest.frontend}, {manifest.precision})"),
         ("source", f"BLAKE2b {manifest.source_digest}"),
-        ("road", road_line(manifest.road)),
+        ("import path", road_line(manifest.road)),
         ("made", f"{manifest.created_at}, schema {manifest.schema_version}"),
         *(("input", _tensor(spec)) for spec in manifest.inputs),
         *(("output", _tensor(spec)) for spec in manifest.outputs),
