@@ -1,0 +1,1 @@
+"""A change judged: a candidate against its baseline, measured side by side."""

@@ -1,0 +1,1 @@
+"""A load generator that stays up: closed loops in short blocks, at one server after another."""
