@@ -52,6 +52,7 @@ class Child:
         if self not in _unstopped:  # its number may be another's by now
             return self.process.wait()
         self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # one that is paused hears nothing else
         try:
             self.process.wait(grace_s)
         except subprocess.TimeoutExpired:

@@ -74,6 +74,24 @@ class Deployment(Protocol):
     def notes(self) -> tuple[str, ...]:
         """How this differs from the real instance type, in words."""
 
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """Cores of this machine that it runs on; empty where it runs elsewhere."""
+
+    @property
+    def pausing(self) -> Pausing | None:
+        """How it is kept from working while others are measured; None where its provider can't."""
+
+
+class Pausing(Protocol):
+    """Stops a server's processes where they are, and lets them go on."""
+
+    def pause(self) -> None:
+        """From now on it uses no CPU, and answers nothing."""
+
+    def resume(self) -> None:
+        """It goes on as if no time had passed; nothing happens to one that runs."""
+
 
 class Provider(Protocol):
     """A place where candidates run."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from modeldyno.base.errors import ServerError
 from modeldyno.base.flags import arguments_of
 from modeldyno.base.host.cgroups import MemoryCgroup, memory_cgroup, oom_killed
 from modeldyno.base.host.facts import host_facts, usable_cores
+from modeldyno.base.process.cpu_clocks import tree
 from modeldyno.base.process.procs import Child, python_module, start
 from modeldyno.base.records.record import HostFacts
 from modeldyno.base.records.run import Candidate, Fidelity, InstanceType
@@ -35,6 +38,7 @@ class LocalDeployment:
     generator: Workers
     notes: tuple[str, ...]
     process: ServerProcess
+    cores: tuple[int, ...] = ()
 
     @property
     def usage(self) -> ProcessTree:
@@ -42,10 +46,36 @@ class LocalDeployment:
         return ProcessTree(self.process.child.pid)
 
     @property
+    def pausing(self) -> StoppedTree:
+        """By signals to its processes."""
+        return StoppedTree(self.process.child.pid)
+
+    @property
     def state(self) -> State:
         """Whether the server's process lives, and keeps to its memory."""
         death = self.process.death()
         return SERVING if death is None else State(serving=False, reason=death)
+
+
+@dataclass(frozen=True)
+class StoppedTree:
+    """A server and its processes, stopped by SIGSTOP; the kernel takes connections for them meanwhile."""
+
+    pid: int
+
+    def pause(self) -> None:
+        """From now on it uses no CPU, and answers nothing. Who watches over the others goes first."""
+        _signal(tree(self.pid), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on as if no time had passed; nothing happens to one that runs."""
+        _signal(reversed(tree(self.pid)), signal.SIGCONT)
+
+
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 @dataclass(frozen=True)
@@ -123,7 +153,7 @@ class LocalProvider:
             url = _wait_ready(process, port_file, began + order.startup_timeout_s)
             notes = self.notes(order.instance, capped=group is not None)
             startup_s = time.monotonic() - began
-            yield LocalDeployment(url, startup_s, Workers(cpus=generator_cpus), notes, process)
+            yield LocalDeployment(url, startup_s, Workers(cpus=generator_cpus), notes, process, server_cpus)
 
     def notes(self, instance: InstanceType, *, capped: bool) -> tuple[str, ...]:
         """Say how the emulation differs from the real instance type."""

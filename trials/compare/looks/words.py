@@ -5,23 +5,28 @@ from __future__ import annotations
 import math
 
 from modeldyno.trials.compare.looks.sequential import Limit, MetricLook
-from modeldyno.trials.compare.metrics import THROUGHPUT, worse_share
+from modeldyno.trials.compare.metrics import CPU, THROUGHPUT, worse_share
 
-_WORDS = {THROUGHPUT: ("less", "more")}
+_WORDS = {THROUGHPUT: ("less", "more"), CPU: ("more", "less")}
 _SLOWER = ("slower", "faster")
 
 
 def sentence(metric: str, each: MetricLook, limit: Limit) -> str:
     """Like "slower by 3.1 % (2.2 to 4.0), under the limit of 5 %"."""
-    shares = [100 * worse_share(metric, log) for log in (each.estimate, *each.ends)]
+    return difference(metric, each.estimate, each.ends) + _against(each, limit)
+
+
+def difference(metric: str, estimate: float, ends: tuple[float, float]) -> str:
+    """Like "slower by 3.1 % (2.2 to 4.0)", of an estimate and its interval as log ratios, above 0 worse."""
+    shares = [100 * worse_share(metric, log) for log in (estimate, *ends)]
     worse = shares[0] >= 0
     # Of a candidate that is better the signs are turned, and with them the ends.
     value, low, high = shares if worse else (-shares[0], -shares[2], -shares[1])
     words = _WORDS.get(metric, _SLOWER)
-    ends = f"{_rounded(low)} to {_rounded(high)}"
-    if any(math.isinf(end) for end in each.ends):
-        ends = "too few pairs for an interval"
-    return f"{words[0] if worse else words[1]} by {value:.1f} % ({ends}){_against(each, limit)}"
+    span = f"{_rounded(low)} to {_rounded(high)}"
+    if any(math.isinf(end) for end in ends):
+        span = "too few pairs for an interval"
+    return f"{words[0] if worse else words[1]} by {value:.1f} % ({span})"
 
 
 def _rounded(percent: float) -> str:

@@ -1,0 +1,226 @@
+"""The course of a gate: epochs of servers, rounds of blocks, looks at the pairs so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from modeldyno.base.errors import LoadTestError, ServerError
+from modeldyno.loadgen.payloads.files import Mix
+from modeldyno.loadgen.standing.blocks import BlockOrder
+from modeldyno.loadgen.standing.generator import StandingGenerator
+from modeldyno.trials.compare.blocks import Block, Pair, pairs_of
+from modeldyno.trials.compare.flips.signs import Signs
+from modeldyno.trials.compare.flips.statistic import Statistic
+from modeldyno.trials.compare.looks.sequential import Limit, Progress, look
+from modeldyno.trials.compare.looks.spending import LOOKS
+from modeldyno.trials.compare.metrics import THROUGHPUT, statistic_of
+from modeldyno.trials.compare.plan import BlockPlan, epoch_of, plan_blocks, round_order, round_seed
+from modeldyno.trials.compare.taint import Sorted, TaintLimits, limits_from, sort_pairs
+from modeldyno.trials.providers.base import Order, Provider
+from modeldyno.trials.rounds.epochs import Epoch, Start, epoch_of_servers
+from modeldyno.trials.rounds.turns import Cell, Place, Taken, Turns
+
+BASELINE, CANDIDATE = "baseline", "candidate"
+SIDES = (BASELINE, CANDIDATE)
+LATENCY_CELL, THROUGHPUT_CELL = "latency", "throughput"
+WARMUP = BlockOrder(url="", requests=20, shortest_s=0.5, longest_s=15.0, dropped=1)
+IDLE_READINGS = 4
+IDLE_READING_S = 0.25
+
+
+@dataclass(frozen=True)
+class GateOrder:
+    """What is measured, and until when."""
+
+    provider: Provider
+    orders: Mapping[str, Order]
+    """Of each side."""
+    cores: tuple[int, ...]
+    """Of the servers."""
+    payload: Mix
+    users: int
+    throughput_users: int
+    limits: Mapping[str, Limit]
+    """Of each metric that is judged."""
+    budget_s: float
+    alpha: float
+    seed: int
+    timeout_s: float = 30.0
+    epochs: bool = True
+    """Whether servers are started anew within the budget."""
+    tell: Callable[[str], None] = lambda _: None
+    keep: Callable[[Block], None] = lambda _: None
+    """Gets each block as soon as it is measured."""
+
+
+@dataclass(eq=False)
+class Course:
+    """What a gate has measured so far."""
+
+    blocks: list[Block] = field(default_factory=list)
+    progress: Progress = field(default_factory=Progress)
+    decided_s: dict[str, float] = field(default_factory=dict)
+    """Seconds until each metric had its verdict."""
+    seconds: float = 0.0
+    epochs: int = 0
+    plan: BlockPlan | None = None
+    taint: TaintLimits = field(default_factory=TaintLimits)
+    startup_s: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    errors: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
+    first_errors: dict[str, str] = field(default_factory=dict)
+    restless: dict[str, float] = field(default_factory=dict)
+
+    def pairs(self, cell: str) -> Sorted:
+        """The pairs of a cell, by whether the machine left them alone."""
+        found = pairs_of(self.blocks, f"{BASELINE} {cell}", f"{CANDIDATE} {cell}")
+        return sort_pairs(found, self.taint)
+
+    def judged(self, metric: str) -> tuple[Pair, ...]:
+        """The pairs that a metric is judged by."""
+        return self.pairs(cell_of(metric)).judged
+
+
+def cell_of(metric: str) -> str:
+    """Throughput has blocks of its own."""
+    return THROUGHPUT_CELL if metric == THROUGHPUT else LATENCY_CELL
+
+
+def measure(order: GateOrder, outputs: Callable[[Epoch], None] = lambda _: None) -> Course:
+    """Measure both sides until every metric has its verdict or the budget is gone.
+
+    `outputs` is called once, with the servers of the first epoch, before the first block.
+
+    Raises:
+        ConfigError: too slow for 24 pairs in the budget; nothing was compared.
+        ServerError: a side does not come up, or dies. LoadTestError: one answers nothing.
+    """
+    run = _Run(order)
+    with StandingGenerator(order.payload, max(order.users, order.throughput_users)) as generator:
+        turns = Turns(generator)
+        while run.goes_on():
+            with epoch_of_servers(turns, run.start(), run.course.epochs) as epoch:
+                run.prepare(turns, epoch, outputs)
+                run.rounds(turns)
+    run.course.seconds = run.elapsed_s()
+    return run.course
+
+
+class _Run:
+    """One gate at work."""
+
+    def __init__(self, order: GateOrder) -> None:
+        self.order, self.course = order, Course()
+        self.signs = Signs(order.seed)
+        self.cells = cells(order)
+        self.began_s = time.monotonic()
+        self.round = 0
+        self.looks = list(LOOKS)
+
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.began_s
+
+    def share(self) -> float:
+        return self.elapsed_s() / self.order.budget_s
+
+    def goes_on(self) -> bool:
+        return self.course.progress.verdict is None
+
+    def start(self) -> Start:
+        order = self.order
+        every = [cell for cells in self.cells.values() for cell in cells]
+        warmup = replace(WARMUP, timeout_s=order.timeout_s)
+        return Start(order.provider, order.orders, every, warmup, order.seed, self._tell_start)
+
+    def prepare(self, turns: Turns, epoch: Epoch, outputs: Callable[[Epoch], None]) -> None:
+        """Take note of the starts; before the first block see what is normal here, and plan."""
+        for side in SIDES:
+            if why := epoch.failed.get(side):
+                raise (LoadTestError if why.startswith("no request") else ServerError)(f"the {side}: {why}")
+            self.course.startup_s[side].append(round(epoch.servers[side].startup_s, 3))
+        self.course.restless.update(epoch.restless)
+        self.course.epochs += 1
+        if self.course.plan is not None:
+            return
+        outputs(epoch)
+        idle = [turns.idle_readings(IDLE_READING_S) for _ in range(IDLE_READINGS)]
+        self.course.taint = limits_from(idle)
+        seconds = {name: taken.block.seconds / taken.block.requests for name, taken in epoch.warm.items()}
+        left_s = self.order.budget_s - self.elapsed_s()
+        starts = 4 if self.order.epochs else 0
+        self.course.plan = plan_blocks(seconds, left_s - starts * self.elapsed_s())
+
+    def rounds(self, turns: Turns) -> None:
+        """Rounds of this epoch, with the looks that are due; ends with a verdict, or when a start is due."""
+        while self.goes_on():
+            self._round(turns)
+            while self.looks and self.share() >= self.looks[0] and self.goes_on():
+                self._look(self.looks.pop(0))
+            if self.order.epochs and epoch_of(self.share()) >= self.course.epochs and self.share() < 1:
+                return
+
+    def _round(self, turns: Turns) -> None:
+        for cells in self.cells.values():
+            order = self._block_order()
+            by_side = {cell.server: cell for cell in cells}
+            for position, side in enumerate(round_order(SIDES, self.round, self.order.seed)):
+                place = Place(self.round, self.course.epochs - 1, position)
+                taken = self._take(turns, by_side[side], order, place)
+                self.course.errors[side] += taken.block.errors
+                if taken.first_error:
+                    self.course.first_errors.setdefault(side, taken.first_error)
+                self.course.blocks.append(taken.block)
+                self.order.keep(taken.block)
+        self.round += 1
+
+    def _take(self, turns: Turns, cell: Cell, order: BlockOrder, place: Place) -> Taken:
+        try:
+            return turns.take(cell, order, place)
+        except ServerError as error:
+            raise ServerError(f"the {cell.server} ended while it was measured: {error}") from error
+
+    def _block_order(self) -> BlockOrder:
+        plan, order = self.course.plan, self.order
+        assert plan is not None  # noqa: S101 - made before the first round
+        return BlockOrder(
+            url="",
+            requests=plan.requests,
+            shortest_s=plan.shortest_s,
+            longest_s=max(30.0, 3 * max(plan.block_s.values())),
+            dropped=plan.dropped,
+            timeout_s=order.timeout_s,
+            seed=round_seed(self.round, order.seed),
+        )
+
+    def _look(self, share: float) -> None:
+        statistics = self._statistics()
+        if statistics is None:
+            self.course.progress = replace(self.course.progress, share=share)
+            return
+        order, before = self.order, set(self.course.progress.decided)
+        self.course.progress = look(
+            self.course.progress, statistics, self.signs, share, order.limits, alpha=order.alpha
+        )
+        for metric in set(self.course.progress.decided) - before:
+            self.course.decided_s[metric] = round(self.elapsed_s(), 1)
+        self.order.tell(f"{share:.0%} of the budget, {self.round} pairs")
+
+    def _statistics(self) -> Mapping[str, Statistic] | None:
+        """Of each metric; None where one has no pairs."""
+        judged = {metric: self.course.judged(metric) for metric in self.order.limits}
+        if not all(judged.values()):
+            return None
+        return {metric: statistic_of(metric, pairs) for metric, pairs in judged.items()}
+
+    def _tell_start(self, side: str) -> None:
+        self.order.tell(f"starting the {side}")
+
+
+def cells(order: GateOrder) -> Mapping[str, Sequence[Cell]]:
+    """The cells of each kind, one a side."""
+    users = {LATENCY_CELL: order.users, THROUGHPUT_CELL: order.throughput_users}
+    kinds = dict.fromkeys([LATENCY_CELL, *map(cell_of, order.limits)])
+    if set(map(cell_of, order.limits)) == {THROUGHPUT_CELL}:
+        del kinds[LATENCY_CELL]
+    return {kind: [Cell(f"{side} {kind}", side, users[kind]) for side in SIDES] for kind in kinds}
