@@ -38,6 +38,15 @@ def with_bound(spec: LoadSpec, workers: Workers, mix: Mix, most: int) -> LoadSpe
     return spec.model_copy(update={"max_in_flight": bound})
 
 
+def check_users(users: int) -> None:
+    """See whether one process here can have so many users, each with a connection.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    _check(users, file_limit() - RESERVED_FILES, "users", "users")
+
+
 def _check(wanted: int, connections: int, what: str, option: str) -> None:
     if wanted > connections:
         raise ConfigError(

@@ -20,10 +20,8 @@ beyond that, arrivals wait for a free one, the wait counts in their latency, and
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +30,11 @@ from locust import events, task
 from locust.exception import StopUser
 
 from modeldyno.base.errors import DynoError, LoadTestError
-from modeldyno.base.process.procs import end_with_parent
 from modeldyno.loadgen.generator.control import Run
 from modeldyno.loadgen.generator.master import Conductor
-from modeldyno.loadgen.generator.open_files import raise_file_limit
-from modeldyno.loadgen.generator.precise import sharpen_timers, spin_ns, wait_until
+from modeldyno.loadgen.generator.precise import spin_ns, wait_until
 from modeldyno.loadgen.generator.run_plan import SPARE_USERS, WORKER_VARIABLE, Plan, plan_from_environment
+from modeldyno.loadgen.generator.settle import settle_in
 from modeldyno.loadgen.generator.wire.sender import NS_PER_S, Sender, now_ns
 from modeldyno.loadgen.generator.worker import WorkerEnd
 from modeldyno.loadgen.payloads.body import Payload, payload_for
@@ -50,28 +47,14 @@ NS_PER_MS = 1_000_000
 UNSENT = FailureKind(None, "unsent", "not sent: no connection was free within the timeout")
 
 
-def _clean_up(folder: str, parent: int) -> None:
-    if os.getppid() != parent:  # it was killed, so it does not do it
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _prepare_worker(folder: str) -> WorkerEnd:
-    _settle_in(folder)
+    settle_in(folder)
     return WorkerEnd(Path(folder))
-
-
-def _settle_in(folder: str) -> None:
-    """End with the parent, and do as one that sends should."""
-    atexit.register(_clean_up, folder, os.getppid())
-    end_with_parent()
-    sharpen_timers()
-    raise_file_limit()
-    os.chdir(folder)
 
 
 def _prepare_process(plan: Plan) -> Run:
     """Make this process what the plan asks for."""
-    _settle_in(plan.folder)
+    settle_in(plan.folder)
     if plan.cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, plan.cpus)
     return Run(plan)

@@ -38,16 +38,16 @@ class Connection:
     def prepare(self, url: str, content_type: str, body: bytes) -> list[bytes]:
         """Give what `post` sends. A connection that the server has closed meanwhile is dropped."""
         server = server_of(url)
-        if self._wire is not None and (server != self._server or self._wire.has_ended()):
+        if server != self._server:
             self.close()
+        self.drop_ended()
         self._server = server
         head = head_for(url, content_type, len(body))
         return [head + body] if len(body) <= SEND_WHOLE_BYTES else [head, body]
 
     def post(self, pieces: list[bytes]) -> tuple[int, bytes]:
         """Send what `prepare` gave; give status and body of the answer. Redirects are not followed."""
-        if self._wire is not None and self._wire.has_ended():
-            self.close()  # what has come meanwhile is no answer to this request
+        self.drop_ended()  # what has come meanwhile is no answer to this request
         if self._wire is None:
             assert self._server is not None  # noqa: S101 - prepare comes first
             self._wire = Wire(_connected(*self._server))
@@ -58,6 +58,11 @@ class Connection:
         except (ConnectionResetError, BrokenPipeError) as error:
             return self._refusal(wire, error)
         return self._answer(wire)
+
+    def drop_ended(self) -> None:
+        """Drop an idle connection that is good for nothing any more."""
+        if self._wire is not None and self._wire.has_ended():
+            self.close()
 
     def close(self) -> None:
         """Drop the connection."""

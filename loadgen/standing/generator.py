@@ -1,0 +1,169 @@
+"""A Locust process that stays up for a whole run, and takes one block after another, at any server.
+
+Starting Locust takes seconds, so that a block of a quarter of a second can't have one of its own. What counts
+in a block is said in loadgen.standing.blocks; requests are timed by the very code of `dyno load`.
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from modeldyno.base.errors import ConfigError, LoadTestError
+from modeldyno.base.host.facts import usable_cores
+from modeldyno.base.process.procs import Child, start
+from modeldyno.loadgen.generator.fleet import backend, locust
+from modeldyno.loadgen.generator.in_flight import check_users
+from modeldyno.loadgen.payloads.body import Payload
+from modeldyno.loadgen.payloads.files import Mix, single
+from modeldyno.loadgen.payloads.store import save_mix
+from modeldyno.loadgen.server.endpoint import endpoint_url
+from modeldyno.loadgen.standing.blocks import BlockOrder, BlockTaken
+from modeldyno.loadgen.standing.folder import FOLDER_VARIABLE, Folder
+from modeldyno.loadgen.standing.talk import CUT, FD_VARIABLE, Answer, Channel, Failed, Ready, order_line
+
+LOCUSTFILE = Path(__file__).parent / "inside" / "locustfile.py"
+STARTUP_LIMIT_S = 60.0
+OVERTIME_LIMIT_S = 30.0
+"""Beyond what a block may take by its order."""
+LOOK_EVERY_S = 0.5
+"""How often a dead process is looked for."""
+GRACE_S = 2.0
+"""The child has nothing to save."""
+
+
+class StandingGenerator:
+    """A context: the process lives from entering to leaving it. `payload` is what every block sends."""
+
+    def __init__(self, payload: Payload | Mix, users_most: int = 1) -> None:
+        """Get ready for `users_most` users; an order for more has them started then.
+
+        Raises:
+            ConfigError: there are none, or more than this machine's open files allow.
+        """
+        _check_users(users_most)
+        self._mix = payload if isinstance(payload, Mix) else single(payload)
+        self._users_most = users_most
+        self._stack = ExitStack()
+        self._child: Child | None = None
+        self._channel: Channel | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that sends."""
+        return self._running()[0].pid
+
+    def __enter__(self) -> StandingGenerator:
+        try:
+            self._start()
+            answer = self._answer(STARTUP_LIMIT_S, None)
+            assert isinstance(answer, Ready)  # noqa: S101 - nothing else was asked for
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def take(self, order: BlockOrder, still_serving: Callable[[], bool] | None = None) -> BlockTaken:
+        """Take one block; returns when the server is idle again.
+
+        `still_serving` is asked twice a second; once it denies, the block ends with what it has, not `full`.
+        An interrupt ends the process, and so does an error of `still_serving`.
+
+        Raises:
+            ConfigError: the order can't be carried out here.
+            LoadTestError: the process has ended or hangs.
+        """
+        order = _checked(order)
+        _, channel = self._running()
+        try:
+            channel.socket.settimeout(LOOK_EVERY_S)
+            channel.socket.sendall(order_line(order))
+            answer = self._answer(2 * order.longest_s + order.timeout_s + OVERTIME_LIMIT_S, still_serving)
+        except OSError as error:
+            raise self._lost(f"can't be reached: {error.strerror or error}") from error
+        except BaseException:
+            self._end()
+            raise
+        if isinstance(answer, Failed):
+            raise LoadTestError(f"the load generator could not take a block at {order.url}: {answer.why}")
+        assert isinstance(answer, BlockTaken)  # noqa: S101 - it is ready but once
+        return answer
+
+    def _start(self) -> None:
+        folder = Folder(Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dyno-standing-"))))
+        save_mix(self._mix, folder.bodies, folder.index)
+        ours, theirs = socket.socketpair()
+        self._stack.enter_context(ours)
+        with theirs:
+            fd = theirs.fileno()
+            env = backend(open_loop=False) | {FD_VARIABLE: str(fd), FOLDER_VARIABLE: str(folder.path)}
+            users = str(self._users_most)
+            command = locust("--headless", "--users", users, "--spawn-rate", users, locustfile=LOCUSTFILE)
+            self._child = start(command, log=folder.log, env=env, pass_fds=(fd,))
+        self._stack.callback(self._child.stop, GRACE_S)
+        self._channel = Channel(ours)
+
+    def _answer(self, limit_s: float, still_serving: Callable[[], bool] | None) -> Answer:
+        _, channel = self._running()
+        end_by, cut = time.monotonic() + limit_s, False
+        channel.socket.settimeout(LOOK_EVERY_S)
+        while time.monotonic() < end_by:
+            try:
+                return channel.answer()
+            except TimeoutError:
+                if not cut and still_serving is not None and not still_serving():
+                    channel.socket.sendall(CUT)
+                    cut = True
+            except EOFError as error:
+                raise self._lost("ended") from error
+        raise self._lost(f"hangs: no answer within {limit_s:.0f} s")
+
+    def _lost(self, what: str) -> LoadTestError:
+        child, _ = self._running()
+        code = child.returncode()
+        status = "" if code is None else f" by exit status {code}"
+        tail = child.log_tail()
+        self._end()
+        return LoadTestError(
+            f"the load generator (process {child.pid}) {what}{status}" + (tail and f"\n{tail}")
+        )
+
+    def _running(self) -> tuple[Child, Channel]:
+        if self._child is None or self._channel is None:
+            raise LoadTestError("the load generator does not run")
+        return self._child, self._channel
+
+    def _end(self) -> None:
+        self._child = self._channel = None
+        self._stack.close()
+
+
+def _checked(order: BlockOrder) -> BlockOrder:
+    _check_users(order.users)
+    if order.requests < 1 or order.dropped < 0:
+        raise ConfigError(
+            f"a block counts {order.requests} requests and drops {order.dropped}: no such thing"
+        )
+    if not (0 <= order.shortest_s <= order.longest_s and order.longest_s > 0 and order.timeout_s > 0):
+        raise ConfigError(
+            f"a block from {order.shortest_s:g} to {order.longest_s:g} s, with a timeout of "
+            f"{order.timeout_s:g} s: no such thing"
+        )
+    foreign = sorted(set(order.cpus) - set(usable_cores()))
+    if foreign:
+        raise ConfigError(f"the load generator can't be pinned to cores that are not there: {foreign}")
+    return replace(order, url=endpoint_url(order.url))
+
+
+def _check_users(users: int) -> None:
+    if users < 1:
+        raise ConfigError(f"a block has at least one user, got {users}", field="users")
+    check_users(users)
