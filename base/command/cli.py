@@ -34,6 +34,7 @@ SUMMARIES = {
     "load-worker": "Send a part of a load test that another machine leads.",
     "recommend": "Measure a model's candidate configurations and rank them.",
     "report": "Write a run's one-file HTML report again from its records.",
+    "baseline": "Keep what a gate compares with, by name.",
     "instances": "List the instance types of the catalogue.",
     "targets": "List the compilation targets.",
     "doctor": "Say what this machine can do, and what is missing.",

@@ -34,9 +34,18 @@ def _command(name: str, parent: click.Context) -> Iterator[str]:
     if command is None:
         return
     context = click.Context(command, info_name=name, parent=parent)
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            yield from _options(command.commands[inner], context)
+    else:
+        yield from _options(command, parent)
+
+
+def _options(command: click.Command, parent: click.Context) -> Iterator[str]:
+    context = click.Context(command, info_name=command.name, parent=parent)
     yield f"## `{' '.join(command.get_usage(context).removeprefix('Usage: ').split())}`"
     yield ""
-    yield SUMMARIES[name]
+    yield command.get_short_help_str(limit=200)
     yield ""
     yield "| option | what it is |"
     yield "| --- | --- |"

@@ -41,12 +41,7 @@ def load(path: Path) -> Loaded:
     Raises:
         ModelError: no ONNX, or its external data is missing, too short, or outside its folder.
     """
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's DecodeError, which does not say "ONNX"
-        raise ModelError(
-            f"{path} is no readable ONNX file (truncated, or another format): {error}"
-        ) from error
+    model = _without_data(path)
     external = [tensor for tensor in _tensors(model) if _is_external(tensor)]
     parts = [_External.of(path, tensor) for tensor in external]
     large = sum(part.length for part in parts) >= PROTOBUF_LIMIT_BYTES
@@ -59,8 +54,31 @@ def load(path: Path) -> Loaded:
             tensor.raw_data = part.read()
             tensor.data_location = onnx.TensorProto.DEFAULT
             del tensor.external_data[:]
+    return Loaded(model, mapped, tuple(_files(parts).values()))
+
+
+def external_files(path: Path) -> dict[str, Path]:
+    """Give the files beside a model that its weights lie in, by the names that the model has for them.
+
+    Raises:
+        ModelError: no ONNX, or its external data is missing, too short, or outside its folder.
+    """
+    tensors = _tensors(_without_data(path))
+    return _files(_External.of(path, tensor) for tensor in tensors if _is_external(tensor))
+
+
+def _without_data(path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's DecodeError, which does not say "ONNX"
+        raise ModelError(
+            f"{path} is no readable ONNX file (truncated, or another format): {error}"
+        ) from error
+
+
+def _files(parts: Iterable[_External]) -> dict[str, Path]:
     files = {part.shown: part.file for part in parts}
-    return Loaded(model, mapped, tuple(files[name] for name in sorted(files)))
+    return {name: files[name] for name in sorted(files)}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What is deterministic, judged by rules and without statistics."""

@@ -1,0 +1,1 @@
+"""What `--baseline` and `--candidate` name, resolved."""
