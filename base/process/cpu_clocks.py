@@ -1,6 +1,6 @@
 """CPU clocks of processes, to the nanosecond (Linux): what a server used in a block, and what others did.
 
-A process's own clock counts all of its threads, ended ones too, where /proc/PID/stat counts in steps of 10 ms:
+A process's own clock counts all of its threads, ended ones too. /proc/PID/stat counts in steps of 10 ms:
 a block of 0.25 s is 25 of these.
 """
 

@@ -15,7 +15,7 @@ from modeldyno.trials.compare.flips.signs import Signs
 from modeldyno.trials.compare.flips.statistic import TrimmedMean, interval
 from modeldyno.trials.compare.latencies import encoded
 from modeldyno.trials.compare.looks.detectable import smallest_regression
-from modeldyno.trials.compare.looks.sequential import Limit, MetricLook
+from modeldyno.trials.compare.looks.sequential import MetricLook
 from modeldyno.trials.compare.looks.words import difference, sentence
 from modeldyno.trials.compare.metrics import (
     CPU,
@@ -45,14 +45,15 @@ def metrics(course: Course, order: GateOrder) -> tuple[GateMetric, ...]:
 def _metric(metric: str, course: Course, order: GateOrder) -> GateMetric:
     limit, each = order.limits[metric], course.progress.latest.get(metric)
     pairs = course.judged(metric)
-    values = {side: side_value(metric, pairs, side) for side in SIDES}
+    ours, theirs = (side_value(metric, pairs, side) for side in SIDES)
     if each is None:
         return GateMetric(
             metric=metric,
             verdict="inconclusive",
             text=f"not decided: {len(pairs)} pairs, and {FEWEST_PAIRS} are needed",
             unit=UNITS.get(metric, "ms"),
-            **values,
+            baseline=ours,
+            candidate=theirs,
             max_regression=limit.regression,
             ignore_below=limit.floor,
             pairs=len(pairs),
@@ -63,7 +64,8 @@ def _metric(metric: str, course: Course, order: GateOrder) -> GateMetric:
         verdict=each.verdict or "inconclusive",
         text=sentence(metric, each, limit),
         unit=UNITS.get(metric, "ms"),
-        **values,
+        baseline=ours,
+        candidate=theirs,
         change=worse_share(metric, each.estimate),
         change_low=_finite(metric, low),
         change_high=_finite(metric, high),
@@ -94,10 +96,10 @@ def _smallest(metric: str, each: MetricLook, course: Course, order: GateOrder) -
 
 def _shown_cpu(course: Course, order: GateOrder) -> GateMetric | None:
     """CPU time per request says whether a difference is the program's; it has no limit of its own."""
-    cell = LATENCY_CELL if any(cell_of(name) == LATENCY_CELL for name in order.limits) else cell_of(THROUGHPUT)
-    pairs = tuple(
-        pair for pair in course.pairs(cell).judged if pair.baseline.cpu_s and pair.candidate.cpu_s
+    cell = (
+        LATENCY_CELL if any(cell_of(name) == LATENCY_CELL for name in order.limits) else cell_of(THROUGHPUT)
     )
+    pairs = tuple(pair for pair in course.pairs(cell).judged if pair.baseline.cpu_s and pair.candidate.cpu_s)
     if len(pairs) < FEWEST_PAIRS:
         return None
     statistic = statistic_of(CPU, pairs)
@@ -206,9 +208,10 @@ def _of_errors(course: Course) -> Iterator[GateWarning]:
             asked = failed + sum(
                 block.requests for block in course.blocks if block.candidate.startswith(side)
             )
+            why = course.first_errors.get(side, "")
             yield GateWarning(
                 rank="void" if failed / asked > MOST_ERRORS else "weak",
-                text=f"{failed} of {asked} requests to the {side} failed: {course.first_errors.get(side, '')}",
+                text=f"{failed} of {asked} requests to the {side} failed: {why}",
                 advice="see its log",
             )
 
@@ -224,7 +227,7 @@ def _of_sharing(order: GateOrder) -> Iterator[GateWarning]:
         )
 
 
-def overall(course: Course, found: Sequence[GateMetric]) -> GateVerdict:
+def overall(found: Sequence[GateMetric]) -> GateVerdict:
     """The verdict of all metrics, exact ones included."""
     verdicts = [each.verdict for each in found]
     if "regression" in verdicts:

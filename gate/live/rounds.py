@@ -16,7 +16,15 @@ from modeldyno.trials.compare.flips.statistic import Statistic
 from modeldyno.trials.compare.looks.sequential import Limit, Progress, look
 from modeldyno.trials.compare.looks.spending import LOOKS
 from modeldyno.trials.compare.metrics import THROUGHPUT, statistic_of
-from modeldyno.trials.compare.plan import BlockPlan, epoch_of, plan_blocks, round_order, round_seed
+from modeldyno.trials.compare.plan import (
+    FEWEST_PAIRS,
+    BlockPlan,
+    epoch_of,
+    fewest_seconds,
+    plan_blocks,
+    round_order,
+    round_seed,
+)
 from modeldyno.trials.compare.taint import Sorted, TaintLimits, limits_from, sort_pairs
 from modeldyno.trials.providers.base import Order, Provider
 from modeldyno.trials.rounds.epochs import Epoch, Start, epoch_of_servers
@@ -28,6 +36,10 @@ LATENCY_CELL, THROUGHPUT_CELL = "latency", "throughput"
 WARMUP = BlockOrder(url="", requests=20, shortest_s=0.5, longest_s=15.0, dropped=1)
 IDLE_READINGS = 4
 IDLE_READING_S = 0.25
+MOST_STARTS = 4
+START_SHARE = 0.3
+SPARE_PAIRS = 1.2
+"""Times the fewest pairs: that many must be on their way for new starts."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,7 @@ class Course:
     errors: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
     first_errors: dict[str, str] = field(default_factory=dict)
     restless: dict[str, float] = field(default_factory=dict)
+    memory_mib: dict[str, float] = field(default_factory=dict)
 
     def pairs(self, cell: str) -> Sorted:
         """The pairs of a cell, by whether the machine left them alone."""
@@ -116,6 +129,8 @@ class _Run:
         self.cells = cells(order)
         self.began_s = time.monotonic()
         self.round = 0
+        self.starts: tuple[float, ...] = ()
+        """Shares of the budget at which the servers are started anew."""
         self.looks = list(LOOKS)
 
     def elapsed_s(self) -> float:
@@ -148,8 +163,9 @@ class _Run:
         self.course.taint = limits_from(idle)
         seconds = {name: taken.block.seconds / taken.block.requests for name, taken in epoch.warm.items()}
         left_s = self.order.budget_s - self.elapsed_s()
-        starts = 4 if self.order.epochs else 0
-        self.course.plan = plan_blocks(seconds, left_s - starts * self.elapsed_s())
+        if self.order.epochs:
+            self.starts = starts_for(epoch.seconds, left_s, fewest_seconds(seconds))
+        self.course.plan = plan_blocks(seconds, left_s - len(self.starts) * epoch.seconds)
 
     def rounds(self, turns: Turns) -> None:
         """Rounds of this epoch, with the looks that are due; ends with a verdict, or when a start is due."""
@@ -157,8 +173,14 @@ class _Run:
             self._round(turns)
             while self.looks and self.share() >= self.looks[0] and self.goes_on():
                 self._look(self.looks.pop(0))
-            if self.order.epochs and epoch_of(self.share()) >= self.course.epochs and self.share() < 1:
+            if self._start_is_due():
                 return
+
+    def _start_is_due(self) -> bool:
+        """Whether it is time for new servers; where the pairs come too slowly, they go first."""
+        share = self.share()
+        due = epoch_of(share, self.starts) >= self.course.epochs and share < 1
+        return due and self.round / share >= FEWEST_PAIRS * SPARE_PAIRS
 
     def _round(self, turns: Turns) -> None:
         for cells in self.cells.values():
@@ -215,6 +237,16 @@ class _Run:
 
     def _tell_start(self, side: str) -> None:
         self.order.tell(f"starting the {side}")
+
+
+def starts_for(start_s: float, left_s: float, needed_s: float) -> tuple[float, ...]:
+    """At which shares of the budget servers are started anew: four times, or as often as there is time for.
+
+    Starts get no more than START_SHARE of what is left, and nothing that 24 pairs need.
+    """
+    room_s = min(START_SHARE * left_s, left_s - needed_s)
+    times = max(0, min(MOST_STARTS, int(room_s / start_s)))
+    return tuple((number + 1) / (times + 1) for number in range(times))
 
 
 def cells(order: GateOrder) -> Mapping[str, Sequence[Cell]]:

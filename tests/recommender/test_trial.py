@@ -129,6 +129,8 @@ class StubDeployment:
     generator: Workers = ALONE
     startup_s: float = 0.0
     notes: tuple[str, ...] = ()
+    cores: tuple[int, ...] = ()
+    pausing: None = None
 
     state: State = SERVING
 

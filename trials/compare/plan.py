@@ -64,8 +64,9 @@ def plan_blocks(
     slowest_s = max(request_s.values())
     suffices_s = math.ceil(fewest_seconds(request_s, overhead_s=overhead_s))
     raise ConfigError(
-        f"too slow for {FEWEST_PAIRS} pairs in {budget_s:.3g} s: a request takes up to {slowest_s:.3g} s, "
-        f"and a block needs {FEWEST_REQUESTS} of them; give it {suffices_s} s"
+        f"too slow for {FEWEST_PAIRS} pairs in {budget_s:.3g} s: the shortest blocks take {suffices_s} s "
+        f"({SHORTEST_BLOCK_S:g} s and {FEWEST_REQUESTS} requests each; one takes up to {slowest_s:.3g} s); "
+        f"give it {suffices_s} s"
     )
 
 

@@ -1,4 +1,4 @@
-"""This machine as it is: servers on chosen cores, without the shape of an instance type; and servers elsewhere."""
+"""Servers without the shape of an instance type: on chosen cores of this machine, or run by somebody else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modeldyno.base.errors import LoadTestError, ServerError
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.records.record import HostFacts
 from modeldyno.base.records.run import Candidate, Fidelity, InstanceType, ServerSettings
-from modeldyno.loadgen.generator.fleet import Workers
+from modeldyno.loadgen.generator.fleet import ALONE, Workers
 from modeldyno.loadgen.server.endpoint import check_listening
 from modeldyno.trials.providers.base import SERVING, Order, State
 from modeldyno.trials.providers.local import LocalProvider, catalog_architecture
@@ -59,7 +59,7 @@ class RunningServer:
     usage: None = None
     pausing: None = None
     cores: tuple[int, ...] = ()
-    generator: Workers = Workers()
+    generator: Workers = ALONE
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,7 +70,7 @@ class RunningServer:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Servers that run already. An order's `model` is not looked at: `urls` has the address of each log's stem."""
+    """Servers that run already: `urls` has the address for the stem of an order's log."""
 
     urls: dict[str, str]
     name: str = "elsewhere"

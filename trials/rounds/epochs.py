@@ -30,6 +30,8 @@ class Epoch:
     """Servers that did not come up, or did not answer, and why."""
     restless: Mapping[str, float] = field(default_factory=dict)
     """Servers that use CPU without requests, in cores; they are paused where their provider can."""
+    seconds: float = 0.0
+    """What the starts and the warm-ups took."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def epoch_of_servers(turns: Turns, start: Start, number: int) -> Iterator[Epoch]
         LoadTestError: the generator has ended.
     """
     servers, failed = dict[str, Deployment](), dict[str, str]()
+    began_s = time.monotonic()
     with ExitStack() as stack:
         for name in start_order(tuple(start.orders), number, start.seed):
             start.tell(name)
@@ -65,19 +68,26 @@ def epoch_of_servers(turns: Turns, start: Start, number: int) -> Iterator[Epoch]
         warm = dict[str, Taken]()
         for cell in start.cells:
             if cell.server in servers and cell.server not in failed:
-                _warm_up(turns, start, cell, number, warm, failed)
+                _warm_up(turns, start.warmup, Place(-1, number, 0), cell, (warm, failed))
         able = [name for name in servers if name not in failed]
         restless = _restless(turns, able)
         _pause(turns, servers, restless)
-        yield Epoch(number, {name: servers[name] for name in able}, warm, failed, restless)
+        took_s = time.monotonic() - began_s
+        yield Epoch(number, {name: servers[name] for name in able}, warm, failed, restless, took_s)
         turns.exchange({})
 
 
 def _warm_up(
-    turns: Turns, start: Start, cell: Cell, number: int, warm: dict[str, Taken], failed: dict[str, str]
+    turns: Turns,
+    order: BlockOrder,
+    place: Place,
+    cell: Cell,
+    outcome: tuple[dict[str, Taken], dict[str, str]],
 ) -> None:
+    """Put down the warm-up of a cell, or why its server is none."""
+    warm, failed = outcome
     try:
-        taken = turns.take(cell, start.warmup, Place(-1, number, 0))
+        taken = turns.take(cell, order, place)
     except ServerError as error:
         failed[cell.server] = str(error)
         return

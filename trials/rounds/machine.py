@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modeldyno.base.host.cgroups import own_group
-from modeldyno.trials.compare.blocks import Readings
 from modeldyno.base.process.cpu_clocks import all_clocks, spent_elsewhere_s, used_s
+from modeldyno.trials.compare.blocks import Readings
 from modeldyno.trials.rounds.yardstick import Yardstick
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
@@ -42,7 +42,7 @@ class MachineWatch:
     known: Callable[[], tuple[int, ...]]
     """Processes of servers and generator; this process is known, too."""
     yardstick: Yardstick = field(default_factory=Yardstick)
-    megahertz: float | None = field(default_factory=lambda: _megahertz())
+    megahertz: float | None = field(default_factory=lambda: _megahertz())  # noqa: PLW0108 - it stands below
 
     def begin(self, cores: tuple[int, ...]) -> _Moment:
         """Read the clocks, right before a block; of a server elsewhere (no cores) there are none to read."""

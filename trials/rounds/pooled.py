@@ -2,8 +2,8 @@
 
 Throughput: the 25 % trimmed mean of the blocks' log rates, with Student's interval from winsorised squares
 (Yuen, Biometrika 61, 1974): what the candidate does where nothing disturbs it, by the same statistic that
-tells candidates apart. Percentiles: of all requests of the blocks. Requests of one block depend on each other,
-blocks hardly do, so their interval is the wider of two: by order statistics as if all requests were
+tells candidates apart. Percentiles: of all requests of the blocks. Requests of one block depend on each
+other, blocks hardly do, so their interval is the wider of two: by order statistics as if all requests were
 independent, and by drawing whole blocks again (cluster bootstrap: Davison and Hinkley, Bootstrap Methods and
 their Application, 1997, section 3.8).
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -51,8 +51,8 @@ class Around:
     memory_mib: float | None
     """Highest resident memory of the server, in a start of its own."""
     first_error: str = ""
-    taint: TaintLimits = TaintLimits()
-    spread: Spread = Spread(0.0, 1)
+    taint: TaintLimits = field(default_factory=TaintLimits)
+    spread: Spread = field(default_factory=lambda: Spread(0.0, 1))
     """Between starts, of a ratio of two candidates."""
     starts: int = 1
     shared_cores: int = 0
@@ -86,7 +86,7 @@ def pooled_result(spec: LoadSpec, blocks: Sequence[Block], around: Around) -> Lo
         generator=ResourceUsage(cpu_cores_mean=0.0, memory_mib_max=0.0, samples=0),
         machine=_machine(whole),
         host=host_facts(),
-        warnings=tuple(_warnings(spec, whole, errors, around)),
+        warnings=tuple(_warnings(whole, errors, around)),
         invalid_reasons=tuple(_void(whole, late, around)),
     )
 
@@ -172,9 +172,7 @@ def _server(blocks: Sequence[Block], around: Around) -> ResourceUsage | None:
     if not used:
         return None
     cores = math.fsum(cpu_s for cpu_s, _ in used) / math.fsum(seconds for _, seconds in used)
-    return ResourceUsage(
-        cpu_cores_mean=cores, memory_mib_max=around.memory_mib or 0.0, samples=len(used)
-    )
+    return ResourceUsage(cpu_cores_mean=cores, memory_mib_max=around.memory_mib or 0.0, samples=len(used))
 
 
 def _machine(blocks: Sequence[Block]) -> MachineUsage | None:
@@ -207,9 +205,11 @@ def _void(blocks: Sequence[Block], late: int, around: Around) -> Iterator[str]:
         yield f"only {len(blocks)} block was measured"
 
 
-def _warnings(spec: LoadSpec, blocks: Sequence[Block], errors: int, around: Around) -> Iterator[str]:
+def _warnings(blocks: Sequence[Block], errors: int, around: Around) -> Iterator[str]:
     samples = sum(block.requests for block in blocks)
-    missing = [percent for percent in PERCENTILES if percent < 99.5 and samples < fewest_samples(percent / 100)]
+    missing = [
+        percent for percent in PERCENTILES if percent < 99.5 and samples < fewest_samples(percent / 100)
+    ]
     if missing:
         needs = ", ".join(f"p{percent:g} (needs {fewest_samples(percent / 100)})" for percent in missing)
         yield f"few samples: {samples} do not state {needs}; measure longer"

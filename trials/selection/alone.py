@@ -126,4 +126,6 @@ def _memory_mib(deployment: Deployment) -> float | None:
 
 def requests_s(found: Mapping[str, Alone]) -> dict[str, float]:
     """Of every cell that takes part, one over its requests a second."""
-    return {cell: each for alone in found.values() if not alone.failure for cell, each in alone.request_s.items()}
+    return {
+        cell: each for alone in found.values() if not alone.failure for cell, each in alone.request_s.items()
+    }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from modeldyno.base.records.load_spec import LoadSpec
-from modeldyno.loadgen.payloads.files import Mix
-from modeldyno.trials.providers.base import Order, Provider
+from modeldyno.trials.providers.base import Order
 from modeldyno.trials.rounds.turns import Cell
 
 
@@ -25,7 +23,9 @@ class Contender:
 
     def cells(self) -> tuple[Cell, ...]:
         """One a level."""
-        return tuple(Cell(cell_name(self.key, spec.users or 1), self.key, spec.users or 1) for spec in self.levels)
+        return tuple(
+            Cell(cell_name(self.key, spec.users or 1), self.key, spec.users or 1) for spec in self.levels
+        )
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,6 @@ class Lengths:
     min_samples: int
     warmup_s: float
     timeout_s: float
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What is selected from."""
-
-    contenders: tuple[Contender, ...]
-    provider: Provider
-    payload: Mix
-    lengths: Lengths
-    seed: int
-    may_meet: Callable[[str, int, Sequence[object]], bool] = lambda *_: True
-    tell: Callable[[str, float], None] = lambda *_: None
-    """Hears what goes on, and about how many seconds are left."""
-    warnings: Mapping[str, str] = field(default_factory=dict)
-
-    def contender(self, key: str) -> Contender:
-        """The one of this name."""
-        return next(each for each in self.contenders if each.key == key)
 
 
 def cell_name(key: str, users: int) -> str:

@@ -35,7 +35,9 @@ class StagePlan:
     """All rounds, starts and warm-ups apart."""
 
 
-def plan_stage(request_s: Mapping[str, float], budget_s: float, wanted: int, most: int | None = None) -> StagePlan:
+def plan_stage(
+    request_s: Mapping[str, float], budget_s: float, wanted: int, most: int | None = None
+) -> StagePlan:
     """As many rounds as the budget holds, of blocks as large as leave `wanted` rounds.
 
     Args:
@@ -56,14 +58,18 @@ def plan_stage(request_s: Mapping[str, float], budget_s: float, wanted: int, mos
     return StagePlan(requests, dropped, SHORTEST_BLOCK_S, rounds, rounds * round_s)
 
 
-def finals_wanted(request_s: Mapping[str, float], budget_s: float, min_samples: int, longest_s: float) -> float:
+def finals_wanted(
+    request_s: Mapping[str, float], budget_s: float, min_samples: int, longest_s: float
+) -> float:
     """Seconds for the finals: what is left, but enough for `min_samples` of each cell, and for 24 rounds.
 
     No cell gets more than `longest_s`.
     """
     cells = len(request_s)
     for_samples = sum(min(longest_s, min_samples * each) for each in request_s.values())
-    for_rounds = min(cells * longest_s, FEWEST_PAIRS * _round_s(request_s.values(), FEWEST_REQUESTS, FEWEST_DROPPED))
+    for_rounds = min(
+        cells * longest_s, FEWEST_PAIRS * _round_s(request_s.values(), FEWEST_REQUESTS, FEWEST_DROPPED)
+    )
     return min(cells * longest_s, max(budget_s, for_samples, for_rounds))
 
 

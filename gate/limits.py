@@ -1,0 +1,85 @@
+"""Which metrics a gate judges, and by which limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modeldyno.base.errors import ConfigError, unknown_name
+from modeldyno.gate.options import share
+from modeldyno.trials.compare.looks.sequential import Limit, limit_of
+from modeldyno.trials.compare.metrics import METRICS
+
+DEFAULT = "p50_ms=5%"
+EXACT = ("artifact_bytes", "compiled_share", "fallback_operators", "parity", "error_rate")
+
+
+@dataclass(frozen=True)
+class GateLimits:
+    """What was asked."""
+
+    measured: Mapping[str, Limit]
+    """By statistics."""
+    exact: Mapping[str, float]
+    """By a rule: the share by which it may be worse."""
+
+
+def read_limits(
+    max_regression: Sequence[str],
+    ignore_below: Sequence[str] = (),
+    between_starts: float | None = None,
+) -> GateLimits:
+    """Read `METRIC=SHARE` texts.
+
+    Args:
+        max_regression: limits; none: p50_ms=5%.
+        ignore_below: floors of the user's own.
+        between_starts: what starts differ by on this machine, if that is known.
+
+    Raises:
+        ConfigError: there is no such metric, or a floor is not below its limit.
+    """
+    most = _pairs(max_regression or (DEFAULT,), "max_regression")
+    floors = _pairs(ignore_below, "ignore_below")
+    if extra := [name for name in floors if name not in most]:
+        raise ConfigError(
+            f"`ignore_below` {extra[0]}: it has no limit; give `max_regression` {extra[0]}=SHARE, too",
+            field="ignore_below",
+        )
+    measured = {
+        name: _limit(name, value, floors.get(name), between_starts)
+        for name, value in most.items()
+        if name in METRICS
+    }
+    return GateLimits(measured, {name: value for name, value in most.items() if name not in METRICS})
+
+
+def _limit(name: str, most: float, floor: float | None, between_starts: float | None) -> Limit:
+    if most <= 0:
+        raise ConfigError(
+            f"`max_regression` {name}={most:g}: no measurement can show that nothing at all was lost; "
+            "the smallest that is of use is about 1%",
+            field="max_regression",
+        )
+    if floor is not None and floor >= most:
+        raise ConfigError(
+            f"`ignore_below` {name}: {floor:.2%} is not below its limit of {most:.2%}", field="ignore_below"
+        )
+    return limit_of(most, between_starts, floor)
+
+
+def _pairs(texts: Sequence[str], field: str) -> dict[str, float]:
+    found = dict[str, float]()
+    for text in texts:
+        name, sign, value = text.partition("=")
+        name = name.strip()
+        if not sign:
+            raise ConfigError(f"`{field}` {text}: expected METRIC=SHARE, e.g. p50_ms=5%", field=field)
+        if name not in (*METRICS, *EXACT):
+            raise ConfigError(
+                f"`{field}` {text}: {unknown_name('metric', name, (*METRICS, *EXACT))}", field=field
+            )
+        if name in found:
+            raise ConfigError(f"`{field}` {name} is given twice", field=field)
+        found[name] = share(value, field)
+    return found
