@@ -1,4 +1,4 @@
-"""The body of an answer as arrays by name; nothing is unpickled, and what is no numbers is compared as it is."""
+"""The body of an answer as arrays by name; nothing is unpickled, and what is no numbers is compared as is."""
 
 from __future__ import annotations
 

@@ -59,7 +59,12 @@ NAN, INF = float("nan"), float("inf")
         pytest.param(npy(np.array([True])), npy(np.array([False])), False, id="bool"),
         pytest.param(npy(np.array([1 + 2j])), npy(np.array([1 + 3j])), False, id="complex"),
         pytest.param(npy(np.empty((0, 3))), npy(np.empty((0, 3))), True, id="nothing in it"),
-        pytest.param(npy(np.float16([1.0, 2.0])), npy(np.float16([1.0, 2.001])), True, id="half precision"),
+        pytest.param(
+            npy(np.array([1.0, 2.0], np.float16)),
+            npy(np.array([1.0, 2.001], np.float16)),
+            True,
+            id="half precision",
+        ),
         pytest.param(as_json({"y": [[1.0, 2.0]]}), as_json({"y": [[1.0, 2.001]]}), True, id="JSON"),
         pytest.param(as_json({"y": [[1.0, 2.0]]}), as_json({"y": [[1.0, 2.1]]}), False, id="JSON differs"),
         pytest.param(
