@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from modeldyno.base.errors import ConfigError
@@ -17,6 +16,9 @@ from modeldyno.gate.show.bench_json import bencher, bigger_is_better, smaller_is
 from modeldyno.gate.show.openmetrics import certain, openmetrics
 from modeldyno.gate.show.sarif import Anchor, parse_anchor, sarif
 from tests.gate.show.samples import ALL, EQUAL, PASS, REGRESSION, VOID, metric, poisoned, record
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 SCHEMA = json.loads((Path(__file__).parent / "sarif-schema-2.1.0.json").read_text())
 EVERY = pytest.mark.parametrize("made", [*ALL.values(), poisoned()], ids=[*ALL, "markup"])
