@@ -35,15 +35,15 @@ def bencher(record: GateRecord, name: str | None = None) -> str:
 def _tracked(record: GateRecord, name: str | None, *, bigger: bool) -> str:
     gated = name or words.subject(record)
     chosen = [each for each in _with_values(record) if words.more_is_better(each) is bigger]
-    return _json([_entry(each, gated) for each in chosen])
+    return _json([_entry(record, each, gated) for each in chosen])
 
 
-def _entry(metric: GateMetric, gated: str) -> dict[str, Any]:
+def _entry(record: GateRecord, metric: GateMetric, gated: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": f"{gated}: {words.title(metric)}",
         "unit": metric.unit,
         "value": _rounded(metric.candidate),
-        "extra": f"{words.VERDICTS[metric.verdict]}: {metric.text}",
+        "extra": f"{words.VERDICTS[words.verdict(record, metric)]}: {metric.text}",
     }
     ends = None if metric.candidate is None else words.around(metric, metric.candidate)
     if metric.candidate and ends is not None and ends[0] < ends[1]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.records.gate import GateMetric, GateRecord
+from modeldyno.base.records.gate import GateMetric, GateRecord, GateVerdict
 from modeldyno.base.units import US_PER_MS
 from modeldyno.gate.show import words
 from modeldyno.reports.charts import svg
@@ -78,7 +78,7 @@ def change_chart(record: GateRecord) -> str | None:
         figure, axes = svg.new_axes(WIDTH_PX, 62 + 54 * len(drawn), left_px=9)
         _scale(axes, drawn)
         for position, metric in enumerate(drawn):
-            _change(axes, position, metric)
+            _change(axes, position, metric, words.verdict(record, metric))
         axes.set(yticks=[], xlabel="change against the baseline (%): left is better, right is worse")
         axes.spines["left"].set_visible(False)
         told = "; ".join(f"{words.title(each)}: {each.text}" for each in drawn)
@@ -125,13 +125,13 @@ def _scale(axes: Axes, drawn: Sequence[GateMetric]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
 
 
-def _change(axes: Axes, position: int, metric: GateMetric) -> None:
+def _change(axes: Axes, position: int, metric: GateMetric, verdict: GateVerdict) -> None:
     """A line of text, and below it the estimate on its interval, the limit, and the floor."""
-    worse = metric.verdict in ("regression", "inconclusive")
-    colour = svg.LIMIT if metric.verdict == "regression" else CANDIDATE
-    label = f"{words.title(metric)}: {words.change(metric)}, {words.VERDICTS[metric.verdict]}"
+    open_or_worse = verdict in ("regression", "inconclusive")
+    colour = svg.LIMIT if verdict == "regression" else CANDIDATE
+    label = f"{words.title(metric)}: {words.change(metric)}, {words.VERDICTS[verdict]}"
     where = axes.get_yaxis_transform()
-    weight = "bold" if worse else "normal"
+    weight = "bold" if open_or_worse else "normal"
     axes.text(0.006, position - 0.42, label, transform=where, va="center", color=svg.INK, fontweight=weight)
     y = position + 0.1
     axes.plot([0, 0], [y - 0.24, y + 0.24], color=svg.MUTED, linewidth=1.6)
@@ -139,7 +139,7 @@ def _change(axes: Axes, position: int, metric: GateMetric) -> None:
     low = left if metric.change_low is None else 100 * metric.change_low
     high = right if metric.change_high is None else 100 * metric.change_high
     axes.plot([low, high], [y, y], color=colour, linewidth=5, alpha=0.45, solid_capstyle="butt")
-    shape = "D" if metric.verdict == "regression" else "o"
+    shape = "D" if verdict == "regression" else "o"
     axes.plot([100 * (metric.change or 0.0)], [y], shape, color=colour, markersize=8)
     if metric.max_regression is not None:
         limit = 100 * metric.max_regression

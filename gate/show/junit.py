@@ -53,7 +53,7 @@ def of_error(message: str, *, candidate: str, created_at: str) -> str:
 
 def _case(record: GateRecord, metric: GateMetric, class_name: str, inconclusive_is: InconclusiveIs) -> Case:
     made = Case(metric.metric, class_name, seconds=metric.decided_s or 0.0, output=_facts(metric))
-    return _judged(record, made, metric.verdict, metric.text, inconclusive_is)
+    return _judged(record, made, words.verdict(record, metric), metric.text, inconclusive_is)
 
 
 def _whole(record: GateRecord, class_name: str, inconclusive_is: InconclusiveIs) -> Case:

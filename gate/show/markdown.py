@@ -17,6 +17,7 @@ from modeldyno.reports.text.markdown import code, code_block, escaped, folded, o
 MOST_BYTES = 60_000
 MARKER = "<!-- dyno gate -->"
 """First line: by it the comment of an earlier run is found again."""
+OPEN = ("regression", "inconclusive")
 _ROWS = (200, 50, 20, 5, 0)
 _LONGEST_TEXT, _LONGEST_COMMAND = 1000, 4000
 
@@ -36,7 +37,9 @@ def metrics_table(record: GateRecord, rows: int = _ROWS[0]) -> str:
     """Write a row for each metric."""
     columns = ("metric", "baseline", "candidate", "change", "limit", "verdict")
     right = columns[1:5]
-    return table(columns, map(_row, record.metrics[:rows]), right=right) + _cut(record.metrics, rows)
+    return table(columns, (_row(record, each) for each in record.metrics[:rows]), right=right) + _cut(
+        record.metrics, rows
+    )
 
 
 def _answer(record: GateRecord, rows: int) -> Iterator[str]:
@@ -59,18 +62,19 @@ def _answer(record: GateRecord, rows: int) -> Iterator[str]:
 
 def _told(record: GateRecord) -> list[GateMetric]:
     """Give the metrics that the table does not say all about."""
-    return [each for each in record.metrics if each.verdict in ("regression", "inconclusive")]
+    return [each for each in record.metrics if words.verdict(record, each) in OPEN]
 
 
-def _row(metric: GateMetric) -> tuple[str, ...]:
-    verdict = words.VERDICTS[metric.verdict]
+def _row(record: GateRecord, metric: GateMetric) -> tuple[str, ...]:
+    verdict = words.verdict(record, metric)
+    said = words.VERDICTS[verdict]
     return (
         escaped(words.title(metric)),
         escaped(words.value(metric, metric.baseline)),
         escaped(words.value(metric, metric.candidate)),
         escaped(words.change(metric)),
         escaped(words.limit(metric)),
-        f"**{verdict}**" if metric.verdict in ("regression", "inconclusive") else verdict,
+        f"**{said}**" if verdict in OPEN else said,
     )
 
 

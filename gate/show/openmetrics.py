@@ -36,7 +36,7 @@ _UNITS = {
     "bytes": Unit("bytes", 1.0),
     "share": Unit("ratio", 1.0),
     "ratio": Unit("ratio", 1.0),
-    "req/s": Unit("requests_per_second", 1.0),
+    "requests/s": Unit("requests_per_second", 1.0),
 }
 
 

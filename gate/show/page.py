@@ -65,7 +65,7 @@ def render(record: GateRecord) -> str:
         differ=words.outputs_differ(record),
         found=words.found(record),
         measured=words.measured(record),
-        metrics=[_card(each) for each in record.metrics],
+        metrics=[_card(record, each) for each in record.metrics],
         first_warnings=[(each.rank, words.warning(each)) for each in warnings[: words.MOST_WARNINGS]],
         more_warnings=[(each.rank, words.warning(each)) for each in warnings[words.MOST_WARNINGS :]],
         change=change_chart(record),
@@ -82,11 +82,12 @@ def render(record: GateRecord) -> str:
     )
 
 
-def _card(metric: GateMetric) -> MetricCard:
+def _card(record: GateRecord, metric: GateMetric) -> MetricCard:
+    verdict = words.verdict(record, metric)
     return MetricCard(
         title=words.title(metric),
-        verdict=words.VERDICTS[metric.verdict],
-        kind={"regression": "bad", "inconclusive": "warn"}.get(metric.verdict, "tie"),
+        verdict=words.VERDICTS[verdict],
+        kind={"regression": "bad", "inconclusive": "warn"}.get(verdict, "tie"),
         text=metric.text,
         baseline=words.value(metric, metric.baseline),
         candidate=words.value(metric, metric.candidate),

@@ -50,7 +50,7 @@ def parse_anchor(text: str) -> Anchor:
 def sarif(record: GateRecord, anchor: Anchor = Anchor(), name: str | None = None) -> str:
     """Write the metrics that are regressions or not decided as results; `name` is that of what is gated."""
     gated = name or words.subject(record)
-    wrong = [each for each in record.metrics if each.verdict in _LEVELS]
+    wrong = [each for each in record.metrics if words.verdict(record, each) in _LEVELS]
     run = {
         "tool": {"driver": _driver(record)},
         "results": [_result(record, each, anchor, gated) for each in wrong],
@@ -88,7 +88,7 @@ def _result(record: GateRecord, metric: GateMetric, anchor: Anchor, gated: str) 
     key = hashlib.blake2b(f"{gated}\n{metric.metric}".encode(), digest_size=16).hexdigest()
     return {
         "ruleId": metric.metric,
-        "level": _LEVELS[metric.verdict],
+        "level": _LEVELS[words.verdict(record, metric)],
         "message": {"text": f"{gated}: {words.title(metric)}: {metric.text}. {record.headline}"},
         "locations": [{"physicalLocation": place}],
         "partialFingerprints": {"dynoGate/v1": key},

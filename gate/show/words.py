@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -25,10 +24,16 @@ _TITLES = {
     "cpu_ms_per_request": "CPU time per request",
     "error_rate": "error rate",
     "startup_s": "start-up time",
+    "artifact_bytes": "artifact size",
+    "compiled_share": "operators compiled",
+    "compiled_flops_share": "operations compiled",
+    "fallback_operators": "operators not compiled",
+    "parity_max_rel": "difference from the source model",
 }
 _PERCENTILE = re.compile(r"(p\d+(?:\.\d+)?)_ms")
 _UNITS = re.compile(r"_(?:ms|s|us|mib|bytes|rps)$")
-_MORE_IS_BETTER = re.compile(r"_rps$|compiled")
+_MORE_IS_BETTER = re.compile(r"_rps$|^compiled")
+_BYTES_PER_MB = 1e6
 _RANKS: tuple[Rank, ...] = ("void", "weak", "note")
 
 
@@ -50,6 +55,8 @@ def value(metric: GateMetric, number: float | None) -> str:
         return MISSING
     if metric.unit in ("share", "ratio"):
         return share(number)
+    if metric.unit == "bytes" and number >= _BYTES_PER_MB:
+        return f"{number / _BYTES_PER_MB:,.2f} MB"
     if metric.exact and float(number).is_integer():
         return with_unit(fixed(number, 0), metric.unit)
     return shown(number, unit=metric.unit).text
@@ -161,9 +168,15 @@ def around(metric: GateMetric, number: float) -> tuple[float, float] | None:
     return min(first, number), max(last, number)
 
 
-def metrics_of(record: GateRecord, verdict: GateVerdict) -> Iterator[GateMetric]:
-    """Give the metrics with this verdict."""
-    return (each for each in record.metrics if each.verdict == verdict)
+def verdict(record: GateRecord, metric: GateMetric) -> GateVerdict:
+    """Give a metric's verdict as the whole answer lets it stand.
+
+    What was measured is not decided where the measurement is void, or where a regression is not held against
+    the candidate (of servers that somebody else runs). Exact rules need no measurement.
+    """
+    if record.verdict != "inconclusive" or metric.exact:
+        return metric.verdict
+    return "inconclusive" if metric.verdict == "regression" or void(record) else metric.verdict
 
 
 def _sign(metric: GateMetric) -> float:

@@ -18,10 +18,12 @@ def test_the_answer_is_the_first_line(name: str) -> None:
 
 def test_a_regression_says_what_causes_it_how_sure_it_is_and_how_to_repeat_it() -> None:
     assert lines(REGRESSION)[1:] == [
-        "  p50 latency  regression  slower by 6.1 % (5.3 to 7.0), over the limit of 5 % [10.2 ms -> 10.8 ms]",
-        "  throughput   pass        fewer by 3.1 % (2.2 to 4.0), under the limit of 5 % "
-        "[96.0 req/s -> 93.0 req/s]",
-        "  size         pass        as large as before [98 MiB -> 98 MiB]",
+        "  p50 latency    regression  slower by 6.1 % (5.3 to 7.0), over the limit of 5 % "
+        "[10.2 ms -> 10.8 ms]",
+        "  throughput     pass        fewer by 3.1 % (2.2 to 4.0), under the limit of 5 % "
+        "[96.0 requests/s -> 93.0 requests/s]",
+        "  artifact size  pass        code and weights: 102.760 MB on both sides; shown, not limited "
+        "[102.76 MB -> 102.76 MB]",
         "  81 % of it: kernel fused_conv2d_add_relu, 3.10 -> 3.60 ms",
         "  16 % of it: kernel fused_dense, new, 0.100 ms",
         "  differs: toolchain.llvm: 20.1 -> 21.0",

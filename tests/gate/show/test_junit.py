@@ -6,14 +6,14 @@ import pytest
 
 from modeldyno.gate.show.junit import InconclusiveIs, junit, of_error
 from tests.gate.show.junit_schema import outcomes, parsed
-from tests.gate.show.samples import ALL, EQUAL, IMPROVEMENT, REGRESSION, UNDECIDED, VOID, poisoned
+from tests.gate.show.samples import ALL, EQUAL, IMPROVEMENT, REGRESSION, UNDECIDED, URLS, VOID, poisoned
 
 
 def test_a_regression_fails_and_the_rest_passes() -> None:
     assert outcomes(junit(REGRESSION)) == {
         "p50_ms": "failure",
         "throughput_rps": "passed",
-        "size_mib": "passed",
+        "artifact_bytes": "passed",
     }
     failure = parsed(junit(REGRESSION)).find(".//failure")
     assert failure is not None
@@ -36,6 +36,11 @@ def test_a_void_measurement_is_an_error(inconclusive_is: InconclusiveIs) -> None
     error = parsed(text).find(".//error")
     assert error is not None
     assert error.attrib["message"].startswith("void: requests were sent late. To do:")
+
+
+def test_a_regression_that_is_not_held_against_the_candidate_is_no_failure() -> None:
+    assert outcomes(junit(URLS))["p50_ms"] == "skipped"
+    assert outcomes(junit(URLS, "fail"))["p50_ms"] == "failure"
 
 
 def test_equal_sides_are_one_case_that_passes() -> None:

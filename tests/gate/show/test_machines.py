@@ -89,7 +89,7 @@ def test_values_are_in_base_units() -> None:
         "candidate": 0.0108,
     }
     assert families["dyno_p50_seconds"].unit == "seconds"
-    assert families["dyno_size_bytes"].samples[0].value == 98 * 2**20
+    assert families["dyno_artifact_bytes"].samples[0].value == 102_760_448
     assert families["dyno_p50_change_ratio"].samples[0].value == 0.06
 
 
@@ -98,7 +98,7 @@ def test_values_are_in_base_units() -> None:
     [
         ("p99.9_ms", "ms", "dyno_p99_9_seconds"),
         ("cpu_ms_per_request", "ms", "dyno_cpu_per_request_seconds"),
-        ("throughput_rps", "req/s", "dyno_throughput_requests_per_second"),
+        ("throughput_rps", "requests/s", "dyno_throughput_requests_per_second"),
         ("compiled_share", "share", "dyno_compiled_ratio"),
         ("odd name", "parsecs", "dyno_odd_name"),
     ],
@@ -129,7 +129,7 @@ def test_two_pipelines_that_measured_the_same_write_the_same_text() -> None:
 
 def test_github_action_benchmark_gets_one_direction_a_file() -> None:
     small, large = json.loads(smaller_is_better(REGRESSION)), json.loads(bigger_is_better(REGRESSION, "net"))
-    assert [each["name"] for each in small] == ["resnet50: p50 latency", "resnet50: size"]
+    assert [each["name"] for each in small] == ["resnet50: p50 latency", "resnet50: artifact size"]
     assert small[0] == {
         "name": "resnet50: p50 latency",
         "unit": "ms",

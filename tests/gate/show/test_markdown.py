@@ -14,7 +14,7 @@ from tests.gate.show.samples import ALL, EQUAL, HOSTILE, REGRESSION, metric, poi
 @pytest.mark.parametrize("name", ALL)
 def test_the_answer_comes_first_and_parts_are_closed(name: str) -> None:
     text = markdown(ALL[name])
-    assert text.startswith(f"{MARKER}\n### {ALL[name].headline}\n")
+    assert text.startswith(f"{MARKER}\n### {ALL[name].headline}\n".replace("_", "\\_"))
     assert text.count("<details>") == text.count("</details>") >= 1
 
 

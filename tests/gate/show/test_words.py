@@ -8,7 +8,7 @@ import pytest
 
 from modeldyno.gate.show import words
 from modeldyno.reports.text.digits import MISSING
-from tests.gate.show.samples import REGRESSION, SIZE, THROUGHPUT, URLS, metric, record, side
+from tests.gate.show.samples import REGRESSION, SIZE, THROUGHPUT, URLS, VOID, metric, record, side
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,9 @@ def test_a_change_says_which_way_it_went(change: tuple[float | None, ...], said:
         ("p99.9_ms", "p99.9 latency"),
         ("throughput_rps", "throughput"),
         ("cpu_ms_per_request", "CPU time per request"),
-        ("artifact_mib", "artifact"),
-        ("compiled_share", "compiled share"),
+        ("artifact_bytes", "artifact size"),
+        ("fallback_operators", "operators not compiled"),
+        ("queue_depth", "queue depth"),
     ],
 )
 def test_metrics_have_names_that_anyone_reads(name: str, title: str) -> None:
@@ -45,16 +46,30 @@ def test_metrics_have_names_that_anyone_reads(name: str, title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("number", "given", "said"),
     [
-        ({"unit": "share", "exact": True}, "98 %"),
-        ({"unit": "MiB", "exact": True}, "0.980 MiB"),
-        ({"unit": "ms"}, "0.980 ms"),
+        (0.98, {"unit": "share", "exact": True}, "98 %"),
+        (0.98, {"unit": "ms"}, "0.980 ms"),
+        (3.0, {"unit": "operators", "exact": True}, "3 operators"),
+        (4_321.0, {"unit": "bytes", "exact": True}, "4,321 bytes"),
+        (102_760_448.0, {"unit": "bytes", "exact": True}, "102.76 MB"),
+        (None, {}, MISSING),
     ],
 )
-def test_values_have_their_unit(given: dict[str, Any], said: str) -> None:
-    assert words.value(metric(**given), 0.98) == said
-    assert words.value(SIZE, 98.0) == "98 MiB"
+def test_values_have_their_unit(number: float | None, given: dict[str, Any], said: str) -> None:
+    assert words.value(metric(**given), number) == said
+
+
+def test_a_verdict_does_not_say_more_than_the_whole_answer() -> None:
+    # A URL's regression is not held against it; a void measurement decides nothing; exact rules stand.
+    assert [words.verdict(URLS, each) for each in URLS.metrics] == ["inconclusive", "pass", "pass"]
+    spoiled = VOID.model_copy(
+        update={"metrics": (metric(verdict="pass"), metric(verdict="regression"), SIZE)}
+    )
+    assert [words.verdict(spoiled, each) for each in spoiled.metrics] == [
+        *("inconclusive", "inconclusive", "pass")
+    ]
+    assert [words.verdict(REGRESSION, each) for each in REGRESSION.metrics] == ["regression", "pass", "pass"]
 
 
 def test_fewer_requests_are_the_worse_ones() -> None:
