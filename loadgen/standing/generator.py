@@ -25,7 +25,7 @@ from modeldyno.loadgen.payloads.store import save_mix
 from modeldyno.loadgen.server.endpoint import endpoint_url
 from modeldyno.loadgen.standing.blocks import BlockOrder, BlockTaken
 from modeldyno.loadgen.standing.folder import FOLDER_VARIABLE, Folder
-from modeldyno.loadgen.standing.talk import CUT, FD_VARIABLE, Answer, Channel, Failed, Ready, order_line
+from modeldyno.loadgen.standing.talk import CUT, FD_VARIABLE, Answer, Channel, Failed, order_line
 
 LOCUSTFILE = Path(__file__).parent / "inside" / "locustfile.py"
 STARTUP_LIMIT_S = 60.0
@@ -38,7 +38,10 @@ GRACE_S = 2.0
 
 
 class StandingGenerator:
-    """A context: the process lives from entering to leaving it. `payload` is what every block sends."""
+    """A context: the process lives from entering to leaving it. `payload` is what every block sends.
+
+    Enter it in a thread that lives as long: the kernel ends the process with the thread that started it.
+    """
 
     def __init__(self, payload: Payload | Mix, users_most: int = 1) -> None:
         """Get ready for `users_most` users; an order for more has them started then.
@@ -61,10 +64,11 @@ class StandingGenerator:
     def __enter__(self) -> StandingGenerator:
         try:
             self._start()
-            answer = self._answer(STARTUP_LIMIT_S, None)
-            assert isinstance(answer, Ready)  # noqa: S101 - nothing else was asked for
+            self._answer(STARTUP_LIMIT_S, None)
+        except EOFError as error:
+            raise self._lost("ended") from error
         except BaseException:
-            self._stack.close()
+            self._end()
             raise
         return self
 
@@ -74,8 +78,9 @@ class StandingGenerator:
     def take(self, order: BlockOrder, still_serving: Callable[[], bool] | None = None) -> BlockTaken:
         """Take one block; returns when the server is idle again.
 
-        `still_serving` is asked twice a second; once it denies, the block ends with what it has, not `full`.
-        An interrupt ends the process, and so does an error of `still_serving`.
+        `still_serving` is asked twice a second; once it denies, the block ends at once with what it has, not
+        `full`, and what is in flight is given up. An interrupt ends the process, and so does an error of
+        `still_serving`.
 
         Raises:
             ConfigError: the order can't be carried out here.
@@ -84,11 +89,10 @@ class StandingGenerator:
         order = _checked(order)
         _, channel = self._running()
         try:
-            channel.socket.settimeout(LOOK_EVERY_S)
-            channel.socket.sendall(order_line(order))
+            channel.send(order_line(order))
             answer = self._answer(2 * order.longest_s + order.timeout_s + OVERTIME_LIMIT_S, still_serving)
-        except OSError as error:
-            raise self._lost(f"can't be reached: {error.strerror or error}") from error
+        except EOFError as error:
+            raise self._lost("ended") from error
         except BaseException:
             self._end()
             raise
@@ -102,6 +106,7 @@ class StandingGenerator:
         save_mix(self._mix, folder.bodies, folder.index)
         ours, theirs = socket.socketpair()
         self._stack.enter_context(ours)
+        ours.settimeout(LOOK_EVERY_S)
         with theirs:
             fd = theirs.fileno()
             env = backend(open_loop=False) | {FD_VARIABLE: str(fd), FOLDER_VARIABLE: str(folder.path)}
@@ -114,16 +119,13 @@ class StandingGenerator:
     def _answer(self, limit_s: float, still_serving: Callable[[], bool] | None) -> Answer:
         _, channel = self._running()
         end_by, cut = time.monotonic() + limit_s, False
-        channel.socket.settimeout(LOOK_EVERY_S)
         while time.monotonic() < end_by:
             try:
                 return channel.answer()
             except TimeoutError:
                 if not cut and still_serving is not None and not still_serving():
-                    channel.socket.sendall(CUT)
+                    channel.send(CUT)
                     cut = True
-            except EOFError as error:
-                raise self._lost("ended") from error
         raise self._lost(f"hangs: no answer within {limit_s:.0f} s")
 
     def _lost(self, what: str) -> LoadTestError:
