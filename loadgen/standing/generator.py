@@ -7,10 +7,11 @@ in a block is said in loadgen.standing.blocks; requests are timed by the very co
 from __future__ import annotations
 
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class StandingGenerator:
             self._start()
             self._answer(STARTUP_LIMIT_S, None)
         except EOFError as error:
-            raise self._lost("ended") from error
+            raise self._ended() from error
         except BaseException:
             self._end()
             raise
@@ -92,7 +93,7 @@ class StandingGenerator:
             channel.send(order_line(order))
             answer = self._answer(2 * order.longest_s + order.timeout_s + OVERTIME_LIMIT_S, still_serving)
         except EOFError as error:
-            raise self._lost("ended") from error
+            raise self._ended() from error
         except BaseException:
             self._end()
             raise
@@ -130,13 +131,15 @@ class StandingGenerator:
 
     def _lost(self, what: str) -> LoadTestError:
         child, _ = self._running()
-        code = child.returncode()
-        status = "" if code is None else f" by exit status {code}"
         tail = child.log_tail()
         self._end()
-        return LoadTestError(
-            f"the load generator (process {child.pid}) {what}{status}" + (tail and f"\n{tail}")
-        )
+        return LoadTestError(f"the load generator (process {child.pid}) {what}" + (tail and f"\n{tail}"))
+
+    def _ended(self) -> LoadTestError:
+        child, _ = self._running()
+        with suppress(subprocess.TimeoutExpired):  # its socket closes a moment before
+            child.process.wait(GRACE_S)
+        return self._lost(f"ended by exit status {child.returncode()}")
 
     def _running(self) -> tuple[Child, Channel]:
         if self._child is None or self._channel is None:
