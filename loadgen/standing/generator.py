@@ -38,6 +38,26 @@ GRACE_S = 2.0
 """The child has nothing to save."""
 
 
+class _Look:
+    """Asks whether the server is there, until it is not."""
+
+    def __init__(self, still_serving: Callable[[], bool] | None) -> None:
+        self._still_serving = still_serving
+        self.error: Exception | None = None
+
+    def finds_it_gone(self) -> bool:
+        """Whether it has gone since the last look."""
+        if self._still_serving is None:
+            return False
+        try:
+            gone = not self._still_serving()
+        except Exception as error:  # whatever the caller makes of a server that is gone
+            gone, self.error = True, error
+        if gone:
+            self._still_serving = None
+        return gone
+
+
 class StandingGenerator:
     """A context: the process lives from entering to leaving it. `payload` is what every block sends.
 
@@ -65,7 +85,7 @@ class StandingGenerator:
     def __enter__(self) -> StandingGenerator:
         try:
             self._start()
-            self._answer(STARTUP_LIMIT_S, None)
+            self._answer(STARTUP_LIMIT_S, _Look(None))
         except EOFError as error:
             raise self._ended() from error
         except BaseException:
@@ -80,23 +100,25 @@ class StandingGenerator:
         """Take one block; returns when the server is idle again.
 
         `still_serving` is asked twice a second; once it denies, the block ends at once with what it has, not
-        `full`, and what is in flight is given up. An interrupt ends the process, and so does an error of
-        `still_serving`.
+        `full`, and what is in flight is given up. An error of `still_serving` ends the block as well, and is
+        raised when the process is ready for another. An interrupt ends the process.
 
         Raises:
             ConfigError: the order can't be carried out here.
             LoadTestError: the process has ended or hangs.
         """
-        order = _checked(order)
+        order, look = _checked(order), _Look(still_serving)
         _, channel = self._running()
         try:
             channel.send(order_line(order))
-            answer = self._answer(2 * order.longest_s + order.timeout_s + OVERTIME_LIMIT_S, still_serving)
+            answer = self._answer(2 * order.longest_s + order.timeout_s + OVERTIME_LIMIT_S, look)
         except EOFError as error:
             raise self._ended() from error
         except BaseException:
             self._end()
             raise
+        if look.error is not None:
+            raise look.error
         if isinstance(answer, Failed):
             raise LoadTestError(f"the load generator could not take a block at {order.url}: {answer.why}")
         assert isinstance(answer, BlockTaken)  # noqa: S101 - it is ready but once
@@ -117,16 +139,16 @@ class StandingGenerator:
         self._stack.callback(self._child.stop, GRACE_S)
         self._channel = Channel(ours)
 
-    def _answer(self, limit_s: float, still_serving: Callable[[], bool] | None) -> Answer:
+    def _answer(self, limit_s: float, look: _Look) -> Answer:
         _, channel = self._running()
-        end_by, cut = time.monotonic() + limit_s, False
+        end_by = time.monotonic() + limit_s
         while time.monotonic() < end_by:
             try:
                 return channel.answer()
             except TimeoutError:
-                if not cut and still_serving is not None and not still_serving():
+                if look.finds_it_gone():
                     channel.send(CUT)
-                    cut = True
+                    end_by = min(end_by, time.monotonic() + OVERTIME_LIMIT_S)
         raise self._lost(f"hangs: no answer within {limit_s:.0f} s")
 
     def _lost(self, what: str) -> LoadTestError:

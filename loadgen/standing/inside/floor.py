@@ -70,6 +70,7 @@ class Floor:
                     self._cut()
                 else:
                     gevent.spawn(self._answer, read_order(line))
+                    gevent.sleep(0)  # it is under way before another line is looked at
         except EOFError:  # nobody is there to order more
             self._runner.quit()
 
@@ -78,9 +79,14 @@ class Floor:
             self._say(self._take(order))
         except Exception as error:  # said to whoever waits
             self._say(Failed(f"{type(error).__name__}: {error}"))
-        for connections in self._lines.values():
+        self._clear_away()
+
+    def _clear_away(self) -> None:
+        for server, connections in list(self._lines.items()):
             for connection in connections:
                 connection.drop_ended()
+            if not any(connection.is_open for connection in connections):
+                del self._lines[server]
         gc.collect()  # now, so that none is due within the next block
 
     def _say(self, answer: Answer) -> None:

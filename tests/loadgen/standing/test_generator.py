@@ -11,7 +11,7 @@ from statistics import median
 import psutil
 import pytest
 
-from modeldyno.base.errors import ConfigError
+from modeldyno.base.errors import ConfigError, ServerError
 from modeldyno.base.process.procs import free_port
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Kind, Mix
@@ -137,6 +137,18 @@ def test_whoever_asks_may_end_a_block(generator: StandingGenerator, server: Coun
         taken = generator.take(order, still_serving)
     assert (taken.full, len(taken.latency_us), len(asked)) == (False, 0, 2)
     assert generator.take(replace(SHORT, url=server.url, users=3)).full
+
+
+def test_what_a_look_at_the_server_raises_is_raised_and_the_next_block_is_taken(
+    generator: StandingGenerator, server: CountingServer
+) -> None:
+    def look() -> bool:
+        raise ServerError("it died")
+
+    with counting_server(0) as hanging, pytest.raises(ServerError, match="it died"):
+        generator.take(replace(SHORT, url=hanging.url, timeout_s=3000.0, longest_s=3000.0), look)
+    taken = generator.take(replace(SHORT, url=server.url))
+    assert (taken.sent, len(server.bodies), taken.full) == (6, 6, True)
 
 
 def test_equal_seeds_send_equal_bodies_and_others_do_not(
