@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from modeldyno.runtime.records.kernels import KernelFacts, NonFinite
 
 if TYPE_CHECKING:
-    import onnx
+    from onnx import ModelProto, NodeProto
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,22 @@ class _Known:
     why: str
     only_kernels: bool = False
     name: str = ""
-    concerns: Callable[[onnx.NodeProto, frozenset[str]], bool] = lambda _node, _floats: True
+    concerns: Callable[[NodeProto, frozenset[str]], bool] = lambda _node, _floats: True
 
 
-def _is_open(clip: onnx.NodeProto, floats: frozenset[str]) -> bool:
+def _is_open(clip: NodeProto, floats: frozenset[str]) -> bool:
     """Whether a Clip of floats has no bound on one side."""
     bounds = [name for name in clip.input[1:] if name]
     sides = {each.name for each in clip.attribute} & {"min", "max"}
     return clip.input[0] in floats and len(bounds) + len(sides) < 2
 
 
-def _to_whole(cast: onnx.NodeProto, floats: frozenset[str]) -> bool:
+def _to_whole(cast: NodeProto, floats: frozenset[str]) -> bool:
     """Whether a Cast makes whole numbers of floats."""
     return cast.input[0] in floats and any(each.name == "to" and each.i in _WHOLE for each in cast.attribute)
 
 
-def _float_names(model: onnx.ModelProto | None) -> frozenset[str]:
+def _float_names(model: ModelProto | None) -> frozenset[str]:
     """Names of the tensors of a model that hold floats."""
     graph = model.graph if model is not None else None
     values = (*graph.input, *graph.value_info, *graph.output) if graph is not None else ()
