@@ -22,6 +22,7 @@ from modeldyno.compiler.frontends.onnx.facts import input_facts
 from modeldyno.compiler.frontends.onnx.importer import import_onnx
 from modeldyno.compiler.frontends.onnx.records import divisors, graph_records
 from modeldyno.compiler.frontends.onnx.reference import REFERENCE, reference
+from modeldyno.compiler.frontends.onnx.rules.ceil_pools import without_late_windows
 from modeldyno.compiler.frontends.onnx.sizes import check_sizes
 from modeldyno.compiler.frontends.onnx.value_types import with_types
 from modeldyno.compiler.frontends.onnx.weights import CANT_LOAD, Loaded, load, open_session
@@ -223,6 +224,7 @@ def _simplify(
     for value in model.graph.output:
         if _is_tensor(value):
             value.type.tensor_type.ClearField("shape")
+    model = without_late_windows(model)
     with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
         target = Path(folder) / "simple.onnx"
         options = onnxruntime.SessionOptions()
