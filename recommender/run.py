@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,12 @@ from modeldyno.recommender.rounds.compared import Compared, compared
 from modeldyno.recommender.rounds.groups import groups_of
 from modeldyno.recommender.rounds.measured import Plan, trials_of
 from modeldyno.recommender.rounds.ranked import ranked_warnings
-from modeldyno.recommender.rounds.selecting import Asked, Kept, selection_of, takes_turns
+from modeldyno.recommender.rounds.selecting import LEDGER_NAME, Asked, Kept, selection_of, takes_turns
 from modeldyno.recommender.search.base import Sampler
-from modeldyno.recommender.search.durations import estimate_s, most_s
+from modeldyno.recommender.search.durations import estimate_s, most_rounds_s, most_s, usual_rounds_s
 from modeldyno.recommender.search.full_product import FullProduct
 from modeldyno.recommender.show.events import (
+    AloneMeasured,
     CompileEnded,
     CompileStarted,
     Event,
@@ -51,6 +52,7 @@ from modeldyno.trials.measure.sent import sent
 from modeldyno.trials.measure.trial import failed_trial, run_trial
 from modeldyno.trials.providers.base import Order, Provider
 from modeldyno.trials.providers.local import LocalProvider
+from modeldyno.trials.selection.ledger import blocks_in
 from modeldyno.trials.selection.run import Selected, Selection, select, selected_before
 
 OnEvent = Callable[[Event], None]
@@ -181,10 +183,27 @@ class _Run:
             refused=tuple((each, refusal) for each, refusal in refusals if refusal is not None),
             to_measure=to_measure,
             load=self.job.load,
-            seconds=estimate_s(self.job, len(to_measure)),
-            most_seconds=most_s(self.job, len(to_measure)),
-            notes=self._notes(None),
+            seconds=self._seconds(to_measure, estimate_s, usual_rounds_s),
+            most_seconds=self._seconds(to_measure, most_s, most_rounds_s),
+            notes=(*self._notes(None), *self._begun()),
         )
+
+    def _seconds(
+        self,
+        to_measure: Sequence[PlannedTrial],
+        one_by_one: Callable[[Job, int], float],
+        in_rounds: Callable[[Job, int], float],
+    ) -> float:
+        """How long the measuring takes, by how it is done."""
+        if not takes_turns(self.job.load):
+            return one_by_one(self.job, len(to_measure))
+        return in_rounds(self.job, len(groups_of(to_measure)))
+
+    def _begun(self) -> Iterator[str]:
+        """Say what an earlier run that was ended left."""
+        blocks = blocks_in(self.store.folder / LEDGER_NAME) if takes_turns(self.job.load) else 0
+        if blocks and not all(self._kept(each) for each in self.asked.planned):
+            yield f"Kept from before: {blocks} blocks; new rounds begin with new servers."
 
     def _kept(self, planned: PlannedTrial) -> Trial | None:
         trial = self.store.finished(planned.candidate, planned.instance)
@@ -220,7 +239,7 @@ class _Run:
     def _in_rounds(self, compiled: Compiled) -> tuple[list[Trial], Selected | None, Plan | None]:
         """Short blocks side by side: all that can be started, unless every trial of it is kept."""
         refused = {
-            each.candidate.key: trial
+            each.candidate.key: self._same_as_kept(each, trial)
             for each in self.asked.planned
             if (trial := self._not_startable(each, compiled)) is not None
         }
@@ -240,11 +259,21 @@ class _Run:
                 self.tell(TrialEnded(found[each.candidate.key]))
         return [found[each.candidate.key] for each in self.asked.planned], selected, plan
 
+    def _same_as_kept(self, planned: PlannedTrial, trial: Trial) -> Trial:
+        """What can't be started for the same reason as before is no news."""
+        kept = self._kept(planned)
+        return kept if kept is not None and kept.failure == trial.failure else trial
+
     def _selection(self, plan: Plan) -> Selection:
         library = self.store.library
         asked = Asked(plan, self.job, self.asked.workload, self.provider, self._order, library)
         kept = Kept(self.store.folder, lambda alone: bool(alone.failure) and self.retry_failed)
-        return selection_of(asked, kept, lambda text, left_s: self.tell(Measuring(text, left_s)))
+        return selection_of(
+            asked,
+            kept,
+            lambda text, left_s: self.tell(Measuring(text, left_s)),
+            lambda alone: self.tell(AloneMeasured(alone)),
+        )
 
     def _order(self, planned: PlannedTrial) -> Order:
         """What is brought up for a candidate."""
