@@ -197,6 +197,7 @@ def test_a_torch_model_is_refused_with_the_way_out(tmp_path: Path) -> None:
         ("list.json", "holds no JSON object"),
         ("cut.json", "cannot read cut.json"),
         ("pipe", "is no file and no folder"),
+        ("x.npz", "is a zip file, no ONNX model"),
     ],
 )
 def test_what_is_no_side_is_told_with_what_could_be_meant(
@@ -211,6 +212,7 @@ def test_what_is_no_side_is_told_with_what_could_be_meant(
     Path("list.json").write_text("[]")
     Path("cut.json").write_text('{"spec"')
     os.mkfifo("pipe")
+    Path("x.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(ConfigError, match=said):
         resolve(reference, store)
 
