@@ -14,8 +14,14 @@ from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.model_file import BASELINE, SourceModel, inspect_model
 from modeldyno.recommender.job.trial_orders import body_order, compile_order, workload
 from modeldyno.recommender.rank.base import Objective
+from modeldyno.recommender.rank.projected import family_speeds
 from modeldyno.recommender.rank.rank import COST, rank
 from modeldyno.recommender.rank.reader_notes import caveats
+from modeldyno.recommender.rounds.compared import Compared, compared
+from modeldyno.recommender.rounds.groups import groups_of
+from modeldyno.recommender.rounds.measured import Plan, trials_of
+from modeldyno.recommender.rounds.ranked import ranked_warnings
+from modeldyno.recommender.rounds.selecting import Asked, Kept, selection_of, takes_turns
 from modeldyno.recommender.search.base import Sampler
 from modeldyno.recommender.search.durations import estimate_s, most_s
 from modeldyno.recommender.search.full_product import FullProduct
@@ -23,6 +29,7 @@ from modeldyno.recommender.show.events import (
     CompileEnded,
     CompileStarted,
     Event,
+    Measuring,
     RunPlanned,
     TrialEnded,
     TrialLoaded,
@@ -31,6 +38,7 @@ from modeldyno.recommender.show.events import (
 from modeldyno.recommender.store.base import Store
 from modeldyno.recommender.store.folder import FolderStore, RunFile, check_folder, open_store, run_file
 from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.trials.catalog.instance_types import load_catalog
 from modeldyno.trials.measure.compiled import (
     Compiled,
     compile_apart,
@@ -41,8 +49,9 @@ from modeldyno.trials.measure.compiled import (
 from modeldyno.trials.measure.orders import PlannedTrial, Workload
 from modeldyno.trials.measure.sent import sent
 from modeldyno.trials.measure.trial import failed_trial, run_trial
-from modeldyno.trials.providers.base import Provider
+from modeldyno.trials.providers.base import Order, Provider
 from modeldyno.trials.providers.local import LocalProvider
+from modeldyno.trials.selection.run import Selected, Selection, select, selected_before
 
 OnEvent = Callable[[Event], None]
 FULL_PRODUCT: Sampler = FullProduct()
@@ -136,8 +145,12 @@ class _Run:
         planned = self.asked.planned
         self.tell(self.plan())
         compiled = self._compile(planned)
-        trials = [self._kept(each) or self._measure(each, compiled) for each in planned]
+        if takes_turns(self.job.load):
+            trials, selected, plan = self._in_rounds(compiled)
+        else:
+            trials, selected, plan = self._one_by_one(compiled), None, None
         ranking, rejected = rank(trials, self.job.limits, self.objective)
+        told = compared(ranking, plan, selected) if selected and plan else Compared(ranking, None, ())
         manifest = compiled.manifest or existing_artifact(self.store.artifact, self.source.digest)
         recommendation = Recommendation(
             model=self.source.path.name,
@@ -147,9 +160,12 @@ class _Run:
             host=host_facts(),
             compiled=summary(manifest, compile_order(self.job).described()) if manifest else None,
             caveats=caveats(trials),
-            ranking=_told(ranking, manifest),
+            ranking=_told(told.ranking, manifest),
             rejected=_told(rejected, manifest),
             notes=self._notes(compiled),
+            comparison=told.comparison,
+            same_machines=told.same_machines,
+            warnings=ranked_warnings(told, rejected),
         )
         self.store.publish(recommendation)
         return recommendation
@@ -197,6 +213,52 @@ class _Run:
         order = compile_order(self.job)
         return compile_apart(self.source.path, self.store.artifact, order, self.store.log("compile"))
 
+    def _one_by_one(self, compiled: Compiled) -> list[Trial]:
+        """Whole load tests, one candidate after another."""
+        return [self._kept(each) or self._measure(each, compiled) for each in self.asked.planned]
+
+    def _in_rounds(self, compiled: Compiled) -> tuple[list[Trial], Selected | None, Plan | None]:
+        """Short blocks side by side: all that can be started, unless every trial of it is kept."""
+        refused = {
+            each.candidate.key: trial
+            for each in self.asked.planned
+            if (trial := self._not_startable(each, compiled)) is not None
+        }
+        able = [each for each in self.asked.planned if each.candidate.key not in refused]
+        found: dict[str, Trial] = dict(refused)
+        selected = plan = None
+        if able:
+            plan = Plan(groups_of(able), family_speeds(load_catalog(self.job.catalog).values()))
+            selection = self._selection(plan)
+            kept = [self._kept(each) for each in able]
+            selected = selected_before(selection) if all(kept) else select(selection)
+            for trial in trials_of(plan, selected, self.provider, self.asked.workload.compiled_options):
+                found[trial.candidate.key] = trial
+        for each in self.asked.planned:
+            if self._kept(each) != found[each.candidate.key]:
+                self.store.save(found[each.candidate.key])
+                self.tell(TrialEnded(found[each.candidate.key]))
+        return [found[each.candidate.key] for each in self.asked.planned], selected, plan
+
+    def _selection(self, plan: Plan) -> Selection:
+        library = self.store.library
+        asked = Asked(plan, self.job, self.asked.workload, self.provider, self._order, library)
+        kept = Kept(self.store.folder, lambda alone: bool(alone.failure) and self.retry_failed)
+        return selection_of(asked, kept, lambda text, left_s: self.tell(Measuring(text, left_s)))
+
+    def _order(self, planned: PlannedTrial) -> Order:
+        """What is brought up for a candidate."""
+        return Order(
+            planned.candidate,
+            planned.instance,
+            self._served(planned),
+            self.store.log(planned.candidate.key),
+            self.asked.workload.startup_timeout_s,
+        )
+
+    def _served(self, planned: PlannedTrial) -> Path:
+        return self.store.artifact if planned.candidate.backend == "compiled" else self.source.path
+
     def _measure(self, planned: PlannedTrial, compiled: Compiled) -> Trial:
         trial = self._not_startable(planned, compiled) or self._run(planned)
         self.store.save(trial)
@@ -215,10 +277,9 @@ class _Run:
 
     def _run(self, planned: PlannedTrial) -> Trial:
         self.tell(TrialStarted(planned))
-        served = self.store.artifact if planned.candidate.backend == "compiled" else self.source.path
         return run_trial(
             planned,
-            served,
+            self._served(planned),
             self.asked.workload,
             provider=self.provider,
             log=self.store.log(planned.candidate.key),
@@ -226,7 +287,12 @@ class _Run:
         )
 
     def _notes(self, compiled: Compiled | None) -> tuple[str, ...]:
-        notes = [f"Trials ran one after another in an order shuffled by seed {self.job.seed}."]
+        how = (
+            "Candidates took turns under load, a moment each, in rounds of an order drawn by"
+            if takes_turns(self.job.load)
+            else "Trials ran one after another in an order shuffled by"
+        )
+        notes = [f"{how} seed {self.job.seed}."]
         if BASELINE not in self.source.backends:
             notes.append(
                 "There is no uncompiled baseline: ONNX Runtime cannot run torch.export files. "

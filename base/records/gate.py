@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Literal
 
 from modeldyno.base.records.fields import Field
+from modeldyno.base.records.ranked_warning import RankedWarning
 from modeldyno.base.records.record import HostFacts, Record
 
 GateVerdict = Literal["regression", "pass", "improvement", "inconclusive"]
-Rank = Literal["void", "weak", "note"]
+GateWarning = RankedWarning
 
 
 class GateSide(Record):
@@ -52,14 +53,6 @@ class GateMetric(Record):
         default=None, description="the regression that this run would have found 80 % of the time"
     )
     decided_s: float | None = Field(default=None, description="seconds of measuring until its verdict")
-
-
-class GateWarning(Record):
-    """Something that changes how far the answer holds."""
-
-    rank: Rank = Field(description="void: not judged; weak: judged, less sure; note: only to be known")
-    text: str
-    advice: str = Field(default="", description="what to do about it")
 
 
 class OutputsCompared(Record):

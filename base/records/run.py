@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from modeldyno.base.records.comparison import Comparison, SameMachine
 from modeldyno.base.records.compiling import CompileSummary
 from modeldyno.base.records.fields import ConfigDict, Field
 from modeldyno.base.records.load import (
@@ -17,6 +18,7 @@ from modeldyno.base.records.load import (
     LoadResult,
     RateSearch,
 )
+from modeldyno.base.records.ranked_warning import RankedWarning
 from modeldyno.base.records.record import (
     HostFacts,
     Record,
@@ -79,7 +81,7 @@ class Candidate(Record):
 class Trial(Record):
     """One candidate, measured or failed. `points` has one load test per load level, in order."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     candidate: Candidate
     instance: InstanceType
     fidelity: Fidelity
@@ -100,6 +102,11 @@ class Trial(Record):
     search: RateSearch | None = Field(
         default=None, description="the search for the highest rate; `points` are its load tests"
     )
+    measured_as: str = Field(
+        default="",
+        description="key of the trial that was measured, where this instance type is the same machine here",
+    )
+    starts: int = Field(default=1, description="servers of it whose load is in `points`")
 
 
 class Limits(Record):
@@ -144,8 +151,14 @@ class Row(Record):
 
     rank: int | None = Field(description="1 is best; None in `rejected`")
     tied_with_best: bool = Field(
-        default=False, description="its cost interval overlaps the best one's: no winner"
+        default=False, description="it is not told apart from the best one: no winner"
     )
+    against_best: float | None = Field(
+        default=None, description="its cost over that of the best of the others, from shared rounds"
+    )
+    against_best_low: float | None = Field(default=None, description="lower end of the 95 % interval")
+    against_best_high: float | None = None
+    weak: tuple[str, ...] = Field(default=(), description="why its place is less sure, in words")
     instance_type: str
     backend: str
     settings: ServerSettings
@@ -195,7 +208,7 @@ class Row(Record):
 class Recommendation(Record):
     """The ranking of a run."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     model: str = Field(description="the model file's name")
     model_digest: str = Field(description="BLAKE2b of the model file(s)")
     created_at: str
@@ -209,3 +222,12 @@ class Recommendation(Record):
     ranking: tuple[Row, ...]
     rejected: tuple[Row, ...]
     notes: tuple[str, ...] = Field(default=(), description="what else to know of this run, in words")
+    comparison: Comparison | None = Field(
+        default=None, description="how candidates were told apart; null: one load test after another"
+    )
+    same_machines: tuple[SameMachine, ...] = Field(
+        default=(), description="instance types that are one machine here"
+    )
+    warnings: tuple[RankedWarning, ...] = Field(
+        default=(), description="what changes how far the answer holds, most important first"
+    )

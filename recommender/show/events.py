@@ -64,10 +64,19 @@ class TrialLoaded:
 
 
 @dataclass(frozen=True)
+class Measuring:
+    """Several candidates are being measured side by side."""
+
+    text: str
+    seconds_left: float
+    """Of this stage, about; below 0: not known."""
+
+
+@dataclass(frozen=True)
 class TrialEnded:
     """A trial is on disk."""
 
     trial: Trial
 
 
-Event = RunPlanned | CompileStarted | CompileEnded | TrialStarted | TrialLoaded | TrialEnded
+Event = RunPlanned | CompileStarted | CompileEnded | TrialStarted | TrialLoaded | Measuring | TrialEnded

@@ -12,6 +12,14 @@ class Store(Protocol):
     """Trials of one run, kept as soon as they are measured."""
 
     @property
+    def folder(self) -> Path:
+        """Folder on this machine for what a selection measures."""
+
+    @property
+    def library(self) -> str:
+        """Digest of the compiled model that is measured; empty where there is none."""
+
+    @property
     def artifact(self) -> Path:
         """Folder on this machine for the compiled model."""
 

@@ -90,6 +90,11 @@ class FolderStore:
         self.artifact = folder / "artifact"
         self.run = run
 
+    @property
+    def library(self) -> str:
+        """Digest of the compiled model that is measured; empty where there is none."""
+        return self.run.library_digest or ""
+
     def log(self, name: str) -> Path:
         """Where a child's output goes."""
         return self.folder / "logs" / f"{name}.log"

@@ -56,6 +56,9 @@ class Remembering:
     def fidelity(self, instance: InstanceType) -> Fidelity:
         return self.local.fidelity(instance)
 
+    def notes(self, instance: InstanceType) -> tuple[str, ...]:
+        return self.local.notes(instance)
+
     @contextmanager
     def deploy(self, order: Order) -> Iterator[Deployment]:
         with self.local.deploy(order) as deployed:

@@ -26,6 +26,8 @@ class Order:
     log: Path
     """Where everything that the server writes goes."""
     startup_timeout_s: float
+    capped: bool = True
+    """Whether its memory is limited to that of the instance type; not where it is up beside others."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,9 @@ class Provider(Protocol):
 
     def fidelity(self, instance: InstanceType) -> Fidelity:
         """How near the numbers taken here are to that instance type."""
+
+    def notes(self, instance: InstanceType) -> tuple[str, ...]:
+        """How what is measured here differs from that instance type, in words."""
 
     def deploy(self, order: Order) -> AbstractContextManager[Deployment]:
         """Start a server, wait until it is ready, and take all of it down on leaving.

@@ -83,6 +83,10 @@ class Elsewhere:
         """What answers is what is meant."""
         return "measured"
 
+    def notes(self, instance: InstanceType) -> tuple[str, ...]:  # noqa: ARG002 - as above
+        """Nothing is emulated."""
+        return ()
+
     @contextmanager
     def deploy(self, order: Order) -> Iterator[RunningServer]:
         """See whether it listens.

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,7 +141,7 @@ class LocalProvider:
         server_cpus, generator_cpus = self.split(order.instance)
         port_file = order.log.with_suffix(".port")
         with ExitStack() as stack:
-            group = stack.enter_context(memory_cgroup(round(order.instance.memory_gib * BYTES_PER_GIB)))
+            group = stack.enter_context(_cap(order))
             stack.callback(port_file.unlink, missing_ok=True)
             port_file.unlink(missing_ok=True)
             began = time.monotonic()
@@ -151,11 +151,11 @@ class LocalProvider:
                 group = None
             process = ServerProcess(child, group, order.instance)
             url = _wait_ready(process, port_file, began + order.startup_timeout_s)
-            notes = self.notes(order.instance, capped=group is not None)
+            notes = self.notes(order.instance, capped=group is not None or not order.capped)
             startup_s = time.monotonic() - began
             yield LocalDeployment(url, startup_s, Workers(cpus=generator_cpus), notes, process, server_cpus)
 
-    def notes(self, instance: InstanceType, *, capped: bool) -> tuple[str, ...]:
+    def notes(self, instance: InstanceType, *, capped: bool = True) -> tuple[str, ...]:
         """Say how the emulation differs from the real instance type."""
         if self.fidelity(instance) == "measured":
             return tuple(self._shape_notes(instance, capped))
@@ -192,6 +192,12 @@ class LocalProvider:
             )
         if self.split(instance)[1] is None:
             yield "the load generator shared the server's cores: the numbers look worse than they are"
+
+
+def _cap(order: Order) -> AbstractContextManager[MemoryCgroup | None]:
+    if not order.capped:
+        return nullcontext()
+    return memory_cgroup(round(order.instance.memory_gib * BYTES_PER_GIB))
 
 
 def catalog_architecture(host: HostFacts) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.records.record import Record
 from modeldyno.trials.compare.blocks import Block
 from modeldyno.trials.compare.records import BlockRecord, block_of, block_record
+from modeldyno.trials.compare.taint import TaintLimits
 
 Stage = Literal["screening", "finals"]
 
@@ -27,7 +28,9 @@ class _Header(Record):
 
 class _Line(Record):
     stage: Stage
-    block: BlockRecord
+    block: BlockRecord | None = None
+    limits: dict[str, float] | None = None
+    """Of taint, as they were fixed before the first block."""
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Ledger:
     path: Path
     measured: str
     blocks: dict[Stage, list[Block]] = field(default_factory=lambda: {"screening": [], "finals": []})
+    taint: TaintLimits | None = None
+    """None: no block was measured yet."""
 
     def open(self) -> None:
         """Read what an earlier run of the same selection left; anything else is begun anew.
@@ -56,7 +61,10 @@ class Ledger:
         for line in lines[1:]:
             with suppress(ValidationError):
                 found = _Line.model_validate_json(line)
-                self.blocks[found.stage].append(block_of(found.block))
+                if found.block is not None:
+                    self.blocks[found.stage].append(block_of(found.block))
+                if found.limits is not None:
+                    self.taint = TaintLimits(**found.limits)
 
     def add(self, stage: Stage, block: Block) -> None:
         """Keep a block.
@@ -65,9 +73,16 @@ class Ledger:
             OutputError: the file can't be written.
         """
         self.blocks[stage].append(block)
-        line = _Line(stage=stage, block=block_record(block)).model_dump_json()
+        self._write(_Line(stage=stage, block=block_record(block)))
+
+    def fix_limits(self, limits: TaintLimits) -> None:
+        """Keep by what a block is told to be disturbed, before the first one."""
+        self.taint = limits
+        self._write(_Line(stage="screening", limits=asdict(limits)))
+
+    def _write(self, line: _Line) -> None:
         with mapped_output_errors(self.path), self.path.open("a") as stream:
-            stream.write(line + "\n")
+            stream.write(line.model_dump_json(exclude_none=True) + "\n")
 
     @property
     def next_round(self) -> int:

@@ -55,7 +55,11 @@ class Selected:
     failed: Mapping[str, str] = field(default_factory=dict)
     """Contenders that fell out in the rounds, and why."""
     first_errors: Mapping[str, str] = field(default_factory=dict)
-    taint: TaintLimits = field(default_factory=TaintLimits)
+
+    @property
+    def taint(self) -> TaintLimits:
+        """By what a block is told to be disturbed."""
+        return self.selection.ledger.taint or TaintLimits()
 
     @property
     def blocks(self) -> Mapping[Stage, Sequence[Block]]:
@@ -126,10 +130,19 @@ def select(selection: Selection) -> Selected:
             selection.tell,
         )
         stages.screening(request_s)
-        chosen = _choose(selection, alone, stages)
+        chosen = _choose(Selected(selection, alone, None, stages.failed, stages.first_errors))
         if chosen.cells:
             stages.finals(chosen.cells, request_s)
-    return Selected(selection, alone, chosen, stages.failed, stages.first_errors, stages.taint)
+    return Selected(selection, alone, chosen, stages.failed, stages.first_errors)
+
+
+def selected_before(selection: Selection) -> Selected:
+    """What an earlier run measured, all of which is kept; starts nothing."""
+    selection.ledger.open()
+    kept = {each.key: selection.kept(each.key) for each in selection.contenders}
+    alone = {key: found for key, found in kept.items() if found is not None}
+    so_far = Selected(selection, alone, None)
+    return Selected(selection, alone, _choose(so_far) if selection.ledger.all else None)
 
 
 def _alone(turns: Turns, selection: Selection) -> dict[str, Alone]:
@@ -144,15 +157,15 @@ def _alone(turns: Turns, selection: Selection) -> dict[str, Alone]:
     return found
 
 
-def _choose(selection: Selection, alone: Mapping[str, Alone], stages: Stages) -> Chosen:
+def _choose(so_far: Selected) -> Chosen:
+    selection = so_far.selection
     blocks = selection.ledger.blocks["screening"]
-    able = [each for each in selection.contenders if not alone[each.key].failure]
-    so_far = Selected(selection, alone, None, stages.failed, stages.first_errors, stages.taint)
+    able = [each for each in selection.contenders if not so_far.alone[each.key].failure]
     results = {(each.key, result.spec.users): result for each in able for result in so_far.results(each.key)}
 
     def meets(cell: str) -> bool:
         key = contender_of(cell)
         result = results.get((key, users_of(cell)))
-        return result is not None and key not in stages.failed and selection.meets(key, result)
+        return result is not None and key not in so_far.failed and selection.meets(key, result)
 
     return choose(blocks, able, selection.score, meets, selection.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modeldyno.base.errors import ServerError
 from modeldyno.loadgen.standing.blocks import BlockOrder
@@ -42,7 +42,6 @@ class Stages:
     seed: int
     ledger: Ledger
     tell: Tell
-    taint: TaintLimits = field(default_factory=TaintLimits)
     failed: dict[str, str] = field(default_factory=dict)
     """Candidates that fell out while they were measured, and why."""
     first_errors: dict[str, str] = field(default_factory=dict)
@@ -77,9 +76,9 @@ class Stages:
         with epoch_of_servers(self.turns, self._start(stage, able), epoch) as started:
             for key, why in started.failed.items():
                 self.failed[key] = why
-            if not self.ledger.all or self.taint == TaintLimits():
+            if self.ledger.taint is None:
                 idle = [self.turns.idle_readings(IDLE_READING_S) for _ in range(IDLE_READINGS)]
-                self.taint = limits_from(idle)
+                self.ledger.fix_limits(limits_from(idle))
             self._rounds(stage, able, plan, rounds, epoch)
 
     def _start(self, stage: Stage, cells: Sequence[str]) -> Start:
@@ -92,7 +91,7 @@ class Stages:
             dropped=1,
             timeout_s=self.lengths.timeout_s,
         )
-        orders = {key: self.contenders[key].order for key in keys}
+        orders = {key: replace(self.contenders[key].order, capped=False) for key in keys}
         every = [Cell(cell, contender_of(cell), users_of(cell)) for cell in cells]
         tell = self.tell
         return Start(
@@ -115,7 +114,7 @@ class Stages:
 
     def _round(self, stage: Stage, cells: list[str], plan: StagePlan, epoch: int) -> bool:
         """One block of each cell, in drawn order; says whether the machine left all of them alone."""
-        number, clean = self.ledger.next_round, True
+        number, clean, limits = self.ledger.next_round, True, self.ledger.taint or TaintLimits()
         order = BlockOrder(
             url="",
             requests=plan.requests,
@@ -141,7 +140,7 @@ class Stages:
                 self.first_errors.setdefault(cell, taken.first_error)
             if taken.block.seconds > 0:
                 self.ledger.add(stage, taken.block)
-            clean = clean and not self.taint.exceeded(taken.block.readings)
+            clean = clean and not limits.exceeded(taken.block.readings)
         return clean
 
 
