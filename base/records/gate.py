@@ -59,8 +59,9 @@ class OutputsCompared(Record):
     """The answers of both sides to the same bodies."""
 
     bodies: int
-    same: bool = Field(description="within the tolerance")
+    same: bool = Field(description="within the tolerance, as far as they can be compared")
     text: str = Field(description="in words, with the largest difference and its tensor")
+    undecided: str = Field(default="", description="what could not be compared, and why; empty: all was")
 
 
 class KernelChange(Record):

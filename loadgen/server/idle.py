@@ -8,17 +8,16 @@ server that works off its queue in order answers the first of these requests beh
 
 from __future__ import annotations
 
-import http.client
-import ssl
 import statistics
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
-from urllib.parse import urlsplit
+from contextlib import suppress
 
 from modeldyno.loadgen.payloads.body import Payload
-from modeldyno.loadgen.server.endpoint import host_and_port, server_root
+from modeldyno.loadgen.server.endpoint import server_root
+from modeldyno.loadgen.server.single import REFUSED
+from modeldyno.loadgen.server.single import ask as ask_server
 
 PROBES = 5
 LEARN_LIMIT_S = 10.0
@@ -35,7 +34,6 @@ REFUSED_LIMIT_S = 10.0
 PROBE_LIMIT_S = 30.0
 TELL_EVERY_S = 5.0
 IN_FLIGHT = "dyno_requests_in_flight"
-REFUSED = -1
 
 Tell = Callable[[str], None]
 
@@ -126,7 +124,7 @@ class Idle:
         answered: list[tuple[int, float]] = []
 
         def ask() -> None:
-            status, _ = _ask(self._url, "POST", limit_s, self._payload)
+            status = ask_server(self._url, "POST", limit_s, self._payload).status
             answered.append((status, time.monotonic() - began_s))
 
         # In a thread of its own, so that an interrupt need not wait for the answer.
@@ -140,37 +138,12 @@ class Idle:
 
     def _in_flight(self) -> float | None:
         """Requests that the server says it has not answered; None where it does not say."""
-        status, text = _ask(server_root(self._url) + "/metrics", "GET", PROBE_LIMIT_S)
-        if status != 200:
+        reply = ask_server(server_root(self._url) + "/metrics", "GET", PROBE_LIMIT_S)
+        if reply.status != 200:
             return None
-        for line in text.decode(errors="replace").splitlines():
+        for line in reply.body.decode(errors="replace").splitlines():
             name, _, value = line.partition(" ")
             if name == IN_FLIGHT:
                 with suppress(ValueError):
                     return float(value)
         return None
-
-
-def _ask(url: str, method: str, limit_s: float, payload: Payload | None = None) -> tuple[int, bytes]:
-    """Give status and body; 0 where no answer came, REFUSED where nothing listens."""
-    parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    try:
-        with closing(_connection(url, max(0.001, limit_s))) as connection:
-            headers = {} if payload is None else {"Content-Type": payload.content_type}
-            connection.request(method, target, None if payload is None else payload.body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-    except ConnectionRefusedError:
-        return REFUSED, b""
-    except (OSError, http.client.HTTPException):
-        return 0, b""
-
-
-def _connection(url: str, limit_s: float) -> http.client.HTTPConnection:
-    host, port = host_and_port(url)
-    if urlsplit(url).scheme == "https":
-        # As the load itself does it: test servers have certificates of their own.
-        context = ssl._create_unverified_context()  # noqa: S323
-        return http.client.HTTPSConnection(host, port, timeout=limit_s, context=context)
-    return http.client.HTTPConnection(host, port, timeout=limit_s)
