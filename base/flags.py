@@ -114,8 +114,8 @@ def _type(field: Field, kind: Any) -> Any:
 
 
 def _path_type(how: str) -> click.ParamType[Any]:
-    if how == "file":
-        return OutputFile()
+    if how in ("file", "file or -"):
+        return OutputFile(stdout=how == "file or -")
     if how == "read":
         return click.Path(path_type=Path)
     return OutputFolder(replaced=how == "replaced folder")

@@ -6,21 +6,32 @@ A disk that is full by then, or rights that change meanwhile, are found by the w
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from modeldyno.base.files import write_text
+
+STDOUT = Path("-")
+
 
 class OutputFile(click.Path):
-    """A file that can be written: a new one in a folder that can be, or what is there and is no folder."""
+    """A file that can be written: a new one in a folder that can be, or what is there and is no folder.
 
-    def __init__(self) -> None:
+    `stdout`: `-` is taken too, and means standard output.
+    """
+
+    def __init__(self, *, stdout: bool = False) -> None:
         super().__init__(path_type=Path)
+        self._stdout = stdout
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Give the path; click's error says why it can't be written."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if self._stdout and path == STDOUT:
+            return path
         if why := why_no_file(path):
             self.fail(f"{path}: {why}", param, ctx)
         return path
@@ -42,6 +53,30 @@ class OutputFolder(click.Path):
         if why := _why_not_above(path) if self._replaced else why_no_folder(path):
             self.fail(f"{path}: {why}", param, ctx)
         return path
+
+
+def write_or_print(path: Path, text: str) -> None:
+    """Write `text` to the file, whole or not at all; `-` is standard output.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    if path == STDOUT:
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        write_text(path, text)
+
+
+def check_one_on_stdout(paths: Iterable[Path | None], *, also: bool = False) -> bool:
+    """Say whether one of the paths is standard output; `also`: something else is printed there as well.
+
+    Raises:
+        UsageError: two are to be printed there, which nobody could tell apart.
+    """
+    printed = sum(path == STDOUT for path in paths)
+    if printed + also > 1:
+        raise click.UsageError("only one result can go to standard output: name a file for the others")
+    return printed > 0
 
 
 def why_no_file(path: Path) -> str:

@@ -29,10 +29,10 @@ def quantiles(result: LoadResult) -> tuple[tuple[float, float], ...]:
     """
     if not result.samples or not result.histogram:
         return ()
-    cells = _cells(result.histogram)
-    total = sum(count for _, count in cells)
+    found = cells(result.histogram)
+    total = sum(count for _, count in found)
     pairs, seen = [], 0
-    for value_us, count in cells:
+    for value_us, count in found:
         seen += count
         if total - seen < FEWEST_ABOVE:
             break
@@ -40,13 +40,18 @@ def quantiles(result: LoadResult) -> tuple[tuple[float, float], ...]:
     return tuple(pairs)
 
 
-def _cells(encoded: str) -> list[tuple[int, int]]:
+def cells(encoded: str) -> list[tuple[int, int]]:
+    """Return (microseconds, number of requests) of each filled cell, the fastest first.
+
+    Raises:
+        ConfigError: the histogram cannot be decoded.
+    """
     try:
         histogram = HdrHistogram.decode(encoded)
         recorded = histogram.get_recorded_iterator()
         return [(cell.value_iterated_to, cell.count_added_in_this_iter_step) for cell in recorded]
     except _DAMAGED as error:
         raise ConfigError(
-            f"a load test's histogram cannot be decoded ({type(error).__name__}): "
-            "its trial record is damaged, run `dyno recommend` again to renew it"
+            f"a histogram cannot be decoded ({type(error).__name__}): "
+            "its record is damaged, run the command that wrote it again"
         ) from error

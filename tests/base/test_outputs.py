@@ -7,11 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from modeldyno.base.command.cli import dyno
-from modeldyno.base.command.outputs import why_no_file, why_no_folder
+from modeldyno.base.command.outputs import (
+    STDOUT,
+    OutputFile,
+    check_one_on_stdout,
+    why_no_file,
+    why_no_folder,
+    write_or_print,
+)
 from tests.base.test_cli import ENDINGS
 
 
@@ -111,3 +119,22 @@ def test_where_nobody_can_be_told_the_work_goes_on() -> None:
     command = ["bash", "-c", '"$0" -c "$1" 2> /dev/full', sys.executable, code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "done\n"
+
+
+def test_a_dash_is_standard_output_where_it_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = OutputFile(stdout=True).convert("-", None, None)
+    assert path == STDOUT
+    write_or_print(path, "a,b\n")
+    assert capsys.readouterr().out == "a,b\n"
+    write_or_print(tmp_path / "new" / "table.csv", "a,b\n")
+    assert (tmp_path / "new" / "table.csv").read_text() == "a,b\n"
+
+
+def test_two_results_on_standard_output_are_refused() -> None:
+    assert check_one_on_stdout([STDOUT, None])
+    assert not check_one_on_stdout([None, Path("x")], also=True)
+    for paths, also in (([STDOUT, STDOUT], False), ([STDOUT], True)):
+        with pytest.raises(click.UsageError, match="only one result"):
+            check_one_on_stdout(paths, also=also)

@@ -1,0 +1,195 @@
+"""The figures of a gate's page: what each metric changed by, and both sides' latencies over each other.
+
+Each returns None where there is nothing to draw. What it shows is told in words as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from modeldyno.base.errors import ConfigError
+from modeldyno.base.records.gate import GateMetric, GateRecord, GateVerdict
+from modeldyno.base.units import US_PER_MS
+from modeldyno.gate.show import words
+from modeldyno.reports.charts import svg
+from modeldyno.reports.charts.histogram import cells
+from modeldyno.reports.text.digits import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH_PX = 480
+BINS = 70
+OUTSIDE = 0.005
+"""Share of a side's requests that may lie beyond the drawing, at either end."""
+BASELINE, CANDIDATE = svg.SERIES[2], svg.SERIES[1]
+_DASHES = (0, (4, 2.2))
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """One side's requests: milliseconds and how many, the fastest first."""
+
+    side: str
+    cells: tuple[tuple[float, int], ...]
+
+    @property
+    def count(self) -> int:
+        """How many requests there are."""
+        return sum(count for _, count in self.cells)
+
+    def quantile(self, part: float) -> float:
+        """Give the latency in ms that this share of the requests stays within."""
+        seen, total = 0, self.count
+        for ms, count in self.cells:
+            seen += count
+            if seen >= part * total:
+                return ms
+        return self.cells[-1][0]
+
+
+def latencies(record: GateRecord) -> tuple[Latencies, ...]:
+    """Read both sides' histograms; empty unless both have requests.
+
+    Raises:
+        ConfigError: one cannot be decoded.
+    """
+    found = []
+    for side in ("baseline", "candidate"):
+        try:
+            read = cells(record.histograms.get(side, "")) if record.histograms.get(side) else []
+        except ConfigError as error:
+            raise ConfigError(f"gate.json: {side}: {error}") from error
+        found.append(Latencies(side, tuple((value / US_PER_MS, count) for value, count in read)))
+    return tuple(found) if all(each.count for each in found) else ()
+
+
+def change_chart(record: GateRecord) -> str | None:
+    """Draw each metric's change with its interval, its limit and its floor; right is worse."""
+    drawn = [each for each in record.metrics if each.change is not None and not each.exact]
+    if not drawn:
+        return None
+    with svg.chart_style():
+        figure, axes = svg.new_axes(WIDTH_PX, 62 + 54 * len(drawn), left_px=9)
+        _scale(axes, drawn)
+        for position, metric in enumerate(drawn):
+            _change(axes, position, metric, words.verdict(record, metric))
+        axes.set(yticks=[], xlabel="change against the baseline (%): left is better, right is worse")
+        axes.spines["left"].set_visible(False)
+        told = "; ".join(f"{words.title(each)}: {each.text}" for each in drawn)
+        return svg.inline_svg(figure, "change", f"{told}.", "What changed, with intervals and limits")
+
+
+def overlay_chart(sides: Sequence[Latencies]) -> str | None:
+    """Draw how often each latency occurs, both sides over each other, medians marked."""
+    if len(sides) != 2:
+        return None
+    low = min(side.quantile(OUTSIDE) for side in sides)
+    high = max(side.quantile(1 - OUTSIDE) for side in sides)
+    edges = _edges(low, high)
+    with svg.chart_style():
+        figure, axes = svg.new_axes(WIDTH_PX, 330)
+        heights = [_shares(side, edges) for side in sides]
+        for side, shares, colour in zip(sides, heights, (BASELINE, CANDIDATE), strict=True):
+            _outline(axes, side, shares, edges, colour)
+        top = max(max(shares) for shares in heights)
+        axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.32 * top))
+        axes.set(xlabel="latency (ms)", ylabel="share of the requests (%)")
+        _medians(axes, sides, top)
+        return svg.inline_svg(figure, "overlay", overlay_finding(sides), "Latencies of both sides")
+
+
+def overlay_finding(sides: Sequence[Latencies]) -> str:
+    """Say in words what the drawing of both sides shows."""
+    told = [
+        f"{side.side}: half within {plain(side.quantile(0.5))} ms, 95 % within "
+        f"{plain(side.quantile(0.95))} ms, of {side.count:,} requests"
+        for side in sides
+    ]
+    return f"{'; '.join(told)}."
+
+
+def _scale(axes: Axes, drawn: Sequence[GateMetric]) -> None:
+    ends = [0.0]
+    for each in drawn:
+        known = (each.change, each.change_low, each.change_high, each.max_regression)
+        ends += [100 * end for end in known if end is not None and math.isfinite(end)]
+    room = 0.08 * (max(ends) - min(ends)) or 1.0
+    axes.set(xlim=(min(ends) - room, max(ends) + room), ylim=(len(drawn) - 0.4, -0.8))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+
+
+def _change(axes: Axes, position: int, metric: GateMetric, verdict: GateVerdict) -> None:
+    """A line of text, and below it the estimate on its interval, the limit, and the floor."""
+    open_or_worse = verdict in ("regression", "inconclusive")
+    colour = svg.LIMIT if verdict == "regression" else CANDIDATE
+    label = f"{words.title(metric)}: {words.change(metric)}, {words.VERDICTS[verdict]}"
+    where = axes.get_yaxis_transform()
+    weight = "bold" if open_or_worse else "normal"
+    axes.text(0.006, position - 0.42, label, transform=where, va="center", color=svg.INK, fontweight=weight)
+    y = position + 0.1
+    axes.plot([0, 0], [y - 0.24, y + 0.24], color=svg.MUTED, linewidth=1.6)
+    left, right = axes.get_xlim()
+    low = left if metric.change_low is None else 100 * metric.change_low
+    high = right if metric.change_high is None else 100 * metric.change_high
+    axes.plot([low, high], [y, y], color=colour, linewidth=5, alpha=0.45, solid_capstyle="butt")
+    shape = "D" if verdict == "regression" else "o"
+    axes.plot([100 * (metric.change or 0.0)], [y], shape, color=colour, markersize=8)
+    if metric.max_regression is not None:
+        limit = 100 * metric.max_regression
+        axes.plot([limit] * 2, [y - 0.24, y + 0.24], color=svg.LIMIT, linewidth=2.2)
+        axes.text(limit, y + 0.37, "limit", ha="center", va="center", color=svg.LIMIT, fontsize=11)
+    if metric.ignore_below is not None:
+        floor = 100 * metric.ignore_below
+        axes.plot([floor] * 2, [y - 0.2, y + 0.2], color=svg.MUTED, linewidth=1.4, linestyle=(0, (2, 2)))
+
+
+def _edges(low: float, high: float) -> list[float]:
+    room = 0.05 * (high - low) or 0.05 * high or 1.0
+    first, last = max(low - room, 0.0), high + room
+    return [first + (last - first) * number / BINS for number in range(BINS + 1)]
+
+
+def _shares(side: Latencies, edges: Sequence[float]) -> list[float]:
+    """Count the requests between neighbouring edges, in per cent of all."""
+    counts = [0] * BINS
+    width = (edges[-1] - edges[0]) / BINS
+    for ms, count in side.cells:
+        if edges[0] <= ms <= edges[-1]:
+            counts[min(int((ms - edges[0]) / width), BINS - 1)] += count
+    return [100.0 * count / side.count for count in counts]
+
+
+def _outline(
+    axes: Axes, side: Latencies, shares: Sequence[float], edges: Sequence[float], colour: str
+) -> None:
+    dashes = _DASHES if side.side == "baseline" else "solid"
+    axes.fill_between(edges, [*shares, 0.0], step="post", color=colour, alpha=0.22, linewidth=0)
+    axes.step(edges, [*shares, 0.0], where="post", color=colour, linewidth=2.0, linestyle=dashes)
+
+
+def _medians(axes: Axes, sides: Sequence[Latencies], top: float) -> None:
+    """Mark each median and name it beside the mark, the two on lines of their own."""
+    middle = sum(axes.get_xlim()) / 2
+    for number, (side, colour) in enumerate(zip(sides, (BASELINE, CANDIDATE), strict=True)):
+        ms, height = side.quantile(0.5), top * (1.24 - 0.12 * number)
+        axes.plot(
+            [ms, ms], [0, height], color=colour, linewidth=1.6, linestyle="dashed" if number == 0 else "solid"
+        )
+        align, offset = ("left", 5) if ms < middle else ("right", -5)
+        axes.annotate(
+            f"{side.side}: median {plain(ms)} ms",
+            (ms, height),
+            (offset, 0),
+            textcoords="offset points",
+            ha=align,
+            va="center",
+            color=svg.INK,
+            fontweight="bold",
+        )
