@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modeldyno.base.errors import ConfigError, unknown_name
 from modeldyno.gate.options import share
 from modeldyno.trials.compare.looks.sequential import Limit, limit_of
-from modeldyno.trials.compare.metrics import METRICS
+from modeldyno.trials.compare.metrics import METRICS, THROUGHPUT
 
 DEFAULT = "p50_ms=5%"
 EXACT = ("artifact_bytes", "compiled_share", "fallback_operators", "parity", "error_rate")
@@ -52,6 +52,22 @@ def read_limits(
         if name in METRICS
     }
     return GateLimits(measured, {name: value for name, value in most.items() if name not in METRICS})
+
+
+def check_load(limits: GateLimits, rate_rps: float | None, users: int | None) -> None:
+    """See whether the load can tell what is limited.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    if rate_rps is None:
+        return
+    if THROUGHPUT in limits.measured:
+        raise ConfigError(
+            f"`max_regression` {THROUGHPUT}: at a rate, throughput is the rate", field="max_regression"
+        )
+    if users is not None:
+        raise ConfigError("`users` and `rate_rps`: a load is a closed loop or an open one", field="users")
 
 
 def _limit(name: str, most: float, floor: float | None, between_starts: float | None) -> Limit:

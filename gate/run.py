@@ -15,7 +15,7 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.gate import GateLoad, GateMetric, GateRecord, GateWarning
 from modeldyno.base.records.record import write_record
 from modeldyno.base.records.run import ServerSettings
-from modeldyno.gate.limits import GateLimits, read_limits
+from modeldyno.gate.limits import GateLimits, check_load, read_limits
 from modeldyno.gate.live.judged import metrics, warnings
 from modeldyno.gate.live.rounds import BASELINE, CANDIDATE, GateOrder, measure
 from modeldyno.gate.options import DEFAULT_BUDGET_AT_A_RATE_S, DEFAULT_BUDGET_S, GateOptions
@@ -74,6 +74,7 @@ class _Gate:
     def run(self) -> GateRecord:
         options = self.options
         limits = read_limits(options.max_regression, options.ignore_below)
+        check_load(limits, options.rate_rps, options.users)
         sides = self._sides()
         same = sides.baseline.digest == sides.candidate.digest
         if same and not options.force:
@@ -110,6 +111,7 @@ class _Gate:
                 alpha=options.alpha,
                 seed=options.seed,
                 timeout_s=options.timeout_s,
+                rate_rps=options.rate_rps,
                 epochs=where.epochs,
                 tell=self.tell,
                 keep=keep,

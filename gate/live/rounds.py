@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from modeldyno.base.errors import LoadTestError, ServerError
+from modeldyno.base.errors import ConfigError, LoadTestError, ServerError
+from modeldyno.gate.live.loads import ClosedLoop, Load, OpenLoop, too_small
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.standing.blocks import BlockOrder
 from modeldyno.loadgen.standing.generator import StandingGenerator
@@ -15,15 +16,12 @@ from modeldyno.trials.compare.flips.signs import Signs
 from modeldyno.trials.compare.flips.statistic import Statistic
 from modeldyno.trials.compare.looks.sequential import Limit, Progress, look
 from modeldyno.trials.compare.looks.spending import LOOKS
+from modeldyno.trials.compare.looks.words import difference
 from modeldyno.trials.compare.metrics import THROUGHPUT, statistic_of
 from modeldyno.trials.compare.plan import (
     FEWEST_PAIRS,
-    BlockPlan,
     epoch_of,
-    fewest_seconds,
-    plan_blocks,
     round_order,
-    round_seed,
 )
 from modeldyno.trials.compare.taint import Sorted, TaintLimits, limits_from, sort_pairs
 from modeldyno.trials.providers.base import Order, Provider
@@ -40,6 +38,8 @@ MOST_STARTS = 4
 START_SHARE = 0.3
 SPARE_PAIRS = 1.2
 """Times the fewest pairs: that many must be on their way for new starts."""
+OVERRUN = 1.1
+"""Times the budget: so long may be waited for the last pairs of the fewest that are judged."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class GateOrder:
     alpha: float
     seed: int
     timeout_s: float = 30.0
+    rate_rps: float | None = None
+    """Latency at a rate, in windows, instead of closed loops."""
     epochs: bool = True
     """Whether servers are started anew within the budget."""
     tell: Callable[[str], None] = lambda _: None
@@ -77,13 +79,14 @@ class Course:
     """Seconds until each metric had its verdict."""
     seconds: float = 0.0
     epochs: int = 0
-    plan: BlockPlan | None = None
     taint: TaintLimits = field(default_factory=TaintLimits)
     startup_s: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in SIDES})
     errors: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
     first_errors: dict[str, str] = field(default_factory=dict)
     restless: dict[str, float] = field(default_factory=dict)
     memory_mib: dict[str, float] = field(default_factory=dict)
+    not_full: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
+    """Turns of each side that did not begin with an empty queue, or did not end by their own rule."""
 
     def pairs(self, cell: str) -> Sorted:
         """The pairs of a cell, by whether the machine left them alone."""
@@ -106,10 +109,12 @@ def measure(order: GateOrder, outputs: Callable[[Epoch], None] = lambda _: None)
     `outputs` is called once, with the servers of the first epoch, before the first block.
 
     Raises:
-        ConfigError: too slow for 24 pairs in the budget; nothing was compared.
+        ConfigError: the budget is too small for 24 pairs; nothing was compared.
         ServerError: a side does not come up, or dies. LoadTestError: one answers nothing.
     """
     run = _Run(order)
+    if order.budget_s < (least_s := run.load.needed_s(dict.fromkeys(run.cell_names, 0.0))):
+        raise too_small(order.budget_s, 0.0, least_s)
     with StandingGenerator(order.payload, max(order.users, order.throughput_users)) as generator:
         turns = Turns(generator)
         while run.goes_on():
@@ -125,6 +130,7 @@ class _Run:
 
     def __init__(self, order: GateOrder) -> None:
         self.order, self.course = order, Course()
+        self.load = load_of(order)
         self.signs = Signs(order.seed)
         self.cells = cells(order)
         self.began_s = time.monotonic()
@@ -132,6 +138,11 @@ class _Run:
         self.starts: tuple[float, ...] = ()
         """Shares of the budget at which the servers are started anew."""
         self.looks = list(LOOKS)
+        self.planned = False
+
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        return tuple(cell.name for cells in self.cells.values() for cell in cells)
 
     def elapsed_s(self) -> float:
         return time.monotonic() - self.began_s
@@ -156,25 +167,44 @@ class _Run:
             self.course.startup_s[side].append(round(epoch.servers[side].startup_s, 3))
         self.course.restless.update(epoch.restless)
         self.course.epochs += 1
-        if self.course.plan is not None:
+        if self.planned:
             return
         outputs(epoch)
         idle = [turns.idle_readings(IDLE_READING_S) for _ in range(IDLE_READINGS)]
         self.course.taint = limits_from(idle)
+        self._plan(epoch)
+
+    def _plan(self, epoch: Epoch) -> None:
         seconds = {name: taken.block.seconds / taken.block.requests for name, taken in epoch.warm.items()}
-        left_s = self.order.budget_s - self.elapsed_s()
+        elapsed_s = self.elapsed_s()
+        left_s, needed_s = self.order.budget_s - elapsed_s, self.load.needed_s(seconds)
         if self.order.epochs:
-            self.starts = starts_for(epoch.seconds, left_s, fewest_seconds(seconds))
-        self.course.plan = plan_blocks(seconds, left_s - len(self.starts) * epoch.seconds)
+            self.starts = starts_for(epoch.seconds, left_s, needed_s)
+        try:
+            self.load.plan(seconds, left_s - len(self.starts) * epoch.seconds)
+        except ConfigError as error:
+            raise too_small(self.order.budget_s, elapsed_s, needed_s) from error
+        self.planned = True
 
     def rounds(self, turns: Turns) -> None:
         """Rounds of this epoch, with the looks that are due; ends with a verdict, or when a start is due."""
         while self.goes_on():
             self._round(turns)
-            while self.looks and self.share() >= self.looks[0] and self.goes_on():
+            while self.looks and self._is_due(self.looks[0]) and self.goes_on():
                 self._look(self.looks.pop(0))
-            if self._start_is_due():
+            if self._start_is_due() or not self.goes_on():
+                self._note_memory(turns)
                 return
+
+    def _is_due(self, look: float) -> bool:
+        """The last look waits for the fewest pairs, for a while."""
+        share = self.share()
+        return share >= look and (look < 1 or self.round >= FEWEST_PAIRS or share >= OVERRUN)
+
+    def _note_memory(self, turns: Turns) -> None:
+        for side in SIDES:
+            if now := turns.memory_mib(side):
+                self.course.memory_mib[side] = round(max(now, self.course.memory_mib.get(side, 0.0)), 1)
 
     def _start_is_due(self) -> bool:
         """Whether it is time for new servers; where the pairs come too slowly, they go first."""
@@ -184,36 +214,24 @@ class _Run:
 
     def _round(self, turns: Turns) -> None:
         for cells in self.cells.values():
-            order = self._block_order()
             by_side = {cell.server: cell for cell in cells}
             for position, side in enumerate(round_order(SIDES, self.round, self.order.seed)):
                 place = Place(self.round, self.course.epochs - 1, position)
-                taken = self._take(turns, by_side[side], order, place)
+                taken = self._take(turns, by_side[side], place)
                 self.course.errors[side] += taken.block.errors
+                self.course.not_full[side] += not taken.full
                 if taken.first_error:
                     self.course.first_errors.setdefault(side, taken.first_error)
                 self.course.blocks.append(taken.block)
                 self.order.keep(taken.block)
         self.round += 1
 
-    def _take(self, turns: Turns, cell: Cell, order: BlockOrder, place: Place) -> Taken:
+    def _take(self, turns: Turns, cell: Cell, place: Place) -> Taken:
         try:
-            return turns.take(cell, order, place)
-        except ServerError as error:
-            raise ServerError(f"the {cell.server} ended while it was measured: {error}") from error
-
-    def _block_order(self) -> BlockOrder:
-        plan, order = self.course.plan, self.order
-        assert plan is not None  # noqa: S101 - made before the first round
-        return BlockOrder(
-            url="",
-            requests=plan.requests,
-            shortest_s=plan.shortest_s,
-            longest_s=max(30.0, 3 * max(plan.block_s.values())),
-            dropped=plan.dropped,
-            timeout_s=order.timeout_s,
-            seed=round_seed(self.round, order.seed),
-        )
+            return self.load.take(turns, cell, place)
+        except (ServerError, LoadTestError) as error:
+            kind = ServerError if isinstance(error, ServerError) else LoadTestError
+            raise kind(f"the {cell.server} ended while it was measured: {error}") from error
 
     def _look(self, share: float) -> None:
         statistics = self._statistics()
@@ -226,7 +244,15 @@ class _Run:
         )
         for metric in set(self.course.progress.decided) - before:
             self.course.decided_s[metric] = round(self.elapsed_s(), 1)
-        self.order.tell(f"{share:.0%} of the budget, {self.round} pairs")
+        self.order.tell(f"{share:.0%} of the budget, {self.round} pairs: {self._so_far()}")
+
+    def _so_far(self) -> str:
+        latest = self.course.progress.latest
+        if not latest:
+            return f"{FEWEST_PAIRS} are needed"
+        return "; ".join(
+            f"{name} {difference(name, each.estimate, each.ends)}" for name, each in latest.items()
+        )
 
     def _statistics(self) -> Mapping[str, Statistic] | None:
         """Of each metric; None where one has no pairs."""
@@ -237,6 +263,13 @@ class _Run:
 
     def _tell_start(self, side: str) -> None:
         self.order.tell(f"starting the {side}")
+
+
+def load_of(order: GateOrder) -> Load:
+    """Closed loops, or windows at a rate."""
+    if order.rate_rps is None:
+        return ClosedLoop(order.seed, order.timeout_s)
+    return OpenLoop(order.rate_rps, order.payload, order.seed, order.timeout_s)
 
 
 def starts_for(start_s: float, left_s: float, needed_s: float) -> tuple[float, ...]:

@@ -37,6 +37,8 @@ class Readings:
     """How late the generator was at worst, in milliseconds."""
     yardstick: float | None = None
     """Time of a fixed piece of work beside the block over that before the first block."""
+    void_load: float | None = None
+    """1 where the load test says of itself that it was not the load asked for; whole tests only."""
 
 
 @dataclass(frozen=True, eq=False)

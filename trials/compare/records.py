@@ -24,6 +24,9 @@ class ReadingsRecord(Record):
     yardstick: float | None = Field(
         default=None, description="time of a fixed piece of work over that before the first block"
     )
+    void_load: float | None = Field(
+        default=None, description="1 where a whole load test was not the load asked for"
+    )
 
 
 class BlockRecord(Record):

@@ -28,6 +28,7 @@ class TaintLimits:
     frequency: float = 0.95
     generator_lag_ms: float = 5.0
     yardstick: float = 1.1
+    void_load: float = 0.0
 
     def exceeded(self, readings: Readings) -> tuple[str, ...]:
         """Names of the readings that are beyond their limit; what can't be read is not."""

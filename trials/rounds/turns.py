@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+
+import psutil
 
 from modeldyno.base.errors import ServerError
 from modeldyno.base.process.cpu_clocks import tree, used_s
+from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.loadgen.standing.blocks import BlockOrder, BlockTaken
 from modeldyno.loadgen.standing.generator import StandingGenerator
 from modeldyno.trials.compare.blocks import Block, Readings
@@ -77,11 +81,23 @@ class Turns:
             ServerError: the server is gone.
             LoadTestError: the generator is.
         """
+
+        def load(server: Deployment) -> BlockTaken:
+            return self.generator.take(self._filled(order, cell, server), lambda: server.state.serving)
+
+        return self.turn(cell, place, load)
+
+    def turn(self, cell: Cell, place: Place, load: Callable[[Deployment], BlockTaken]) -> Taken:
+        """Have the cell's server alone under whatever `load` sends it; raises as that does.
+
+        Raises:
+            ServerError: the server is gone.
+        """
         server = self.servers[cell.server]
-        self._let_run(cell.server, server)
+        self.let_run(cell.server)
         pids = self.pids[cell.server]
         before_s, moment = used_s(pids), self.watch.begin(server.cores)
-        taken = self.generator.take(self._filled(order, cell, server), lambda: server.state.serving)
+        taken = load(server)
         readings = self.watch.end(moment, taken.lag_ms)
         after_s = used_s(pids)
         if not server.state.serving:
@@ -102,6 +118,15 @@ class Turns:
     def cpu_s(self, name: str) -> float | None:
         """CPU time that a server has used so far; None where it can't be read."""
         return used_s(self.pids[name])
+
+    def memory_mib(self, name: str) -> float | None:
+        """Resident memory of a server and its children now; None where it can't be read."""
+        found = 0
+        with suppress(psutil.Error):
+            for pid in self.pids[name]:
+                found += psutil.Process(pid).memory_info().rss
+            return found / BYTES_PER_MIB or None
+        return None
 
     def _filled(self, order: BlockOrder, cell: Cell, server: Deployment) -> BlockOrder:
         values = {**vars(order), "url": server.url, "users": cell.users}
@@ -129,7 +154,9 @@ class Turns:
     def _known(self) -> tuple[int, ...]:
         return (self.generator.pid, *(pid for pids in self.pids.values() for pid in pids))
 
-    def _let_run(self, name: str, server: Deployment) -> None:
+    def let_run(self, name: str) -> None:
+        """Wake a server that was paused."""
+        server = self.servers[name]
         if name in self.paused and server.pausing is not None:
             server.pausing.resume()
 

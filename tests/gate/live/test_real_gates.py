@@ -1,0 +1,154 @@
+"""Whole gates of real servers with known differences. Blocks are shorter than a user's: effects are large."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from modeldyno.base.errors import ConfigError, LoadTestError, ServerError
+from modeldyno.gate.options import GateOptions
+from modeldyno.gate.run import gate
+from modeldyno.trials.compare import plan
+from modeldyno.trials.compare.records import BlockRecord
+from tests.gate.live.servers import body, sleeper
+from tests.loadgen.stub import stub_server
+from tests.recommender.tiny import write_model
+
+
+@pytest.fixture
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 pairs in a few seconds: blocks of a tenth of a second."""
+    monkeypatch.setattr(plan, "SHORTEST_BLOCK_S", 0.1)
+
+
+def options(folder: Path, **changed: Any) -> GateOptions:
+    given = GateOptions(
+        baseline="", candidate="", payload=body(folder), output=folder / "out", budget_s=30.0, workers=1
+    )
+    return replace(given, **changed)
+
+
+@pytest.mark.usefixtures("short_blocks")
+def test_a_candidate_that_sleeps_longer_is_a_regression(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a", 0.003), sleeper(tmp_path / "b", 0.007)
+    told: list[str] = []
+    record = gate(str(ours), str(theirs), options(tmp_path, budget_s=24.0), tell=told.append)
+    assert (record.verdict, record.exit_code) == ("regression", 1), record.headline
+    p50 = record.metrics[0]
+    assert p50.metric == "p50_ms"
+    assert p50.change is not None
+    assert 0.3 < p50.change < 2
+    assert p50.change_low is not None
+    assert p50.change_low > 0
+    assert p50.pairs >= 24
+    assert record.baseline.requests > 0
+    assert record.baseline.memory_mib is not None
+    assert set(record.histograms) == {"baseline", "candidate"}
+    assert any("pairs" in each for each in told)
+    lines = (tmp_path / "out" / "blocks.jsonl").read_text().splitlines()
+    blocks = [BlockRecord.model_validate_json(line) for line in lines]
+    assert {block.candidate for block in blocks} == {"baseline latency", "candidate latency"}
+    assert json.loads((tmp_path / "out" / "gate.json").read_text())["verdict"] == "regression"
+    assert not [child for child in psutil.Process().children() if "serve" in " ".join(child.cmdline())]
+
+
+@pytest.mark.usefixtures("short_blocks")
+def test_of_urls_a_regression_is_not_said_unless_they_are_trusted(tmp_path: Path) -> None:
+    for side in ("a", "b"):
+        (tmp_path / side).mkdir()
+    with (
+        stub_server(tmp_path / "a", "--service-ms", "4") as ours,
+        stub_server(tmp_path / "b", "--service-ms", "9") as theirs,
+    ):
+        given = options(tmp_path, budget_s=18.0, max_regression=("throughput_rps=5%",))
+        record = gate(ours.url, theirs.url, given)
+    assert [(each.metric, each.verdict) for each in record.metrics] == [("throughput_rps", "regression")]
+    assert (record.verdict, record.exit_code) == ("inconclusive", 3)
+    assert record.load.cpus == ()
+    assert any(each.rank == "weak" and "elsewhere" in each.text for each in record.warnings)
+
+
+def test_a_candidate_that_dies_half_way_is_named(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a", 0.005), sleeper(tmp_path / "b", 0.005, dies_at=300)
+    with pytest.raises(ServerError, match="the candidate ended while it was measured") as raised:
+        gate(str(ours), str(theirs), options(tmp_path))
+    assert raised.value.exit_code == 2
+    assert (tmp_path / "out" / "blocks.jsonl").read_text()
+    assert not (tmp_path / "out" / "gate.json").exists()
+
+
+@pytest.mark.slow
+def test_a_side_that_only_fails_is_named(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a", 0.001), sleeper(tmp_path / "b", 0.001, failing=1000)
+    with pytest.raises(LoadTestError, match=r"the candidate: no request was answered.*on purpose"):
+        gate(str(ours), str(theirs), options(tmp_path))
+
+
+def test_a_budget_that_is_too_small_says_what_would_do(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a", 0.001), sleeper(tmp_path / "b", 0.002)
+    with pytest.raises(ConfigError, match=r"too small for any verdict: 24 pairs.*`budget_s=\d+` would do"):
+        gate(str(ours), str(theirs), options(tmp_path, budget_s=5.0))
+    with pytest.raises(ConfigError, match="24 pairs") as raised:
+        gate(str(ours), str(theirs), options(tmp_path, budget_s=100.0, rate_rps=20.0))
+    assert raised.value.field == "budget_s"
+
+
+@pytest.mark.slow
+def test_slow_sides_are_refused_before_they_are_compared(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a", 0.3), sleeper(tmp_path / "b", 0.301)
+    with pytest.raises(ConfigError, match="the start of both sides took") as raised:
+        gate(str(ours), str(theirs), options(tmp_path))
+    assert raised.value.hint is not None
+    assert not (tmp_path / "out" / "blocks.jsonl").read_text()
+
+
+def test_what_is_no_gate(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "tiny.onnx")
+    ours = sleeper(tmp_path / "a", 0.001)
+    for changed, words in (
+        ({"max_regression": ("p5_ms=5%",)}, "p50_ms"),
+        ({"max_regression": ("p50_ms=5",)}, "share"),
+        ({"ignore_below": ("p50_ms=6%",)}, "not below"),
+        ({"rate_rps": 10.0, "max_regression": ("throughput_rps=5%",)}, "throughput_rps"),
+        ({"rate_rps": 10.0, "users": 2}, "users"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            gate(str(model), str(ours), options(tmp_path, **changed))
+    with pytest.raises(ConfigError, match="only one of them is a URL"):
+        gate(str(model), "http://127.0.0.1:9", options(tmp_path))
+
+
+def test_sides_that_are_the_same_pass_at_once(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a", 0.001), sleeper(tmp_path / "b", 0.001)
+    record = gate(str(ours), str(theirs), options(tmp_path))
+    assert (record.verdict, record.measured, record.exit_code) == ("pass", False, 0)
+    assert record.seconds < 10
+
+
+@pytest.mark.slow
+def test_the_same_measured_by_force_passes(tmp_path: Path) -> None:
+    ours = sleeper(tmp_path / "a", 0.010)
+    record = gate(str(ours), str(ours), options(tmp_path, force=True, budget_s=60.0))
+    assert record.measured
+    assert record.verdict in ("pass", "inconclusive"), record.headline
+    assert any("the same to the last byte" in each.text for each in record.warnings)
+
+
+@pytest.mark.slow
+def test_a_candidate_that_sleeps_less_is_an_improvement(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a", 0.016), sleeper(tmp_path / "b", 0.010)
+    record = gate(str(ours), str(theirs), options(tmp_path, budget_s=45.0))
+    assert (record.verdict, record.exit_code) == ("improvement", 0), record.headline
+
+
+@pytest.mark.slow
+def test_requests_that_fail_on_one_side_alone(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a", 0.010), sleeper(tmp_path / "b", 0.010, failing=200)
+    record = gate(str(ours), str(theirs), options(tmp_path, budget_s=45.0))
+    assert record.candidate.errors > 0
+    assert record.exit_code != 0, record.headline
