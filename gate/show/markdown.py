@@ -74,7 +74,7 @@ def _told(record: GateRecord) -> list[GateMetric]:
 
 def _row(record: GateRecord, metric: GateMetric) -> tuple[str, ...]:
     verdict = words.verdict(record, metric)
-    said = words.VERDICTS[verdict]
+    said = words.said(record, metric)
     return (
         escaped(words.title(metric)),
         escaped(words.value(metric, metric.baseline)),
