@@ -13,6 +13,8 @@ from modeldyno.base.command.console import say
 from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError, ModelError, ServerError
 from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, INTERRUPTED, NOT_DECIDED, TERMINATED
+from modeldyno.base.flags import flags_of
+from modeldyno.recommender.show.files import ResultFiles, write_files
 
 if TYPE_CHECKING:
     from modeldyno.base.records.run import Recommendation
@@ -50,6 +52,7 @@ FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "cand
 )
 @click.option("--retry-failed", is_flag=True, help="Measure again what failed earlier in this run folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print recommendation.json instead of tables.")
+@flags_of(ResultFiles, "files")
 def recommend_command(
     *,
     model: Path,
@@ -59,6 +62,7 @@ def recommend_command(
     dry_run: bool,
     retry_failed: bool,
     as_json: bool,
+    files: ResultFiles,
 ) -> int:
     """Measure a model's candidate configurations and rank them.
 
@@ -82,6 +86,7 @@ def recommend_command(
     from modeldyno.recommender.show.result_tables import print_plan, print_summary
     from modeldyno.recommender.show.screen import shown_progress
 
+    printed = files.printed(as_json=as_json)
     job = _job(job_file, shapes)
     if dry_run:
         with _naming_lines(job_file):
@@ -92,8 +97,9 @@ def recommend_command(
         found = recommend(model, job, run_dir, on_event=on_event, retry_failed=retry_failed)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
-    else:
+    elif not printed:
         print_summary(found, run_dir)
+    write_files(found, files)
     return exit_code(found, run_dir)
 
 
