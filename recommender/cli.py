@@ -17,7 +17,7 @@ from modeldyno.base.flags import flags_of
 from modeldyno.recommender.show.files import ResultFiles, write_files
 
 if TYPE_CHECKING:
-    from modeldyno.base.records.run import Recommendation
+    from modeldyno.base.records.run import Recommendation, Row
     from modeldyno.recommender.job.job import Job
 
 FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "candidates.instance_types"}
@@ -50,7 +50,27 @@ FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "cand
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be measured, how long, and what not and why; run nothing."
 )
-@click.option("--retry-failed", is_flag=True, help="Measure again what failed earlier in this run folder.")
+@click.option("--retry-failed", is_flag=True, help="Short for --remeasure failed.")
+@click.option(
+    "--remeasure",
+    multiple=True,
+    metavar="failed|void|tainted|GLOB",
+    help="Measure again what failed, was void or disturbed earlier in this run folder, or trials by name.",
+)
+@click.option(
+    "--wait-idle",
+    "wait_idle_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait for the machine to be idle before measuring, at most so long.",
+)
+@click.option("--strict", is_flag=True, help="Exit 3 where no single best was told apart, too.")
+@click.option(
+    "--require",
+    type=click.Choice(["onnxruntime", "compiled"]),
+    help="Exit 1 unless this backend meets the limits.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print recommendation.json instead of tables.")
 @flags_of(ResultFiles, "files")
 def recommend_command(
@@ -61,6 +81,10 @@ def recommend_command(
     shapes: tuple[str, ...],
     dry_run: bool,
     retry_failed: bool,
+    remeasure: tuple[str, ...],
+    wait_idle_s: float,
+    strict: bool,
+    require: str | None,
     as_json: bool,
     files: ResultFiles,
 ) -> int:
@@ -80,42 +104,62 @@ def recommend_command(
 
     Exit codes: 0 ranked; 1 no candidate meets the limits; 2 bad input, or nothing could be measured; 3 none
     was found to meet them, and not all is decided: a load test is void or has too few samples, or a search
-    ended early; 130 interrupted, 143 ended by SIGTERM.
+    ended early, or, with --strict, there is no single best; 130 interrupted, 143 ended by SIGTERM.
     """
     from modeldyno.recommender.run import plan_run, recommend
     from modeldyno.recommender.show.result_tables import print_plan, print_summary
     from modeldyno.recommender.show.screen import shown_progress
+    from modeldyno.recommender.store.again import parse_again
 
     printed = files.printed(as_json=as_json)
-    job = _job(job_file, shapes)
+    job, again = _job(job_file, shapes), parse_again(remeasure, retry_failed=retry_failed)
     if dry_run:
         with _naming_lines(job_file):
-            planned = plan_run(model, job, run_dir, retry_failed=retry_failed)
+            planned = plan_run(model, job, run_dir, again=again)
         print_plan(planned, as_json=as_json)
         return 0
+    if wait_idle_s:
+        _wait_idle(wait_idle_s)
     with _interruptible(run_dir), shown_progress() as on_event, _naming_lines(job_file):
-        found = recommend(model, job, run_dir, on_event=on_event, retry_failed=retry_failed)
+        found = recommend(model, job, run_dir, on_event=on_event, again=again)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     elif not printed:
         print_summary(found, run_dir)
     write_files(found, files)
-    return exit_code(found, run_dir)
+    return exit_code(found, run_dir, strict=strict, require=require)
 
 
-def exit_code(found: Recommendation, run_dir: Path) -> int:
+def exit_code(
+    found: Recommendation, run_dir: Path, *, strict: bool = False, require: str | None = None
+) -> int:
     """Give the exit code of a run: a ranking of void load tests alone says as little as none.
 
     Raises:
         ServerError: nothing could be measured.
     """
-    if any(row.valid for row in found.ranking):
-        return DONE
+    valid = [row for row in found.ranking if row.valid]
+    if require is not None and valid and not any(row.backend == require for row in valid):
+        return NOT_DECIDED if any(_undecided(row, require) for row in found.rejected) else ANSWER_IS_NO
+    if valid:
+        return NOT_DECIDED if strict and valid[0].tied_with_best else DONE
     if found.ranking or any(row.undecided or not row.valid for row in found.rejected):
         return NOT_DECIDED
     if not any(row.samples for row in found.rejected):
         raise ServerError(f"nothing could be measured: every candidate failed; the reasons are in {run_dir}")
     return ANSWER_IS_NO
+
+
+def _undecided(row: Row, backend: str) -> bool:
+    return row.backend == backend and bool(row.undecided or not row.valid)
+
+
+def _wait_idle(most_s: float) -> None:
+    from modeldyno.trials.rounds.quiet import wait_until_quiet
+
+    say("waiting for the machine to be idle")
+    if why := wait_until_quiet(most_s):
+        say(f"after {most_s:g} s it is not: {why}; measuring all the same")
 
 
 def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:

@@ -14,32 +14,28 @@ from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.model_file import BASELINE, SourceModel, inspect_model
 from modeldyno.recommender.job.trial_orders import body_order, compile_order, workload
 from modeldyno.recommender.rank.base import Objective
-from modeldyno.recommender.rank.projected import family_speeds
 from modeldyno.recommender.rank.rank import COST, rank
 from modeldyno.recommender.rank.reader_notes import caveats
-from modeldyno.recommender.rounds.compared import Compared, compared
+from modeldyno.recommender.rounds.course import InRounds, Measured
 from modeldyno.recommender.rounds.groups import groups_of
-from modeldyno.recommender.rounds.measured import Plan, trials_of
 from modeldyno.recommender.rounds.ranked import ranked_warnings
-from modeldyno.recommender.rounds.selecting import LEDGER_NAME, Asked, Kept, selection_of, takes_turns
+from modeldyno.recommender.rounds.selecting import takes_turns
 from modeldyno.recommender.search.base import Sampler
 from modeldyno.recommender.search.durations import estimate_s, most_rounds_s, most_s, usual_rounds_s
 from modeldyno.recommender.search.full_product import FullProduct
 from modeldyno.recommender.show.events import (
-    AloneMeasured,
     CompileEnded,
     CompileStarted,
     Event,
-    Measuring,
     RunPlanned,
     TrialEnded,
     TrialLoaded,
     TrialStarted,
 )
+from modeldyno.recommender.store.again import NOTHING, Again
 from modeldyno.recommender.store.base import Store
 from modeldyno.recommender.store.folder import FolderStore, RunFile, check_folder, open_store, run_file
 from modeldyno.runtime.records.manifest import Manifest
-from modeldyno.trials.catalog.instance_types import load_catalog
 from modeldyno.trials.measure.compiled import (
     Compiled,
     compile_apart,
@@ -52,8 +48,6 @@ from modeldyno.trials.measure.sent import sent
 from modeldyno.trials.measure.trial import failed_trial, run_trial
 from modeldyno.trials.providers.base import Order, Provider
 from modeldyno.trials.providers.local import LocalProvider
-from modeldyno.trials.selection.ledger import blocks_in
-from modeldyno.trials.selection.run import Selected, Selection, select, selected_before
 
 OnEvent = Callable[[Event], None]
 FULL_PRODUCT: Sampler = FullProduct()
@@ -65,15 +59,15 @@ def recommend(
     run_dir: Path,
     *,
     on_event: OnEvent | None = None,
-    retry_failed: bool = False,
+    again: Again = NOTHING,
     provider: Provider | None = None,
     sampler: Sampler = FULL_PRODUCT,
     objective: Objective = COST,
 ) -> Recommendation:
-    """Measure the job's candidates for `model` one after another, rank them, and write it all to `run_dir`.
+    """Measure the job's candidates for `model`, rank them, and write it all to `run_dir`.
 
-    Each trial is on disk as soon as it is measured; called again, finished trials are kept, failed ones too
-    unless `retry_failed`. `sampler` chooses the candidates, `objective` says what they are ranked by. A
+    Each trial is on disk as soon as it is measured; called again, what was measured is kept, but for what
+    `again` names. `sampler` chooses the candidates, `objective` says what they are ranked by. A
     candidate that fails does not end the run. Whatever was started is gone on return, also when interrupted.
     Call it from a thread that lives as long as the run.
 
@@ -85,12 +79,12 @@ def recommend(
     asked = _asked(model, job, sampler, where)
     with open_store(run_dir, asked.run) as store:
         listener = on_event or _ignore
-        work = _Run(asked, job, store, where, listener, retry_failed, objective)
+        work = _Run(asked, job, store, where, listener, again, objective)
         return work.execute()
 
 
 def plan_run(
-    model: Path, job: Job, run_dir: Path, *, retry_failed: bool = False, provider: Provider | None = None
+    model: Path, job: Job, run_dir: Path, *, again: Again = NOTHING, provider: Provider | None = None
 ) -> RunPlanned:
     """Make every check that `recommend` makes first, and say what it would do; starts and writes nothing.
 
@@ -100,7 +94,7 @@ def plan_run(
     where = provider or LocalProvider()
     asked = _asked(model, job, FULL_PRODUCT, where)
     store = FolderStore(run_dir, check_folder(run_dir, asked.run))
-    return _Run(asked, job, store, where, _ignore, retry_failed).plan()
+    return _Run(asked, job, store, where, _ignore, again).plan()
 
 
 @dataclass(frozen=True)
@@ -134,7 +128,7 @@ class _Run:
     store: Store
     provider: Provider
     tell: OnEvent
-    retry_failed: bool
+    again: Again
     objective: Objective = COST
 
     @property
@@ -148,11 +142,11 @@ class _Run:
         self.tell(self.plan())
         compiled = self._compile(planned)
         if takes_turns(self.job.load):
-            trials, selected, plan = self._in_rounds(compiled)
+            measured = self._in_rounds().measure(self._refused(compiled))
         else:
-            trials, selected, plan = self._one_by_one(compiled), None, None
-        ranking, rejected = rank(trials, self.job.limits, self.objective)
-        told = compared(ranking, plan, selected) if selected and plan else Compared(ranking, None, ())
+            measured = Measured(tuple(self._one_by_one(compiled)), None, None)
+        ranking, rejected = rank(measured.trials, self.job.limits, self.objective)
+        told = measured.compared(ranking)
         manifest = compiled.manifest or existing_artifact(self.store.artifact, self.source.digest)
         recommendation = Recommendation(
             model=self.source.path.name,
@@ -161,7 +155,7 @@ class _Run:
             limits=self.job.limits,
             host=host_facts(),
             compiled=summary(manifest, compile_order(self.job).described()) if manifest else None,
-            caveats=caveats(trials),
+            caveats=caveats(measured.trials),
             ranking=_told(told.ranking, manifest),
             rejected=_told(rejected, manifest),
             notes=self._notes(compiled),
@@ -201,13 +195,13 @@ class _Run:
 
     def _begun(self) -> Iterator[str]:
         """Say what an earlier run that was ended left."""
-        blocks = blocks_in(self.store.folder / LEDGER_NAME) if takes_turns(self.job.load) else 0
-        if blocks and not all(self._kept(each) for each in self.asked.planned):
+        blocks = self._in_rounds().blocks_before() if takes_turns(self.job.load) else 0
+        if blocks:
             yield f"Kept from before: {blocks} blocks; new rounds begin with new servers."
 
     def _kept(self, planned: PlannedTrial) -> Trial | None:
         trial = self.store.finished(planned.candidate, planned.instance)
-        return None if trial is not None and trial.failure and self.retry_failed else trial
+        return None if trial is not None and self.again.wants(trial) else trial
 
     def _startable(self, planned: PlannedTrial) -> bool:
         return self._kept(planned) is None and self.provider.refusal(planned.instance) is None
@@ -236,44 +230,25 @@ class _Run:
         """Whole load tests, one candidate after another."""
         return [self._kept(each) or self._measure(each, compiled) for each in self.asked.planned]
 
-    def _in_rounds(self, compiled: Compiled) -> tuple[list[Trial], Selected | None, Plan | None]:
-        """Short blocks side by side: all that can be started, unless every trial of it is kept."""
-        refused = {
-            each.candidate.key: self._same_as_kept(each, trial)
-            for each in self.asked.planned
-            if (trial := self._not_startable(each, compiled)) is not None
-        }
-        able = [each for each in self.asked.planned if each.candidate.key not in refused]
-        found: dict[str, Trial] = dict(refused)
-        selected = plan = None
-        if able:
-            plan = Plan(groups_of(able), family_speeds(load_catalog(self.job.catalog).values()))
-            selection = self._selection(plan)
-            kept = [self._kept(each) for each in able]
-            selected = selected_before(selection) if all(kept) else select(selection)
-            for trial in trials_of(plan, selected, self.provider, self.asked.workload.compiled_options):
-                found[trial.candidate.key] = trial
-        for each in self.asked.planned:
-            if self._kept(each) != found[each.candidate.key]:
-                self.store.save(found[each.candidate.key])
-                self.tell(TrialEnded(found[each.candidate.key]))
-        return [found[each.candidate.key] for each in self.asked.planned], selected, plan
-
-    def _same_as_kept(self, planned: PlannedTrial, trial: Trial) -> Trial:
-        """What can't be started for the same reason as before is no news."""
-        kept = self._kept(planned)
-        return kept if kept is not None and kept.failure == trial.failure else trial
-
-    def _selection(self, plan: Plan) -> Selection:
-        library = self.store.library
-        asked = Asked(plan, self.job, self.asked.workload, self.provider, self._order, library)
-        kept = Kept(self.store.folder, lambda alone: bool(alone.failure) and self.retry_failed)
-        return selection_of(
-            asked,
-            kept,
-            lambda text, left_s: self.tell(Measuring(text, left_s)),
-            lambda alone: self.tell(AloneMeasured(alone)),
+    def _in_rounds(self) -> InRounds:
+        """Short blocks side by side."""
+        asked = self.asked
+        return InRounds(
+            asked.planned,
+            self.job,
+            asked.workload,
+            self.provider,
+            self.store,
+            self.again,
+            self.tell,
+            self._order,
+            self._kept,
         )
+
+    def _refused(self, compiled: Compiled) -> dict[str, Trial]:
+        """Candidates that can't even be started."""
+        found = {each.candidate.key: self._not_startable(each, compiled) for each in self.asked.planned}
+        return {key: trial for key, trial in found.items() if trial is not None}
 
     def _order(self, planned: PlannedTrial) -> Order:
         """What is brought up for a candidate."""

@@ -20,6 +20,7 @@ from modeldyno.recommender.show.events import (
     RunPlanned,
     TrialEnded,
 )
+from modeldyno.recommender.store.again import Again
 from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, quick_job, write_model
 
 BOTH = {"backends": ["onnxruntime", "compiled"], "instance_types": [SMALLEST, FOREIGN]}
@@ -37,7 +38,9 @@ class Done:
     def again(self, job: Job, *, retry_failed: bool = False) -> tuple[Recommendation, list[Event]]:
         """Run once more in the same folder."""
         events: list[Event] = []
-        found = recommend(self.model, job, self.folder, on_event=events.append, retry_failed=retry_failed)
+        found = recommend(
+            self.model, job, self.folder, on_event=events.append, again=Again(failed=retry_failed)
+        )
         return found, events
 
     def stamps(self) -> dict[str, int]:
