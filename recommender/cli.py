@@ -14,6 +14,7 @@ from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError, ModelError, ServerError
 from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, INTERRUPTED, NOT_DECIDED, TERMINATED
 from modeldyno.base.flags import flags_of
+from modeldyno.recommender.options import RunOptions
 from modeldyno.recommender.show.files import ResultFiles, write_files
 
 if TYPE_CHECKING:
@@ -25,69 +26,9 @@ FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "cand
 
 
 @click.command("recommend", short_help="Measure a model's candidate configurations and rank them.")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--job",
-    "job_file",
-    type=click.Path(path_type=Path),
-    help="YAML file: candidates, load, limits. Left out: a few small instance types at 1, 2 and 4 users.",
-)
-@click.option(
-    "--output",
-    "-o",
-    "run_dir",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Run folder; one of an interrupted run is resumed.",
-)
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="NAME=1..32,3,224,224",
-    help="Shape of an input that the model leaves open, as `dyno compile` takes it; overrides the job's.",
-)
-@click.option(
-    "--dry-run", is_flag=True, help="Say what would be measured, how long, and what not and why; run nothing."
-)
-@click.option("--retry-failed", is_flag=True, help="Short for --remeasure failed.")
-@click.option(
-    "--remeasure",
-    multiple=True,
-    metavar="failed|void|tainted|GLOB",
-    help="Measure again what failed, was void or disturbed earlier in this run folder, or trials by name.",
-)
-@click.option(
-    "--wait-idle",
-    "wait_idle_s",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    metavar="SECONDS",
-    help="Wait for the machine to be idle before measuring, at most so long.",
-)
-@click.option("--strict", is_flag=True, help="Exit 3 where no single best was told apart, too.")
-@click.option(
-    "--require",
-    type=click.Choice(["onnxruntime", "compiled"]),
-    help="Exit 1 unless this backend meets the limits.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print recommendation.json instead of tables.")
+@flags_of(RunOptions, "options")
 @flags_of(ResultFiles, "files")
-def recommend_command(
-    *,
-    model: Path,
-    job_file: Path | None,
-    run_dir: Path,
-    shapes: tuple[str, ...],
-    dry_run: bool,
-    retry_failed: bool,
-    remeasure: tuple[str, ...],
-    wait_idle_s: float,
-    strict: bool,
-    require: str | None,
-    as_json: bool,
-    files: ResultFiles,
-) -> int:
+def recommend_command(options: RunOptions, files: ResultFiles) -> int:
     """Measure a model's candidate configurations and rank them.
 
     MODEL is an .onnx or torch.export .pt2 file. Each candidate is a backend (ONNX Runtime; compiled) on an
@@ -111,23 +52,24 @@ def recommend_command(
     from modeldyno.recommender.show.screen import shown_progress
     from modeldyno.recommender.store.again import parse_again
 
-    printed = files.printed(as_json=as_json)
-    job, again = _job(job_file, shapes), parse_again(remeasure, retry_failed=retry_failed)
-    if dry_run:
-        with _naming_lines(job_file):
-            planned = plan_run(model, job, run_dir, again=again)
-        print_plan(planned, as_json=as_json)
+    printed = files.printed(as_json=options.as_json)
+    job = _job(options.job, options.shapes)
+    again = parse_again(options.remeasure, retry_failed=options.retry_failed)
+    if options.dry_run:
+        with _naming_lines(options.job):
+            planned = plan_run(options.model, job, options.output, again=again)
+        print_plan(planned, as_json=options.as_json)
         return 0
-    if wait_idle_s:
-        _wait_idle(wait_idle_s)
-    with _interruptible(run_dir), shown_progress() as on_event, _naming_lines(job_file):
-        found = recommend(model, job, run_dir, on_event=on_event, again=again)
-    if as_json:
+    if options.wait_idle_s:
+        _wait_idle(options.wait_idle_s)
+    with _interruptible(options.output), shown_progress() as on_event, _naming_lines(options.job):
+        found = recommend(options.model, job, options.output, on_event=on_event, again=again)
+    if options.as_json:
         click.echo(found.model_dump_json(indent=2))
     elif not printed:
-        print_summary(found, run_dir)
+        print_summary(found, options.output)
     write_files(found, files)
-    return exit_code(found, run_dir, strict=strict, require=require)
+    return exit_code(found, options.output, strict=options.strict, require=options.require)
 
 
 def exit_code(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import Recommendation, Row, Trial
+from modeldyno.base.records.run import Recommendation, Trial
 from modeldyno.recommender.job.job import Job
-from modeldyno.recommender.job.model_file import BASELINE, SourceModel, inspect_model
+from modeldyno.recommender.job.model_file import SourceModel, inspect_model
 from modeldyno.recommender.job.trial_orders import body_order, compile_order, workload
 from modeldyno.recommender.rank.base import Objective
 from modeldyno.recommender.rank.rank import COST, rank
@@ -20,6 +20,7 @@ from modeldyno.recommender.rounds.course import InRounds, Measured
 from modeldyno.recommender.rounds.groups import groups_of
 from modeldyno.recommender.rounds.ranked import ranked_warnings
 from modeldyno.recommender.rounds.selecting import takes_turns
+from modeldyno.recommender.rounds.told import run_notes, told_what_is_not_compiled
 from modeldyno.recommender.search.base import Sampler
 from modeldyno.recommender.search.durations import estimate_s, most_rounds_s, most_s, usual_rounds_s
 from modeldyno.recommender.search.full_product import FullProduct
@@ -35,12 +36,10 @@ from modeldyno.recommender.show.events import (
 from modeldyno.recommender.store.again import NOTHING, Again
 from modeldyno.recommender.store.base import Store
 from modeldyno.recommender.store.folder import FolderStore, RunFile, check_folder, open_store, run_file
-from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.trials.measure.compiled import (
     Compiled,
     compile_apart,
     existing_artifact,
-    not_wholly_compiled,
     summary,
 )
 from modeldyno.trials.measure.orders import PlannedTrial, Workload
@@ -156,9 +155,9 @@ class _Run:
             host=host_facts(),
             compiled=summary(manifest, compile_order(self.job).described()) if manifest else None,
             caveats=caveats(measured.trials),
-            ranking=_told(told.ranking, manifest),
-            rejected=_told(rejected, manifest),
-            notes=self._notes(compiled),
+            ranking=told_what_is_not_compiled(told.ranking, manifest),
+            rejected=told_what_is_not_compiled(rejected, manifest),
+            notes=run_notes(self.job, self.source.backends, compiled),
             comparison=told.comparison,
             same_machines=told.same_machines,
             warnings=ranked_warnings(told, rejected),
@@ -179,7 +178,7 @@ class _Run:
             load=self.job.load,
             seconds=self._seconds(to_measure, estimate_s, usual_rounds_s),
             most_seconds=self._seconds(to_measure, most_s, most_rounds_s),
-            notes=(*self._notes(None), *self._begun()),
+            notes=(*run_notes(self.job, self.source.backends, None), *self._begun()),
         )
 
     def _seconds(
@@ -289,32 +288,3 @@ class _Run:
             log=self.store.log(planned.candidate.key),
             on_load=lambda spec, progress: self.tell(TrialLoaded(planned, spec, progress)),
         )
-
-    def _notes(self, compiled: Compiled | None) -> tuple[str, ...]:
-        how = (
-            "Candidates took turns under load, a moment each, in rounds of an order drawn by"
-            if takes_turns(self.job.load)
-            else "Trials ran one after another in an order shuffled by"
-        )
-        notes = [f"{how} seed {self.job.seed}."]
-        if BASELINE not in self.source.backends:
-            notes.append(
-                "There is no uncompiled baseline: ONNX Runtime cannot run torch.export files. "
-                "Export the model to ONNX to compare with it."
-            )
-        elif BASELINE not in self.job.candidates.backends:
-            notes.append("onnxruntime was not asked for: it is measured too, as the uncompiled baseline.")
-        if compiled is not None and compiled.failure:
-            notes.append(f"No compiled candidate was measured: {compiled.failure}")
-        return tuple(notes)
-
-
-def _told(rows: Iterable[Row], manifest: Manifest | None) -> tuple[Row, ...]:
-    """Say in the rows of compiled candidates what is not compiled: the name alone would hide it."""
-    text = not_wholly_compiled(manifest)
-    return tuple(
-        row.model_copy(update={"warnings": (*row.warnings, text)})
-        if text and row.backend == "compiled"
-        else row
-        for row in rows
-    )
