@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -37,6 +38,8 @@ COMMAND = tuple(python_module("benchmarks.fuzz.worker"))
 _POLL_S = 0.2
 _SHARED = 5  # how many may share a processor before a seed that waits for it counts as hanging
 _PROGRESS = 20
+# A setting in backticks that changes what is checked or compiled, or another command.
+_WAY_OUT = re.compile(r"`(?:--)?(tolerance|fallback|shapes|seed|verify|whole_tolerance)\b|`dyno serve`")
 Row = dict[str, Any]
 
 
@@ -179,10 +182,8 @@ def summary(rows: list[Row]) -> Row:
 def _is_clear(row: Row) -> bool:
     """Whether a refusal names an operator of the model and a way out; all else is clear."""
     said = row.get("message", "")
-    return row["verdict"] != "refused" or (
-        any(operator in said for operator in row.get("operators", ()))
-        and ("--" in said or "dyno serve" in said)
-    )
+    names = any(operator.lower() in said.lower().replace("_", "") for operator in row.get("operators", ()))
+    return row["verdict"] != "refused" or (names and bool(_WAY_OUT.search(said)))
 
 
 def _print(document: Row) -> None:

@@ -33,7 +33,7 @@ class Source:
     `simplify` does the same to a part, and `reference_of` runs one as `reference` runs the whole. `feeds`
     gives the only inputs that parity is checked on; None draws several kinds, by what `facts` says of the
     inputs (None: nothing is known). `records` are the user's own, which are checked too, or with
-    `only_records` alone.
+    `only_records` alone. `maker` names the operator that gives an output, where `model` does not tell.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Source:
     facts: Callable[[], Facts] | None = None
     records: tuple[UserInputs, ...] = ()
     only_records: bool = False
+    maker: Callable[[str], str] | None = None
 
     def input_facts(self) -> Facts:
         """Give what is known of the inputs."""

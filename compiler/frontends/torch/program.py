@@ -54,8 +54,23 @@ def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) 
         road=road,
         otherwise=lambda error: onnx_path(program, source, error),
         facts=lambda: facts,
+        maker=partial(_maker, program, tuple(spec.name for spec in outputs)),
     )
     return source
+
+
+def _maker(program: ExportedProgram, outputs: Sequence[str], output: str) -> str:
+    """Name the operator that gives an output, and its module; nothing where no operator does."""
+    names = program.graph_signature.user_outputs
+    if len(names) != len(outputs):  # some are no tensors
+        return ""
+    wanted = names[outputs.index(output)]
+    node = next((node for node in program.graph.nodes if node.name == wanted), None)
+    if node is None or node.op != "call_function":
+        return ""
+    path, kind = next(reversed(node.meta.get("nn_module_stack", {"": ("", "")}).values()))
+    where = f"module {path!r}, " if path else ""
+    return f"{node.target} ({where}{str(kind).rsplit('.', 1)[-1]})" if kind else str(node.target)
 
 
 def _with_fixed_shapes(program: ExportedProgram, shapes: Shapes) -> ExportedProgram:
