@@ -6,8 +6,9 @@
 A seed is one model (`benchmarks/fuzz/kinds.py`): an ONNX graph of 5 to 25 nodes, a torch module, a graph
 for a range of sizes, or one with an operator that runs in ONNX Runtime. Inputs are of four kinds: normal,
 over seven decades, 10,000 times, and with NaN or infinities. Verdicts: `ok`; `nan-differs`, on the last kind
-or where values inside of the model overflow, and the manifest does not name why; `loose`, behind a rounding
-or in a model that is that sensitive; `refused` in words; and faults:
+or where values inside of the model overflow, and the manifest does not name why; `loose`, behind a rounding,
+in a model that is that sensitive, or where double precision agrees with the artifact; `refused` in words;
+and faults:
 WRONG, CRASH, HANG, TRACEBACK. `--json` also keeps `FILE.seeds.jsonl`, from
 which an interrupted run goes on with `--resume`. The exit code is 1 where there is a fault.
 """
