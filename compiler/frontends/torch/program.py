@@ -60,6 +60,7 @@ def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) 
         facts=lambda: facts,
         precision=precision_words(kinds),
         given=_given(given, coarsest(kinds)),
+        maker=partial(_maker, program, tuple(spec.name for spec in outputs)),
     )
     return source
 
@@ -67,6 +68,18 @@ def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) 
 def _given(program: ExportedProgram, narrow: NumberFormat | None) -> Given | None:
     """Give a program in its own numbers; None where those are float32."""
     return Given(reference_of(program, program.module()), narrow.tolerance) if narrow else None
+def _maker(program: ExportedProgram, outputs: Sequence[str], output: str) -> str:
+    """Name the operator that gives an output, and its module; nothing where no operator does."""
+    names = program.graph_signature.user_outputs
+    if len(names) != len(outputs):  # some are no tensors
+        return ""
+    wanted = names[outputs.index(output)]
+    node = next((node for node in program.graph.nodes if node.name == wanted), None)
+    if node is None or node.op != "call_function":
+        return ""
+    path, kind = next(reversed(node.meta.get("nn_module_stack", {"": ("", "")}).values()))
+    where = f"module {path!r}, " if path else ""
+    return f"{node.target} ({where}{str(kind).rsplit('.', 1)[-1]})" if kind else str(node.target)
 
 
 def _with_fixed_shapes(program: ExportedProgram, shapes: Shapes) -> ExportedProgram:
