@@ -25,8 +25,8 @@ from benchmarks.compile.peers import PEERS
 from benchmarks.compile.prepare import Prepared, measured_peak, prepared
 from benchmarks.compile.side_by_side import Place, measure
 from benchmarks.compile.summary import MINE, Row, agreement, geometric_means, peak_share, timing
+from benchmarks.compile.twins import TWIN, TWINS
 from benchmarks.zoo.registry import DEFAULT_CACHE, ZOO
-from benchmarks.zoo.twins import TWIN, TWINS
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts

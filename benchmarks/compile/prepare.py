@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compile.peers import FLOAT32_ARTIFACT
+from benchmarks.compile.twins import TWINS
 from benchmarks.feeds import model_feeds, save_feeds
 from benchmarks.flops import model_flops
 from benchmarks.zoo.registry import ZOO
-from benchmarks.zoo.twins import TWINS
 from modeldyno.base.command.console import say
 from modeldyno.base.process.procs import python_module, start
 
@@ -90,7 +90,7 @@ def _zoo_file(name: str, cache: Path, folder: Path) -> Path:
     path = cache / f"{name}.onnx"
     if not path.exists():
         say(f"{name}: building {path}")
-        module = "benchmarks.zoo.twins" if name in TWINS else "benchmarks.zoo.registry"
+        module = "benchmarks.compile.twins" if name in TWINS else "benchmarks.zoo.registry"
         with start(python_module(module, "--cache", str(cache), name), log=folder / "zoo.log") as child:
             if child.process.wait():
                 raise SystemExit(f"{name} can't be built:\n{child.log_tail()}")

@@ -9,10 +9,10 @@ import onnx
 import onnxruntime
 import pytest
 
+from benchmarks.compile.twins import TWINS, quantised
 from benchmarks.feeds import load_feeds, model_feeds, save_feeds
 from benchmarks.flops import model_flops
 from benchmarks.zoo.registry import ZOO, onnx_file
-from benchmarks.zoo.twins import TWINS, quantised
 from tests.compiler.models import conv_net, saved
 
 

@@ -13,12 +13,14 @@ from onnx import TensorProto, helper
 from onnxruntime.quantization import QuantFormat
 
 from modeldyno.base.errors import ModelError
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.frontends.onnx.formats.pairs import without_pairs
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.tools.inspection import inspect_artifact, lines
 from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor
 from tests.compiler.quantised_models import SIGNED, STEP, WIDE, as_given, feeds_of, pair, quantised
 from tests.compiler.sequence_models import encoder
@@ -69,8 +71,18 @@ def test_a_network_runs_the_kernels_of_its_float32_twin(tmp_path: Path, how: dic
     (distance,) = made.parity.given
     assert 0 < distance.max_rel < 0.05
     assert distance.cosine > 0.99
+    assert made.parity.reference.endswith(" in float32")
     assert made.parity.given_tolerance is None
     assert not made.parity.given_unknown
+
+
+def test_inspect_says_what_a_file_was_and_what_that_costs(tmp_path: Path) -> None:
+    compile_model(saved(tmp_path / "net.onnx", pair()), tmp_path / "out")
+    found = inspect_artifact(tmp_path / "out", host_facts())
+    told = {line.split("  ")[0]: line.split("  ", 1)[1].strip() for line in lines(found)}
+    assert told["model"] == "net.onnx (onnx, float32)"
+    assert told["precision"] == "float32 (quantised file)"
+    assert "from the file in its own numbers (not judged)" in told["as given"]
 
 
 def test_a_transformer_layer_compiles_for_several_shapes(tmp_path: Path) -> None:

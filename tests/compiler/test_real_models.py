@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 import torch
 
+from benchmarks.compile.twins import quantised
 from benchmarks.feeds import model_feeds
 from benchmarks.zoo.light import light_model
 from benchmarks.zoo.registry import onnx_file
-from benchmarks.zoo.twins import quantised
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.open import open_session

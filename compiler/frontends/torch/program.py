@@ -54,7 +54,7 @@ def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) 
         outputs=outputs,
         import_relax=import_relax,
         reference=reference,
-        reference_name=f"torch {imported_torch().__version__}",
+        reference_name=f"torch {imported_torch().__version__}{' in float32' if kinds else ''}",
         road=road,
         otherwise=lambda error: onnx_path(program, source, error),
         facts=lambda: facts,

@@ -1,6 +1,6 @@
 """Quantised twins of the zoo's models: pairs of QuantizeLinear and DequantizeLinear, by ONNX Runtime's tool.
 
-    python -m benchmarks.zoo.twins --cache runs/zoo [NAME ...]
+    python -m benchmarks.compile.twins --cache runs/zoo [NAME ...]
 
 Activations are uint8, a scale a tensor, weights int8, a scale a channel; calibrated on two seeded inputs.
 They show what a quantised file costs, not how exact one can be.
@@ -42,7 +42,7 @@ def quantised(origin: Path, folder: Path, **how: Any) -> Path:
     """Write a file as pairs into `folder`; `how` goes to onnxruntime.quantization.quantize_static."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Seeded(CalibrationDataReader):  # type: ignore[misc] # the package has no types
+    class Seeded(CalibrationDataReader):
         def __init__(self) -> None:
             self.rows: Iterator[dict[str, Array]] = (model_feeds(origin, seed) for seed in range(2))
 
