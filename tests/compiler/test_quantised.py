@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from onnxruntime.quantization import QuantFormat
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic
 
 from modeldyno.base.errors import ModelError
 from modeldyno.base.host.facts import host_facts
@@ -374,3 +375,54 @@ def test_a_scale_that_is_computed_is_left_alone() -> None:
     net = model(nodes, [tensor("x", [4]), tensor("t", [])], [tensor("y", [4])])
     assert without_pairs(net) == {"q"}
     assert operators(net)["QuantizeLinear"] == operators(net)["DequantizeLinear"] == 1
+
+
+def dynamic(net: onnx.ModelProto, path: Path, **how: object) -> Path:
+    """Write a model as ONNX Runtime's tool does whose scales are found while it runs."""
+
+    source = saved(path.parent / f"float32_{path.name}", net)
+    quantize_dynamic(source, path, op_types_to_quantize=["MatMul", "Gather", "Gemm", "Conv"], **how)
+    return path
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"per_channel": True, "weight_type": QuantType.QUInt8}], ids=["int8", "channels"]
+)
+@pytest.mark.parametrize("make", [mlp, conv_net], ids=["matmul", "conv"])
+def test_scales_that_are_found_while_the_model_runs(
+    tmp_path: Path, make: Callable[[], onnx.ModelProto], how: dict[str, object]
+) -> None:
+    path = dynamic(make(), tmp_path / "net.onnx", **how)
+    assert operators(onnx.load(path))["DynamicQuantizeLinear"]
+    net = read_onnx(path, {}).model
+    assert isinstance(net, onnx.ModelProto)
+    left = set(operators(net))
+    assert not left & {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "Cast", "Mul"}
+    made = compile_model(path, tmp_path / "out")
+    assert made.precision == "float32 (quantised file)"
+    assert made.parity is not None
+    assert made.parity.given[0].cosine > 0.999
+
+
+def test_a_transformer_layer_of_such_scales_for_several_shapes(tmp_path: Path) -> None:
+    path = dynamic(encoder(mask=True), tmp_path / "net.onnx", extra_options={"MatMulConstBOnly": False})
+    shapes = {"input_ids": (1, "4|8"), "attention_mask": (1, "4|8")}
+    made = compile_model(path, tmp_path / "out", shapes=shapes)
+    assert made.parity is not None
+    assert min(each.cosine for each in made.parity.given) > 0.99
+
+
+def test_sums_that_something_else_reads_stay_whole(tmp_path: Path) -> None:
+    values = [constant("w", np.arange(-16, 16).reshape(8, 4), "int8"), constant("ws", 0.1, "float32")]
+    nodes = [
+        node("DynamicQuantizeLinear", "x", "q s z"),
+        node("MatMulInteger", "q w z", "sums"),
+        node("Cast", "sums", "c", to=TensorProto.FLOAT),
+        node("Mul", "s ws", "scale"),
+        node("Mul", "c scale", "y"),
+        node("ReduceMax", "sums", "most", keepdims=0),
+    ]
+    outputs = [tensor("y", [3, 4]), tensor("most", [], TensorProto.INT32)]
+    net = model(nodes, [tensor("x", [3, 8])], outputs, values)
+    left = operators(plain(net, tmp_path / "net.onnx"))
+    assert left["MatMul"] == left["MatMulInteger"] == left["DynamicQuantizeLinear"] == 1
