@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic
 
@@ -18,6 +20,7 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.frontends.onnx.formats.pairs import without_pairs
+from modeldyno.compiler.frontends.torch.quantised import register
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import Manifest
@@ -426,3 +429,35 @@ def test_sums_that_something_else_reads_stay_whole(tmp_path: Path) -> None:
     net = model(nodes, [tensor("x", [3, 8])], outputs, values)
     left = operators(plain(net, tmp_path / "net.onnx"))
     assert left["MatMul"] == left["MatMulInteger"] == left["DynamicQuantizeLinear"] == 1
+
+
+class Pairs(torch.nn.Module):
+    """A product as torch's PT2E quantises it: activations by tensor, weights by channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        self.register_buffer("w", torch.randint(-127, 127, (5, 8), dtype=torch.int8, generator=rng))
+        self.register_buffer("scale", torch.linspace(0.005, 0.02, 5, dtype=torch.float64))
+        self.register_buffer("zero", torch.zeros(5, dtype=torch.int64))
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        ops = torch.ops.quantized_decomposed
+        numbers = ops.quantize_per_tensor(x, STEP, 128, 0, 255, torch.uint8)
+        x = ops.dequantize_per_tensor(numbers, STEP, 128, 0, 255, torch.uint8)
+        w = ops.dequantize_per_channel(self.w, self.scale, self.zero, 0, -127, 127, torch.int8)
+        return {"logits": torch.nn.functional.linear(x, w)}
+
+
+def test_a_quantised_program_of_torch(tmp_path: Path) -> None:
+    register()
+    torch.export.save(torch.export.export(Pairs().eval(), (torch.randn(2, 8),)), tmp_path / "net.pt2")
+    made = compile_model(tmp_path / "net.pt2", tmp_path / "out")
+    assert made.precision == "float32 (quantised file)"
+    assert made.road is not None
+    assert made.road.name == "onnx"
+    assert [spec.name for spec in made.outputs] == ["logits"]
+    assert made.parity is not None
+    assert made.parity.given[0].output == "logits"
+    assert 0 < made.parity.given[0].max_rel < 0.05
+    assert not {"quantize", "dequantize"} & {each.kind for each in made.kernels}
