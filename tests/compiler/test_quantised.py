@@ -461,3 +461,35 @@ def test_a_quantised_program_of_torch(tmp_path: Path) -> None:
     assert made.parity.given[0].output == "logits"
     assert 0 < made.parity.given[0].max_rel < 0.05
     assert not {"quantize", "dequantize"} & {each.kind for each in made.kernels}
+
+
+def test_a_file_of_the_first_opset_that_has_pairs(tmp_path: Path) -> None:
+    net = pair(opset=10)
+    assert not operators(plain(net, tmp_path / "net.onnx"))["QuantizeLinear"]
+    assert far(net, tmp_path / "net.onnx") <= 0.51
+
+
+def test_pairs_in_a_function_of_the_model(tmp_path: Path) -> None:
+    body = [node("QuantizeLinear", "a s z", "q"), node("DequantizeLinear", "q s z", "b")]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    function = helper.make_function("own", "Pair", ["a", "s", "z"], ["b"], body, opsets[:1])
+    values = [constant("s", STEP, "float32"), constant("z", 3, "uint8")]
+    call = helper.make_node("Pair", ["x", "s", "z"], ["y"], domain="own")
+    net = model([call], [tensor("x", [2, 3])], [tensor("y", [2, 3])], values, domains=["own"])
+    net.functions.append(function)
+    assert not operators(plain(net, tmp_path / "net.onnx"))["QuantizeLinear"]
+    assert far(net, tmp_path / "net.onnx") <= 0.51
+
+
+def test_blocks_along_an_axis(tmp_path: Path) -> None:
+    scales = np.linspace(0.01, STEP, 8).reshape(2, 2, 2).astype(np.float32)
+    values = [constant("s", scales, "float32"), constant("z", np.arange(8).reshape(2, 2, 2), "uint8")]
+    how = {"axis": 1, "block_size": 2}
+    nodes = [
+        node("QuantizeLinear", "x s z", "q", **how),
+        node("DequantizeLinear", "q s z", "y", **how),
+    ]
+    net = model(nodes, [tensor("x", [2, 4, 2])], [tensor("y", [2, 4, 2])], values, opset=21)
+    net.ir_version = 10
+    assert not operators(plain(net, tmp_path / "net.onnx"))["QuantizeLinear"]
+    assert far(net, tmp_path / "net.onnx") <= 0.51
