@@ -11,6 +11,7 @@ from modeldyno.base.errors import ConfigError, ModelError, first_line
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw
 from modeldyno.compiler.frontends.torch.import_paths import onnx_path, torch_path
+from modeldyno.compiler.frontends.torch.quantised import by_pairs, is_quantised
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import refuse_two_answers
 from modeldyno.compiler.frontends.torch.widen import name_of, narrow_kinds, widened
@@ -54,7 +55,7 @@ def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) 
         outputs=outputs,
         import_relax=import_relax,
         reference=reference,
-        reference_name=f"torch {imported_torch().__version__}",
+        reference_name=f"torch {imported_torch().__version__}{' in float32' if kinds else ''}",
         road=road,
         otherwise=lambda error: onnx_path(program, source, error),
         facts=lambda: facts,
@@ -62,7 +63,12 @@ def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) 
         given=_given(given, coarsest(kinds)),
         maker=partial(_maker, program, tuple(spec.name for spec in outputs)),
     )
-    return source
+    return by_pairs(program, source) if is_quantised(program) else source
+
+
+def is_rewritten(program: ExportedProgram) -> bool:
+    """Whether a program is compiled as another: it is in other numbers than float32."""
+    return bool(narrow_kinds(program)) or is_quantised(program)
 
 
 def _given(program: ExportedProgram, narrow: NumberFormat | None) -> Given | None:
