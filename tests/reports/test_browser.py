@@ -20,7 +20,7 @@ SWITCHES = (
 )
 
 
-def _console(page: Path, folder: Path) -> list[str]:
+def console(page: Path, folder: Path) -> list[str]:
     """Open `page`, return what its console says. The browser and its children are gone on return."""
     assert BROWSER is not None
     log = folder / "browser.log"
@@ -37,9 +37,9 @@ def _console(page: Path, folder: Path) -> list[str]:
 
 
 @needs_browser
-def test_the_report_opens_without_a_word_in_the_console(tmp_path: Path) -> None:
+def test_the_report_opens_without_a_word_in_theconsole(tmp_path: Path) -> None:
     run_dir = shutil.copytree(GOLDEN, tmp_path / "run")
-    assert _console(write_report(run_dir), tmp_path) == []
+    assert console(write_report(run_dir), tmp_path) == []
 
 
 @needs_browser
@@ -47,4 +47,4 @@ def test_the_check_would_see_an_error(tmp_path: Path) -> None:
     report = write_report(GOLDEN, tmp_path / "report.html")
     broken = report.read_text().replace("<main>", "<main><img src='https://127.0.0.1:1/x.png'>", 1)
     report.write_text(broken)
-    assert any("Content Security Policy" in line for line in _console(report, tmp_path))
+    assert any("Content Security Policy" in line for line in console(report, tmp_path))
