@@ -48,7 +48,7 @@ class Source:
     inputs (None: nothing is known). `records` are the user's own, which are checked too, or with
     `only_records` alone. `precision` says in the manifest's words what is computed in; where the model is
     written in other numbers, `given` is the model in those, and all else is of its float32 form.
-    `only_records` alone. `maker` names the operator that gives an output, where `model` does not tell.
+    `maker` names the operator that gives an output, where `model` does not tell.
     """
 
     name: str

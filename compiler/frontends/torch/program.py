@@ -74,6 +74,8 @@ def is_rewritten(program: ExportedProgram) -> bool:
 def _given(program: ExportedProgram, narrow: NumberFormat | None) -> Given | None:
     """Give a program in its own numbers; None where those are float32."""
     return Given(reference_of(program, program.module()), narrow.tolerance) if narrow else None
+
+
 def _maker(program: ExportedProgram, outputs: Sequence[str], output: str) -> str:
     """Name the operator that gives an output, and its module; nothing where no operator does."""
     names = program.graph_signature.user_outputs
