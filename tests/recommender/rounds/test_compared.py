@@ -47,7 +47,7 @@ def run(
     plan = Plan(groups_of(everyone), {})
     ledger = Ledger(folder / "rounds.jsonl", "test")
     ledger.open()
-    cells = {}
+    cells = dict[str, float]()
     for name, mean_us in means_us.items():
         key = next(
             group.key
