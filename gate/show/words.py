@@ -7,7 +7,8 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from modeldyno.base.records.gate import GateMetric, GateRecord, GateVerdict, GateWarning, Rank
+from modeldyno.base.records.gate import GateMetric, GateRecord, GateVerdict, GateWarning
+from modeldyno.base.records.ranked_warning import Rank
 from modeldyno.base.units import short_duration
 from modeldyno.reports.text.digits import MISSING, count, decimals, fixed, share, shown, with_unit
 
