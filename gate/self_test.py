@@ -101,9 +101,10 @@ def self_test(options: GateOptions, tell: Tell = lambda _: None) -> SelfTestReco
 
 def lines(record: SelfTestRecord) -> Iterator[str]:
     """What was found, for a person."""
+    ends = f"{100 * record.alarm_low:.2g} to {100 * record.alarm_high:.2g}"
     yield (
-        f"false alarms: {record.alarms} in {record.comparisons} comparisons of {record.reference} with itself: "
-        f"{100 * record.alarm_rate:.3g} % ({100 * record.alarm_low:.2g} to {100 * record.alarm_high:.2g})"
+        f"false alarms: {record.alarms} in {record.comparisons} comparisons of {record.reference} with "
+        f"itself: {100 * record.alarm_rate:.3g} % ({ends})"
     )
     if record.inconclusive:
         yield f"{record.inconclusive} were not decided: a larger --budget decides more"

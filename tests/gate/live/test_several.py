@@ -105,3 +105,11 @@ def test_the_first_bad_revision_is_named(tmp_path: Path) -> None:
     assert "r3 is the first that is slower than allowed" in done.output
     assert done.return_value == 0
     assert (tmp_path / "out" / "steps" / "01" / "gate.json").exists()
+
+
+def test_the_gate_is_a_function_of_the_package() -> None:
+    import modeldyno
+    from modeldyno.gate.run import gate
+
+    assert modeldyno.judge is gate
+    assert modeldyno.GateOptions is GateOptions
