@@ -84,7 +84,7 @@ def test_a_segment_is_read_as_it_was_written(tmp_path: Path) -> None:
         ]
         assert plain[0] == plain[1]
     one = epochs([("x", again)], "1 ms")
-    assert [(len(epoch.pairs), epoch.tainted) for epoch in one] == [(ROUNDS, {3})]
+    assert [(len(epoch.pairs), epoch.tainted) for epoch in one] == [(ROUNDS, frozenset((3,)))]
     assert [epoch.pairs[0].number for epoch in epochs([("x", again)], "10 ms")] == [1000]
 
 
