@@ -11,6 +11,7 @@ import click
 from modeldyno.base.command.console import print_json, print_table, say
 from modeldyno.base.command.outputs import OutputFolder
 from modeldyno.base.errors import ConfigError
+from modeldyno.gate.store.place import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from modeldyno.gate.store.records import Baseline
@@ -19,15 +20,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = ("name", "kind", "MB", "saved", "what it is")
 
 
-def _store(command: F) -> F:
-    option = click.option(
+def _store(*, written: bool) -> Callable[[F], F]:
+    return click.option(
         "--store",
-        type=OutputFolder(),
-        default=Path(".dyno/baselines"),
+        type=OutputFolder() if written else click.Path(path_type=Path),
+        default=DEFAULT_STORE,
         show_default=True,
         help="Folder of the baselines; a CI system can cache it.",
     )
-    return option(command)
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -51,7 +51,7 @@ def baseline_command() -> None:
 @baseline_command.command("save")
 @click.argument("name")
 @click.argument("reference", metavar="REF")
-@_store
+@_store(written=True)
 @_json
 def save_command(*, name: str, reference: str, store: Path, as_json: bool) -> None:
     """Copy what REF names into the store as NAME; what had that name is replaced.
@@ -85,7 +85,7 @@ def save_command(*, name: str, reference: str, store: Path, as_json: bool) -> No
 
 
 @baseline_command.command("list")
-@_store
+@_store(written=False)
 @_json
 def list_command(*, store: Path, as_json: bool) -> None:
     """List the baselines of the store.
@@ -113,7 +113,7 @@ def list_command(*, store: Path, as_json: bool) -> None:
 
 @baseline_command.command("show")
 @click.argument("name")
-@_store
+@_store(written=False)
 @_json
 def show_command(*, name: str, store: Path, as_json: bool) -> None:
     """Show a baseline, after its files were compared with their digests.
@@ -136,7 +136,7 @@ def show_command(*, name: str, store: Path, as_json: bool) -> None:
 
 @baseline_command.command("remove")
 @click.argument("name")
-@_store
+@_store(written=True)
 @_json
 def remove_command(*, name: str, store: Path, as_json: bool) -> None:
     """Remove a baseline, also a damaged one.

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.cores import core_numbers
 from modeldyno.base.settings import Setting
-from modeldyno.gate.store.records import DEFAULT_STORE
+from modeldyno.gate.store.place import DEFAULT_STORE
 
 DEFAULT_BUDGET_S = 60.0
 DEFAULT_BUDGET_AT_A_RATE_S = 600.0

@@ -13,9 +13,12 @@ from modeldyno.base.command.console import say
 from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError, ModelError, ServerError
 from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, INTERRUPTED, NOT_DECIDED, TERMINATED
+from modeldyno.base.flags import flags_of
+from modeldyno.recommender.options import RunOptions
+from modeldyno.recommender.show.files import ResultFiles, write_files
 
 if TYPE_CHECKING:
-    from modeldyno.base.records.run import Recommendation
+    from modeldyno.base.records.run import Recommendation, Row
     from modeldyno.recommender.job.job import Job
 
 FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "candidates.instance_types"}
@@ -23,43 +26,9 @@ FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "cand
 
 
 @click.command("recommend", short_help="Measure a model's candidate configurations and rank them.")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--job",
-    "job_file",
-    type=click.Path(path_type=Path),
-    help="YAML file: candidates, load, limits. Left out: a few small instance types at 1, 2 and 4 users.",
-)
-@click.option(
-    "--output",
-    "-o",
-    "run_dir",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Run folder; one of an interrupted run is resumed.",
-)
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="NAME=1..32,3,224,224",
-    help="Shape of an input that the model leaves open, as `dyno compile` takes it; overrides the job's.",
-)
-@click.option(
-    "--dry-run", is_flag=True, help="Say what would be measured, how long, and what not and why; run nothing."
-)
-@click.option("--retry-failed", is_flag=True, help="Measure again what failed earlier in this run folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print recommendation.json instead of tables.")
-def recommend_command(
-    *,
-    model: Path,
-    job_file: Path | None,
-    run_dir: Path,
-    shapes: tuple[str, ...],
-    dry_run: bool,
-    retry_failed: bool,
-    as_json: bool,
-) -> int:
+@flags_of(RunOptions, "options")
+@flags_of(ResultFiles, "files")
+def recommend_command(options: RunOptions, files: ResultFiles) -> int:
     """Measure a model's candidate configurations and rank them.
 
     MODEL is an .onnx or torch.export .pt2 file. Each candidate is a backend (ONNX Runtime; compiled) on an
@@ -76,40 +45,63 @@ def recommend_command(
 
     Exit codes: 0 ranked; 1 no candidate meets the limits; 2 bad input, or nothing could be measured; 3 none
     was found to meet them, and not all is decided: a load test is void or has too few samples, or a search
-    ended early; 130 interrupted, 143 ended by SIGTERM.
+    ended early, or, with --strict, there is no single best; 130 interrupted, 143 ended by SIGTERM.
     """
     from modeldyno.recommender.run import plan_run, recommend
     from modeldyno.recommender.show.result_tables import print_plan, print_summary
     from modeldyno.recommender.show.screen import shown_progress
+    from modeldyno.recommender.store.again import parse_again
 
-    job = _job(job_file, shapes)
-    if dry_run:
-        with _naming_lines(job_file):
-            planned = plan_run(model, job, run_dir, retry_failed=retry_failed)
-        print_plan(planned, as_json=as_json)
+    printed = files.printed(as_json=options.as_json)
+    job = _job(options.job, options.shapes)
+    again = parse_again(options.remeasure, retry_failed=options.retry_failed)
+    if options.dry_run:
+        with _naming_lines(options.job):
+            planned = plan_run(options.model, job, options.output, again=again)
+        print_plan(planned, as_json=options.as_json)
         return 0
-    with _interruptible(run_dir), shown_progress() as on_event, _naming_lines(job_file):
-        found = recommend(model, job, run_dir, on_event=on_event, retry_failed=retry_failed)
-    if as_json:
+    if options.wait_idle_s:
+        _wait_idle(options.wait_idle_s)
+    with _interruptible(options.output), shown_progress() as on_event, _naming_lines(options.job):
+        found = recommend(options.model, job, options.output, on_event=on_event, again=again)
+    if options.as_json:
         click.echo(found.model_dump_json(indent=2))
-    else:
-        print_summary(found, run_dir)
-    return exit_code(found, run_dir)
+    elif not printed:
+        print_summary(found, options.output)
+    write_files(found, files)
+    return exit_code(found, options.output, strict=options.strict, require=options.require)
 
 
-def exit_code(found: Recommendation, run_dir: Path) -> int:
+def exit_code(
+    found: Recommendation, run_dir: Path, *, strict: bool = False, require: str | None = None
+) -> int:
     """Give the exit code of a run: a ranking of void load tests alone says as little as none.
 
     Raises:
         ServerError: nothing could be measured.
     """
-    if any(row.valid for row in found.ranking):
-        return DONE
+    valid = [row for row in found.ranking if row.valid]
+    if require is not None and valid and not any(row.backend == require for row in valid):
+        return NOT_DECIDED if any(_undecided(row, require) for row in found.rejected) else ANSWER_IS_NO
+    if valid:
+        return NOT_DECIDED if strict and valid[0].tied_with_best else DONE
     if found.ranking or any(row.undecided or not row.valid for row in found.rejected):
         return NOT_DECIDED
     if not any(row.samples for row in found.rejected):
         raise ServerError(f"nothing could be measured: every candidate failed; the reasons are in {run_dir}")
     return ANSWER_IS_NO
+
+
+def _undecided(row: Row, backend: str) -> bool:
+    return row.backend == backend and bool(row.undecided or not row.valid)
+
+
+def _wait_idle(most_s: float) -> None:
+    from modeldyno.trials.rounds.quiet import wait_until_quiet
+
+    say("waiting for the machine to be idle")
+    if why := wait_until_quiet(most_s):
+        say(f"after {most_s:g} s it is not: {why}; measuring all the same")
 
 
 def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:

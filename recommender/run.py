@@ -3,47 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.run import Recommendation, Row, Trial
+from modeldyno.base.records.run import Recommendation, Trial
 from modeldyno.recommender.job.job import Job
-from modeldyno.recommender.job.model_file import BASELINE, SourceModel, inspect_model
+from modeldyno.recommender.job.model_file import SourceModel, inspect_model
 from modeldyno.recommender.job.trial_orders import body_order, compile_order, workload
 from modeldyno.recommender.rank.base import Objective
-from modeldyno.recommender.rank.projected import family_speeds
 from modeldyno.recommender.rank.rank import COST, rank
 from modeldyno.recommender.rank.reader_notes import caveats
-from modeldyno.recommender.rounds.compared import Compared, compared
+from modeldyno.recommender.rounds.course import InRounds, Measured
 from modeldyno.recommender.rounds.groups import groups_of
-from modeldyno.recommender.rounds.measured import Plan, trials_of
 from modeldyno.recommender.rounds.ranked import ranked_warnings
-from modeldyno.recommender.rounds.selecting import Asked, Kept, selection_of, takes_turns
+from modeldyno.recommender.rounds.selecting import takes_turns
+from modeldyno.recommender.rounds.told import run_notes, told_what_is_not_compiled
 from modeldyno.recommender.search.base import Sampler
-from modeldyno.recommender.search.durations import estimate_s, most_s
+from modeldyno.recommender.search.durations import estimate_s, most_rounds_s, most_s, usual_rounds_s
 from modeldyno.recommender.search.full_product import FullProduct
 from modeldyno.recommender.show.events import (
     CompileEnded,
     CompileStarted,
     Event,
-    Measuring,
     RunPlanned,
     TrialEnded,
     TrialLoaded,
     TrialStarted,
 )
+from modeldyno.recommender.store.again import NOTHING, Again
 from modeldyno.recommender.store.base import Store
 from modeldyno.recommender.store.folder import FolderStore, RunFile, check_folder, open_store, run_file
-from modeldyno.runtime.records.manifest import Manifest
-from modeldyno.trials.catalog.instance_types import load_catalog
 from modeldyno.trials.measure.compiled import (
     Compiled,
     compile_apart,
     existing_artifact,
-    not_wholly_compiled,
     summary,
 )
 from modeldyno.trials.measure.orders import PlannedTrial, Workload
@@ -51,7 +47,6 @@ from modeldyno.trials.measure.sent import sent
 from modeldyno.trials.measure.trial import failed_trial, run_trial
 from modeldyno.trials.providers.base import Order, Provider
 from modeldyno.trials.providers.local import LocalProvider
-from modeldyno.trials.selection.run import Selected, Selection, select, selected_before
 
 OnEvent = Callable[[Event], None]
 FULL_PRODUCT: Sampler = FullProduct()
@@ -63,15 +58,15 @@ def recommend(
     run_dir: Path,
     *,
     on_event: OnEvent | None = None,
-    retry_failed: bool = False,
+    again: Again = NOTHING,
     provider: Provider | None = None,
     sampler: Sampler = FULL_PRODUCT,
     objective: Objective = COST,
 ) -> Recommendation:
-    """Measure the job's candidates for `model` one after another, rank them, and write it all to `run_dir`.
+    """Measure the job's candidates for `model`, rank them, and write it all to `run_dir`.
 
-    Each trial is on disk as soon as it is measured; called again, finished trials are kept, failed ones too
-    unless `retry_failed`. `sampler` chooses the candidates, `objective` says what they are ranked by. A
+    Each trial is on disk as soon as it is measured; called again, what was measured is kept, but for what
+    `again` names. `sampler` chooses the candidates, `objective` says what they are ranked by. A
     candidate that fails does not end the run. Whatever was started is gone on return, also when interrupted.
     Call it from a thread that lives as long as the run.
 
@@ -83,12 +78,12 @@ def recommend(
     asked = _asked(model, job, sampler, where)
     with open_store(run_dir, asked.run) as store:
         listener = on_event or _ignore
-        work = _Run(asked, job, store, where, listener, retry_failed, objective)
+        work = _Run(asked, job, store, where, listener, again, objective)
         return work.execute()
 
 
 def plan_run(
-    model: Path, job: Job, run_dir: Path, *, retry_failed: bool = False, provider: Provider | None = None
+    model: Path, job: Job, run_dir: Path, *, again: Again = NOTHING, provider: Provider | None = None
 ) -> RunPlanned:
     """Make every check that `recommend` makes first, and say what it would do; starts and writes nothing.
 
@@ -98,7 +93,7 @@ def plan_run(
     where = provider or LocalProvider()
     asked = _asked(model, job, FULL_PRODUCT, where)
     store = FolderStore(run_dir, check_folder(run_dir, asked.run))
-    return _Run(asked, job, store, where, _ignore, retry_failed).plan()
+    return _Run(asked, job, store, where, _ignore, again).plan()
 
 
 @dataclass(frozen=True)
@@ -132,7 +127,7 @@ class _Run:
     store: Store
     provider: Provider
     tell: OnEvent
-    retry_failed: bool
+    again: Again
     objective: Objective = COST
 
     @property
@@ -146,11 +141,11 @@ class _Run:
         self.tell(self.plan())
         compiled = self._compile(planned)
         if takes_turns(self.job.load):
-            trials, selected, plan = self._in_rounds(compiled)
+            measured = self._in_rounds().measure(self._refused(compiled))
         else:
-            trials, selected, plan = self._one_by_one(compiled), None, None
-        ranking, rejected = rank(trials, self.job.limits, self.objective)
-        told = compared(ranking, plan, selected) if selected and plan else Compared(ranking, None, ())
+            measured = Measured(tuple(self._one_by_one(compiled)), None, None)
+        ranking, rejected = rank(measured.trials, self.job.limits, self.objective)
+        told = measured.compared(ranking)
         manifest = compiled.manifest or existing_artifact(self.store.artifact, self.source.digest)
         recommendation = Recommendation(
             model=self.source.path.name,
@@ -159,10 +154,10 @@ class _Run:
             limits=self.job.limits,
             host=host_facts(),
             compiled=summary(manifest, compile_order(self.job).described()) if manifest else None,
-            caveats=caveats(trials),
-            ranking=_told(told.ranking, manifest),
-            rejected=_told(rejected, manifest),
-            notes=self._notes(compiled),
+            caveats=caveats(measured.trials),
+            ranking=told_what_is_not_compiled(told.ranking, manifest),
+            rejected=told_what_is_not_compiled(rejected, manifest),
+            notes=run_notes(self.job, self.source.backends, compiled),
             comparison=told.comparison,
             same_machines=told.same_machines,
             warnings=ranked_warnings(told, rejected),
@@ -181,14 +176,31 @@ class _Run:
             refused=tuple((each, refusal) for each, refusal in refusals if refusal is not None),
             to_measure=to_measure,
             load=self.job.load,
-            seconds=estimate_s(self.job, len(to_measure)),
-            most_seconds=most_s(self.job, len(to_measure)),
-            notes=self._notes(None),
+            seconds=self._seconds(to_measure, estimate_s, usual_rounds_s),
+            most_seconds=self._seconds(to_measure, most_s, most_rounds_s),
+            notes=(*run_notes(self.job, self.source.backends, None), *self._begun()),
         )
+
+    def _seconds(
+        self,
+        to_measure: Sequence[PlannedTrial],
+        one_by_one: Callable[[Job, int], float],
+        in_rounds: Callable[[Job, int], float],
+    ) -> float:
+        """How long the measuring takes, by how it is done."""
+        if not takes_turns(self.job.load):
+            return one_by_one(self.job, len(to_measure))
+        return in_rounds(self.job, len(groups_of(to_measure)))
+
+    def _begun(self) -> Iterator[str]:
+        """Say what an earlier run that was ended left."""
+        blocks = self._in_rounds().blocks_before() if takes_turns(self.job.load) else 0
+        if blocks:
+            yield f"Kept from before: {blocks} blocks; new rounds begin with new servers."
 
     def _kept(self, planned: PlannedTrial) -> Trial | None:
         trial = self.store.finished(planned.candidate, planned.instance)
-        return None if trial is not None and trial.failure and self.retry_failed else trial
+        return None if trial is not None and self.again.wants(trial) else trial
 
     def _startable(self, planned: PlannedTrial) -> bool:
         return self._kept(planned) is None and self.provider.refusal(planned.instance) is None
@@ -217,34 +229,25 @@ class _Run:
         """Whole load tests, one candidate after another."""
         return [self._kept(each) or self._measure(each, compiled) for each in self.asked.planned]
 
-    def _in_rounds(self, compiled: Compiled) -> tuple[list[Trial], Selected | None, Plan | None]:
-        """Short blocks side by side: all that can be started, unless every trial of it is kept."""
-        refused = {
-            each.candidate.key: trial
-            for each in self.asked.planned
-            if (trial := self._not_startable(each, compiled)) is not None
-        }
-        able = [each for each in self.asked.planned if each.candidate.key not in refused]
-        found: dict[str, Trial] = dict(refused)
-        selected = plan = None
-        if able:
-            plan = Plan(groups_of(able), family_speeds(load_catalog(self.job.catalog).values()))
-            selection = self._selection(plan)
-            kept = [self._kept(each) for each in able]
-            selected = selected_before(selection) if all(kept) else select(selection)
-            for trial in trials_of(plan, selected, self.provider, self.asked.workload.compiled_options):
-                found[trial.candidate.key] = trial
-        for each in self.asked.planned:
-            if self._kept(each) != found[each.candidate.key]:
-                self.store.save(found[each.candidate.key])
-                self.tell(TrialEnded(found[each.candidate.key]))
-        return [found[each.candidate.key] for each in self.asked.planned], selected, plan
+    def _in_rounds(self) -> InRounds:
+        """Short blocks side by side."""
+        asked = self.asked
+        return InRounds(
+            asked.planned,
+            self.job,
+            asked.workload,
+            self.provider,
+            self.store,
+            self.again,
+            self.tell,
+            self._order,
+            self._kept,
+        )
 
-    def _selection(self, plan: Plan) -> Selection:
-        library = self.store.library
-        asked = Asked(plan, self.job, self.asked.workload, self.provider, self._order, library)
-        kept = Kept(self.store.folder, lambda alone: bool(alone.failure) and self.retry_failed)
-        return selection_of(asked, kept, lambda text, left_s: self.tell(Measuring(text, left_s)))
+    def _refused(self, compiled: Compiled) -> dict[str, Trial]:
+        """Candidates that can't even be started."""
+        found = {each.candidate.key: self._not_startable(each, compiled) for each in self.asked.planned}
+        return {key: trial for key, trial in found.items() if trial is not None}
 
     def _order(self, planned: PlannedTrial) -> Order:
         """What is brought up for a candidate."""
@@ -285,32 +288,3 @@ class _Run:
             log=self.store.log(planned.candidate.key),
             on_load=lambda spec, progress: self.tell(TrialLoaded(planned, spec, progress)),
         )
-
-    def _notes(self, compiled: Compiled | None) -> tuple[str, ...]:
-        how = (
-            "Candidates took turns under load, a moment each, in rounds of an order drawn by"
-            if takes_turns(self.job.load)
-            else "Trials ran one after another in an order shuffled by"
-        )
-        notes = [f"{how} seed {self.job.seed}."]
-        if BASELINE not in self.source.backends:
-            notes.append(
-                "There is no uncompiled baseline: ONNX Runtime cannot run torch.export files. "
-                "Export the model to ONNX to compare with it."
-            )
-        elif BASELINE not in self.job.candidates.backends:
-            notes.append("onnxruntime was not asked for: it is measured too, as the uncompiled baseline.")
-        if compiled is not None and compiled.failure:
-            notes.append(f"No compiled candidate was measured: {compiled.failure}")
-        return tuple(notes)
-
-
-def _told(rows: Iterable[Row], manifest: Manifest | None) -> tuple[Row, ...]:
-    """Say in the rows of compiled candidates what is not compiled: the name alone would hide it."""
-    text = not_wholly_compiled(manifest)
-    return tuple(
-        row.model_copy(update={"warnings": (*row.warnings, text)})
-        if text and row.backend == "compiled"
-        else row
-        for row in rows
-    )

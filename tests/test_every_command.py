@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from modeldyno.base.process.procs import python_module, start
 from modeldyno.base.records.load import LoadResult
 from modeldyno.base.records.record import read_record
 from modeldyno.base.records.run import Recommendation
+from tests.gate.show.junit_schema import outcomes
 from tests.recommender.tiny import SIZE, SMALLEST, write_model
 
 JOB = f"""
@@ -48,7 +50,9 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with start(serve, log=folder / "log") as child:
         port = _wait_for(folder / "port", child.returncode)
         dyno(folder, "load", f"http://127.0.0.1:{port}", "--duration", "1", "-o", "load.json")
-    dyno(folder, "recommend", "model.onnx", "--job", "job.yaml", "-o", "runs")
+    files = ("--junit", "junit.xml", "--markdown", "answer.md")
+    printed = dyno(folder, "recommend", "model.onnx", "--job", "job.yaml", "-o", "runs", *files, "--csv", "-")
+    folder.joinpath("table.csv").write_text(printed)
     return folder
 
 
@@ -71,6 +75,13 @@ def test_load_writes_a_result_with_samples_and_the_usage_of_the_server(steps: Pa
     assert result.samples > 0
     assert result.errors == 0
     assert result.server is not None
+
+
+def test_recommend_writes_its_result_for_other_programs(steps: Path) -> None:
+    table = list(csv.DictReader(steps.joinpath("table.csv").read_text().splitlines()))
+    assert {row["backend"] for row in table} == {"compiled", "onnxruntime"}
+    assert len(outcomes(steps.joinpath("junit.xml").read_text())) == len(table) == 2
+    assert steps.joinpath("answer.md").read_text().startswith("<!-- dyno recommend -->\n### ")
 
 
 def test_recommend_ranks_the_compiled_artifact_and_the_baseline(steps: Path) -> None:

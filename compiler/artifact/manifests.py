@@ -55,6 +55,7 @@ def common_facts(request: CompileRequest) -> dict[str, Any]:
         "inputs": source.inputs,
         "outputs": source.outputs,
         "target": target_facts(request.target),
+        "precision": source.precision,
         "options": request.options.as_text(),
         "toolchain": toolchain(),
         "parity": None,

@@ -18,7 +18,7 @@ Not decided is a difference above the tolerance
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -44,6 +44,11 @@ class Bounds:
     def of(self, output: Array) -> float:
         """Give that of an output."""
         return self.floats if output.dtype.kind == "f" else self.whole
+
+    def of_steps(self, output: Array) -> Bounds:
+        """Give the bounds of an output of whole numbers that floats are rounded to: they may be one off."""
+        largest = _largest(output)
+        return replace(self, whole=max(self.whole, 1 / largest if largest else 0.0))
 
 
 @dataclass(frozen=True)

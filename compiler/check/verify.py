@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from modeldyno.base.errors import ParityError, RequestError
+from modeldyno.compiler.check.as_given import AsGiven
 from modeldyno.compiler.check.compare import NOTHING, arrays_of, compare, named, other_kind
 from modeldyno.compiler.check.judgement import STEPS, Bounds, Judgement, judge
+from modeldyno.compiler.check.moves import Moves
 from modeldyno.compiler.check.sample_runs import FILE, Answered, Feeds, Runs, Sample, Samples, answers, copied
-from modeldyno.compiler.check.sensitivity import RUNS, change, moved
 from modeldyno.compiler.check.source_graph import maker_words, overflows_inside
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.input_roles import Facts
@@ -91,6 +92,7 @@ class _Check:
         self.facts = source.input_facts() if source.feeds is None else Facts()
         self.rows: tuple[Parity, ...] = ()
         self.samples: list[ParitySample] = []
+        self.given = AsGiven(source, seed)
 
     def run(self) -> Checked:
         """Check the samples that there is time for, the user's own, and that a second call gives the same."""
@@ -113,6 +115,9 @@ class _Check:
             outputs=self.rows,
             samples=tuple(self.samples),
             not_run=tuple(pool.not_run),
+            given=self.given.distances,
+            given_tolerance=self.given.tolerance,
+            given_unknown=self.given.unknown,
         )
         return Checked(report, said, feeds)
 
@@ -125,7 +130,7 @@ class _Check:
         for name, array in wanted.items():
             if said := other_kind(name, array, found.get(name, NOTHING), reference):
                 return said + maker_words(self.source, name)
-        moves = _Moves(self.source, sample.feeds, wanted, self.seed)
+        moves = Moves(self.source, sample.feeds, wanted, self.seed)
         judged = [
             self._judged(compare(name, array, found[name]), array, sample, moves)
             for name, array in wanted.items()
@@ -135,16 +140,16 @@ class _Check:
         differing = [each for each in judged if each.verdict == "differs"]
         worst = max(differing, key=lambda each: each.share, default=None)
         if worst is None:
-            return ""
+            return "" if sample.extreme else self.given.take(sample, found)
         return _difference(worst, sample, reference) + maker_words(self.source, worst.row.output)
 
-    def _judged(self, row: Parity, wanted: Array, sample: Sample, moves: _Moves) -> Judgement:
+    def _judged(self, row: Parity, wanted: Array, sample: Sample, moves: Moves) -> Judgement:
         exact = row.output in self.facts.exact
         judged = judge(
             row,
             wanted,
             sample.feeds,
-            self.bounds,
+            self.bounds.of_steps(wanted) if row.output in self.facts.rounded else self.bounds,
             (lambda _units: 0.0) if exact else (lambda units: moves.change(row.output, units)),
             always_move=not self.rows,
         )
@@ -214,32 +219,6 @@ class _Check:
                     f"output {name!r} of the artifact is another when it is called with the same inputs again"
                 )
         return ""
-
-
-class _Moves:
-    """How far the source model's outputs change when a sample is moved by a few units: seen once for all."""
-
-    def __init__(self, source: Source, feeds: Feeds, expected: dict[str, Array], seed: int) -> None:
-        self._source, self._feeds, self._expected, self._seed = source, feeds, expected, seed
-        self._known: dict[int, dict[str, float]] = {}
-
-    def change(self, output: str, units: int) -> float:
-        """Give the largest change of an output; 0 where no input is a float."""
-        if units not in self._known:
-            self._known[units] = dict.fromkeys(self._expected, 0.0)
-            if any(array.dtype.kind == "f" for array in self._feeds.values()):
-                self._run(self._known[units], units)
-        return self._known[units][output]
-
-    def _run(self, largest: dict[str, float], units: int) -> None:
-        for number in range(RUNS):
-            feeds = copied(moved(self._feeds, self._seed + number, units))
-            try:
-                found = arrays_of(self._source.reference(feeds))
-            except Exception:  # whatever the model raises on what it takes otherwise: nothing to compare
-                return
-            for name, before in self._expected.items():
-                largest[name] = max(largest[name], change(before, found.get(name, NOTHING)))
 
 
 def _difference(judged: Judgement, sample: Sample, reference: str) -> str:

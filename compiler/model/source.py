@@ -11,6 +11,7 @@ from modeldyno.base.errors import ModelError
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.input_roles import Facts
+from modeldyno.compiler.precision.formats import FLOAT32
 from modeldyno.runtime.records.origin import Road
 
 
@@ -24,6 +25,18 @@ class UserInputs:
 
 
 @dataclass(frozen=True)
+class Given:
+    """The source model in the numbers that it is written in, where compiled code computes in others.
+
+    `run` gives its outputs, as the artifact types them. They may be off by `tolerance` x the largest value;
+    None: how far they are off is told, and not judged.
+    """
+
+    run: Callable[[dict[str, Array]], dict[str, Array]]
+    tolerance: float | None
+
+
+@dataclass(frozen=True)
 class Source:
     """A model with fixed shapes, ready to be imported.
 
@@ -33,7 +46,8 @@ class Source:
     `simplify` does the same to a part, and `reference_of` runs one as `reference` runs the whole. `feeds`
     gives the only inputs that parity is checked on; None draws several kinds, by what `facts` says of the
     inputs (None: nothing is known). `records` are the user's own, which are checked too, or with
-    `only_records` alone.
+    `only_records` alone. `precision` says in the manifest's words what is computed in; where the model is
+    written in other numbers, `given` is the model in those, and all else is of its float32 form.
     """
 
     name: str
@@ -53,6 +67,8 @@ class Source:
     facts: Callable[[], Facts] | None = None
     records: tuple[UserInputs, ...] = ()
     only_records: bool = False
+    precision: str = FLOAT32.name
+    given: Given | None = None
 
     def input_facts(self) -> Facts:
         """Give what is known of the inputs."""
@@ -60,9 +76,10 @@ class Source:
 
     def release(self) -> None:
         """Give back what running the reference keeps in memory."""
-        release = getattr(self.reference, "release", None)
-        if release is not None:
-            release()
+        for each in (self.reference, self.given.run if self.given else None):
+            release = getattr(each, "release", None)
+            if release is not None:
+                release()
 
 
 def check_model_file(path: Path) -> None:

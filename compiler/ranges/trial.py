@@ -19,7 +19,7 @@ from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.source import Source, UserInputs
 from modeldyno.compiler.ranges.any_shape import Feeds, seeded_feeds
 from modeldyno.runtime.records.origin import Road
-from modeldyno.runtime.records.parity import Parity, ParityReport, ParitySample
+from modeldyno.runtime.records.parity import Distance, Parity, ParityReport, ParitySample
 from modeldyno.runtime.sessions.axes import Sizes
 from modeldyno.runtime.sessions.buckets import BucketedSession
 
@@ -114,6 +114,8 @@ def worst_parity(reports: Sequence[ParityReport | None]) -> ParityReport | None:
             "outputs": tuple(map(_worst, rows)),
             "tolerance_max_rel": max(report.tolerance_max_rel for report in found),
             "samples": tuple(map(_worst_sample, samples.values())),
+            "given": tuple(map(_furthest, zip(*(each.given for each in found if each.given), strict=True))),
+            "given_unknown": next((each.given_unknown for each in found if each.given_unknown), ""),
             "not_run": tuple(dict.fromkeys(kind for report in found for kind in report.not_run)),
         }
     )
@@ -130,6 +132,14 @@ def _worst(rows: Sequence[Parity]) -> Parity:
         tolerance=max(row.tolerance or 0.0 for row in rows),
         delta=None if None in deltas else max(delta for delta in deltas if delta is not None),
         decided=all(row.decided for row in rows),
+    )
+
+
+def _furthest(rows: Sequence[Distance]) -> Distance:
+    return Distance(
+        output=rows[0].output,
+        max_rel=max(row.max_rel for row in rows),
+        cosine=min(row.cosine for row in rows),
     )
 
 

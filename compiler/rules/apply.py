@@ -14,6 +14,7 @@ from tvm import tirx
 
 from modeldyno.compiler.loops.common import is_schedulable
 from modeldyno.compiler.loops.marks import SCHEDULED
+from modeldyno.compiler.loops.truths import truths_in_bytes
 from modeldyno.compiler.rules.bands import winograd_applies, winograd_bands
 from modeldyno.compiler.rules.generic import blocks_apply, per_block
 from modeldyno.compiler.rules.grouped import grouped_walk, walk_applies
@@ -90,7 +91,7 @@ def _schedule(
     for rule in RULES:
         found = _answer(rule, func, kernel, machine, on_failure)
         if found is not None:
-            found = with_own_names(hold_in_registers(found, formulas))
+            found = with_own_names(hold_in_registers(truths_in_bytes(found), formulas))
             return found.with_attrs({**(func.attrs or {}), RULE: rule.name})
     return with_own_names(hold_in_registers(func, formulas))
 

@@ -20,6 +20,7 @@ from modeldyno.compiler.graph.views import sink_reshapes
 from modeldyno.compiler.kernels.choice import choose
 from modeldyno.compiler.kernels.facts import settled_facts
 from modeldyno.compiler.lower.attention import lower_attention
+from modeldyno.compiler.lower.backward import keep_backward_apart
 from modeldyno.compiler.lower.legalize import legalize
 from modeldyno.compiler.lower.products import lower_products
 from modeldyno.compiler.lower.rest import lower_rest
@@ -56,9 +57,10 @@ def _legalize(module: tvm.IRModule, context: Context) -> tvm.IRModule:
 
 
 def _fuse(module: tvm.IRModule) -> tvm.IRModule:
-    passes = [relax.transform.AnnotateTIROpPattern(), relax.transform.FuseOps(), relax.transform.FuseTIR()]
+    apart = keep_backward_apart(relax.transform.AnnotateTIROpPattern()(module))
+    passes = [relax.transform.FuseOps(), relax.transform.FuseTIR()]
     with with_short_kernels():
-        return tvm.transform.Sequential([*passes, relax.transform.DeadCodeElimination(["main"])])(module)
+        return tvm.transform.Sequential([*passes, relax.transform.DeadCodeElimination(["main"])])(apart)
 
 
 def _schedule(module: tvm.IRModule, context: Context) -> tvm.IRModule:

@@ -16,6 +16,7 @@ from tvm.s_tir import dlight
 from modeldyno.base.errors import ConfigError
 from modeldyno.compiler.codegen.cuda_compilers import why_no_cuda
 from modeldyno.compiler.codegen.llvm import with_short_kernels
+from modeldyno.compiler.lower.backward import keep_backward_apart
 from modeldyno.compiler.lower.extremes import extreme_kernels
 from modeldyno.compiler.lower.take import plain_take
 from modeldyno.compiler.rules.apply import each_program
@@ -39,16 +40,19 @@ _WARP, _SUMMED = 32, 2  # threads; the kind of an axis that is summed over
 
 
 def _fuse(module: tvm.IRModule) -> tvm.IRModule:
-    passes = [
+    kernels = [
         relax.transform.LegalizeOps({**extreme_kernels(lanes=0), "relax.take": plain_take}),
         relax.transform.AnnotateTIROpPattern(),
+    ]
+    passes = [
         relax.transform.FoldConstant(),
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(["main"]),
     ]
     with with_short_kernels():
-        return tvm.transform.Sequential(passes)(module)
+        apart = keep_backward_apart(tvm.transform.Sequential(kernels)(module))
+        return tvm.transform.Sequential(passes)(apart)
 
 
 def _schedule(module: tvm.IRModule, context: Context) -> tvm.IRModule:

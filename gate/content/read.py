@@ -41,10 +41,15 @@ def _file(path: Path) -> Content:
         head = stream.read(64)
     if head.lstrip()[:1] in (b"{", b"["):
         return _saved(path)
-    if path.suffix == ".pt2" or head.startswith(_ZIP_MAGIC):
+    if path.suffix == ".pt2":
         raise ConfigError(
             f"{path} is a model of torch.export, which nothing serves as it is",
             hint=f"`dyno compile {path} -o artifact` makes an artifact of it: name that",
+        )
+    if head.startswith(_ZIP_MAGIC):
+        raise ConfigError(
+            f"{path} is a zip file, no ONNX model",
+            hint="a model of torch.export is compiled first (`dyno compile`), and the artifact named here",
         )
     return _model(path)
 

@@ -73,8 +73,6 @@ def _chance(before: Counts, now: Counts) -> float:
 
 
 def _of_all(k: int, failed: int, of_now: int, total: int) -> float:
-    if of_now - k > total - failed:
-        return 0.0
     return exp(_ways(failed, k) + _ways(total - failed, of_now - k) - _ways(total, of_now))
 
 

@@ -40,10 +40,12 @@ class _Off:
         return f"{self.words or f'{self.place} by {self.share:.2g} of its largest value'}{where}"
 
 
-def outputs_of(baseline_url: str, candidate_url: str, bodies: Sequence[Payload]) -> OutputsCompared:
+def outputs_of(
+    baseline_url: str, candidate_url: str, bodies: Sequence[Payload], tolerance: float = TOLERANCE
+) -> OutputsCompared:
     """Send each body once to the candidate and twice to the baseline, and compare the answers."""
     first, again = (answers(baseline_url, bodies) for _ in range(2))
-    return compare_outputs(first, answers(candidate_url, bodies), again=again)
+    return compare_outputs(first, answers(candidate_url, bodies), again=again, tolerance=tolerance)
 
 
 def answers(url: str, bodies: Sequence[Payload]) -> tuple[Reply, ...]:

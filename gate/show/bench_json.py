@@ -43,7 +43,7 @@ def _entry(record: GateRecord, metric: GateMetric, gated: str) -> dict[str, Any]
         "name": f"{gated}: {words.title(metric)}",
         "unit": metric.unit,
         "value": _rounded(metric.candidate),
-        "extra": f"{words.VERDICTS[words.verdict(record, metric)]}: {metric.text}",
+        "extra": f"{words.said(record, metric)}: {metric.text}",
     }
     ends = None if metric.candidate is None else words.around(metric, metric.candidate)
     if metric.candidate and ends is not None and ends[0] < ends[1]:

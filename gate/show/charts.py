@@ -6,6 +6,7 @@ Each returns None where there is nothing to draw. What it shows is told in words
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from modeldyno.base.records.gate import GateMetric, GateRecord, GateVerdict
 from modeldyno.base.units import US_PER_MS
 from modeldyno.gate.show import words
 from modeldyno.reports.charts import svg
+from modeldyno.reports.charts.drawing import WIDE_RANGE, scale_x
 from modeldyno.reports.charts.histogram import cells
 from modeldyno.reports.text.digits import plain
 
@@ -78,7 +80,7 @@ def change_chart(record: GateRecord) -> str | None:
         figure, axes = svg.new_axes(WIDTH_PX, 62 + 54 * len(drawn), left_px=9)
         _scale(axes, drawn)
         for position, metric in enumerate(drawn):
-            _change(axes, position, metric, words.verdict(record, metric))
+            _change(axes, position, metric, words.verdict(record, metric), words.said(record, metric))
         axes.set(yticks=[], xlabel="change against the baseline (%): left is better, right is worse")
         axes.spines["left"].set_visible(False)
         told = "; ".join(f"{words.title(each)}: {each.text}" for each in drawn)
@@ -98,6 +100,7 @@ def overlay_chart(sides: Sequence[Latencies]) -> str | None:
         for side, shares, colour in zip(sides, heights, (BASELINE, CANDIDATE), strict=True):
             _outline(axes, side, shares, edges, colour)
         top = max(max(shares) for shares in heights)
+        scale_x(axes, (edges[0], edges[-1]))
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.32 * top))
         axes.set(xlabel="latency (ms)", ylabel="share of the requests (%)")
         _medians(axes, sides, top)
@@ -125,11 +128,11 @@ def _scale(axes: Axes, drawn: Sequence[GateMetric]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
 
 
-def _change(axes: Axes, position: int, metric: GateMetric, verdict: GateVerdict) -> None:
+def _change(axes: Axes, position: int, metric: GateMetric, verdict: GateVerdict, said: str) -> None:
     """A line of text, and below it the estimate on its interval, the limit, and the floor."""
     open_or_worse = verdict in ("regression", "inconclusive")
     colour = svg.LIMIT if verdict == "regression" else CANDIDATE
-    label = f"{words.title(metric)}: {words.change(metric)}, {words.VERDICTS[verdict]}"
+    label = f"{words.title(metric)}: {words.change(metric)}, {said}"
     where = axes.get_yaxis_transform()
     weight = "bold" if open_or_worse else "normal"
     axes.text(0.006, position - 0.42, label, transform=where, va="center", color=svg.INK, fontweight=weight)
@@ -151,6 +154,9 @@ def _change(axes: Axes, position: int, metric: GateMetric, verdict: GateVerdict)
 
 
 def _edges(low: float, high: float) -> list[float]:
+    """Give the ends of the bins: as wide as one another, or as ratios where the latencies lie far apart."""
+    if low > 0 and high / low > WIDE_RANGE:
+        return [low * (high / low) ** (number / BINS) for number in range(BINS + 1)]
     room = 0.05 * (high - low) or 0.05 * high or 1.0
     first, last = max(low - room, 0.0), high + room
     return [first + (last - first) * number / BINS for number in range(BINS + 1)]
@@ -159,10 +165,9 @@ def _edges(low: float, high: float) -> list[float]:
 def _shares(side: Latencies, edges: Sequence[float]) -> list[float]:
     """Count the requests between neighbouring edges, in per cent of all."""
     counts = [0] * BINS
-    width = (edges[-1] - edges[0]) / BINS
     for ms, count in side.cells:
         if edges[0] <= ms <= edges[-1]:
-            counts[min(int((ms - edges[0]) / width), BINS - 1)] += count
+            counts[min(bisect_right(edges, ms) - 1, BINS - 1)] += count
     return [100.0 * count / side.count for count in counts]
 
 
@@ -176,7 +181,8 @@ def _outline(
 
 def _medians(axes: Axes, sides: Sequence[Latencies], top: float) -> None:
     """Mark each median and name it beside the mark, the two on lines of their own."""
-    middle = sum(axes.get_xlim()) / 2
+    first, last = axes.get_xlim()
+    middle = math.sqrt(first * last) if axes.get_xscale() == "log" else (first + last) / 2
     for number, (side, colour) in enumerate(zip(sides, (BASELINE, CANDIDATE), strict=True)):
         ms, height = side.quantile(0.5), top * (1.24 - 0.12 * number)
         axes.plot(

@@ -50,7 +50,7 @@ def _texts(record: GateRecord) -> Iterator[tuple[str, int]]:
         yield differ, 0
     names, verdicts = _widths(record)
     for each in record.metrics:
-        start = f"  {words.title(each):{names}}  {words.VERDICTS[words.verdict(record, each)]:{verdicts}}  "
+        start = f"  {words.title(each):{names}}  {words.said(record, each):{verdicts}}  "
         yield start + each.text + _values(each), len(start)
     yield from ((text, 4) for text in _causes(record))
     given = words.warnings(record)
@@ -67,7 +67,7 @@ def _texts(record: GateRecord) -> Iterator[tuple[str, int]]:
 def _widths(record: GateRecord) -> tuple[int, int]:
     return (
         max((len(words.title(each)) for each in record.metrics), default=0),
-        max((len(words.VERDICTS[words.verdict(record, each)]) for each in record.metrics), default=0),
+        max((len(words.said(record, each)) for each in record.metrics), default=0),
     )
 
 

@@ -13,6 +13,7 @@ A gate that could not run at all has one case with an `error`: `of_error`.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Literal
 
 from modeldyno.base.records.gate import GateMetric, GateRecord
@@ -47,7 +48,9 @@ def of_error(message: str, *, candidate: str, created_at: str) -> str:
 
     created_at: ISO 8601. candidate: as the user named it.
     """
-    case = Case("gate", f"{SUITE}.{candidate}".replace(" ", "."), "error", message, "not measured", message)
+    name = PurePosixPath(candidate).name or candidate
+    first = message.partition("\n")[0]
+    case = Case("gate", f"{SUITE}.{name}".replace(" ", "."), "error", first, "not measured", message)
     return to_xml(Suite(name=SUITE, timestamp=created_at, hostname="", cases=[case]))
 
 

@@ -12,28 +12,35 @@ from modeldyno.base.records.gate import GateMetric, GateRecord, GateSide
 from modeldyno.gate.show import words
 from modeldyno.gate.show.console import kernel_times
 from modeldyno.reports.text.digits import MISSING, count, plain, share
-from modeldyno.reports.text.markdown import code, code_block, escaped, folded, one_line, table
+from modeldyno.reports.text.markdown import (
+    MOST_BYTES,
+    ROWS,
+    code,
+    code_block,
+    cut,
+    escaped,
+    fitting,
+    folded,
+    one_line,
+    table,
+)
 
-MOST_BYTES = 60_000
 MARKER = "<!-- dyno gate -->"
 """First line: by it the comment of an earlier run is found again."""
 OPEN = ("regression", "inconclusive")
-_ROWS = (200, 50, 20, 5, 0)
 _LONGEST_TEXT, _LONGEST_COMMAND = 1000, 4000
 
 
 def markdown(record: GateRecord, most_bytes: int = MOST_BYTES) -> str:
     """Write the record; at most `most_bytes` of UTF-8, of which details take what the answer leaves."""
-    for rows in _ROWS:
-        text = "\n\n".join([*_answer(record, rows), *_details(record, rows)]) + "\n"
-        if len(text.encode()) <= most_bytes:
-            return text
-    note = "\n\nThe rest is in gate.json.\n"
-    short = "\n\n".join(_answer(record, _ROWS[-1])).encode()[: most_bytes - len(note)]
-    return short.decode(errors="ignore") + note
+
+    def made(rows: int) -> str:
+        return "\n\n".join([*_answer(record, rows), *_details(record, rows)]) + "\n"
+
+    return fitting(made, "\n\n".join(_answer(record, 0)), most_bytes)
 
 
-def metrics_table(record: GateRecord, rows: int = _ROWS[0]) -> str:
+def metrics_table(record: GateRecord, rows: int = ROWS[0]) -> str:
     """Write a row for each metric."""
     columns = ("metric", "baseline", "candidate", "change", "limit", "verdict")
     right = columns[1:5]
@@ -67,7 +74,7 @@ def _told(record: GateRecord) -> list[GateMetric]:
 
 def _row(record: GateRecord, metric: GateMetric) -> tuple[str, ...]:
     verdict = words.verdict(record, metric)
-    said = words.VERDICTS[verdict]
+    said = words.said(record, metric)
     return (
         escaped(words.title(metric)),
         escaped(words.value(metric, metric.baseline)),
@@ -135,5 +142,4 @@ def _ms(value: float | None) -> str:
 
 
 def _cut(listed: Sequence[object], rows: int) -> str:
-    left = len(listed) - rows
-    return f"\n\n{left:,} more are in gate.json." if left > 0 else ""
+    return cut(listed, rows, "gate.json")

@@ -53,8 +53,8 @@ class Asked(Protocol):
         """What a gate that is not decided is for CI."""
 
 
-def check(asked: Asked, *, as_json: bool = False) -> None:
-    """Refuse what can't be written, before anything is measured.
+def check(asked: Asked, *, as_json: bool = False) -> bool:
+    """Refuse what can't be written, before anything is measured; say whether one is standard output.
 
     Raises:
         ConfigError: `sarif_anchor` names no line of the repository.
@@ -66,7 +66,7 @@ def check(asked: Asked, *, as_json: bool = False) -> None:
     if asked.sarif_anchor is not None:
         parse_anchor(asked.sarif_anchor)
     paths = (asked.markdown, asked.junit, asked.html, asked.github_benchmark)
-    check_one_on_stdout((*paths, asked.bencher, asked.openmetrics, asked.sarif), also=as_json)
+    return check_one_on_stdout((*paths, asked.bencher, asked.openmetrics, asked.sarif), also=as_json)
 
 
 def write_outputs(record: GateRecord, asked: Asked) -> None:

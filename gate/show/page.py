@@ -60,6 +60,7 @@ def render(record: GateRecord) -> str:
         record=record,
         kind={"regression": "none", "inconclusive": "open"}.get(record.verdict, ""),
         verdict=words.VERDICTS[record.verdict],
+        pair=words.pair(record),
         made_at=moment(record.created_at),
         host=f"{record.host.cpu_model}, {count(record.host.usable_cores, 'core')}",
         differ=words.outputs_differ(record),
@@ -83,11 +84,12 @@ def render(record: GateRecord) -> str:
 
 
 def _card(record: GateRecord, metric: GateMetric) -> MetricCard:
-    verdict = words.verdict(record, metric)
+    verdict, said = words.verdict(record, metric), words.said(record, metric)
+    other = "tie" if said == words.VERDICTS[verdict] else "base"
     return MetricCard(
         title=words.title(metric),
-        verdict=words.VERDICTS[verdict],
-        kind={"regression": "bad", "inconclusive": "warn"}.get(verdict, "tie"),
+        verdict=said,
+        kind={"regression": "bad", "inconclusive": "warn"}.get(verdict, other),
         text=metric.text,
         baseline=words.value(metric, metric.baseline),
         candidate=words.value(metric, metric.candidate),

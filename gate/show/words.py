@@ -145,6 +145,21 @@ def outputs_differ(record: GateRecord) -> str:
     return "" if outputs is None or outputs.same else f"The answers differ: {outputs.text}"
 
 
+def said(record: GateRecord, metric: GateMetric) -> str:
+    """Word a metric's verdict; of what was measured without a limit, that it has none."""
+    given = verdict(record, metric)
+    if given == "pass" and metric.max_regression is None and not metric.exact:
+        return "no limit"
+    return VERDICTS[given]
+
+
+def pair(record: GateRecord) -> str:
+    """Name both sides, by the last parts of their paths where those differ."""
+    names = [record.candidate.reference, record.baseline.reference]
+    short = [PurePosixPath(name).name or name for name in names]
+    return " against ".join(short if short[0] != short[1] else names)
+
+
 def subject(record: GateRecord) -> str:
     """Name what is gated, the same from commit to commit: the last part of the candidate's reference."""
     reference = record.candidate.reference

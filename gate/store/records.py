@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from modeldyno.base.records.fields import Field
 from modeldyno.base.records.record import HostFacts, Record
 
 RECORD_NAME, CONTENT_NAME = "baseline.json", "content"
-DEFAULT_STORE = Path(".dyno/baselines")
 
 
 class Baseline(Record):

@@ -193,11 +193,11 @@ def start_worker(host: str, port: str, folder: Path, env: dict[str, str] | None 
     return start(command, log=folder / "locust.log", env=given | {WORKER_VARIABLE: str(folder)})
 
 
-def locust(*args: str, locustfile: Path = LOCUSTFILE) -> list[str]:
+def locust(*args: str, locustfile: Path | None = None) -> list[str]:
     """Give the command line of a Locust with a locustfile of ours."""
     return python_module(
         "modeldyno.loadgen.generator.start",
-        *("locust", "-f", str(locustfile), "--only-summary", "--loglevel", "WARNING", *args),
+        *("locust", "-f", str(locustfile or LOCUSTFILE), "--only-summary", "--loglevel", "WARNING", *args),
     )
 
 

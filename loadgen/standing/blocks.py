@@ -17,7 +17,8 @@ class BlockOrder:
     Each user sends `dropped` requests that are not counted. When the last of these has ended, the window
     begins; it ends with the answer that makes it `shortest_s` long and `requests` full, or after `longest_s`.
     Requests that end in the window count. Those in flight at its end are waited for and not counted: the
-    block leaves an idle server.
+    block leaves an idle server. After 20 failures without a success between them, and a second without one,
+    the block ends as well.
     """
 
     url: str
@@ -49,12 +50,13 @@ class BlockTaken:
     errors: int = 0
     """Requests of the window that failed."""
     first_error: str = ""
+    """Of the window; where nothing succeeded in it, of the block."""
     sent: int = 0
     """All requests of the block that got an answer, dropped ones and those after the window included."""
     whole_s: float = 0.0
     """From the first request to the last answer, dropped ones and those after the window included."""
     lag_ms: float = 0.0
-    """How late the generator's event loop was at worst, within the window."""
+    """How late the generator's event loop was at worst, within the window; it is looked at every 10 ms."""
     generator_cpu_s: float = 0.0
     """CPU time of the generator's process, within `whole_s`."""
     full: bool = True

@@ -7,10 +7,11 @@ in a block is said in loadgen.standing.blocks; requests are timed by the very co
 from __future__ import annotations
 
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from modeldyno.loadgen.payloads.store import save_mix
 from modeldyno.loadgen.server.endpoint import endpoint_url
 from modeldyno.loadgen.standing.blocks import BlockOrder, BlockTaken
 from modeldyno.loadgen.standing.folder import FOLDER_VARIABLE, Folder
-from modeldyno.loadgen.standing.talk import CUT, FD_VARIABLE, Answer, Channel, Failed, Ready, order_line
+from modeldyno.loadgen.standing.talk import CUT, FD_VARIABLE, Answer, Channel, Failed, order_line
 
 LOCUSTFILE = Path(__file__).parent / "inside" / "locustfile.py"
 STARTUP_LIMIT_S = 60.0
@@ -37,8 +38,31 @@ GRACE_S = 2.0
 """The child has nothing to save."""
 
 
+class _Look:
+    """Asks whether the server is there, until it is not."""
+
+    def __init__(self, still_serving: Callable[[], bool] | None) -> None:
+        self._still_serving = still_serving
+        self.error: Exception | None = None
+
+    def finds_it_gone(self) -> bool:
+        """Whether it has gone since the last look."""
+        if self._still_serving is None:
+            return False
+        try:
+            gone = not self._still_serving()
+        except Exception as error:  # whatever the caller makes of a server that is gone
+            gone, self.error = True, error
+        if gone:
+            self._still_serving = None
+        return gone
+
+
 class StandingGenerator:
-    """A context: the process lives from entering to leaving it. `payload` is what every block sends."""
+    """A context: the process lives from entering to leaving it. `payload` is what every block sends.
+
+    Enter it in a thread that lives as long: the kernel ends the process with the thread that started it.
+    """
 
     def __init__(self, payload: Payload | Mix, users_most: int = 1) -> None:
         """Get ready for `users_most` users; an order for more has them started then.
@@ -61,10 +85,11 @@ class StandingGenerator:
     def __enter__(self) -> StandingGenerator:
         try:
             self._start()
-            answer = self._answer(STARTUP_LIMIT_S, None)
-            assert isinstance(answer, Ready)  # noqa: S101 - nothing else was asked for
+            self._answer(STARTUP_LIMIT_S, _Look(None))
+        except EOFError as error:
+            raise self._ended() from error
         except BaseException:
-            self._stack.close()
+            self._end()
             raise
         return self
 
@@ -74,24 +99,26 @@ class StandingGenerator:
     def take(self, order: BlockOrder, still_serving: Callable[[], bool] | None = None) -> BlockTaken:
         """Take one block; returns when the server is idle again.
 
-        `still_serving` is asked twice a second; once it denies, the block ends with what it has, not `full`.
-        An interrupt ends the process, and so does an error of `still_serving`.
+        `still_serving` is asked twice a second; once it denies, the block ends at once with what it has, not
+        `full`, and what is in flight is given up. An error of `still_serving` ends the block as well, and is
+        raised when the process is ready for another. An interrupt ends the process.
 
         Raises:
             ConfigError: the order can't be carried out here.
             LoadTestError: the process has ended or hangs.
         """
-        order = _checked(order)
+        order, look = _checked(order), _Look(still_serving)
         _, channel = self._running()
         try:
-            channel.socket.settimeout(LOOK_EVERY_S)
-            channel.socket.sendall(order_line(order))
-            answer = self._answer(2 * order.longest_s + order.timeout_s + OVERTIME_LIMIT_S, still_serving)
-        except OSError as error:
-            raise self._lost(f"can't be reached: {error.strerror or error}") from error
+            channel.send(order_line(order))
+            answer = self._answer(2 * order.longest_s + order.timeout_s + OVERTIME_LIMIT_S, look)
+        except EOFError as error:
+            raise self._ended() from error
         except BaseException:
             self._end()
             raise
+        if look.error is not None:
+            raise look.error
         if isinstance(answer, Failed):
             raise LoadTestError(f"the load generator could not take a block at {order.url}: {answer.why}")
         assert isinstance(answer, BlockTaken)  # noqa: S101 - it is ready but once
@@ -102,6 +129,7 @@ class StandingGenerator:
         save_mix(self._mix, folder.bodies, folder.index)
         ours, theirs = socket.socketpair()
         self._stack.enter_context(ours)
+        ours.settimeout(LOOK_EVERY_S)
         with theirs:
             fd = theirs.fileno()
             env = backend(open_loop=False) | {FD_VARIABLE: str(fd), FOLDER_VARIABLE: str(folder.path)}
@@ -111,30 +139,29 @@ class StandingGenerator:
         self._stack.callback(self._child.stop, GRACE_S)
         self._channel = Channel(ours)
 
-    def _answer(self, limit_s: float, still_serving: Callable[[], bool] | None) -> Answer:
+    def _answer(self, limit_s: float, look: _Look) -> Answer:
         _, channel = self._running()
-        end_by, cut = time.monotonic() + limit_s, False
-        channel.socket.settimeout(LOOK_EVERY_S)
+        end_by = time.monotonic() + limit_s
         while time.monotonic() < end_by:
             try:
                 return channel.answer()
             except TimeoutError:
-                if not cut and still_serving is not None and not still_serving():
-                    channel.socket.sendall(CUT)
-                    cut = True
-            except EOFError as error:
-                raise self._lost("ended") from error
+                if look.finds_it_gone():
+                    channel.send(CUT)
+                    end_by = min(end_by, time.monotonic() + OVERTIME_LIMIT_S)
         raise self._lost(f"hangs: no answer within {limit_s:.0f} s")
 
     def _lost(self, what: str) -> LoadTestError:
         child, _ = self._running()
-        code = child.returncode()
-        status = "" if code is None else f" by exit status {code}"
         tail = child.log_tail()
         self._end()
-        return LoadTestError(
-            f"the load generator (process {child.pid}) {what}{status}" + (tail and f"\n{tail}")
-        )
+        return LoadTestError(f"the load generator (process {child.pid}) {what}" + (tail and f"\n{tail}"))
+
+    def _ended(self) -> LoadTestError:
+        child, _ = self._running()
+        with suppress(subprocess.TimeoutExpired):  # its socket closes a moment before
+            child.process.wait(GRACE_S)
+        return self._lost(f"ended by exit status {child.returncode()}")
 
     def _running(self) -> tuple[Child, Channel]:
         if self._child is None or self._channel is None:

@@ -20,6 +20,7 @@ FD_VARIABLE = "DYNO_LOAD_STANDING"
 CUT = b"cut\n"
 BYTES_PER_INT = 8
 _READ_BYTES = 1 << 20
+_CLOSED = "the other side has closed"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ class Channel:
         self.socket = connected
         self._buffer = bytearray()
 
+    def send(self, data: bytes) -> None:
+        """Send all of it.
+
+        Raises:
+            EOFError: the other side has closed.
+        """
+        try:
+            self.socket.sendall(data)
+        except ConnectionError as error:
+            raise EOFError(_CLOSED) from error
+
     def line(self) -> bytes:
         """Take a line, with its end.
 
@@ -66,9 +78,12 @@ class Channel:
         return _answer(fields, self._take(size)[place + 1 :])
 
     def _more(self) -> None:
-        data = self.socket.recv(_READ_BYTES)
+        try:
+            data = self.socket.recv(_READ_BYTES)
+        except ConnectionError as error:  # it ended before it had read all
+            raise EOFError(_CLOSED) from error
         if not data:
-            raise EOFError("the other side has closed")
+            raise EOFError(_CLOSED)
         self._buffer += data
 
     def _take(self, size: int) -> bytes:

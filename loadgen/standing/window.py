@@ -20,15 +20,18 @@ class Window:
     def __init__(self, order: BlockOrder, start_ns: int) -> None:
         self.order = order
         self.latency_us = array("q")
-        self.begin_ns: int | None = None if order.dropped else start_ns
-        """None until the last dropped request has ended."""
-        self.last_counted_ns = self.begin_ns or 0
+        self.begin_ns: int | None = None
+        """None until the last dropped request has ended; of a block without them, until the first is sent."""
+        self.last_counted_ns = 0
         self.end_ns: int | None = None
         """When it was closed; None while it is open."""
         self.full = True
         self.errors = self.sent = 0
-        self.first_error = ""
-        self.start_ns = self.last_ns = self._good_ns = start_ns
+        self._first_error = self._why = ""
+        self.first_ns = self.last_ns = start_ns
+        """When the first request was sent, and the last one ended, whether or not they count."""
+        self._sent_any = False
+        self._good_ns = start_ns
         self._failures = 0
         self._to_drop = [order.dropped] * order.users
         self._dropping = order.users
@@ -36,7 +39,7 @@ class Window:
     @property
     def deadline_ns(self) -> int:
         """When it has to end: `longest_s` behind its begin, or behind the block's where it has not begun."""
-        begin_ns = self.start_ns if self.begin_ns is None else self.begin_ns
+        begin_ns = self.first_ns if self.begin_ns is None else self.begin_ns
         return begin_ns + int(self.order.longest_s * NS_PER_S)
 
     def close(self, now_ns: int) -> None:
@@ -44,47 +47,52 @@ class Window:
         if self.end_ns is None:
             self.end_ns, self.full = now_ns, False
 
-    def record(self, user: int, start_ns: int, ended_ns: int, failure: FailureKind | None) -> None:
+    def begin(self, start_ns: int) -> None:
+        """Take note of a request that is sent."""
+        if self._sent_any:
+            return
+        self._sent_any, self.first_ns = True, start_ns
+        if not self.order.dropped:
+            self.begin_ns = self.last_counted_ns = start_ns
+
+    def end(self, user: int, start_ns: int, ended_ns: int, failure: FailureKind | None) -> None:
         """Take note of a request that has ended."""
-        answered = failure is None or failure.status is not None
-        self.sent += answered
+        self.sent += failure is None or failure.status is not None
         self.last_ns = max(self.last_ns, ended_ns)
+        if self.end_ns is None and ended_ns > self.deadline_ns:
+            self.close(self.deadline_ns)
+        if failure is not None and not self.latency_us:
+            self._why = self._why or failure.message
         if self.end_ns is not None:
             return
-        if ended_ns > self.deadline_ns:
-            self.close(self.deadline_ns)
-        elif self.begin_ns is None:
-            self._before(user, ended_ns, failure, answered=answered)
+        if self.begin_ns is None:
+            self._drop(user, ended_ns)
         else:
-            self._within(start_ns, ended_ns, failure)
+            self._count(start_ns, ended_ns, failure)
         self._give_up(ended_ns, failure)
 
-    def _before(self, user: int, ended_ns: int, failure: FailureKind | None, *, answered: bool) -> None:
-        """A dropped request that got no answer is sent again: the window begins on living connections."""
-        if failure is not None:
-            self._fail(failure)  # forgotten as soon as the window begins
-        if not answered or not self._to_drop[user]:
-            return
+    @property
+    def first_error(self) -> str:
+        """Of the window; where nothing succeeded in it, of the block."""
+        return self._first_error or ("" if self.latency_us else self._why)
+
+    def _drop(self, user: int, ended_ns: int) -> None:
         self._to_drop[user] -= 1
-        self._dropping -= not self._to_drop[user]
+        self._dropping -= self._to_drop[user] == 0
         if not self._dropping:
             self.begin_ns = self.last_counted_ns = ended_ns
-            self.errors, self.first_error = 0, ""
 
-    def _within(self, start_ns: int, ended_ns: int, failure: FailureKind | None) -> None:
+    def _count(self, start_ns: int, ended_ns: int, failure: FailureKind | None) -> None:
         if failure is not None:
-            self._fail(failure)
+            self.errors += 1
+            self._first_error = self._first_error or failure.message
             return
-        assert self.begin_ns is not None  # noqa: S101 - record looked
+        assert self.begin_ns is not None  # noqa: S101 - its caller looked
         self.latency_us.append(max(1, (ended_ns - start_ns + NS_PER_US // 2) // NS_PER_US))
         self.last_counted_ns = ended_ns
         long_enough = ended_ns - self.begin_ns >= self.order.shortest_s * NS_PER_S
         if long_enough and len(self.latency_us) >= self.order.requests:
             self.end_ns = ended_ns
-
-    def _fail(self, failure: FailureKind) -> None:
-        self.errors += 1
-        self.first_error = self.first_error or failure.message
 
     def _give_up(self, ended_ns: int, failure: FailureKind | None) -> None:
         if failure is None:

@@ -75,15 +75,22 @@ class Load(Record, Bodies, Ends, Arrivals):  # type: ignore[misc] # a Record is 
         "shares; left out: the smallest",
     )
     warmup_s: float = Field(
-        default=2.0, ge=0, le=3600, allow_inf_nan=False, description="seconds of load that are not counted"
+        default=2.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="seconds of load that are not counted; of `users` once a start of a server",
     )
     duration_s: Seconds = Field(
-        default=10.0, description="seconds of load that are counted; of a scenario 600, unless it is given"
+        default=10.0,
+        description="seconds of load that are counted; of `users` in all blocks of a level together, of a "
+        "scenario 600, unless it is given",
     )
     min_samples: int = Field(
         default=368,
         ge=0,
-        description="measure on until so many requests have succeeded; p99 is stated from 368 samples",
+        description="measure on until so many requests have succeeded; p99 is stated from 368 samples; of "
+        "`users` this holds for those that can be the best",
     )
     max_duration_s: Seconds | None = Field(
         default=None,

@@ -183,8 +183,8 @@ def _settling(final: Ranking, seconds: float) -> str:
     if not math.isfinite(found.factor) or found.factor > MOST_TIMES:
         return f"they differ by no more than {math.expm1(found.within):.1%}: choose by other reasons"
     return (
-        f"about {found.factor:.2g} times as long would tell them apart, {short_duration(found.seconds)} more, "
-        "if they differ by what was seen"
+        f"about {found.factor:.2g} times as long would tell them apart if they differ by what was seen: "
+        f"{short_duration(found.seconds)} more"
     )
 
 

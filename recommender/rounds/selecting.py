@@ -86,8 +86,15 @@ class Asked:
     """Digest of the compiled model; empty where there is none."""
 
 
-def selection_of(asked: Asked, kept: Kept, tell: Tell) -> Selection:
-    """The selection of a job."""
+def selection_of(
+    asked: Asked, kept: Kept, tell: Tell, told_alone: Callable[[Alone], None] = lambda _: None
+) -> Selection:
+    """The selection of a job; `told_alone` hears of each candidate that was measured alone."""
+
+    def keep(alone: Alone) -> None:
+        kept.keep(alone)
+        told_alone(alone)
+
     plan, job, load = asked.plan, asked.job, asked.job.load
     lengths, levels = lengths_of(load), asked.workload.specs("")
     return Selection(
@@ -100,7 +107,7 @@ def selection_of(asked: Asked, kept: Kept, tell: Tell) -> Selection:
         score=plan.score,
         meets=lambda key, result: may_meet(job.limits, plan.usd_per_hour(key), result),
         kept=kept.alone,
-        keep=kept.keep,
+        keep=keep,
         tell=tell,
     )
 

@@ -14,6 +14,9 @@ CLOSED_LOOP_AND_CONFIRMATION = 2
 # What a trial takes beside its load: the server's start; Locust's start and end per level.
 STARTUP_S = 1.0
 LEVEL_OVERHEAD_S = 2.0
+# Of candidates that are measured side by side: the generator's start, a first look at each level, starts of
+# each finalist and of all in the screening.
+GENERATOR_S, PROBE_BLOCK_S, BLOCK_OVERHEAD_S, STARTS = 2.0, 0.5, 0.3, 3
 
 
 def estimate_s(job: Job, trials: int) -> float:
@@ -28,6 +31,21 @@ def most_s(job: Job, trials: int) -> float:
     """
     overhead_s = LEVEL_OVERHEAD_S * most_tests(job.load)
     return trials * (job.server.startup_timeout_s + most_load_s(job.load) + overhead_s)
+
+
+def usual_rounds_s(job: Job, candidates: int) -> float:
+    """About how many seconds candidates take that are measured side by side."""
+    load, cells = job.load, candidates * len(job.load.levels())
+    alone_s = candidates * STARTUP_S + cells * (max(PROBE_BLOCK_S, load.warmup_s / 2) + BLOCK_OVERHEAD_S)
+    starts_s = STARTS * (candidates * STARTUP_S) + STARTS * cells * load.warmup_s / max(1, len(load.levels()))
+    return GENERATOR_S + alone_s + starts_s + cells * load.window_s
+
+
+def most_rounds_s(job: Job, candidates: int) -> float:
+    """The same at the most: each server starts in the last moment, each finalist needs its longest window."""
+    load, cells = job.load, candidates * len(job.load.levels())
+    starts_s = (1 + STARTS) * candidates * job.server.startup_timeout_s
+    return usual_rounds_s(job, candidates) + starts_s + cells * (load.longest_s + load.timeout_s)
 
 
 def usual_tests(load: Load) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from modeldyno.base.records.levels import users_name
 from modeldyno.base.records.load import LoadResult, RateSearch
 from modeldyno.base.records.run import Candidate, Row, ServerSettings, Trial
 from modeldyno.base.units import short_duration
@@ -14,6 +15,7 @@ from modeldyno.recommender.show.events import CompileEnded, RunPlanned, TrialLoa
 from modeldyno.reports.text.digits import shown
 from modeldyno.trials.measure.compiled import not_wholly_compiled
 from modeldyno.trials.measure.rate_search import found_rate
+from modeldyno.trials.selection.alone import Alone
 
 
 def candidate(found: Candidate | Row) -> str:
@@ -42,7 +44,7 @@ def plan(event: RunPlanned) -> Iterator[str]:
         yield f"cannot run here: {candidate(planned.candidate)}: {refusal}"
     yield from event.notes
     if event.to_measure:
-        about = "about" if event.load.find_rate is not None else "at least"
+        about = "about"
         is_open = event.load.find_rate is not None or event.load.rate_rps is not None
         waits = ", nor waiting for a server that a load test overloaded" if is_open else ""
         yield (
@@ -111,6 +113,18 @@ def compile_end(event: CompileEnded) -> str:
     told = f"{done}; largest difference from the source model's outputs: {max_rel:.1e}, relative"
     undecided = ", ".join(event.manifest.parity.undecided)
     return f"{told}; the check does not decide whether {undecided} is right" if undecided else told
+
+
+def alone(found: Alone) -> str:
+    """Say what a candidate did in a start of its own."""
+    if found.failure:
+        return f"{found.key}: failed: {found.failure}"
+    rates = ", ".join(
+        f"{1 / seconds:.3g} requests/s at {users_name(int(cell.rpartition('@')[2]))}"
+        for cell, seconds in found.request_s.items()
+    )
+    memory = f", {found.memory_mib:.0f} MiB" if found.memory_mib else ""
+    return f"{found.key}: started in {found.startup_s:.2g} s, {rates}{memory}"
 
 
 def loading(event: TrialLoaded) -> str:

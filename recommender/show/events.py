@@ -10,6 +10,7 @@ from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.recommender.job.load_section import Load
 from modeldyno.runtime.records.manifest import Manifest
 from modeldyno.trials.measure.orders import PlannedTrial
+from modeldyno.trials.selection.alone import Alone
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,26 @@ class Measuring:
 
 
 @dataclass(frozen=True)
+class AloneMeasured:
+    """A candidate has been looked at in a start of its own."""
+
+    alone: Alone
+
+
+@dataclass(frozen=True)
 class TrialEnded:
     """A trial is on disk."""
 
     trial: Trial
 
 
-Event = RunPlanned | CompileStarted | CompileEnded | TrialStarted | TrialLoaded | Measuring | TrialEnded
+Event = (
+    RunPlanned
+    | CompileStarted
+    | CompileEnded
+    | TrialStarted
+    | TrialLoaded
+    | Measuring
+    | AloneMeasured
+    | TrialEnded
+)

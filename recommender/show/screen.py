@@ -13,9 +13,11 @@ from modeldyno.base.records.run import Candidate, Trial
 from modeldyno.base.units import short_duration
 from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import (
+    AloneMeasured,
     CompileEnded,
     CompileStarted,
     Event,
+    Measuring,
     RunPlanned,
     TrialEnded,
     TrialLoaded,
@@ -93,6 +95,8 @@ class Display:
     number: int = 0
     started: float | None = None
     spent_s: float = 0.0
+    stage: str = ""
+    began_s: float | None = None
 
     def show(self, event: Event) -> None:
         """Take the next event."""
@@ -105,6 +109,10 @@ class Display:
                 self._update(f"compiling for {event.target}")
             case CompileEnded():
                 self._lines([console_lines.compile_end(event)])
+            case AloneMeasured():
+                self._lines([console_lines.alone(event.alone)])
+            case Measuring():
+                self._measuring(event)
             case TrialStarted():
                 self.started, self.number = self.clock(), self.number + 1
                 self._update(f"{self._title(event.planned.candidate)}: starting its server")
@@ -115,6 +123,15 @@ class Display:
                 left = self._left(event.trial) if self.started is not None else ""
                 self.started = None
                 self._lines([f"{title}: {console_lines.outcome(event.trial)}{left}"])
+
+    def _measuring(self, event: Measuring) -> None:
+        """A line for each stage, with what it takes; what goes on in it only moves the bar."""
+        if event.seconds_left >= 0 and event.text != self.stage:
+            self.stage = event.text
+            self._lines([f"{event.text}: about {short_duration(event.seconds_left)}"])
+        began, self.began_s = self.began_s, self.began_s or self.clock()
+        done_s = 0.0 if began is None else self.clock() - began
+        self.screen.update(event.text, done_s, max(self.total_s, done_s + max(0.0, event.seconds_left)))
 
     def _left(self, trial: Trial) -> str:
         """Say how long the trials that are left take, if each takes as long as those did that ended."""

@@ -1,6 +1,8 @@
 """The run folder: what was asked, and each trial as soon as it is measured, so that a killed run can go on.
 
 RUN_DIR/job.json               what the trials were measured with (RunFile)
+RUN_DIR/alone/KEY.json         what a candidate did in a start of its own
+RUN_DIR/rounds.jsonl           every block of the rounds, as it ended
 RUN_DIR/trials/KEY.json        one Trial
 RUN_DIR/artifact/              the compiled model
 RUN_DIR/logs/KEY.log           the output of that trial's server
@@ -36,7 +38,7 @@ PACKAGES = ("modeldyno", "onnxruntime", "apache-tvm", "locust")
 class RunFile(Record):
     """`job.json`: the job, and what else changes a measurement. A run folder has one."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     model: str = Field(description="the model file's name")
     model_digest: str = Field(description="BLAKE2b of the model file(s)")
     job: Job
@@ -161,6 +163,11 @@ def check_folder(folder: Path, run: RunFile) -> RunFile:
     earlier = _read_run(folder)
     if earlier is None:
         return run
+    if earlier.schema_version == 1:
+        raise ConfigError(
+            f"{folder} is a run of an older version, whose trials were measured one after another: "
+            "`dyno report` shows it, but new ones do not compare with them; give another --output"
+        )
     before, now = earlier.fixed(), run.fixed()
     if not earlier.sent_digest and not run.job.load.chosen_bodies:
         # Of a version that sent random tensors alone, which model, shape and seed decide.

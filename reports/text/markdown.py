@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 LONGEST = 300
+MOST_BYTES = 60_000
+ROWS = (200, 50, 20, 5, 0)
+"""How many rows of a long list are tried, until the whole fits."""
 _MARKUP = re.compile(r"([\\`*_~\[\]|])")
 
 
@@ -32,6 +35,25 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
     """Give a table of cells that are Markdown already; columns named in `right` are set flush right."""
     rule = ["---:" if name in right else "---" for name in columns]
     return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *rows))
+
+
+def fitting(make: Callable[[int], str], short: str, most_bytes: int = MOST_BYTES) -> str:
+    """Give what `make` writes with as many rows of each list as `most_bytes` of UTF-8 have room for.
+
+    `short`: what stands there, cut, where even lists without a row do not fit.
+    """
+    for rows in ROWS:
+        text = make(rows)
+        if len(text.encode()) <= most_bytes:
+            return text
+    note = "\n\n(cut)\n"
+    return short.encode()[: most_bytes - len(note)].decode(errors="ignore") + note
+
+
+def cut(listed: Sequence[object], rows: int, where: str) -> str:
+    """Say how many of `listed` are left out, and which file has them."""
+    left = len(listed) - rows
+    return f"\n\n{left:,} more are in {where}." if left > 0 else ""
 
 
 def folded(summary: str, body: str) -> str:

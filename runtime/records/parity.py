@@ -56,6 +56,14 @@ class ParitySample(Record):
     refused: bool = Field(default=False, description="both source model and artifact refuse these inputs")
 
 
+class Distance(Record):
+    """How far an output is from that of the source model in the numbers that it is written in."""
+
+    output: str
+    max_rel: float = Field(description="as in parity; the largest of the first sample and the user's own")
+    cosine: float = Field(description="the least of them")
+
+
 class ParityReport(Record):
     """The parity check, its reference and its tolerance."""
 
@@ -68,6 +76,19 @@ class ParityReport(Record):
     not_run: tuple[str, ...] = Field(
         default=(),
         description="kinds of samples left out: no time was left, or the source model refuses them",
+    )
+
+    given: tuple[Distance, ...] = Field(
+        default=(),
+        description="where the model's file is quantised, or in float16 or bfloat16: the distance to the "
+        "file as it was given; `outputs` compares with the same model in float32. Empty for float32 "
+        "files, and in artifacts of older versions",
+    )
+    given_tolerance: float | None = Field(
+        default=None, description="largest accepted max_rel of `given`; None where it is told, and not judged"
+    )
+    given_unknown: str = Field(
+        default="", description="why the file as it was given was not run; empty where it was, or is float32"
     )
 
     @property

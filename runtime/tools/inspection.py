@@ -16,7 +16,7 @@ from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.records.origin import Road
 from modeldyno.runtime.records.parity import ParityReport
 from modeldyno.runtime.records.segments import FallbackOperator
-from modeldyno.runtime.tools.parity_text import allowed_words, sample_lines
+from modeldyno.runtime.tools.parity_text import allowed_words, given_lines, sample_lines
 from modeldyno.runtime.tools.parts import check_files
 
 
@@ -68,7 +68,8 @@ def lines(found: Inspection) -> list[str]:
     """Say it all for a person, one `label  value` a line."""
     manifest, target = found.manifest, found.manifest.target
     rows = [
-        ("model", f"{manifest.model} ({manifest.frontend}, {manifest.precision})"),
+        ("model", f"{manifest.model} ({manifest.frontend})"),
+        ("precision", manifest.precision),
         ("source", f"BLAKE2b {manifest.source_digest}"),
         ("import path", road_line(manifest.road)),
         ("made", f"{manifest.created_at}, schema {manifest.schema_version}"),
@@ -83,6 +84,7 @@ def lines(found: Inspection) -> list[str]:
         *(("segment", text) for text in _segments(manifest)),
         *(("not compiled", text) for text in _not_compiled(manifest)),
         *(("parity", text) for text in _parity(manifest)),
+        *(("as given", text) for text in (given_lines(manifest.parity) if manifest.parity else ())),
         *(("samples", text) for text in (sample_lines(manifest.parity) if manifest.parity else ())),
         ("stages", _stages(manifest)),
         ("size", _size(manifest)),

@@ -18,7 +18,21 @@ def parity_lines(report: ParityReport) -> list[str]:
             lines.append(
                 f"  {row.not_finite:.1%} of its values are NaN or infinite in both, and compare nothing"
             )
-    return [*lines, *undecided_lines(report), *sample_lines(report)]
+    given = [f"as given: {text}" for text in given_lines(report)]
+    return [*lines, *undecided_lines(report), *given, *sample_lines(report)]
+
+
+def given_lines(report: ParityReport) -> list[str]:
+    """Say how far the outputs are from the file as it was given, where that is in other numbers."""
+    if report.given_unknown:
+        return [f"how far the outputs are from the file as it was given is not known: {report.given_unknown}"]
+    tolerance = report.given_tolerance
+    judged = "not judged" if tolerance is None else f"allowed {tolerance:.0e}"
+    return [
+        f"{row.output}: max rel {row.max_rel:.1e}, cosine {row.cosine:.5f} from the file in its own numbers "
+        f"({judged})"
+        for row in report.given
+    ]
 
 
 def undecided_lines(report: ParityReport | None) -> list[str]:

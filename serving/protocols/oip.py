@@ -152,7 +152,9 @@ def _list(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def _parameters(entry: dict[str, Any], whose: str) -> dict[str, Any]:
-    parameters = entry.get("parameters", {})
+    parameters = entry.get("parameters")
+    if parameters is None:  # as pydantic's clients write what is not set
+        return {}
     if not isinstance(parameters, dict):
         raise RequestError(f"parameters of {whose}: expected an object")
     for name, words in _NOT_HERE.items():
@@ -192,7 +194,7 @@ def _feeds(
             continue
         dtype = np.dtype(spec.dtype).newbyteorder("<")
         needed = math.prod(shape) * dtype.itemsize
-        if type(size) is not int or size != needed or "data" in entry:
+        if type(size) is not int or size != needed or entry.get("data") is not None:
             raise RequestError(
                 f"input {spec.name!r}: expected binary_data_size {needed} and no data beside it, "
                 f"found {shown(size)}"

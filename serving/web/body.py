@@ -18,6 +18,9 @@ TIMED_OUT = 408
 _TOO_LARGE = 413
 _UNSUPPORTED_TYPE = 415
 # What HTTP calls deflate is a zlib stream; 16 more says gzip to zlib.
+_GZIP = b"\x1f\x8b"
+_MOST_MEMBERS = 10_000  # an empty one costs more time than its 20 bytes should
+_STEP_BYTES = 1 << 16
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
@@ -58,19 +61,62 @@ def unpack(headers: Headers, body: bytes, max_bytes: int) -> bytes:
     encoding = _encoding(headers)
     if encoding == "identity":
         return body
-    try:
-        stream = zlib.decompressobj(_WINDOW_BITS[encoding])
-        # One byte more than allowed: a bomb is never unpacked further than that.
-        plain = stream.decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise RequestError(f"the body is no {encoding} data, or is damaged: {error}") from error
-    if len(plain) > max_bytes:
-        raise RequestError(f"the body unpacks to more than {max_bytes} bytes", status=_TOO_LARGE)
-    if not stream.eof:
-        raise RequestError(f"the {encoding} body was cut short")
-    if stream.unused_data:
-        raise RequestError(f"bytes follow the end of the {encoding} body")
-    return plain
+    unpacked = _Unpacked(body, encoding, max_bytes)
+    unpacked.take(len(body))
+    for _ in range(_MOST_MEMBERS - 1):
+        if encoding == "deflate" or not unpacked.has_more():
+            break
+        unpacked.take(_STEP_BYTES)
+    unpacked.check_end()
+    return unpacked.plain()
+
+
+class _Unpacked:
+    """A packed body while it is unpacked: a gzip body may be several streams, one behind the other."""
+
+    def __init__(self, body: bytes, encoding: str, max_bytes: int) -> None:
+        self._body = memoryview(body)
+        self._encoding = encoding
+        self._max_bytes = self._left_bytes = max_bytes
+        self._at = 0
+        self._parts: list[bytes] = []
+
+    def take(self, step_bytes: int) -> None:
+        """Unpack the next stream, given so much at a time: zlib copies what it was given and did not need."""
+        stream = zlib.decompressobj(_WINDOW_BITS[self._encoding])
+        while not stream.eof:
+            packed = self._body[self._at : self._at + step_bytes]
+            if not packed:
+                raise RequestError(f"the {self._encoding} body was cut short")
+            try:
+                # One byte more than allowed: a bomb is never unpacked further than that.
+                plain = stream.decompress(packed, self._left_bytes + 1)
+            except zlib.error as error:
+                why = f"the body is no {self._encoding} data, or is damaged: {error}"
+                raise RequestError(why) from error
+            self._left_bytes -= len(plain)
+            if self._left_bytes < 0:
+                raise RequestError(
+                    f"the body unpacks to more than {self._max_bytes} bytes", status=_TOO_LARGE
+                )
+            self._at += len(packed) - len(stream.unused_data)
+            self._parts.append(plain)
+
+    def has_more(self) -> bool:
+        """Whether another stream seems to follow."""
+        return self._body[self._at : self._at + len(_GZIP)] == _GZIP
+
+    def check_end(self) -> None:
+        """Refuse what follows the last stream, but for the zeros that pad a gzip body."""
+        if self._encoding != "deflate" and self.has_more():
+            raise RequestError(f"the body is more than {_MOST_MEMBERS} gzip streams, one behind the other")
+        rest = bytes(self._body[self._at :])
+        if rest.strip(b"\0") or (rest and self._encoding == "deflate"):
+            raise RequestError(f"bytes follow the end of the {self._encoding} body")
+
+    def plain(self) -> bytes:
+        """Give all that was unpacked."""
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 def _encoding(headers: Headers) -> str:

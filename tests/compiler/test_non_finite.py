@@ -62,6 +62,21 @@ def test_a_product_that_may_overflow_on_its_way_is_named_with_its_kernel(tmp_pat
     assert len(found.kernels) == 1
 
 
+def test_an_open_clip_and_a_cast_of_floats_to_whole_numbers_are_named(tmp_path: Path) -> None:
+    nodes = [
+        node("Clip", "x low", "open"),
+        node("Clip", "x low high", "closed"),
+        node("Cast", "open", "whole", to=TensorProto.INT32),
+        node("Cast", "whole", "long", to=TensorProto.INT64),
+    ]
+    outputs = [tensor("closed", [4, 5]), tensor("long", [4, 5], TensorProto.INT64)]
+    kept = [constant("low", -1, "float32"), constant("high", 1, "float32")]
+    made = model(nodes, [tensor("x", [4, 5])], outputs, kept)
+    assert [each.operator for each in compiled(tmp_path, made).non_finite] == ["Clip", "Cast"]
+    both = model(nodes[1:2], [tensor("x", [4, 5])], outputs[:1], kept)
+    assert compiled(tmp_path, both).non_finite == ()
+
+
 @pytest.mark.parametrize("operator", ["LRN", "TopK"])
 def test_operators_whose_kernels_go_by_other_names_are_named_too(tmp_path: Path, operator: str) -> None:
     inputs, outputs = ("x", "y") if operator == "LRN" else ("x k", "y places")

@@ -29,7 +29,7 @@ def ids(*shape: int) -> Any:
     return tensor("ids", shape, INT64)
 
 
-TABLE = weights("table", 11, 4)
+TABLE, ZERO, SEVEN = weights("table", 11, 4), constant("zero", 0), constant("seven", 7)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,15 @@ TABLE = weights("table", 11, 4)
             [],
             Role("index", (5, 4), from_end=True, unique=-1),
         ),
+        (
+            [node("BitwiseNot", "ids", "n"), node("ReduceMean", "n", "y")],
+            [ids(3)],
+            [],
+            Role("unknown"),
+        ),
+        ([node("ReduceMax", "ids", "m"), node("CumSum", "m zero", "y")], [ids(3)], [ZERO], Role("number")),
+        ([node("Mod", "ids seven", "y")], [ids(3)], [SEVEN], Role("whole")),
+        ([node("Mod", "ids seven", "y", fmod=1)], [ids(3)], [SEVEN], Role("number")),
         (
             [node("RoiAlign", "x rois ids", "y")],
             [ids(3), tensor("x", [2, 3, 8, 8]), tensor("rois", [3, 4])],

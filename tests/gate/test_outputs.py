@@ -86,6 +86,8 @@ NAN, INF = float("nan"), float("inf")
         pytest.param(text("\x00\x01", "image/png"), text("\x00\x02", "image/png"), False, id="other bytes"),
         pytest.param(npy(X), as_json(X.tolist()), False, id="another content type"),
         pytest.param(Reply(200, JSON, b"{cut"), Reply(200, JSON, b"{cut"), True, id="no JSON"),
+        pytest.param(Reply(200, NPZ, b"PK\x03\x04"), Reply(200, NPZ, b"PK\x03\x04"), True, id="no npz"),
+        pytest.param(Reply(200, NPY, b"\x93NUMPY"), Reply(200, NPY, b"\x93NUMPX"), False, id="no npy"),
         pytest.param(Reply(200, JSON, b"[" * 9999), Reply(200, JSON, b"[" * 9998), False, id="nested"),
     ],
 )

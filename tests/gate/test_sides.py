@@ -12,10 +12,13 @@ import pytest
 from modeldyno.base.errors import ArtifactError, ConfigError, ModelError
 from modeldyno.base.records.load import LoadResult
 from modeldyno.base.records.record import write_record
+from modeldyno.compiler.artifact.manifests import write_manifest
 from modeldyno.gate.content.read import content_of
 from modeldyno.gate.sides.record import Side
 from modeldyno.gate.sides.resolve import resolve
 from modeldyno.gate.store.folder import save
+from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.records.manifest_file import read_manifest
 from tests.gate.made import load_result
 from tests.serving.models import matmul
 
@@ -71,6 +74,35 @@ def test_two_compiles_of_one_model_are_the_same_though_their_manifests_say_other
 ) -> None:
     assert (artifact / "manifest.json").read_bytes() != (again / "manifest.json").read_bytes()
     assert side(artifact).digest == side(again).digest
+
+
+def later(folder: Path) -> Manifest:
+    """Write an artifact's manifests as if it had been compiled at another time."""
+    manifest = read_manifest(folder)
+    segments = tuple(
+        each.model_copy(update={"digest": later(folder / each.path).manifest_digest})
+        if each.is_compiled
+        else each
+        for each in manifest.segments
+    )
+    changed: dict[str, object] = {"created_at": "2030-01-01T00:00:00+00:00", "segments": segments}
+    if manifest.buckets:
+        buckets = tuple(
+            each.model_copy(update={"manifest_digest": later(folder / each.folder).manifest_digest})
+            for each in manifest.buckets.buckets
+        )
+        changed["buckets"] = manifest.buckets.model_copy(update={"buckets": buckets})
+    return write_manifest(folder, manifest.model_copy(update=changed))
+
+
+def test_times_in_the_manifests_of_buckets_and_segments_do_not_matter_either(
+    ranged: Path, segmented: Path, tmp_path: Path
+) -> None:
+    for number, folder in enumerate((ranged, segmented)):
+        copy = shutil.copytree(folder, tmp_path / str(number))
+        later(copy)
+        assert read_manifest(copy).manifest_digest != read_manifest(folder).manifest_digest
+        assert side(copy).digest == side(folder).digest
 
 
 def test_an_artifact_is_another_than_its_model_and_than_that_of_other_weights(
@@ -165,6 +197,7 @@ def test_a_torch_model_is_refused_with_the_way_out(tmp_path: Path) -> None:
         ("list.json", "holds no JSON object"),
         ("cut.json", "cannot read cut.json"),
         ("pipe", "is no file and no folder"),
+        ("x.npz", "is a zip file, no ONNX model"),
     ],
 )
 def test_what_is_no_side_is_told_with_what_could_be_meant(
@@ -179,6 +212,7 @@ def test_what_is_no_side_is_told_with_what_could_be_meant(
     Path("list.json").write_text("[]")
     Path("cut.json").write_text('{"spec"')
     os.mkfifo("pipe")
+    Path("x.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(ConfigError, match=said):
         resolve(reference, store)
 

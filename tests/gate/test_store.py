@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,6 +191,18 @@ def test_bad_input_of_the_commands_is_told(args: tuple[str, ...], said: str, sto
     done = run(*args, "--store", store)
     assert isinstance(done.exception, DynoError)
     assert said in str(done.exception)
+
+
+def test_a_store_that_can_not_be_written_can_be_read(models: Path, store: Path) -> None:
+    kept(store, models / "tiny.onnx")
+    store.chmod(0o555)
+    try:
+        assert run("list", "--store", store).exit_code == 0
+        assert run("show", "main", "--store", store).exit_code == 0
+        if os.geteuid():  # rights do not hold for root
+            assert run("remove", "main", "--store", store).exit_code == 2
+    finally:
+        store.chmod(0o755)
 
 
 @pytest.mark.parametrize("name", sorted(baseline_command.commands))

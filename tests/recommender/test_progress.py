@@ -61,7 +61,7 @@ def test_the_plan_says_what_is_measured_kept_and_refused() -> None:
         "kept from before: 1, of them 1 failed (--retry-failed tries those again)",
         "cannot run here: test.one onnxruntime 1x1: no such cores",
         "A note.",
-        "this takes at least 1m05s, at most 5m00s, compilation not counted",
+        "this takes about 1m05s, at most 5m00s, compilation not counted",
     ]
 
 

@@ -13,13 +13,14 @@ from modeldyno.base.records.run import Recommendation, Trial
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.run import recommend
 from modeldyno.recommender.show.events import (
+    AloneMeasured,
     CompileEnded,
     CompileStarted,
     Event,
     RunPlanned,
     TrialEnded,
-    TrialStarted,
 )
+from modeldyno.recommender.store.again import Again
 from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, quick_job, write_model
 
 BOTH = {"backends": ["onnxruntime", "compiled"], "instance_types": [SMALLEST, FOREIGN]}
@@ -37,7 +38,9 @@ class Done:
     def again(self, job: Job, *, retry_failed: bool = False) -> tuple[Recommendation, list[Event]]:
         """Run once more in the same folder."""
         events: list[Event] = []
-        found = recommend(self.model, job, self.folder, on_event=events.append, retry_failed=retry_failed)
+        found = recommend(
+            self.model, job, self.folder, on_event=events.append, again=Again(failed=retry_failed)
+        )
         return found, events
 
     def stamps(self) -> dict[str, int]:
@@ -88,7 +91,8 @@ def test_the_run_folder_holds_every_record_and_the_report(done: Done) -> None:
     assert (done.folder / "artifact" / "manifest.json").is_file()
     assert SMALLEST in (done.folder / "report.html").read_text()
     assert sorted(path.name for path in done.folder.iterdir()) == [
-        *(".lock", "artifact", "job.json", "logs", "recommendation.json", "report.html", "trials"),
+        *(".lock", "alone", "artifact", "job.json", "logs", "recommendation.json", "report.html"),
+        *("rounds.jsonl", "trials"),
     ]
 
 
@@ -97,9 +101,10 @@ def test_it_tells_what_it_will_do_before_it_starts_anything(done: Done) -> None:
     assert isinstance(plan, RunPlanned)
     assert {each.instance.instance_type for each in plan.to_measure} == {SMALLEST}
     assert {each.instance.instance_type for each, _ in plan.refused} == {FOREIGN}
-    assert plan.seconds == pytest.approx(2 * (1.0 + 0.7 + 2.0))
-    kinds = [type(event) for event in done.events if isinstance(event, CompileEnded | TrialStarted)]
-    assert kinds == [CompileEnded, TrialStarted, TrialStarted]
+    # Two candidates alone, three times two starts with warm-ups of 0.2 s, 0.5 s of each in blocks.
+    assert plan.seconds == pytest.approx(2 + 2 * (1.0 + 0.8) + 3 * 2 * (1.0 + 0.2) + 2 * 0.5)
+    kinds = [type(event) for event in done.events if isinstance(event, CompileEnded | AloneMeasured)]
+    assert kinds == [CompileEnded, AloneMeasured, AloneMeasured]
     assert sum(isinstance(event, TrialEnded) for event in done.events) == 4
 
 
@@ -108,7 +113,7 @@ def test_started_again_it_keeps_every_finished_trial(done: Done) -> None:
     found, events = done.again(quick_job(candidates=BOTH))
     assert done.stamps() == before
     assert found.ranking == done.recommendation.ranking
-    assert not any(isinstance(event, CompileStarted | TrialStarted | TrialEnded) for event in events)
+    assert not any(isinstance(event, CompileStarted | AloneMeasured | TrialEnded) for event in events)
 
 
 def test_only_failed_trials_are_tried_again_on_request(done: Done) -> None:

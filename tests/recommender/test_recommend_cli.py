@@ -108,6 +108,13 @@ def trials(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (folder / "run" / "trials").glob("*.json")}
 
 
+def blocks(folder: Path) -> list[str]:
+    """Lines of the blocks that were measured so far, whole ones only."""
+    path = folder / "run" / "rounds.jsonl"
+    text = path.read_text() if path.exists() else ""
+    return [line for line in text[: text.rfind("\n") + 1].splitlines() if '"block"' in line]
+
+
 def ran(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the command in this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["dyno", *arguments])
@@ -120,21 +127,23 @@ def test_a_killed_run_leaves_nothing_running_and_goes_on_with_what_it_has(
     write_model(tmp_path / "m.onnx")
     write_job(tmp_path)
     with started(tmp_path) as process:
-        # The second trial is under load: its server and its load generator live.
-        wait_for(lambda: len(trials(tmp_path)) == 1 and len(descendants(process)) >= 2)
+        # Blocks are being measured: both servers and the load generator live.
+        wait_for(lambda: len(blocks(tmp_path)) >= 3 and len(descendants(process)) >= 3)
         children = descendants(process)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         assert psutil.wait_procs(children, timeout=15)[1] == []
     assert not processes_naming(tmp_path)
-    first = trials(tmp_path)
-    assert len(first) == 1
+    first = blocks(tmp_path)
+    assert trials(tmp_path) == {}
 
     assert ran(monkeypatch, *command(tmp_path)) == 0
     told = capsys.readouterr()
-    assert "kept from before: 1" in told.err
-    assert "to measure: 1" in told.err
-    assert first.items() < trials(tmp_path).items()
+    assert f"Kept from before: {len(first)} blocks" in told.err
+    # What was measured stays to the letter, and what comes behind it is of new servers.
+    assert blocks(tmp_path)[: len(first)] == first
+    epochs = [json.loads(line)["block"]["epoch"] for line in blocks(tmp_path)]
+    assert epochs[len(first)] > epochs[len(first) - 1]
     assert len(trials(tmp_path)) == 2
     assert str(tmp_path / "run" / "report.html") in told.out
 

@@ -17,6 +17,8 @@ import onnxruntime as ort
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from modeldyno.base.errors import RequestError
+from modeldyno.serving.web.body import unpack
 from tests.serving import models
 from tests.serving.helpers import (
     JSON,
@@ -194,11 +196,28 @@ def test_a_compressed_body_is_unpacked_up_to_the_limit_of_plain_ones(
     assert (reply.status, reply.error) == (413, "the body unpacks to more than 1048576 bytes")
 
 
+def test_a_gzip_body_may_be_of_several_members_and_padded_with_zeros(server: Server) -> None:
+    body = npy(X)
+    packed = gzip.compress(body[:70]) + gzip.compress(b"") + gzip.compress(body[70:]) + bytes(9)
+    assert (
+        from_npy(server.infer(packed, NPY, content_encoding="gzip").body).shape == (X @ models.WEIGHTS).shape
+    )
+
+
+def test_a_gzip_body_of_members_without_end_is_refused_and_so_is_one_that_unpacks_to_too_much() -> None:
+    headers = {b"content-encoding": b"gzip"}
+    with pytest.raises(RequestError, match="more than 10000 gzip streams"):
+        unpack(headers, gzip.compress(b"") * 10_001, 100)
+    with pytest.raises(RequestError, match="unpacks to more than 100 bytes"):
+        unpack(headers, gzip.compress(bytes(60)) * 2, 100)
+    assert unpack(headers, gzip.compress(bytes(50)) * 2, 100) == bytes(100)
+
+
 @pytest.mark.parametrize(
     ("body", "encoding", "status", "words"),
     [
         (gzip.compress(npy(X))[:-9], "gzip", 400, "the gzip body was cut short"),
-        (gzip.compress(npy(X)) + b"x", "gzip", 400, "bytes follow the end of the gzip body"),
+        (gzip.compress(npy(X)) * 2 + b"x", "gzip", 400, "bytes follow the end of the gzip body"),
         (npy(X), "gzip", 400, "no gzip data, or is damaged"),
         (b"", "deflate", 400, "cut short"),
         (npy(X), "br", 415, "unknown Content-Encoding 'br': expected gzip, deflate or none"),

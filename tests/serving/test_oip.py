@@ -81,6 +81,18 @@ def test_inputs_may_come_in_any_order_some_binary_some_not() -> None:
     np.testing.assert_array_equal(feeds["ids"], ids)
 
 
+def test_what_is_null_is_as_if_it_were_not_there() -> None:
+    unset: dict[str, Any] = {"parameters": None, "id": None, "outputs": None}
+    call = read(*request(in_json(XS, X, parameters=None), **unset))
+    np.testing.assert_array_equal(call.feeds["x"], X)
+    assert [spec.name for spec, _ in call.outputs] == ["y"]
+    (one,) = read(*request(in_json(XS, X), outputs=[{"name": "y", "parameters": None}])).outputs
+    assert one == (Y, False)
+    size = {"parameters": {"binary_data_size": X.nbytes}}
+    binary = read(*request(entry(XS, X, data=None, **size), tail=X.tobytes(), binary=True))
+    np.testing.assert_array_equal(binary.feeds["x"], X)
+
+
 def test_aligned_binary_data_is_viewed_not_copied() -> None:
     size = {"parameters": {"binary_data_size": X.nbytes}}
     head = json.dumps({"inputs": [entry(XS, X, **size)]}).encode()

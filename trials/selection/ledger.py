@@ -100,6 +100,11 @@ class Ledger:
         return [*self.blocks["screening"], *self.blocks["finals"]]
 
 
+def blocks_in(path: Path) -> int:
+    """How many blocks a ledger holds."""
+    return sum('"block"' in line for line in _whole_lines(path))
+
+
 def _whole_lines(path: Path) -> Iterator[str]:
     with suppress(FileNotFoundError):
         text = path.read_text()

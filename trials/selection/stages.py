@@ -24,6 +24,7 @@ from modeldyno.trials.selection.plan import (
 
 IDLE_READINGS, IDLE_READING_S = 4, 0.25
 FINAL_EPOCHS = 2
+MOST_NAMES = 6
 REPEATED = 0.5
 """Share of the planned rounds that may be measured again where the machine did something else."""
 
@@ -62,6 +63,9 @@ class Stages:
     def _stage(self, stage: Stage, cells: list[str], plan: StagePlan, epochs: int) -> None:
         done = {block.round for block in self.ledger.blocks[stage]}
         left = plan.rounds - len(done)
+        if left > 0:
+            names = ", ".join(cells) if len(cells) <= MOST_NAMES else f"{len(cells)} cells"
+            self.tell(f"{stage} of {names}", plan.seconds * left / plan.rounds)
         for number in range(epochs):
             rounds = left // (epochs - number)
             left -= rounds
@@ -110,7 +114,7 @@ class Stages:
         while taken < rounds or (clean < rounds and taken < most):
             clean += self._round(stage, cells, plan, epoch)
             taken += 1
-            self.tell(stage, max(0, rounds - taken) * plan.seconds / max(1, plan.rounds))
+            self.tell(stage, -1.0)
 
     def _round(self, stage: Stage, cells: list[str], plan: StagePlan, epoch: int) -> bool:
         """One block of each cell, in drawn order; says whether the machine left all of them alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,11 @@ if TYPE_CHECKING:
     import onnx
 
 
-def input_facts(model: onnx.ModelProto) -> Callable[[], Facts]:
-    """Make what tells of a model's inputs; where its graph can't be read, nothing is known."""
+def input_facts(model: onnx.ModelProto, rounded: frozenset[str] = frozenset()) -> Callable[[], Facts]:
+    """Make what tells of a model's inputs; where its graph can't be read, nothing is known.
+
+    `rounded` names whole numbers that floats are rounded to.
+    """
 
     @cache
     def facts() -> Facts:
@@ -21,8 +25,8 @@ def input_facts(model: onnx.ModelProto) -> Callable[[], Facts]:
         from modeldyno.compiler.model.onnx_graph import OnnxGraph
 
         try:
-            return onnx_facts(OnnxGraph(model))
+            return replace(onnx_facts(OnnxGraph(model)), rounded=rounded)
         except (LookupError, ValueError, TypeError):  # a custom operator by a known name, say
-            return Facts()
+            return Facts(rounded=rounded)
 
     return facts

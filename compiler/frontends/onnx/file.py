@@ -19,12 +19,15 @@ from modeldyno.compiler.frontends.family import Family
 from modeldyno.compiler.frontends.onnx.branches import without_impossible_branches
 from modeldyno.compiler.frontends.onnx.checks import check_nothing_is_empty, check_operators, check_outputs
 from modeldyno.compiler.frontends.onnx.facts import input_facts
+from modeldyno.compiler.frontends.onnx.formats.plain import Plain, Wide, plain, read_wide
+from modeldyno.compiler.frontends.onnx.formats.refused import refuse_quantised
 from modeldyno.compiler.frontends.onnx.importer import import_onnx
 from modeldyno.compiler.frontends.onnx.records import divisors, graph_records
 from modeldyno.compiler.frontends.onnx.reference import REFERENCE, reference
+from modeldyno.compiler.frontends.onnx.rules.ceil_pools import without_late_windows
 from modeldyno.compiler.frontends.onnx.sizes import check_sizes
 from modeldyno.compiler.frontends.onnx.value_types import with_types
-from modeldyno.compiler.frontends.onnx.weights import CANT_LOAD, Loaded, load, open_session
+from modeldyno.compiler.frontends.onnx.weights import CANT_LOAD, load, open_session
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.fixed_shapes import Shapes, fix_shapes, show_shape
 from modeldyno.compiler.model.source import Source, check_model_file
@@ -44,10 +47,12 @@ def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
         ConfigError: `shapes` does not fit the model's inputs.
     """
     check_model_file(path)
-    loaded = _load(path)
-    model, mapped = loaded.model, loaded.mapped
+    wide = _load(path)
+    model = wide.loaded.model
     check_operators(path, model)
     check_outputs(path, model)
+    if not foreign:
+        refuse_quantised(path, model)
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [value for value in model.graph.input if value.name not in weights]
     tensors = [value for value in free if not foreign or _is_tensor(value)]
@@ -58,7 +63,8 @@ def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
     model = without_impossible_branches(model)
     check_sizes(path, model)
     try:
-        simple = _simplify(path, model, mapped)
+        floats = plain(path, model, wide, _simplify)
+        simple = _simplify(path, floats.model, floats.mapped)
     except ModelError as error:
         raise _misfit(path, fixed, error) from error
     check_sizes(path, simple)
@@ -68,17 +74,19 @@ def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
     return Source(
         name=path.name,
         frontend="onnx",
-        digest=digest_files([path, *loaded.files]),
+        digest=digest_files([path, *wide.loaded.files]),
         inputs=inputs,
         outputs=tuple(_output_spec(value, dtype) for value in simple.graph.output),
         import_relax=lambda: import_onnx(simple, fixed, again),
-        reference=reference(path, model, mapped),
+        reference=reference(path, floats.model, floats.mapped),
         reference_name=REFERENCE,
         model=simple,
         simplify=again,
         reference_of=partial(reference, path),
         road=Road(name="onnx"),
-        facts=input_facts(simple),
+        facts=input_facts(simple, floats.rounded),
+        precision=floats.precision,
+        given=floats.given(path),
     )
 
 
@@ -88,10 +96,13 @@ def onnx_family(path: Path, *, foreign: bool = False) -> Family:
     Raises:
         ModelError: missing, empty, truncated, no ONNX, or an input without a rank or of an unsupported type.
     """
-    loaded = _load(path)
-    model = loaded.model
-    check_operators(path, model)
-    check_outputs(path, model)
+    wide = _load(path)
+    check_operators(path, wide.loaded.model)
+    check_outputs(path, wide.loaded.model)
+    if not foreign:
+        refuse_quantised(path, wide.loaded.model)
+    floats = plain(path, wide.loaded.model, wide, _simplify)
+    model = floats.model
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [value for value in model.graph.input if value.name not in weights]
     hint = _HINT_FIXED if foreign else _HINT
@@ -100,7 +111,7 @@ def onnx_family(path: Path, *, foreign: bool = False) -> Family:
         declared={value.name: _named_sizes(path, value, hint) for value in free},
         dtypes={value.name: _dtype(path, value, hint) for value in free},
         at=lambda shapes: read_onnx(path, shapes, foreign=foreign),
-        reference=_any_shape(path, loaded),
+        reference=_any_shape(path, floats),
         graph=lambda _template: graph_records(model),
         divisors=lambda: divisors(model),
     )
@@ -112,7 +123,7 @@ def _named_sizes(path: Path, value: onnx.ValueInfoProto, hint: str) -> tuple[int
     return tuple(name if size is None else size for size, name in zip(sizes, names, strict=True))
 
 
-def _any_shape(path: Path, loaded: Loaded) -> Callable[[dict[str, Array]], dict[str, Array]]:
+def _any_shape(path: Path, floats: Plain) -> Callable[[dict[str, Array]], dict[str, Array]]:
     """Run the file as it is, which takes all the shapes that it declares; opened when first used."""
     opened: list[onnxruntime.InferenceSession] = []
 
@@ -120,18 +131,18 @@ def _any_shape(path: Path, loaded: Loaded) -> Callable[[dict[str, Array]], dict[
         if not opened:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 4
-            opened.append(open_session(path, loaded.model, options, loaded.mapped))
+            opened.append(open_session(path, floats.model, options, floats.mapped))
         names = [output.name for output in opened[0].get_outputs()]
         return dict(zip(names, opened[0].run(names, feeds), strict=True))
 
     return run
 
 
-def _load(path: Path) -> Loaded:
-    loaded = load(path)
-    if not loaded.model.graph.node:
+def _load(path: Path) -> Wide:
+    wide = read_wide(path)
+    if not wide.loaded.model.graph.node:
         raise ModelError(f"{path} is no ONNX model: it has no operators")
-    return loaded
+    return wide
 
 
 def _declared(path: Path, value: onnx.ValueInfoProto, hint: str = _HINT) -> tuple[int | None, ...]:
@@ -223,12 +234,15 @@ def _simplify(
     for value in model.graph.output:
         if _is_tensor(value):
             value.type.tensor_type.ClearField("shape")
+    model = without_late_windows(model)
     with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
         target = Path(folder) / "simple.onnx"
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(target)
         options.log_severity_level = 4
+        # ONNX Runtime would quantise float weights again, for all of a tensor, and leave others quantised.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         # Weights stay in a file of their own beside the graph: protobuf can't hold 2 GiB.
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", "simple.data"

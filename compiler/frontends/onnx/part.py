@@ -30,6 +30,7 @@ def part_source(
         model=part,
         facts=input_facts(part),
         records=(),
+        given=None,
         feeds=None if values is None else lambda _seed: {spec.name: values[spec.name] for spec in inputs},
     )
 

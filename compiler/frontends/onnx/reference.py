@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnxruntime
 
 from modeldyno.base.errors import ModelError
-from modeldyno.compiler.frontends.onnx.weights import open_session
+from modeldyno.compiler.frontends.onnx.weights import load, open_session
 from modeldyno.compiler.model.arrays import Array
 
 if TYPE_CHECKING:
     import onnx
 
+Read = tuple["onnx.ModelProto", "Mapping[str, Array] | None"]
 REFERENCE = f"onnxruntime {onnxruntime.__version__}"
 
 
 def reference(path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> Reference:
     """Give what runs a model in ONNX Runtime; `path` is what its errors name."""
-    return Reference(path, model, mapped)
+    return Reference(path, lambda: (model, mapped))
+
+
+def file_as_given(path: Path) -> Reference:
+    """Give what runs a file as it was given, in its own numbers.
+
+    ONNX Runtime's rewrites are off: they join quantised operators in ways that round otherwise.
+    """
+
+    def read() -> Read:
+        loaded = load(path)
+        return loaded.model, loaded.mapped
+
+    return Reference(path, read, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
 
 
 class Reference:
-    """Runs a model in ONNX Runtime: opened by the first run, and kept until `release`."""
+    """Runs a model in ONNX Runtime: read and opened by the first run, and kept until `release`."""
 
-    def __init__(self, path: Path, model: onnx.ModelProto, mapped: Mapping[str, Array] | None = None) -> None:
-        self._path, self._model, self._mapped = path, model, mapped
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[], Read],
+        rewrites: onnxruntime.GraphOptimizationLevel = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    ) -> None:
+        self._path, self._read, self._rewrites = path, read, rewrites
         self._opened: onnxruntime.InferenceSession | None = None
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
@@ -39,7 +58,9 @@ class Reference:
         if self._opened is None:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 4
-            self._opened = open_session(self._path, self._model, options, self._mapped)
+            options.graph_optimization_level = self._rewrites
+            model, mapped = self._read()
+            self._opened = open_session(self._path, model, options, mapped)
         names = [output.name for output in self._opened.get_outputs()]
         try:
             return dict(zip(names, self._opened.run(names, feeds), strict=True))

@@ -27,6 +27,13 @@ _MOVES: dict[str, tuple[int, ...]] = {
 _ARITHMETIC = frozenset(
     ("Add", "Sub", "Mul", "Div", "Mod", "Abs", "Neg", "Min", "Max", "Clip", "Sum", "Mean")
 )
+# What is made of whole numbers by these may be summed up behind them.
+_FOLLOWED = _ARITHMETIC | frozenset(
+    (
+        *("ReduceMax", "ReduceMin", "TopK", "Relu"),
+        *("BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot"),
+    )
+)
 _COMPARES = frozenset(("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"))
 _LOGIC = frozenset(("Not", "And", "Or", "Xor"))
 # Whole numbers in, one of them or a decision out: any value will do. Others overflow, each in its own way.
@@ -188,7 +195,7 @@ class _Walk:
             return index
         if node.op_type in _COMPARES and (size := counted(graph, node.input[1 - slot])):
             return Role("length", extents=(size,))
-        if node.op_type in _ARITHMETIC:
+        if node.op_type in _FOLLOWED:
             divides = node.op_type in ("Div", "Mod") and slot == 1
             return narrower(self._derived(node), Role(_plain_use(node), divides=divides))
         return Role(_plain_use(node))
@@ -200,7 +207,7 @@ class _Walk:
         while ahead:
             for place, slot in self._reads_unchanged(ahead.pop()):
                 reader = self.graph.nodes[place]
-                if reader.op_type in _ARITHMETIC:
+                if reader.op_type in _FOLLOWED:
                     ahead += [out for out in reader.output if out not in seen]
                     seen.update(reader.output)
                 index = None if slot < 0 else index_role(self.graph, reader, slot)
@@ -221,10 +228,17 @@ def _whole_division(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
 
 def _plain_use(node: onnx.NodeProto) -> Kind:
     """Give the role of whole numbers by what reads them and is no lookup."""
+    if _as_doubles(node):
+        return "number"
     if node.op_type in _SELECTS or node.op_type in _COMPARES:
         return "whole"
     summed = node.op_type in _ARITHMETIC or node.op_type in _SUMS or node.op_type in ("Cast", "Where")
     return "number" if summed else "unknown"
+
+
+def _as_doubles(node: onnx.NodeProto) -> bool:
+    """Whether ONNX Runtime divides whole numbers as doubles, which hold 53 bits."""
+    return node.op_type == "Mod" and any(each.name == "fmod" and each.i for each in node.attribute)
 
 
 def _exact(graph: OnnxGraph) -> frozenset[str]:

@@ -13,10 +13,12 @@ from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw
 from modeldyno.compiler.frontends.torch.import_paths import onnx_path, torch_path
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import refuse_two_answers
+from modeldyno.compiler.frontends.torch.widen import name_of, narrow_kinds, widened
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.fixed_shapes import Shapes, fix_shapes
 from modeldyno.compiler.model.input_roles import Facts
-from modeldyno.compiler.model.source import Source
+from modeldyno.compiler.model.source import Given, Source
+from modeldyno.compiler.precision.formats import BFLOAT16, FLOAT32, NumberFormat, coarsest, precision_words
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +37,8 @@ def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) 
         TensorSpec(name=key, dtype=dtype_of(key, value), shape=tuple(int(size) for size in value.shape))
         for key, value in tensor_inputs(program).items()
     )
+    kinds, given = narrow_kinds(program), program
+    program = widened(program, name) if kinds else program
     reference = reference_of(program, program.module())
     facts = torch_facts(program)
     outputs = tuple(
@@ -54,8 +58,15 @@ def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) 
         road=road,
         otherwise=lambda error: onnx_path(program, source, error),
         facts=lambda: facts,
+        precision=precision_words(kinds),
+        given=_given(given, coarsest(kinds)),
     )
     return source
+
+
+def _given(program: ExportedProgram, narrow: NumberFormat | None) -> Given | None:
+    """Give a program in its own numbers; None where those are float32."""
+    return Given(reference_of(program, program.module()), narrow.tolerance) if narrow else None
 
 
 def _with_fixed_shapes(program: ExportedProgram, shapes: Shapes) -> ExportedProgram:
@@ -107,18 +118,28 @@ def arguments(program: ExportedProgram, feeds: Mapping[str, Any]) -> tuple[tuple
 def reference_of(
     program: ExportedProgram, module: torch.nn.Module
 ) -> Callable[[dict[str, Array]], dict[str, Array]]:
-    """Run `module` on named arrays, by the calling convention of `program`."""
+    """Run `module` on named arrays, by the calling convention of `program`.
+
+    bfloat16, which numpy has not, comes and goes as float32.
+    """
     torch = imported_torch()
+    dtypes = {name: value.dtype for name, value in tensor_inputs(program).items()}
 
     def run(feeds: dict[str, Array]) -> dict[str, Array]:
         # Copies: a model may change its inputs.
-        tensors = {name: torch.from_numpy(array.copy()) for name, array in feeds.items()}
+        tensors = {name: torch.from_numpy(array.copy()).to(dtypes[name]) for name, array in feeds.items()}
         args, kwargs = arguments(program, tensors)
         with torch.no_grad():
             result = module(*args, **kwargs)
-        return {name: tensor.detach().numpy() for name, tensor in named_outputs(result)}
+        return {name: _array(tensor) for name, tensor in named_outputs(result)}
 
     return run
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    known = tensor.detach()
+    array: Array = (known.float() if name_of(known.dtype) == BFLOAT16.name else known).numpy()
+    return array
 
 
 def tried(
@@ -164,13 +185,15 @@ def _path_name(path: Sequence[object], index: int) -> str:
 
 
 def dtype_of(name: str, value: torch.Tensor) -> str:
-    """Give the dtype of an input as numpy names it.
+    """Give the dtype of an input as numpy names it; float32 for bfloat16.
 
     Raises:
         ModelError: numpy has none for it.
     """
-    text = str(value.dtype).removeprefix("torch.")
-    if text in ("bfloat16", "complex64", "complex128"):
+    text = name_of(value.dtype)
+    if text == BFLOAT16.name:
+        return FLOAT32.name
+    if text in ("complex64", "complex128"):
         raise ModelError(
             f"input {name!r} has dtype {text}, which is not supported; export with float32 inputs"
         )

@@ -19,6 +19,7 @@ from modeldyno.compiler.frontends.torch.program import (
 from modeldyno.compiler.frontends.torch.pt2_archive import check_example_inputs, check_pt2, written_by
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import refuse_state
+from modeldyno.compiler.frontends.torch.widen import narrow_kinds, reference_at
 from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.source import Source, check_model_file
 
@@ -45,6 +46,10 @@ def pt2_family(path: Path) -> Family:
     program = _load(path)
     digest = digest_files([path])
     tensors = tensor_inputs(program)
+
+    def at(shapes: Shapes) -> Source:
+        return source_of(program, path.name, digest, shapes)
+
     return Family(
         name=path.name,
         declared={
@@ -52,8 +57,8 @@ def pt2_family(path: Path) -> Family:
             for name, value in tensors.items()
         },
         dtypes={name: dtype_of(name, value) for name, value in tensors.items()},
-        at=lambda shapes: source_of(program, path.name, digest, shapes),
-        reference=reference_of(program, program.module()),
+        at=at,
+        reference=reference_at(at) if narrow_kinds(program) else reference_of(program, program.module()),
         graph=lambda _template: program_records(program),
         divisors=lambda: torch_facts(program).divisors(),
     )

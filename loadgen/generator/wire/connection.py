@@ -59,6 +59,11 @@ class Connection:
             return self._refusal(wire, error)
         return self._answer(wire)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is one, as far as is known."""
+        return self._wire is not None
+
     def drop_ended(self) -> None:
         """Drop an idle connection that is good for nothing any more."""
         if self._wire is not None and self._wire.has_ended():

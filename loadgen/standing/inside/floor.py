@@ -70,7 +70,8 @@ class Floor:
                     self._cut()
                 else:
                     gevent.spawn(self._answer, read_order(line))
-        except (EOFError, OSError):  # nobody is there to order more
+                    gevent.sleep(0)  # it is under way before another line is looked at
+        except EOFError:  # nobody is there to order more
             self._runner.quit()
 
     def _answer(self, order: BlockOrder) -> None:
@@ -78,13 +79,18 @@ class Floor:
             self._say(self._take(order))
         except Exception as error:  # said to whoever waits
             self._say(Failed(f"{type(error).__name__}: {error}"))
-        for connections in self._lines.values():
+        self._clear_away()
+
+    def _clear_away(self) -> None:
+        for server, connections in list(self._lines.items()):
             for connection in connections:
                 connection.drop_ended()
+            if not any(connection.is_open for connection in connections):
+                del self._lines[server]
         gc.collect()  # now, so that none is due within the next block
 
     def _say(self, answer: Answer) -> None:
-        self._channel.socket.sendall(answer_bytes(answer))
+        self._channel.send(answer_bytes(answer))
 
     def _take(self, order: BlockOrder) -> BlockTaken:
         self._grow(order.users)
@@ -143,7 +149,7 @@ def _taken(window: Window, lag: BlockLag, cpu_ns: int) -> BlockTaken:
         errors=window.errors,
         first_error=window.first_error,
         sent=window.sent,
-        whole_s=(window.last_ns - window.start_ns) / NS_PER_S,
+        whole_s=(window.last_ns - window.first_ns) / NS_PER_S,
         lag_ms=lag.worst_ns(begin_ns, end_ns) / NS_PER_MS,
         generator_cpu_s=cpu_ns / NS_PER_S,
         full=window.full,

@@ -88,10 +88,11 @@ class StandingUser(Sender):
 
     def _request(self, block: Block) -> None:
         start_ns = now_ns()
+        block.window.begin(start_ns)
         payload, _ = block.draw.take()
         request = self.prepare(block.order.url, payload)
         ended_ns, failure = self.send(request, start_ns + int(self.timeout_s * NS_PER_S))
-        block.window.record(self._number, start_ns, ended_ns, failure)
+        block.window.end(self._number, start_ns, ended_ns, failure)
         if failure is not None and failure.status is None:
             block.closed.wait(
                 PAUSE_AFTER_BROKEN_S

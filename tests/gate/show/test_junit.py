@@ -48,9 +48,13 @@ def test_equal_sides_are_one_case_that_passes() -> None:
 
 
 def test_a_gate_that_could_not_run_is_an_error() -> None:
-    text = of_error("no model at x.onnx", candidate="x.onnx", created_at="2026-08-01T12:00:00+00:00")
+    message = "no model at b/x.onnx\nwith a log"
+    text = of_error(message, candidate="b/x.onnx", created_at="2026-08-01T12:00:00+00:00")
     assert outcomes(text) == {"gate": "error"}
-    assert parsed(text).attrib["errors"] == "1"
+    error = parsed(text).find(".//error")
+    assert error is not None
+    assert (error.attrib["message"], error.text) == ("no model at b/x.onnx", message)
+    assert 'classname="dyno.gate.x.onnx"' in text
 
 
 @pytest.mark.parametrize("made", [*ALL.values(), poisoned()], ids=[*ALL, "markup"])

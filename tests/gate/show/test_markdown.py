@@ -7,7 +7,8 @@ import re
 import pytest
 
 from modeldyno.base.records.gate import FieldChange, GateWarning, KernelChange
-from modeldyno.gate.show.markdown import MARKER, MOST_BYTES, markdown
+from modeldyno.gate.show.markdown import MARKER, markdown
+from modeldyno.reports.text.markdown import MOST_BYTES
 from tests.gate.show.samples import ALL, EQUAL, HOSTILE, REGRESSION, metric, poisoned, record
 
 

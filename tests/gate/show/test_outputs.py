@@ -68,7 +68,8 @@ def test_options_reach_their_formats(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_refused_before_anything_is_measured() -> None:
-    check(Asked(markdown=STDOUT))
+    assert check(Asked(markdown=STDOUT))
+    assert not check(Asked(markdown=Path("x")), as_json=True)
     with pytest.raises(ConfigError, match="no line number"):
         check(Asked(sarif_anchor="x:y"))
     with pytest.raises(click.UsageError, match="only one result"):

@@ -9,7 +9,15 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.gate import GateRecord
-from modeldyno.gate.show.charts import BINS, Latencies, latencies, overlay_chart, overlay_finding
+from modeldyno.gate.show.charts import (
+    BINS,
+    Latencies,
+    _edges,
+    _shares,
+    latencies,
+    overlay_chart,
+    overlay_finding,
+)
 from modeldyno.gate.show.page import render
 from tests.gate.show.samples import ALL, EQUAL, HOSTILE, REGRESSION, VOID, poisoned
 from tests.reports.test_page import TAGS, Page
@@ -41,7 +49,7 @@ def test_the_answer_comes_before_all_numbers(made: GateRecord) -> None:
 def test_sections_come_in_reading_order() -> None:
     text = Page(render(REGRESSION)).text
     wanted = (
-        *("build/resnet50 against main", "1 August 2026, 12:00 UTC", "Regression: ", "weak"),
+        *("resnet50 against main", "1 August 2026, 12:00 UTC", "Regression: ", "weak"),
         *("stop what else runs there", "4 times out of 5", "Metrics", "over the limit of 5 %"),
         *("Latencies of both sides", "Which kernels", "fused_conv2d_add_relu", "81 %", "toolchain.llvm"),
         *("The two sides", "How it was measured", "0.40 %", "dyno gate --baseline main"),
@@ -102,6 +110,17 @@ def test_quantiles_count_the_requests_of_a_cell() -> None:
     side = Latencies("baseline", ((1.0, 50), (2.0, 45), (9.0, 5)))
     assert [side.quantile(part) for part in (0.5, 0.51, 0.95, 0.96, 1.0)] == [1.0, 2.0, 2.0, 9.0, 9.0]
     assert overlay_finding([side]) == "baseline: half within 1.00 ms, 95 % within 2.00 ms, of 100 requests."
+
+
+def test_latencies_far_apart_are_drawn_by_their_ratios() -> None:
+    near = _edges(10.0, 12.0)
+    assert near[1] - near[0] == pytest.approx(near[-1] - near[-2])
+    far = _edges(0.2, 11.0)
+    assert far[1] / far[0] == pytest.approx(far[-1] / far[-2])
+    assert (far[0], far[-1]) == pytest.approx((0.2, 11.0))
+    side = Latencies("baseline", ((0.2, 90), (11.0, 10)))
+    assert _shares(side, far)[0] == 90.0
+    assert _shares(side, far)[-1] == 10.0
 
 
 def test_sides_of_one_latency_each_are_drawn_too() -> None:

@@ -92,6 +92,18 @@ def test_what_is_gated_has_one_name_in_all_commits(reference: str, kind: str, na
     assert words.subject(record(candidate=side(reference, kind=kind))) == name
 
 
+def test_what_has_no_limit_does_not_pass_it() -> None:
+    shown = metric("cpu_ms_per_request", verdict="pass", max_regression=None)
+    assert words.said(record(verdict="pass", metrics=(shown,)), shown) == "no limit"
+    assert [words.said(REGRESSION, each) for each in REGRESSION.metrics] == ["regression", "pass", "pass"]
+
+
+def test_both_sides_are_named_shortly_where_that_tells_them_apart() -> None:
+    assert words.pair(REGRESSION) == "resnet50 against main"
+    alike = record(baseline=side("old/m.onnx"), candidate=side("new/m.onnx"))
+    assert words.pair(alike) == "new/m.onnx against old/m.onnx"
+
+
 def test_what_it_rests_on_is_said() -> None:
     assert words.load(REGRESSION) == "1 user, each waiting for its answer; random, 602 KB; servers on CPU 0"
     rate = {"users": None, "rate_rps": 50.0, "cpus": (0, 1)}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from modeldyno.compiler.frontends.onnx.converters import extremes, identities
+from modeldyno.compiler.frontends.onnx.converters import curves, extremes, identities
 from modeldyno.compiler.frontends.onnx.converters.converter import Converter, Params
 
 if TYPE_CHECKING:
@@ -191,8 +191,10 @@ _CONVERTERS: dict[str, Callable[[Converter], Converter]] = {
     "Max": extremes.pairwise("maximum", np.maximum),
     "MaxPool": extremes.max_pool,
     "Min": extremes.pairwise("minimum", np.minimum),
+    "Mish": curves.mish,
     "ReduceLogSumExp": extremes.log_sum_exp,
     "Sign": _sign,
+    "Softplus": curves.softplus,
     "ThresholdedRelu": _thresholded,
     "TopK": extremes.top_k,
 }

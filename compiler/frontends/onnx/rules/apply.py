@@ -20,6 +20,7 @@ from modeldyno.compiler.frontends.onnx.rules import (
     recurrent,
     reductions,
     resize,
+    slices,
 )
 from modeldyno.compiler.frontends.onnx.rules.graph import Facts, Rule, Writer
 from modeldyno.compiler.frontends.onnx.weights import without_weights
@@ -59,6 +60,7 @@ RULES: dict[str, Rule] = {
     "Resize": resize.resize,
     "RoiAlign": pools.roi_align,
     "Sign": arithmetic.sign,
+    "Slice": slices.plain_slice,
     "Split": arithmetic.split,
     "TensorScatter": places.tensor_scatter,
     "TopK": arithmetic.top_k,
@@ -83,6 +85,7 @@ MISREAD: dict[str, Callable[[Writer], bool]] = {
     **dict.fromkeys(_REDUCTIONS, reductions.misread),
     "Resize": resize.misread,
     "RoiAlign": pools.roi_align_misread,
+    "Slice": slices.slice_misread,
     "Sign": lambda w: w.dtype(w.input(0)).kind == "u",
     "Split": arithmetic.has_empty_part,
     "TopK": lambda w: w.dtype(w.input(0)) not in arithmetic.SORTED,

@@ -1,0 +1,1 @@
+"""ONNX files in other numbers than float32 (quantised, float16, bfloat16), written in float32."""
