@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.gate import GateMetric, GateWarning
+from modeldyno.base.records.load import LoadResult
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.gate.content.saved import SavedRun, read_saved, saved_of_load
 from modeldyno.gate.exact.saved_numbers import compare_numbers, numbers_against
@@ -28,8 +28,15 @@ def against_numbers(
     Raises:
         ConfigError: a file is none. ServerError, LoadTestError: the candidate can't be measured.
     """
-    saved, fresh = _read(baseline), _fresh(candidate, options, budget_s)
-    found = numbers_against(saved, fresh.host if candidate.kind == "saved run" else host_facts(), fresh.load)
+    saved = _read(baseline)
+    if candidate.kind == "saved run":
+        fresh = _read(candidate)
+    else:
+        result = _loaded(candidate, options, budget_s)
+        if not result.valid:
+            return (), (GateWarning(rank="void", text=result.invalid_reasons[0], advice="measure again"),)
+        fresh = saved_of_load(result)
+    found = numbers_against(saved, fresh.host, fresh.load)
     if not found.comparable:
         return (), (found.warning,)
     shares = {name: limit.regression for name, limit in limits.measured.items()}
@@ -42,9 +49,7 @@ def _read(side: Side) -> SavedRun:
     return read_saved(side.path)
 
 
-def _fresh(candidate: Side, options: GateOptions, budget_s: float) -> SavedRun:
-    if candidate.kind == "saved run":
-        return _read(candidate)
+def _loaded(candidate: Side, options: GateOptions, budget_s: float) -> LoadResult:
     setting = setting_of({CANDIDATE: candidate}, options)
     bodies = bodies_for(setting, CANDIDATE, options)
     closed = options.rate_rps is None
@@ -59,4 +64,4 @@ def _fresh(candidate: Side, options: GateOptions, budget_s: float) -> SavedRun:
             seed=options.seed,
         )
         pid = None if deployment.usage is None else deployment.usage.pid
-        return saved_of_load(run_load(spec, bodies, server_pid=pid, workers=deployment.generator))
+        return run_load(spec, bodies, server_pid=pid, workers=deployment.generator)

@@ -93,7 +93,7 @@ def test_a_candidate_that_dies_half_way_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_side_that_only_fails_is_named(tmp_path: Path) -> None:
-    ours, theirs = sleeper(tmp_path / "a", 0.001), sleeper(tmp_path / "b", 0.001, failing=1000)
+    ours, theirs = sleeper(tmp_path / "a", 0.001), sleeper(tmp_path / "b", 0.001, failing=10)
     with pytest.raises(LoadTestError, match=r"the candidate: no request was answered.*on purpose"):
         gate(str(ours), str(theirs), options(tmp_path))
 
@@ -157,7 +157,7 @@ def test_a_candidate_that_sleeps_less_is_an_improvement(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_requests_that_fail_on_one_side_alone(tmp_path: Path) -> None:
-    ours, theirs = sleeper(tmp_path / "a", 0.010), sleeper(tmp_path / "b", 0.010, failing=200)
+    ours, theirs = sleeper(tmp_path / "a", 0.010), sleeper(tmp_path / "b", 0.010, failing=2)
     record = gate(str(ours), str(theirs), options(tmp_path, budget_s=45.0))
     assert record.candidate.errors > 0
     failed = next(each for each in record.metrics if each.metric == "error_rate")

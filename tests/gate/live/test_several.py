@@ -99,7 +99,8 @@ def test_the_first_bad_revision_is_named(tmp_path: Path) -> None:
     (tmp_path / "r2" / "words.txt").write_text("another digest")
     (tmp_path / "r4" / "words.txt").write_text("another digest")
     arguments = ["--bisect", "r1..r4", "--revisions", "printf 'r2\\nr3\\nr4\\n'"]
-    arguments += ["--build", f"echo {tmp_path}/{{rev}}", "--payload", body(tmp_path), "--budget", "30s"]
+    arguments += ["--build", f"echo {tmp_path}/{{rev}}", "--payload", body(tmp_path), "--budget", "40s"]
+    arguments += ["--max-regression", "p50_ms=60%"]
     done = CliRunner().invoke(gate_command, [*arguments, "-o", str(tmp_path / "out")], standalone_mode=False)
     assert done.exception is None, done.output
     assert "r3 is the first that is slower than allowed" in done.output
