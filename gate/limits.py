@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modeldyno.base.errors import ConfigError, unknown_name
+from modeldyno.gate.exact.rules import RULES
 from modeldyno.gate.options import share
 from modeldyno.trials.compare.looks.sequential import Limit, limit_of
 from modeldyno.trials.compare.metrics import METRICS, THROUGHPUT
 
 DEFAULT = "p50_ms=5%"
-EXACT = ("artifact_bytes", "compiled_share", "fallback_operators", "parity", "error_rate")
+ERROR_RATE = "error_rate"
+EXACT = (*RULES, ERROR_RATE)
 
 
 @dataclass(frozen=True)

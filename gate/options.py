@@ -65,14 +65,14 @@ class Sides:
     """What is compared."""
 
     baseline: Annotated[
-        str,
+        str | None,
         Setting(
             "What it is measured against: an .onnx file, an artifact or server folder, a URL, a saved "
             "result, or a name (`dyno baseline`).",
             metavar="REF",
         ),
-    ]
-    candidate: Annotated[str, Setting("What is judged.", metavar="REF")]
+    ] = None
+    candidate: Annotated[str | None, Setting("What is judged.", metavar="REF")] = None
     store: Annotated[Path, Setting("Folder of the baselines that have names.")] = DEFAULT_STORE
 
 
@@ -173,15 +173,15 @@ class Writing:
         Setting("Folder for gate.json, every block, and the servers' logs.", short="-o", path="folder"),
     ] = Path(".dyno/gate")
     as_json: Annotated[bool, Setting("Print gate.json instead of text.", flag="--json")] = False
-    markdown: Annotated[Path | None, Setting("Write Markdown for a pull request.", path="file")] = None
-    junit: Annotated[Path | None, Setting("Write JUnit XML.", path="file")] = None
-    html: Annotated[Path | None, Setting("Write a one-file HTML page.", path="file")] = None
+    markdown: Annotated[Path | None, Setting("Write Markdown for a pull request.", path="file or -")] = None
+    junit: Annotated[Path | None, Setting("Write JUnit XML.", path="file or -")] = None
+    html: Annotated[Path | None, Setting("Write a one-file HTML page.", path="file or -")] = None
     github_benchmark: Annotated[
-        Path | None, Setting("Write JSON for github-action-benchmark.", path="file")
+        Path | None, Setting("Write JSON for github-action-benchmark.", path="file or -")
     ] = None
-    bencher: Annotated[Path | None, Setting("Write JSON for Bencher.", path="file")] = None
-    openmetrics: Annotated[Path | None, Setting("Write OpenMetrics text.", path="file")] = None
-    sarif: Annotated[Path | None, Setting("Write SARIF 2.1.0.", path="file")] = None
+    bencher: Annotated[Path | None, Setting("Write JSON for Bencher.", path="file or -")] = None
+    openmetrics: Annotated[Path | None, Setting("Write OpenMetrics text.", path="file or -")] = None
+    sarif: Annotated[Path | None, Setting("Write SARIF 2.1.0.", path="file or -")] = None
     sarif_anchor: Annotated[
         str | None,
         Setting("Line of the repository that SARIF results stand at.", metavar="FILE:LINE"),
@@ -189,5 +189,41 @@ class Writing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateOptions(Writing, Loading, Judging, Sides):
+class Several:
+    """Many comparisons instead of one."""
+
+    self_test: Annotated[
+        int | None,
+        Setting(
+            "Compare the baseline with itself so many times: how often does this machine cry wolf?",
+            least=2,
+            most=1000,
+            metavar="TIMES",
+        ),
+    ] = None
+    bisect: Annotated[
+        str | None,
+        Setting(
+            "Find the first bad one, from a good to a bad baseline by age, or revision.",
+            metavar="GOOD..BAD",
+        ),
+    ] = None
+    revisions: Annotated[
+        str | None,
+        Setting(
+            "Command that prints the revisions of `bisect`, oldest first, e.g. 'git rev-list --reverse "
+            "{good}..{bad}'.",
+            metavar="COMMAND",
+        ),
+    ] = None
+    build: Annotated[
+        str | None,
+        Setting(
+            "Command that makes a revision, {rev}; the last line that it prints is a REF.", metavar="COMMAND"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOptions(Several, Writing, Loading, Judging, Sides):
     """All options."""

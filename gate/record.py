@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modeldyno.base.clock import utc_now
 from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, NOT_DECIDED
+from modeldyno.base.flags import arguments_of
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.gate import (
     FieldChange,
@@ -50,6 +52,11 @@ class Sides:
 
     baseline: Side
     candidate: Side
+
+    @property
+    def both(self) -> tuple[Side, Side]:
+        """Baseline, candidate."""
+        return self.baseline, self.candidate
 
 
 def record_of(sides: Sides, load: GateLoad, found: Found, options: GateOptions, seconds: float) -> GateRecord:
@@ -106,6 +113,12 @@ def _measured(side: GateSide, name: str, course: Course) -> GateSide:
             "memory_mib": course.memory_mib.get(name),
         }
     )
+
+
+def command_of(options: GateOptions) -> str:
+    """What repeats a gate: every option that is not as it is by default."""
+    usual = set(arguments_of(GateOptions()))
+    return shlex.join(["dyno", "gate", *(each for each in arguments_of(options) if each not in usual)])
 
 
 def of_urls(verdict: GateVerdict, options: GateOptions) -> GateVerdict:

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from itertools import islice
 
-from modeldyno.base.command.shape_flag import fixed_shapes
-from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import mapped_output_errors
-from modeldyno.base.host.facts import host_facts
-from modeldyno.base.records.gate import GateLoad, GateMetric, GateRecord, GateWarning
+from modeldyno.base.records.gate import GateLoad, GateMetric, GateRecord, GateWarning, OutputsCompared
 from modeldyno.base.records.record import write_record
-from modeldyno.base.records.run import ServerSettings
-from modeldyno.gate.limits import GateLimits, check_load, read_limits
+from modeldyno.gate.exact.errors import Counts, error_metric
+from modeldyno.gate.exact.facts import facts_of
+from modeldyno.gate.exact.outputs import outputs_of
+from modeldyno.gate.exact.rules import exact_metrics
+from modeldyno.gate.explain.profiles import ProfileRounds, explain
+from modeldyno.gate.limits import ERROR_RATE, GateLimits, check_load, read_limits
 from modeldyno.gate.live.judged import metrics, warnings
-from modeldyno.gate.live.rounds import BASELINE, CANDIDATE, GateOrder, measure
+from modeldyno.gate.live.keep import GATE_FILE, PROFILES, kept_blocks
+from modeldyno.gate.live.of_saved import against_numbers
+from modeldyno.gate.live.rounds import BASELINE, CANDIDATE, OVERRUN, Course, GateOrder, measure
+from modeldyno.gate.live.setting import Setting, bodies_for, check_sides, setting_of, threads_of, users_of
+from modeldyno.gate.live.spread import known_spread
 from modeldyno.gate.options import DEFAULT_BUDGET_AT_A_RATE_S, DEFAULT_BUDGET_S, GateOptions
-from modeldyno.gate.record import Found, Sides, exit_code, headline, of_urls, record_of, with_course
-from modeldyno.gate.sides.record import Side
+from modeldyno.gate.record import (
+    Found,
+    Sides,
+    command_of,
+    exit_code,
+    headline,
+    of_urls,
+    record_of,
+    with_course,
+)
 from modeldyno.gate.sides.resolve import resolve
-from modeldyno.loadgen.payloads.files import Mix, read_mix, single
-from modeldyno.loadgen.server.signature import payload_from_server
+from modeldyno.loadgen.payloads.body import Payload
+from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.trials.compare.blocks import Block
-from modeldyno.trials.compare.records import block_record
-from modeldyno.trials.providers.base import Order, Provider
-from modeldyno.trials.providers.here import Elsewhere, local_provider, served, this_machine
+from modeldyno.trials.rounds.epochs import Epoch
 
-GATE_FILE, BLOCKS_FILE = "gate.json", "blocks.jsonl"
-STARTUP_TIMEOUT_S = 120.0
+MOST_COMPARED = 8
+"""Bodies that both sides answer once, to be compared."""
 
 Tell = Callable[[str], None]
 
@@ -49,18 +59,7 @@ def gate(
         LoadTestError: a side answers nothing. OutputError: `options.output` can't be written.
     """
     chosen = options or GateOptions(baseline=baseline, candidate=candidate)
-    work = _Gate(replace(chosen, baseline=baseline, candidate=candidate), tell)
-    return work.run()
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """Where both sides run."""
-
-    provider: Provider
-    orders: dict[str, Order]
-    cores: tuple[int, ...]
-    epochs: bool
+    return _Gate(replace(chosen, baseline=baseline, candidate=candidate), tell).run()
 
 
 @dataclass
@@ -70,17 +69,14 @@ class _Gate:
     options: GateOptions
     tell: Tell
     began_s: float = field(default_factory=time.monotonic)
+    outputs: OutputsCompared | None = None
 
     def run(self) -> GateRecord:
         options = self.options
-        limits = read_limits(options.max_regression, options.ignore_below)
+        limits = read_limits(options.max_regression, options.ignore_below, known_spread())
         check_load(limits, options.rate_rps, options.users)
         sides = self._sides()
-        same = sides.baseline.digest == sides.candidate.digest
-        if same and not options.force:
-            record = self._record(sides, Found([_equal(limits)], command=self._command()))
-        else:
-            record = self._measured(sides, limits, same=same)
+        record = self._judged(sides, limits)
         with mapped_output_errors(options.output):
             options.output.mkdir(parents=True, exist_ok=True)
         write_record(options.output / GATE_FILE, record)
@@ -89,91 +85,105 @@ class _Gate:
     def _sides(self) -> Sides:
         options = self.options
         settings = {"threads": options.threads, "workers": options.workers}
-        baseline = resolve(options.baseline, options.store, settings)
-        candidate = resolve(options.candidate, options.store, settings)
-        _check(baseline, candidate)
+        baseline = resolve(options.baseline or "", options.store, settings)
+        candidate = resolve(options.candidate or "", options.store, settings)
+        check_sides(baseline, candidate)
         return Sides(baseline, candidate)
 
-    def _measured(self, sides: Sides, limits: GateLimits, *, same: bool) -> GateRecord:
+    def _judged(self, sides: Sides, limits: GateLimits) -> GateRecord:
         options = self.options
-        where = self._where(sides)
-        payload = self._payload(where)
-        with self._blocks() as keep:
-            order = GateOrder(
-                provider=where.provider,
-                orders=where.orders,
-                cores=where.cores,
-                payload=payload,
-                users=self._users(),
-                throughput_users=2 * options.workers,
-                limits=limits.measured,
-                budget_s=self._budget_s(),
-                alpha=options.alpha,
-                seed=options.seed,
-                timeout_s=options.timeout_s,
-                rate_rps=options.rate_rps,
-                epochs=where.epochs,
-                tell=self.tell,
-                keep=keep,
-            )
-            course = measure(order)
-        told = list(warnings(course, order))
-        if same:
-            told.append(GateWarning(rank="note", text="both sides are the same to the last byte"))
-        found = Found(metrics(course, order), told, command=self._command())
-        record = with_course(self._record(sides, found), course, order)
-        return self._judged(record, found, elsewhere=not where.epochs)
+        if sides.baseline.digest == sides.candidate.digest and not options.force:
+            return self._record(sides, Found([_equal(limits)]))
+        if sides.baseline.kind == "saved run":
+            found, told = against_numbers(*sides.both, limits, options, self._budget_s())
+            return self._settled(self._record(sides, Found(found, told)), sides)
+        rules = {name: share for name, share in limits.exact.items() if name != ERROR_RATE}
+        exact = exact_metrics(facts_of(sides.baseline), facts_of(sides.candidate), rules)
+        if not limits.measured and ERROR_RATE not in limits.exact:
+            return self._record(sides, Found(exact))
+        return self._measured(sides, limits, exact)
 
-    def _judged(self, record: GateRecord, found: Found, *, elsewhere: bool) -> GateRecord:
-        """Void measurements decide nothing, and servers of others nothing that fails a build."""
-        verdict = record.verdict
-        if any(each.rank == "void" for each in record.warnings):
-            verdict = "inconclusive"
-        if elsewhere:
-            verdict = of_urls(verdict, self.options)
-        return record.model_copy(
-            update={
-                "verdict": verdict,
-                "exit_code": exit_code(verdict, self.options),
-                "headline": headline(verdict, found),
-            }
+    def _measured(self, sides: Sides, limits: GateLimits, exact: tuple[GateMetric, ...]) -> GateRecord:
+        where = setting_of({BASELINE: sides.baseline, CANDIDATE: sides.candidate}, self.options)
+        if self.options.payload is None:
+            self.tell("asking the baseline for its inputs")
+        bodies = bodies_for(where, BASELINE, self.options)
+        self.tell(f"measuring for at most {OVERRUN * self._budget_s():.0f} s; a clear answer comes sooner")
+        with kept_blocks(self.options.output) as keep:
+            order = self._order(where, bodies, limits, keep)
+            course = measure(order, lambda epoch: self._compare_outputs(epoch, bodies))
+        told = list(warnings(course, order))
+        if sides.baseline.digest == sides.candidate.digest:
+            told.append(GateWarning(rank="note", text="both sides are the same to the last byte"))
+        counted = [each for each in metrics(course, order) if each.metric in limits.measured or _shown(each)]
+        before, now = ([_counts(course, side)] for side in SIDES)
+        failed = error_metric(before, now, limits.exact.get(ERROR_RATE))
+        found = Found([*counted, failed, *exact], told, self.outputs)
+        return self._settled(with_course(self._record(sides, found), course, order), sides)
+
+    def _order(
+        self, where: Setting, bodies: Mix, limits: GateLimits, keep: Callable[[Block], None]
+    ) -> GateOrder:
+        options = self.options
+        return GateOrder(
+            provider=where.provider,
+            orders=where.orders,
+            cores=where.cores,
+            payload=bodies,
+            users=users_of(options),
+            throughput_users=2 * options.workers,
+            limits=limits.measured or read_limits((), ()).measured,
+            budget_s=self._budget_s(),
+            alpha=options.alpha,
+            seed=options.seed,
+            timeout_s=options.timeout_s,
+            rate_rps=options.rate_rps,
+            epochs=where.here,
+            tell=self.tell,
+            keep=keep,
         )
 
-    def _where(self, sides: Sides) -> _Setting:
-        options, host = self.options, host_facts()
-        by_name = {BASELINE: sides.baseline, CANDIDATE: sides.candidate}
-        logs = {name: options.output / "logs" / f"{name}.log" for name in by_name}
-        settings = served(ServerSettings(threads=self._threads(), workers=options.workers))
+    def _compare_outputs(self, epoch: Epoch, bodies: Mix) -> None:
+        urls = [epoch.servers[side].url for side in SIDES]
+        self.outputs = outputs_of(urls[0], urls[1], first_bodies(bodies))
+
+    def _settled(self, record: GateRecord, sides: Sides) -> GateRecord:
+        """Void measurements decide nothing, nor do servers of others; a regression is explained."""
+        verdict = record.verdict
+        sure = any(each.exact and each.verdict == "regression" for each in record.metrics)
+        if any(each.rank == "void" for each in record.warnings) and not sure:
+            verdict = "inconclusive"
         if sides.baseline.url is not None:
-            urls = {name: side.url or "" for name, side in by_name.items()}
-            shape = this_machine(host, 1)
-            orders = {name: Order(settings, shape, Path(), logs[name], STARTUP_TIMEOUT_S) for name in by_name}
-            return _Setting(Elsewhere(urls), orders, (), epochs=False)
-        provider, shape = local_provider(host, options.cpus)
-        orders = {
-            name: Order(settings, shape, _path(side), logs[name], STARTUP_TIMEOUT_S)
-            for name, side in by_name.items()
+            verdict = of_urls(verdict, self.options)
+        found = Found(record.metrics, record.warnings, record.outputs)
+        changed = {
+            "verdict": verdict,
+            "exit_code": exit_code(verdict, self.options),
+            "headline": headline(verdict, found),
         }
-        return _Setting(provider, orders, provider.split(shape)[0], epochs=True)
+        record = record.model_copy(update=changed)
+        return self._explained(record, sides) if verdict == "regression" else record
 
-    def _threads(self) -> int:
-        options = self.options
-        if options.threads is not None:
-            return options.threads
-        _, shape = local_provider(host_facts(), options.cpus)
-        return max(1, shape.vcpus // options.workers)
-
-    def _payload(self, where: _Setting) -> Mix:
-        """What both sides get: the user's own bodies, or random tensors for the baseline's inputs."""
-        options = self.options
-        if options.payload is not None:
-            return read_mix(options.payload, options.content_type)
-        self.tell("asking the baseline for its inputs")
-        with where.provider.deploy(where.orders[BASELINE]) as deployment:
-            return single(payload_from_server(deployment.url, options.seed, fixed_shapes(options.shapes)))
-
-    def _users(self) -> int:
-        return self.options.users or self.options.workers
+    def _explained(self, record: GateRecord, sides: Sides) -> GateRecord:
+        """Which kernels and fields make the difference, where something was measured to be slower."""
+        if sides.baseline.url is not None or all(
+            each.exact for each in record.metrics if each.verdict == "regression"
+        ):
+            return record
+        self.tell("profiling both sides: what makes the difference")
+        folder = self.options.output / PROFILES
+        with mapped_output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        found = explain(*sides.both, folder, ProfileRounds(threads=threads_of(self.options)))
+        note = [GateWarning(rank="note", text=f"no kernel is named: {found.reason}")] if found.reason else []
+        return record.model_copy(
+            update={
+                "kernels": found.kernels,
+                "fields": found.fields,
+                "warnings": (*record.warnings, *note),
+                "seconds": round(time.monotonic() - self.began_s, 2),
+            }
+        )
 
     def _budget_s(self) -> float:
         default_s = DEFAULT_BUDGET_S if self.options.rate_rps is None else DEFAULT_BUDGET_AT_A_RATE_S
@@ -182,7 +192,7 @@ class _Gate:
     def _record(self, sides: Sides, found: Found) -> GateRecord:
         options = self.options
         load = GateLoad(
-            users=self._users() if options.rate_rps is None else None,
+            users=users_of(options) if options.rate_rps is None else None,
             rate_rps=options.rate_rps,
             payload=options.payload or "random tensors for the model's inputs",
             cpus=options.cpus or (),
@@ -190,55 +200,25 @@ class _Gate:
             alpha=options.alpha,
             seed=options.seed,
         )
+        found = replace(found, command=command_of(options))
         return record_of(sides, load, found, options, time.monotonic() - self.began_s)
 
-    def _command(self) -> str:
-        options = self.options
-        more = [f"--max-regression {text}" for text in options.max_regression]
-        return " ".join(
-            ["dyno gate", f"--baseline {options.baseline}", f"--candidate {options.candidate}", *more]
-        )
 
-    @contextmanager
-    def _blocks(self) -> Iterator[Callable[[Block], None]]:
-        """Write each block as it ends: what was measured before an interrupt is kept."""
-        folder = self.options.output
-        with mapped_output_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / GATE_FILE).unlink(missing_ok=True)
-            with (folder / BLOCKS_FILE).open("w") as stream:
-
-                def keep(block: Block) -> None:
-                    if block.seconds > 0:
-                        stream.write(block_record(block).model_dump_json() + "\n")
-                        stream.flush()
-
-                yield keep
+SIDES = (BASELINE, CANDIDATE)
 
 
-def _check(baseline: Side, candidate: Side) -> None:
-    """Both run here, or neither does.
-
-    Raises:
-        ConfigError: only one does, or a side is numbers alone.
-    """
-    for side in (baseline, candidate):
-        if side.kind == "saved run":
-            raise ConfigError(
-                f"{side.reference} is numbers alone, which say nothing of today's machine",
-                hint="`dyno baseline save NAME ARTIFACT` keeps what can be measured again",
-            )
-    if (baseline.url is None) != (candidate.url is None):
-        raise ConfigError(
-            f"{baseline.reference} and {candidate.reference}: only one of them is a URL, and a server "
-            "elsewhere can't be compared with one that is started here",
-            hint="give two URLs, or none",
-        )
+def first_bodies(mix: Mix) -> list[Payload]:
+    """Bodies of every kind, MOST_COMPARED at most."""
+    return list(islice((body for kind in mix.kinds for body in kind.bodies), MOST_COMPARED))
 
 
-def _path(side: Side) -> Path:
-    assert side.path is not None  # noqa: S101 - only URLs have none
-    return side.path
+def _counts(course: Course, side: str) -> Counts:
+    answered = sum(block.requests for block in course.blocks if block.candidate.startswith(side))
+    return Counts(answered + course.errors[side], course.errors[side])
+
+
+def _shown(metric: GateMetric) -> bool:
+    return metric.max_regression is None
 
 
 def _equal(limits: GateLimits) -> GateMetric:

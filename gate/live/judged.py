@@ -180,6 +180,14 @@ def warnings(course: Course, order: GateOrder) -> Iterator[GateWarning]:
         yield GateWarning(
             rank="weak", text=text, advice="run it where less else runs, or with a larger --budget"
         )
+    for side, number in course.not_full.items():
+        if number:
+            yield GateWarning(
+                rank="weak",
+                text=f"{number} turns of the {side} did not begin or end as they should: "
+                f"{course.first_errors.get(side, '')}",
+                advice="is it overloaded? ask for a lower --rate" if order.rate_rps else "see its log",
+            )
     for side, cores in course.restless.items():
         yield GateWarning(
             rank="note",
@@ -209,8 +217,10 @@ def _of_errors(course: Course) -> Iterator[GateWarning]:
                 block.requests for block in course.blocks if block.candidate.startswith(side)
             )
             why = course.first_errors.get(side, "")
+            # The candidate's failures are judged by the error rate; latencies beside the baseline's are void.
+            void = side == BASELINE and failed / asked > MOST_ERRORS
             yield GateWarning(
-                rank="void" if failed / asked > MOST_ERRORS else "weak",
+                rank="void" if void else "weak",
                 text=f"{failed} of {asked} requests to the {side} failed: {why}",
                 advice="see its log",
             )

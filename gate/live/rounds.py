@@ -20,7 +20,6 @@ from modeldyno.trials.compare.looks.words import difference
 from modeldyno.trials.compare.metrics import THROUGHPUT, statistic_of
 from modeldyno.trials.compare.plan import (
     FEWEST_PAIRS,
-    epoch_of,
     round_order,
 )
 from modeldyno.trials.compare.taint import Sorted, TaintLimits, limits_from, sort_pairs
@@ -36,8 +35,6 @@ IDLE_READINGS = 4
 IDLE_READING_S = 0.25
 MOST_STARTS = 4
 START_SHARE = 0.3
-SPARE_PAIRS = 1.2
-"""Times the fewest pairs: that many must be on their way for new starts."""
 OVERRUN = 1.1
 """Times the budget: so long may be waited for the last pairs of the fewest that are judged."""
 
@@ -135,7 +132,7 @@ class _Run:
         self.cells = cells(order)
         self.began_s = time.monotonic()
         self.round = 0
-        self.starts: tuple[float, ...] = ()
+        self.starts: list[float] = []
         """Shares of the budget at which the servers are started anew."""
         self.looks = list(LOOKS)
         self.planned = False
@@ -169,7 +166,8 @@ class _Run:
         self.course.epochs += 1
         if self.planned:
             return
-        outputs(epoch)
+        with turns.all_awake():
+            outputs(epoch)
         idle = [turns.idle_readings(IDLE_READING_S) for _ in range(IDLE_READINGS)]
         self.course.taint = limits_from(idle)
         self._plan(epoch)
@@ -179,7 +177,7 @@ class _Run:
         elapsed_s = self.elapsed_s()
         left_s, needed_s = self.order.budget_s - elapsed_s, self.load.needed_s(seconds)
         if self.order.epochs:
-            self.starts = starts_for(epoch.seconds, left_s, needed_s)
+            self.starts = list(starts_for(epoch.seconds, left_s, needed_s))
         try:
             self.load.plan(seconds, left_s - len(self.starts) * epoch.seconds)
         except ConfigError as error:
@@ -207,10 +205,12 @@ class _Run:
                 self.course.memory_mib[side] = round(max(now, self.course.memory_mib.get(side, 0.0)), 1)
 
     def _start_is_due(self) -> bool:
-        """Whether it is time for new servers; where the pairs come too slowly, they go first."""
+        """Whether it is time for new servers: never before there were enough pairs for a verdict."""
         share = self.share()
-        due = epoch_of(share, self.starts) >= self.course.epochs and share < 1
-        return due and self.round / share >= FEWEST_PAIRS * SPARE_PAIRS
+        if not self.starts or share < self.starts[0] or share >= 1 or not self.course.progress.latest:
+            return False
+        self.starts = [each for each in self.starts if each > share]
+        return True
 
     def _round(self, turns: Turns) -> None:
         for cells in self.cells.values():

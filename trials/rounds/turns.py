@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psutil
@@ -159,6 +159,15 @@ class Turns:
         server = self.servers[name]
         if name in self.paused and server.pausing is not None:
             server.pausing.resume()
+
+    @contextmanager
+    def all_awake(self) -> Iterator[None]:
+        """Let every server run, whose turn it is or not."""
+        for name in self.servers:
+            self.let_run(name)
+        yield
+        for name, server in self.servers.items():
+            self._put_to_sleep(name, server)
 
     def _put_to_sleep(self, name: str, server: Deployment) -> None:
         if name in self.paused and server.pausing is not None:

@@ -16,7 +16,7 @@ SCRIPT = """
         SEEN[0] += 1
         if SEEN[0] == {dies_at}:
             os._exit(3)
-        if SEEN[0] % 1000 < {failing}:
+        if SEEN[0] % 10 >= 10 - {failing}:
             raise RuntimeError("it fails on purpose")
         time.sleep({sleep_s!r})
         return data
@@ -24,7 +24,7 @@ SCRIPT = """
 
 
 def sleeper(folder: Path, sleep_s: float, *, dies_at: int = 0, failing: int = 0) -> Path:
-    """A server folder; it dies at its request of that number, and fails so many of each thousand."""
+    """A server folder; it dies at its request of that number, and fails so many of each ten, the last ones."""
     folder.mkdir(parents=True, exist_ok=True)
     script = textwrap.dedent(SCRIPT).format(sleep_s=sleep_s, dies_at=dies_at or -1, failing=failing)
     (folder / "inference.py").write_text(script)

@@ -11,11 +11,14 @@ import psutil
 import pytest
 
 from modeldyno.base.errors import ConfigError, LoadTestError, ServerError
+from modeldyno.base.records.record import write_record
+from modeldyno.gate.live import loads
 from modeldyno.gate.options import GateOptions
 from modeldyno.gate.run import gate
 from modeldyno.trials.compare import plan
 from modeldyno.trials.compare.records import BlockRecord
 from tests.gate.live.servers import body, sleeper
+from tests.gate.made import load_result
 from tests.loadgen.stub import stub_server
 from tests.recommender.tiny import write_model
 
@@ -48,6 +51,11 @@ def test_a_candidate_that_sleeps_longer_is_a_regression(tmp_path: Path) -> None:
     assert p50.pairs >= 24
     assert record.baseline.requests > 0
     assert record.baseline.memory_mib is not None
+    assert record.outputs is not None
+    assert record.outputs.same
+    assert {each.metric for each in record.metrics if each.exact} == {"error_rate", "artifact_bytes"}
+    assert "no kernel is named" in record.warnings[-1].text
+    assert "--budget=24.0" in record.command
     assert set(record.histograms) == {"baseline", "candidate"}
     assert any("pairs" in each for each in told)
     lines = (tmp_path / "out" / "blocks.jsonl").read_text().splitlines()
@@ -67,7 +75,8 @@ def test_of_urls_a_regression_is_not_said_unless_they_are_trusted(tmp_path: Path
     ):
         given = options(tmp_path, budget_s=18.0, max_regression=("throughput_rps=5%",))
         record = gate(ours.url, theirs.url, given)
-    assert [(each.metric, each.verdict) for each in record.metrics] == [("throughput_rps", "regression")]
+    found = {each.metric: each.verdict for each in record.metrics}
+    assert found == {"throughput_rps": "regression", "error_rate": "pass"}
     assert (record.verdict, record.exit_code) == ("inconclusive", 3)
     assert record.load.cpus == ()
     assert any(each.rank == "weak" and "elsewhere" in each.text for each in record.warnings)
@@ -84,7 +93,7 @@ def test_a_candidate_that_dies_half_way_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_side_that_only_fails_is_named(tmp_path: Path) -> None:
-    ours, theirs = sleeper(tmp_path / "a", 0.001), sleeper(tmp_path / "b", 0.001, failing=1000)
+    ours, theirs = sleeper(tmp_path / "a", 0.001), sleeper(tmp_path / "b", 0.001, failing=10)
     with pytest.raises(LoadTestError, match=r"the candidate: no request was answered.*on purpose"):
         gate(str(ours), str(theirs), options(tmp_path))
 
@@ -148,7 +157,41 @@ def test_a_candidate_that_sleeps_less_is_an_improvement(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_requests_that_fail_on_one_side_alone(tmp_path: Path) -> None:
-    ours, theirs = sleeper(tmp_path / "a", 0.010), sleeper(tmp_path / "b", 0.010, failing=200)
+    ours, theirs = sleeper(tmp_path / "a", 0.010), sleeper(tmp_path / "b", 0.010, failing=2)
     record = gate(str(ours), str(theirs), options(tmp_path, budget_s=45.0))
     assert record.candidate.errors > 0
-    assert record.exit_code != 0, record.headline
+    failed = next(each for each in record.metrics if each.metric == "error_rate")
+    assert (failed.verdict, record.verdict, record.exit_code) == ("regression", "regression", 1)
+    assert not any(each.rank == "void" for each in record.warnings)
+
+
+def test_a_saved_run_against_another_can_only_warn(tmp_path: Path) -> None:
+    for name, p50_ms in (("before", (10.0, 9.9, 10.1)), ("now", (12.0, 11.9, 12.1))):
+        write_record(tmp_path / f"{name}.json", load_result(p50_ms=p50_ms))
+    record = gate(str(tmp_path / "before.json"), str(tmp_path / "now.json"), options(tmp_path))
+    assert (record.verdict, record.exit_code) == ("inconclusive", 3)
+    assert "slower by 20.0 %" in record.metrics[0].text
+    with pytest.raises(ConfigError, match="numbers alone"):
+        gate(str(sleeper(tmp_path / "a", 0.001)), str(tmp_path / "now.json"), options(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_saved_run_against_what_runs_now(tmp_path: Path) -> None:
+    write_record(tmp_path / "before.json", load_result())
+    ours = sleeper(tmp_path / "a", 0.002)
+    record = gate(str(tmp_path / "before.json"), str(ours), options(tmp_path, budget_s=6.0))
+    assert (record.verdict, record.exit_code) == ("inconclusive", 3)
+    assert record.warnings
+
+
+@pytest.mark.slow
+def test_latency_at_a_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loads, "SHORTEST_WINDOW_S", 0.7)
+    monkeypatch.setattr(loads.OpenLoop, "window_s", 0.7)
+    ours, theirs = sleeper(tmp_path / "a", 0.003), sleeper(tmp_path / "b", 0.008)
+    given = options(tmp_path, rate_rps=40.0, budget_s=240.0, max_regression=("p50_ms=5%", "p95_ms=10%"))
+    record = gate(str(ours), str(theirs), given)
+    assert (record.metrics[0].metric, record.metrics[0].verdict) == ("p50_ms", "regression")
+    assert record.metrics[1].metric == "p95_ms"
+    assert (record.load.users, record.load.rate_rps) == (None, 40.0)
+    assert record.exit_code == 1

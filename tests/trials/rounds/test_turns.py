@@ -95,7 +95,7 @@ def test_a_server_that_fails_every_request_is_no_part_of_an_epoch(
     generator: StandingGenerator, tmp_path: Path
 ) -> None:
     turns = Turns(generator)
-    with epoch_of_servers(turns, start(tmp_path, failing=1000), 0) as epoch:
+    with epoch_of_servers(turns, start(tmp_path, failing=10), 0) as epoch:
         assert set(epoch.servers) == {"one"}
         assert epoch.failed["other"].startswith("no request was answered")
 
