@@ -15,7 +15,8 @@ from modeldyno.base.records.run import Recommendation, Row, Trial
 
 RECOMMENDATION_NAME = "recommendation.json"
 TRIALS_NAME = "trials"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest that is read; 1 is read too."""
 MOST_RECORD_BYTES = 64 * 2**20
 
 
@@ -52,7 +53,15 @@ def read_run(run_dir: Path) -> Run:
     path = run_dir / RECOMMENDATION_NAME
     if not path.is_file():
         raise ConfigError(_no_run(run_dir))
-    recommendation = _read(path, Recommendation)
+    return run_of(_read(path, Recommendation), run_dir)
+
+
+def run_of(recommendation: Recommendation, run_dir: Path) -> Run:
+    """Put the trials of a run folder beside a recommendation; those that are not there are left out.
+
+    Raises:
+        ConfigError: a record is damaged or of a newer schema.
+    """
     trials = [_read(file, Trial) for file in sorted((run_dir / TRIALS_NAME).glob("*.json"))]
     return Run(recommendation, {trial.candidate.key: trial for trial in trials})
 
@@ -74,7 +83,7 @@ def _read(path: Path, kind: type[R]) -> R:
         found = _schema_version(path)
         if found is not None and found > SCHEMA_VERSION:
             raise ConfigError(
-                f"{path} has schema_version {found}, this modeldyno reads {SCHEMA_VERSION}: update modeldyno"
+                f"{path} has schema_version {found}, this modeldyno reads 1 to {SCHEMA_VERSION}: update modeldyno"
             ) from error
         raise ConfigError(
             f"{error}; the record is damaged: run `dyno recommend` again to renew it"
