@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from modeldyno.base.records.compiling import CompileSummary
 from modeldyno.base.records.comparison import Comparison, SameMachine, Throughputs
+from modeldyno.base.records.compiling import CompileSummary
 from modeldyno.base.records.ranked_warning import RankedWarning
 from modeldyno.base.records.run import InstanceType, Limits, Recommendation, Row, Trial
 from tests.reports.sample import (
@@ -98,7 +98,7 @@ def comparison(finalists: Sequence[Trial], found: Sequence[Throughputs], settlin
 
 def told(ranking: Sequence[Row], rejected: Sequence[Row], how: Comparison, **more: object) -> Recommendation:
     """A recommendation of candidates side by side."""
-    found = recommendation(ranking, rejected, Limits(p99_ms=60.0))
+    found = recommendation(ranking, rejected, Limits(p99_ms=100.0))
     return found.model_copy(update={"notes": (TURNS,), "comparison": how, **more})
 
 
