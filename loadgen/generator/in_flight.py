@@ -8,7 +8,7 @@ import psutil
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.load_spec import LoadSpec
-from modeldyno.loadgen.generator.fleet import Workers
+from modeldyno.loadgen.generator.fleet import ALONE, Workers
 from modeldyno.loadgen.generator.open_files import RESERVED_FILES, file_limit, local_ports
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.spec.stages import planned_stages
@@ -44,11 +44,9 @@ def check_users(users: int) -> None:
     Raises:
         ConfigError: it can't.
     """
-    _check(users, file_limit() - RESERVED_FILES, "users", "users")
+    _check(users, 1, _room(ALONE), "users", "users")
 
 
-def _check(wanted: int, connections: int, what: str, option: str) -> None:
-    if wanted > connections:
 @dataclass(frozen=True)
 class _Room:
     """How many connections there can be, and what would raise that."""

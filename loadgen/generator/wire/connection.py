@@ -48,11 +48,8 @@ class Connection:
         return [head + body] if len(body) <= SEND_WHOLE_BYTES else [head, body]
 
     def post(self, pieces: list[bytes]) -> tuple[int, bytes]:
-        """Send what `prepare` gave; give status and body of the answer. Redirects are not followed."""
-        self.drop_ended()  # what has come meanwhile is no answer to this request
         """Send what `prepare` gave; give status and body of the answer, which may be a redirect."""
-        if self._wire is not None and self._wire.has_ended():
-            self.close()  # what has come meanwhile is no answer to this request
+        self.drop_ended()  # what has come meanwhile is no answer to this request
         if self._wire is None:
             assert self._server is not None  # noqa: S101 - prepare comes first
             self._wire = Wire(_connected(*self._server))

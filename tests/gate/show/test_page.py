@@ -21,7 +21,7 @@ from modeldyno.gate.show.charts import (
 )
 from modeldyno.gate.show.page import render
 from tests.gate.show.samples import ALL, EQUAL, HOSTILE, REGRESSION, VOID, poisoned
-from tests.reports.test_browser import console, needs_browser
+from tests.reports.browser import needs_browser, opened
 from tests.reports.test_page import TAGS, Page
 
 MORE_TAGS = {"title", "desc", "section", "figure"}
@@ -90,7 +90,7 @@ def test_ids_are_unique_and_references_resolve() -> None:
 def test_the_page_opens_without_a_word_in_the_console(tmp_path: Path) -> None:
     page = tmp_path / "gate.html"
     page.write_text(render(REGRESSION))
-    assert console(page, tmp_path) == []
+    assert opened(page, tmp_path)[1] == []
 
 
 def test_the_same_record_gives_the_same_bytes() -> None:
