@@ -2,8 +2,8 @@
 
     python -m benchmarks.compile.twins --cache runs/zoo [NAME ...]
 
-Activations are uint8, a scale a tensor, weights int8, a scale a channel where the opset has it; calibrated on two seeded inputs.
-They show what a quantised file costs, not how exact one can be.
+Activations are uint8, a scale a tensor, weights int8, a scale a channel where the opset has it; calibrated on
+two seeded inputs. They show what a quantised file costs, not how exact one can be.
 """
 
 from __future__ import annotations
