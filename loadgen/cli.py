@@ -52,7 +52,7 @@ def load_command(options: LoadOptions) -> int:
     check_payload(options)
     from modeldyno.loadgen.display import live_progress
     from modeldyno.loadgen.run import run_load
-    from modeldyno.loadgen.spec.arrivals import read_trace
+    from modeldyno.loadgen.spec.traces import read_trace
 
     trace_s = read_trace(options.trace) if options.trace else ()
     spec = _spec(options, trace_s)
@@ -87,6 +87,7 @@ def _spec(options: LoadOptions, trace_s: tuple[float, ...]) -> LoadSpec:
     from modeldyno.base.records.load_spec import LoadSpec
     from modeldyno.loadgen.server.endpoint import endpoint_url
     from modeldyno.loadgen.spec.arrivals import trace_rate
+    from modeldyno.loadgen.spec.checks import check_numbers
     from modeldyno.loadgen.spec.stages import parse_phases, parse_shape, parse_stairs
     from modeldyno.loadgen.spec.stop_rules import parse_rules
 
@@ -112,8 +113,16 @@ def _spec(options: LoadOptions, trace_s: tuple[float, ...]) -> LoadSpec:
         timeout_s=options.timeout_s,
         max_in_flight=options.max_in_flight,
         seed=options.seed,
+        follow_redirects=options.follow_redirects,
+        expect_status=options.expect_status,
+        expect_json=options.expect_json,
+        expect_body=options.expect_body or "",
     )
-    return spec if options.scenario is None else _scenario(spec, options.scenario, options.limits)
+    if options.scenario is not None:
+        return _scenario(spec, options.scenario, options.limits)
+    if not options.find_rate:
+        check_numbers(spec)
+    return spec
 
 
 def _limits(spec: LoadSpec, options: LoadOptions) -> dict[str, float]:

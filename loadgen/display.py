@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modeldyno.base.command.console import print_table, say
+from modeldyno.base.command.console import harmless, one_line, print_table, say
 from modeldyno.base.units import short_duration
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def live_progress() -> Iterator[Callable[[LoadProgress], None]]:
 
         def _show(state: LoadProgress) -> None:
             if state.waiting_for:
-                bars.update(bar, description=state.waiting_for, refresh=True)
+                bars.update(bar, description=harmless(state.waiting_for), refresh=True)
                 return
             done = min(state.elapsed_s, state.total_s)
             bars.update(bar, completed=done, total=state.total_s, description=phase(state))
@@ -188,7 +188,7 @@ def _lines(result: LoadResult) -> Iterator[str]:
         yield f"  {one.outcome:<9} {one.count} requests, {_spread(one.latency)}"
     for group in result.error_groups:
         status = f"HTTP {group.status}" if group.status is not None else "no answer"
-        yield f"            {group.count} x {status}: {group.message}"
+        yield f"            {group.count} x {status}: {one_line(group.message)}"
     if result.lateness_p99_ms is not None:
         yield f"sent late   {_spread(result.lateness)} (by the generator itself; part of the latency)"
     yield f"server      {_usage(result.server)}"

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.levels import level_of
 from modeldyno.base.records.run import Row
+from modeldyno.reports.certainty import how_sure, settled_by, what_could_change
+from modeldyno.reports.naming import alike, distinct, full_name, types_open
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.speedup import BASELINE, Ratio, speedup
 from modeldyno.reports.text import phrases
 from modeldyno.reports.text.digits import MISSING, TIMES, Shown, count, decimals, fixed, shown
+
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -19,20 +23,31 @@ class Answer:
 
     kind: str
     headline: str
-    details: tuple[str, ...]
+    sure: str = ""
+    """How sure it is; of a tie what would settle it."""
+    change: str = ""
+    """What could change it."""
+    details: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What the page and the console both begin with."""
+        return tuple(line for line in (self.headline, self.sure, self.change) if line)
 
 
 def answer(run: Run) -> Answer:
-    """Say which configuration to run, that some tie, or that none meets the limits."""
+    """Say which configuration to run, which are not told apart, or that none meets the limits."""
     ranking = run.recommendation.ranking
     if not ranking:
-        return Answer("none", _none(run), _pointer_to_rejected(run))
-    if not ranking[0].valid:
-        return Answer("none", _void(ranking), (*dict.fromkeys(_void_reasons(ranking)),))
-    tied = [ranking[0], *(row for row in ranking[1:] if row.tied_with_best)]
+        return Answer("none", _none(run), details=_pointer_to_rejected(run))
+    valid = distinct(run, [row for row in ranking if row.valid])
+    if not valid:
+        return Answer("none", _void(ranking), details=(*dict.fromkeys(_void_reasons(ranking)),))
+    tied = [valid[0], *(row for row in valid[1:] if row.tied_with_best)]
+    change, details = what_could_change(run, tied), _details(run, tied, valid)
     if len(tied) == 1:
-        return Answer("winner", _winner(ranking), _details(run, tied))
-    return Answer("tie", _tie(tied, ranking), _details(run, tied))
+        return Answer("winner", _winner(run, tied[0]), how_sure(run, tied[0]), change, details)
+    return Answer("tie", _tie(run, tied), settled_by(run), change, details)
 
 
 def _void(ranking: Sequence[Row]) -> str:
@@ -65,19 +80,18 @@ def times(found: Ratio) -> Shown:
     return Shown("tie", number.interval) if found.tie else Shown(f"{number.text}{TIMES}", number.interval)
 
 
-def _winner(ranking: Sequence[Row]) -> str:
-    row = ranking[0]
-    return f"Run it on {_name(row, ranking)}: {_cost_words(row)} at {_p99_words(row)}, {_fidelity([row])}."
+def _winner(run: Run, row: Row) -> str:
+    rows = alike(run, row) if types_open(run, row) else [row]
+    return f"Run it on {full_name(run, row)}: {_cost_words(rows)} at {_p99_words(row)}, {_fidelity([row])}."
 
 
-def _tie(tied: Sequence[Row], ranking: Sequence[Row]) -> str:
-    names = [_name(row, ranking) for row in tied[:2]]
-    if len(tied) > 2:
-        who = f"{', '.join(names)} and {len(tied) - 2} more tie"
-        costs = f"{_span(tied)} per million requests, where their 95 % CIs overlap"
-        return f"{who}: {costs}, {_fidelity(tied)}."
-    costs, tails = (" and ".join(map(word, tied)) for word in (_cost_short, _p99_short))
-    return f"{' and '.join(names)} tie: {costs} per million requests at p99 {tails}, {_fidelity(tied)}."
+def _tie(run: Run, tied: Sequence[Row]) -> str:
+    named = [full_name(run, row) for row in tied[:MOST_NAMED]]
+    more = len(tied) - MOST_NAMED
+    who = "; ".join(named) if any("," in name for name in named) else ", ".join(named)
+    who += f" and {more} more" if more > 0 else ""
+    rows = [each for row in tied for each in alike(run, row)]
+    return f"Not told apart: {who}. They cost {_span(rows)} per million requests, {_fidelity(tied)}."
 
 
 def _span(rows: Sequence[Row]) -> str:
@@ -87,7 +101,7 @@ def _span(rows: Sequence[Row]) -> str:
         end for row in rows if (end := _first(row.usd_per_million_high, row.usd_per_million)) is not None
     ]
     if not lows or not highs:
-        return "cost not known"
+        return "an amount not known"
     low, high = min(lows), max(highs)
     digits = decimals((low + high) / 2, low, high)
     return f"${fixed(low, digits)} to ${fixed(high, digits)}"
@@ -109,18 +123,24 @@ def _none(run: Run) -> str:
     return f"No configuration meets the limits: {tried}{failed}, {_fidelity(rejected)}."
 
 
-def _details(run: Run, tied: Sequence[Row]) -> tuple[str, ...]:
+def _details(run: Run, tied: Sequence[Row], valid: Sequence[Row]) -> tuple[str, ...]:
     best = tied[0]
-    found = [_settings(best) if len(tied) == 1 else _how_to_choose(tied)]
+    found = [_settings(best)] if len(tied) == 1 else []
     found += _speedup(run, best)
-    others = [row for row in run.recommendation.ranking if row not in tied and row.valid]
+    if same := run.same_machine(best):
+        found.append(f"{_sentence(phrases.log_text(same.text))}.")
+    others = [row for row in valid if row not in tied]
     if others:
         found.append(f"Next: {phrases.configuration(others[0])} at {cost(others[0]).whole} per million.")
     elif len(run.rows) == 1:
         found.append("It is the only configuration that was tried.")
-    if void := [row for row in run.recommendation.ranking if not row.valid]:
-        found.append(f"{count(len(void), 'configuration')} ranked last: the load test is void.")
     return tuple(found)
+
+
+def _sentence(text: str) -> str:
+    """Begin with a capital, unless with a name such as c7a.large."""
+    first = text.split(" ", 1)[0]
+    return text if "." in first else text[:1].upper() + text[1:]
 
 
 def _settings(row: Row) -> str:
@@ -134,33 +154,28 @@ def _settings(row: Row) -> str:
     return f"Server settings: {phrases.settings(row.settings)}{under}{rps}."
 
 
-def _how_to_choose(tied: Sequence[Row]) -> str:
-    loads = dict.fromkeys(phrases.load(*level_of(row)) for row in tied)
-    under = f" under {' and '.join(load for load in loads if load)}" if any(loads) else ""
-    return (
-        f"Their cost intervals{under} overlap, so these measurements do not tell which is cheaper: "
-        "measure longer, or choose among them by other reasons."
-    )
-
-
 def _speedup(run: Run, best: Row) -> list[str]:
     """Compare compiled with uncompiled on the best row's instance type, whichever of the two won."""
     if best.backend != BASELINE:
-        found, subject = speedup(run, best), "The compiled artifact"
+        found, subject = speedup(run, best), "The compiled model"
     else:
         there = [row for row in run.rows if row.instance_type == best.instance_type]
         ratios = [ratio for row in there if (ratio := speedup(run, row)) is not None]
         found = max(ratios, key=lambda ratio: ratio.value, default=None)
-        subject = "The compiled artifact there"
+        subject = "The compiled model there"
     if found is None:
         return []
     load = "at its own highest rate" if best.found_rate else "under the same load"
+    turns = f", in {count(found.rounds, 'shared round')}" if found.rounds else ""
     where = f"ONNX Runtime ({found.against}) on the same instance type {load}"
     if found.tie:
-        return [f"{subject} and {where} tie in throughput: ratio {_interval(found)} (95 % CI)."]
+        return [
+            f"{subject} and {where} are not told apart in throughput: ratio {_interval(found)} "
+            f"(95 % interval){turns}."
+        ]
     number = times(found)
     factor = f"{number.text.rstrip(TIMES)} times ({number.interval})"
-    return [f"{subject} answers {factor} as many requests as {where}."]
+    return [f"{subject} answers {factor} as many requests as {where}{turns}."]
 
 
 def _interval(found: Ratio) -> str:
@@ -173,29 +188,15 @@ def _pointer_to_rejected(run: Run) -> tuple[str, ...]:
     return ("Each rejected configuration is listed below with its reason.",)
 
 
-def _name(row: Row, among: Sequence[Row]) -> str:
-    """Instance type and backend; the settings too where other rows differ in nothing else."""
-    alike = [one for one in among if (one.instance_type, one.backend) == (row.instance_type, row.backend)]
-    settings = f" ({phrases.settings(row.settings)})" if len(alike) > 1 else ""
-    return f"{row.instance_type} with {phrases.WITH_BACKEND.get(row.backend, row.backend)}{settings}"
-
-
-def _cost_words(row: Row) -> str:
-    found = cost(row)
+def _cost_words(rows: Sequence[Row]) -> str:
+    """Of one row its cost; of several, which are one machine at different prices, the span of all."""
+    if len(rows) > 1:
+        return f"{_span(rows)} per million requests, by the price of the type,"
+    found = cost(rows[0])
     if found.text == MISSING:
         return "cost not known"
-    interval = f" (95 % CI {found.interval})" if found.interval else ""
+    interval = f" (95 % interval {found.interval})" if found.interval else ""
     return f"{found.text} per million requests{interval}"
-
-
-def _cost_short(row: Row) -> str:
-    found = cost(row)
-    return f"{found.text} (95 % CI {found.interval})" if found.interval else found.text
-
-
-def _p99_short(row: Row) -> str:
-    found = p99(row).text
-    return "not known" if found == MISSING else found
 
 
 def _p99_words(row: Row) -> str:

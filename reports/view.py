@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeldyno.base.records.compiling import CompileSummary
 from modeldyno.base.records.record import HostFacts
 from modeldyno.base.records.run import Row
-from modeldyno.base.units import percent, short_duration
 from modeldyno.reports import remarks
+from modeldyno.reports.alerts import MOST, Alert, alerts
 from modeldyno.reports.answer import Answer, answer, cost
 from modeldyno.reports.remarks import Remark
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import Bar, Series, all_series, tags
 from modeldyno.reports.results.speedup import BASELINE
+from modeldyno.reports.tables import compiled, method
 from modeldyno.reports.tables.endings import Ending, endings
 from modeldyno.reports.tables.load_facts import KindLine, facts, kinds
 from modeldyno.reports.tables.ranking import Level, Line, Rejected, levels, lines, rejected
 from modeldyno.reports.tables.searches import Search, searches
 from modeldyno.reports.text import phrases
-from modeldyno.reports.text.digits import MISSING, TIMES, count, plain, share
+from modeldyno.reports.text.digits import MISSING, TIMES, count
 
 MOST_BARS = 16
 
@@ -45,8 +45,16 @@ class View:
     made_at: str
     host_line: str
     answer: Answer
+    first_alerts: tuple[Alert, ...]
+    more_alerts: int
+    alerts: tuple[Alert, ...]
+    """The run's own, by rank."""
     limits: tuple[str, ...]
     ranking: tuple[Line, ...]
+    void: tuple[Line, ...]
+    method: tuple[tuple[str, str], ...]
+    command: str
+    job: str
     rejected: tuple[Rejected, ...]
     series: tuple[Series, ...]
     warnings: tuple[Remark, ...]
@@ -55,7 +63,8 @@ class View:
     rps_methods: tuple[str, ...]
     worked_example: str
     prices: tuple[Price, ...]
-    compiled: tuple[tuple[str, str], ...]
+    compiled: compiled.Facts
+    kernels: compiled.Kernels | None
     axes: tuple[str, ...]
     shapes: tuple[tuple[str, str, str], ...]
     """Of each shape that was compiled: its sizes, ms of a full run, share of padding at worst."""
@@ -73,15 +82,22 @@ def view(run: Run) -> View:
     """Build the page's content."""
     found = run.recommendation
     series = all_series(run)
-    every = lines(run, series)
+    every, every_alert = lines(run, series), alerts(run)
     return View(
         model=found.model,
         digest=found.model_digest,
         made_at=phrases.moment(found.created_at),
         host_line=_host_line(found.host),
         answer=answer(run),
+        first_alerts=every_alert[:MOST],
+        more_alerts=max(0, len(every_alert) - MOST),
+        alerts=tuple(one for one in every_alert if one.advice or one.rank != "note"),
         limits=phrases.limits(found.limits),
-        ranking=every[: len(found.ranking)],
+        ranking=tuple(line for line in every[: len(found.ranking)] if not line.void),
+        void=tuple(line for line in every[: len(found.ranking)] if line.void),
+        method=method.method(run),
+        command=method.command(run),
+        job=phrases.log_text(run.job),
         rejected=rejected(run, every),
         series=series,
         warnings=remarks.warnings(run),
@@ -90,9 +106,10 @@ def view(run: Run) -> View:
         rps_methods=_rps_methods(run),
         worked_example=_worked_example(run),
         prices=_prices(run),
-        compiled=_compiled(run),
+        compiled=compiled.compiled(run),
+        kernels=compiled.kernels(run),
         axes=found.compiled.axes if found.compiled else (),
-        shapes=_shapes(found.compiled),
+        shapes=compiled.shapes(found.compiled),
         sent=facts(run),
         kinds=kinds(run),
         searches=searches(run),
@@ -105,7 +122,7 @@ def view(run: Run) -> View:
 
 def bars(run: Run) -> tuple[Bar, ...]:
     """Return the cost chart's bars: the ranked rows, or where there are none the rejected ones by cost."""
-    priced = [(tag, row) for tag, row in tags(run) if row.usd_per_million is not None]
+    priced = [(tag, row) for tag, row in tags(run) if row.usd_per_million is not None and row.valid]
     pairs = [(tag, row) for tag, row in priced if row.rank]
     if not run.recommendation.ranking:
         pairs = sorted(priced, key=lambda pair: pair[1].usd_per_million or 0.0)
@@ -138,7 +155,7 @@ def _rps_methods(run: Run) -> tuple[str, ...]:
 def _worked_example(run: Run) -> str:
     """Work the best row's cost by hand; empty when there is none."""
     for row in run.recommendation.ranking[:1]:
-        if row.throughput_rps and row.usd_per_million is not None:
+        if row.valid and row.throughput_rps and row.usd_per_million is not None:
             below = f"({row.throughput_rps:.4g} {TIMES} 3600)"
             return f"${row.usd_per_hour:g} / {below} {TIMES} 1,000,000 = ${row.usd_per_million:.4g}"
     return ""
@@ -157,55 +174,6 @@ def _prices(run: Run) -> tuple[Price, ...]:
         )
         for _, one in sorted(instances.items())
     )
-
-
-OPTIONS = {
-    "winograd": "Winograd convolutions",
-    "tolerance": "accepted difference, beside rounding",
-    "tune_s": "seconds to tune in",
-    "tuning_records": "earlier tuning used",
-    "fallback": "fallback",
-    "min_compiled": "least share of FLOPs compiled",
-}
-
-
-def _options(chosen: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """Word what was chosen; the target stands above with its full name."""
-    return tuple((OPTIONS.get(name, name), value) for name, value in chosen.items() if name != "target")
-
-
-def _shapes(summary: CompileSummary | None) -> tuple[tuple[str, str, str], ...]:
-    return tuple(
-        (one.sizes, plain(one.p50_ms), share(one.padding_share) if one.padding_share else "none")
-        for one in (summary.shapes if summary else ())
-    )
-
-
-def _compiled(run: Run) -> tuple[tuple[str, str], ...]:
-    summary = run.recommendation.compiled
-    if summary is None:
-        return ()
-    return (
-        ("target", summary.target),
-        *_options(summary.options),
-        *((("kernels", summary.tuning),) if summary.tuning else ()),
-        ("compile time", short_duration(summary.seconds)),
-        *_shares(summary),
-        ("largest absolute difference", f"{summary.max_abs:.3g}"),
-        ("largest relative difference", f"{summary.max_rel:.3g} (of the largest expected value)"),
-        ("cosine similarity", f"{summary.cosine:.7f}"),
-        *((("compared on inputs of the kinds", ", ".join(summary.samples)),) if summary.samples else ()),
-        *((("not decided by the check", ", ".join(summary.undecided)),) if summary.undecided else ()),
-    )
-
-
-def _shares(facts: CompileSummary) -> tuple[tuple[str, str], ...]:
-    """How much is compiled; nothing where the record does not say."""
-    if facts.operators_share is None:
-        return ()
-    of_flops = "not known" if facts.flops_share is None else percent(facts.flops_share)
-    shares = (("operators compiled", percent(facts.operators_share)), ("FLOPs compiled", of_flops))
-    return (*shares, ("run in ONNX Runtime", ", ".join(facts.fallback))) if facts.fallback else shares
 
 
 def _host_line(host: HostFacts) -> str:

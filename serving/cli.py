@@ -16,7 +16,8 @@ def serve_command(settings: ServeSettings) -> None:
     PATH is an artifact folder; an .onnx file, which runs in ONNX Runtime; or a folder with an inference.py in
     the shape of SageMaker's toolkit (model_fn, input_fn, predict_fn, output_fn), whose code is run: serve
     your own. GET /ping answers 200 once the model is ready; POST /invocations takes JSON, x-npy, x-npz or raw
-    bytes; /v2 speaks the Open Inference Protocol of KServe and Triton. SIGTERM, SIGHUP and Ctrl-C answer what
+    bytes; /v2 speaks the Open Inference Protocol of KServe and Triton; boto3's sagemaker-runtime finds the
+    endpoint NAME at /endpoints/NAME/invocations. SIGTERM, SIGHUP and Ctrl-C answer what
     was accepted, then end.
 
     A worker hangs when it runs a request for twice --timeout-ms, and 5 s beyond it at least: with --processes

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from modeldyno.base.command.console import harmless
 from modeldyno.base.command.wording import message_of
 from modeldyno.base.errors import DynoError, unknown_name
 from modeldyno.base.exit_codes import INTERRUPTED, MEANINGS, NOT_MEASURED, TERMINATED
@@ -145,7 +146,7 @@ def _interrupted(error: BaseException) -> int:
 
 def _told(message: str, code: int) -> int:
     with suppress(OSError):
-        click.echo(message, err=True)
+        click.echo(harmless(message), err=True)
     return code
 
 
@@ -168,9 +169,10 @@ class _Watched(io.TextIOWrapper):
         )
 
     def write(self, text: str, /) -> int:
-        """Write as ever."""
+        """Write as ever, but for what a terminal would obey; gives the length of what it was given."""
         with self._watched():
-            return super().write(text)
+            super().write(harmless(text, coloured=True))
+            return len(text)
 
     def flush(self) -> None:
         """Flush as ever."""

@@ -71,6 +71,14 @@ class LoadSpec(Record):
         default=(), description="rules that end the test before its time, e.g. p99>50ms"
     )
     timeout_s: float = Field(default=30.0, gt=0, description="a request that takes longer is an error")
+    follow_redirects: bool = Field(default=False, description="send the request again where one leads")
+    expect_status: tuple[int, ...] = Field(
+        default=(), description="statuses that count as success; none: each 2xx"
+    )
+    expect_json: tuple[str, ...] = Field(
+        default=(), description="PATH=VALUE that an answer's JSON must have, or it is an error"
+    )
+    expect_body: str = Field(default="", description="text that an answer must hold, or it is an error")
     max_in_flight: int | None = Field(
         default=None,
         ge=1,

@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.feeds import Array
 
 Run = Callable[[], list[Any]]
+FLOAT32_ARTIFACT = "float32"  # beside the artifact of a quantised twin, that of its float32 model
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,21 @@ def dyno_peer(job: Job) -> Loaded:
     from modeldyno.runtime.open import open_session
 
     session = open_session(job.artifact, job.threads)
+    return Loaded(lambda: list(session.run(job.feeds).values()))
+
+
+def dyno_float32_peer(job: Job) -> Loaded:
+    """The artifact of the float32 model that a quantised twin of the zoo was made of.
+
+    Raises:
+        LookupError: the model is no twin.
+    """
+    from modeldyno.runtime.open import open_session
+
+    artifact = job.artifact.with_name(FLOAT32_ARTIFACT)
+    if not artifact.is_dir():
+        raise LookupError(f"no artifact in {artifact}: only a quantised twin of the zoo has a float32 model")
+    session = open_session(artifact, job.threads)
     return Loaded(lambda: list(session.run(job.feeds).values()))
 
 
@@ -185,6 +201,7 @@ def tvm_default_peer(job: Job) -> Loaded:
 
 PEERS: dict[str, Callable[[Job], Loaded]] = {
     "dyno": dyno_peer,
+    "dyno-float32": dyno_float32_peer,
     "onnxruntime": onnxruntime_peer,
     "openvino": openvino_peer,
     "torch": torch_peer,

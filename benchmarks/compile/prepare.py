@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.compile.peers import FLOAT32_ARTIFACT
+from benchmarks.compile.twins import TWINS
 from benchmarks.feeds import model_feeds, save_feeds
 from benchmarks.flops import model_flops
 from benchmarks.zoo.registry import ZOO
@@ -43,15 +45,20 @@ def prepared(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    path = _zoo_file(name, cache, folder) if name in ZOO else Path(name)
+    path = _zoo_file(name, cache, folder) if name in (*ZOO, *TWINS) else Path(name)
     save_feeds(folder / "feeds.npz", model_feeds(path))
     say(f"{name}: compiling")
     artifact = folder / "artifact"
     options = json.dumps({"tune_s": tune_s, "winograd": winograd})
-    paths = [str(path), str(artifact), str(folder / "answer.json")]
-    answer = _child(folder, "compile.dyno_artifact", *paths, options, target)
+    answer = _compiled(path, artifact, options, target)
+    if name in TWINS:
+        origin = _zoo_file(TWINS[name], cache, folder)
+        say(f"{origin.stem}: compiling")
+        error = _compiled(origin, artifact.with_name(FLOAT32_ARTIFACT), options, target).get("error")
+        if error:
+            say(f"{origin.stem} can't be compiled: {error}")
     return Prepared(
-        name=name if name in ZOO else path.stem,
+        name=path.stem,
         zoo_name=name if name in ZOO else "",
         onnx=path,
         artifact=artifact,
@@ -61,6 +68,12 @@ def prepared(
         artifact_mb=_rounded(answer.get("artifact_mb")),
         failure=answer.get("error", ""),
     )
+
+
+def _compiled(model: Path, artifact: Path, options: str, target: str) -> dict[str, Any]:
+    folder = artifact.parent
+    paths = (str(model), str(artifact), str(folder / "answer.json"))
+    return _child(folder, "compile.dyno_artifact", *paths, options, target)
 
 
 def measured_peak(folder: Path, target: str = "host") -> float | None:
@@ -77,9 +90,8 @@ def _zoo_file(name: str, cache: Path, folder: Path) -> Path:
     path = cache / f"{name}.onnx"
     if not path.exists():
         say(f"{name}: building {path}")
-        with start(
-            python_module("benchmarks.zoo.registry", "--cache", str(cache), name), log=folder / "zoo.log"
-        ) as child:
+        module = "benchmarks.compile.twins" if name in TWINS else "benchmarks.zoo.registry"
+        with start(python_module(module, "--cache", str(cache), name), log=folder / "zoo.log") as child:
             if child.process.wait():
                 raise SystemExit(f"{name} can't be built:\n{child.log_tail()}")
     return path

@@ -16,6 +16,7 @@ from benchmarks.fuzz.compare import Differences, Judge, ancestry, tensors_before
 from benchmarks.fuzz.draw import NON_FINITE, OPEN_SIZES, draw, draw_foreign, draw_open, feeds, spiced
 from benchmarks.fuzz.graph import Array, Graph, Reject, session_of
 from benchmarks.fuzz.modules import draw_module
+from benchmarks.fuzz.referee import in_double
 from modeldyno.base.errors import DynoError
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.options import Options
@@ -104,6 +105,7 @@ def _compare_onnx(
         behind=ancestry(model.graph.node),
         inner=lambda given: _every_tensor(model, given),
         before=tensors_before(model.graph.node),
+        referee=lambda given: in_double(model, given),
     )
     found = Differences()
     for size in sizes:

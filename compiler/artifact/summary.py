@@ -25,6 +25,8 @@ def print_manifest(manifest: Manifest, output: Path, seconds: float) -> None:
     )
     if manifest.road and manifest.road.reason:
         click.echo(f"import path: {road_line(manifest.road)}")
+    if " " in manifest.precision:
+        click.echo(f"precision: {manifest.precision}")
     _show_buckets(manifest.buckets)
     _show_tuning(manifest.tuning)
     for line in compiled_lines(manifest):

@@ -9,7 +9,9 @@ from modeldyno.compiler.model.source import Source
 
 
 def maker_words(source: Source, output: str) -> str:
-    """Name the operator that gives an output of an ONNX model, in a sentence of its own."""
+    """Name the operator that gives an output, in a sentence of its own; nothing where it is not known."""
+    if source.model is None and source.maker is not None and (said := source.maker(output)):
+        return f". It comes from {said}"
     for node in source.model.graph.node if source.model is not None else ():
         if output in node.output:
             return f". It comes from {node.op_type} (node {node.name or output!r})"

@@ -22,14 +22,21 @@ _WAYS_OUT = (
 
 
 def explained(request: CompileRequest, error: CompileError) -> CompileError:
-    """Give an error that names every operator that does not compile; the same one where none can be named."""
+    """Give an error that names every operator that does not compile, or at least the ways out."""
     source, target, graph = request.source, request.target, request.graph
     if graph is None:
         return error
     found = culprits(graph, Probe(request, graph), error.stage)
     # Where all fail in a stage behind the front end, no operator is to blame.
-    if not found or (error.stage != "import" and len(found) == len(graph.nodes) > 1):
+    if found and error.stage != "import" and len(found) == len(graph.nodes) > 1:
         return error
+    if not found:
+        return CompileError(
+            f"{error}. Each operator compiles for itself. Ways out: {_WAYS_OUT}",
+            stage=error.stage,
+            target=error.target,
+            operators=error.operators,
+        )
     operators = [graph.operator(place, why) for place, why in found.items()]
     named = tuple(dict.fromkeys(each.operator for each in operators))
     count = f"{len(operators)} of {len(graph.nodes)} operators"

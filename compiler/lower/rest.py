@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     import tvm
     from tvm import te
 
+Shape = tuple[int, ...]
 Legalize = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
 # None: the operator stays as it is.
 Rule = Callable[[relax.BlockBuilder, relax.Call, Machine], relax.Expr | None]
 # TVM's number for "reduces": FuseOps computes the element-wise work before such a kernel inside it.
 REDUCES = 3
+EVEN_SUMS = ("sum", "mean")  # a mean of means of equally many is the mean
+LONG = 4096  # terms: shorter sums lose less than the parity check tells
 
 
 def light_kernels(machine: Machine) -> dict[str, Legalize]:
@@ -101,10 +105,37 @@ def _rms_norm(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -
 def _reduce(builder: relax.BlockBuilder, call: relax.Call, machine: Machine) -> relax.Expr | None:
     shape = shape_of(call.args[0])
     kind = str(call.op.name).rsplit(".", 1)[1]
+    if (sizes := _long_sum(call, kind, shape)) is not None:
+        return _in_two_stages(builder, call, machine, sizes)
     if not _over_last(call, call.attrs.axis) or shape is None or len(shape) < 2:
         return over_axes(builder, call, kind=kind, lanes=machine.lanes) if kind in EXTREMES else None
     kernel = partial(rows.reduce_row, kind=kind, keep=bool(call.attrs.keepdims), lanes=machine.lanes)
     return _row_kernel(builder, kernel, [call.args[0]], kind)
+
+
+def _long_sum(call: relax.Call, kind: str, shape: Shape | None) -> tuple[int, int, int] | None:
+    """Give results, parts and terms of each part of a long sum over several last axes, or over everything."""
+    if kind not in EVEN_SUMS or not shape or 0 in shape or str(call.args[0].ty.dtype) != "float32":
+        return None
+    given = call.attrs.axis
+    axes = sorted(int(axis) % len(shape) for axis in given) if given is not None else list(range(len(shape)))
+    many = math.prod(shape[axis] for axis in axes)
+    if axes != list(range(axes[0], len(shape))) or many < LONG or (len(axes) == 1 and len(shape) > 1):
+        return None
+    parts = max(size for size in range(1, math.isqrt(many) + 1) if many % size == 0)
+    return math.prod(shape) // many, parts, many // parts
+
+
+def _in_two_stages(
+    builder: relax.BlockBuilder, call: relax.Call, machine: Machine, sizes: tuple[int, int, int]
+) -> relax.Expr:
+    """Sum parts, and then their sums: TVM adds everything up one by one, and loses a digit for each ten."""
+    kind = str(call.op.name).rsplit(".", 1)[1]
+    kernel = partial(rows.reduce_row, kind=kind, keep=False, lanes=machine.lanes)
+    parted = builder.emit(relax.op.reshape(call.args[0], sizes))
+    once = builder.emit(_row_kernel(builder, kernel, [parted], kind))
+    twice = builder.emit(_row_kernel(builder, kernel, [once], kind))
+    return relax.op.reshape(twice, call.ty.shape)
 
 
 def _window(call: relax.Call) -> pool.PoolWindow | None:

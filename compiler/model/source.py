@@ -48,6 +48,7 @@ class Source:
     inputs (None: nothing is known). `records` are the user's own, which are checked too, or with
     `only_records` alone. `precision` says in the manifest's words what is computed in; where the model is
     written in other numbers, `given` is the model in those, and all else is of its float32 form.
+    `maker` names the operator that gives an output, where `model` does not tell.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Source:
     only_records: bool = False
     precision: str = FLOAT32.name
     given: Given | None = None
+    maker: Callable[[str], str] | None = None
 
     def input_facts(self) -> Facts:
         """Give what is known of the inputs."""

@@ -29,6 +29,7 @@ from modeldyno.loadgen.generator.wire.stream import Ended, append_ended
 from modeldyno.loadgen.payloads.files import Draw
 from modeldyno.loadgen.payloads.store import load_mix
 from modeldyno.loadgen.spec.arrivals import arrivals
+from modeldyno.loadgen.spec.expected import expected_of
 from modeldyno.loadgen.stats.recording import US_PER_S, FailureKind, Recorder, Recording, save_recording
 
 GIVE_UP_AFTER = 100
@@ -46,6 +47,7 @@ class Run:
         self.plan, self.spec = plan, plan.spec
         self.draw = Draw(load_mix(plan.payload_file, plan.payload_index), plan.spec.seed + plan.share[0])
         self.recorder = Recorder(plan.spec.warmup_s, plan.spec.longest_s)
+        self.expected = expected_of(plan.spec)
         self.timeout_ns = int(plan.spec.timeout_s * NS_PER_S)
         self.total_s = plan.spec.warmup_s + plan.spec.duration_s
         self._due_s = self._schedule()

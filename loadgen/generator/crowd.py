@@ -17,8 +17,10 @@ import gevent
 from locust import LoadTestShape
 
 from modeldyno.base.errors import ConfigError
+from modeldyno.loadgen.generator.open_files import RESERVED_FILES, file_limit
 from modeldyno.loadgen.generator.progress import Failed
 from modeldyno.loadgen.generator.run_plan import Plan
+from modeldyno.loadgen.spec.bounds import MAX_USERS
 from modeldyno.loadgen.spec.stages import Stage, planned_stages, users_at
 
 LOOK_EVERY_S = 0.02
@@ -100,6 +102,9 @@ class ShapeCourse:
         users, per_s = int(wish[0]), float(wish[1])
         if users < 0 or not per_s > 0:
             raise ConfigError(f"the shape's tick() asked for {users} users at {per_s} a second")
+        most = min(MAX_USERS, file_limit() - RESERVED_FILES)
+        if users > most:
+            raise ConfigError(f"the shape's tick() asked for {users} users: there can be {most} here")
         if users != self._target:
             self._from_users, self._from_s, self._target = self._target, elapsed_s, users
             if self._wishes and self._wishes[-1][0] == elapsed_s:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import psutil
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.load_spec import LoadSpec
-from modeldyno.loadgen.generator.fleet import Workers
-from modeldyno.loadgen.generator.open_files import file_limit
+from modeldyno.loadgen.generator.fleet import ALONE, Workers
+from modeldyno.loadgen.generator.open_files import RESERVED_FILES, file_limit, local_ports
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.spec.stages import planned_stages
 
-RESERVED_FILES = 64
-"""Descriptors of a Locust process besides its connections."""
 USER_BYTES = 64 * 1024
 """Of the generator's own memory, a user and its connection."""
 MEMORY_SHARE = 0.5
@@ -25,16 +25,16 @@ def with_bound(spec: LoadSpec, workers: Workers, mix: Mix, most: int) -> LoadSpe
     Raises:
         ConfigError: this machine can't open as many connections as were asked for.
     """
-    here = workers.local if workers.distributed else 1
-    connections = (file_limit() - RESERVED_FILES) * workers.number if here else 1 << 20
+    room = _room(workers)
+    each = 2 if spec.follow_redirects else 1  # one of them is to where redirects lead
     if spec.rate_rps is None:
-        _check(max(_users(spec)) * spec.samples_per_query, connections, "users", "users")
+        _check(max(_users(spec)) * spec.samples_per_query, each, room, "users", "users")
         return spec
     if spec.max_in_flight is not None:
-        _check(spec.max_in_flight, connections, "requests in flight", "max_in_flight")
+        _check(spec.max_in_flight, each, room, "requests in flight", "max_in_flight")
         return spec
     by_memory = psutil.virtual_memory().available * MEMORY_SHARE / (USER_BYTES + _largest(mix))
-    bound = max(1, min(most, connections, int(by_memory)))
+    bound = max(1, min(most, room.connections // each, int(by_memory)))
     return spec.model_copy(update={"max_in_flight": bound})
 
 
@@ -44,15 +44,35 @@ def check_users(users: int) -> None:
     Raises:
         ConfigError: it can't.
     """
-    _check(users, file_limit() - RESERVED_FILES, "users", "users")
+    _check(users, 1, _room(ALONE), "users", "users")
 
 
-def _check(wanted: int, connections: int, what: str, option: str) -> None:
-    if wanted > connections:
+@dataclass(frozen=True)
+class _Room:
+    """How many connections there can be, and what would raise that."""
+
+    connections: int
+    hint: str = ""
+
+
+def _room(workers: Workers) -> _Room:
+    if workers.distributed and not workers.local:  # other machines have limits of their own
+        return _Room(1 << 20)
+    files = (file_limit() - RESERVED_FILES) * workers.number
+    if workers.remote or files <= local_ports():
+        return _Room(files, "raise the hard limit of open files (ulimit -Hn), take more `workers`")
+    return _Room(
+        local_ports(), "widen net.ipv4.ip_local_port_range, send from more machines (`expect_workers`)"
+    )
+
+
+def _check(wanted: int, each: int, room: _Room, what: str, option: str) -> None:
+    if wanted * each > room.connections:
+        many = f"{each} connections each" if each > 1 else "as many connections"
         raise ConfigError(
-            f"{wanted} {what} need as many connections, and the processes here may open {connections}",
+            f"{wanted} {what} need {many}, and the processes here may open {room.connections}",
             field=option,
-            hint=f"raise the hard limit of open files (ulimit -Hn), take more `workers`, or lower `{option}`",
+            hint=f"{room.hint}, or lower `{option}`",
         )
 
 

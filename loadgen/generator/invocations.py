@@ -29,6 +29,7 @@ import gevent
 from locust import events, task
 from locust.exception import StopUser
 
+from modeldyno.base.command.console import one_line
 from modeldyno.base.errors import DynoError, LoadTestError
 from modeldyno.loadgen.generator.control import Run
 from modeldyno.loadgen.generator.master import Conductor
@@ -75,6 +76,7 @@ class PlannedUser(Sender):
         assert course is not None  # noqa: S101 - only planned runs have such users
         self.course: Run = course
         self.timeout_s = course.spec.timeout_s
+        self.expected, self.follows = course.expected, course.spec.follow_redirects
         super().__init__(environment)
 
     def on_start(self) -> None:
@@ -212,7 +214,7 @@ class PlainUser(Sender):
             name=INVOCATIONS,
             response_time=(ended_ns - start_ns) / NS_PER_MS,
             response_length=0,
-            exception=LoadTestError(failure.message) if failure else None,
+            exception=LoadTestError(one_line(failure.message)) if failure else None,
             context={},
         )
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
+
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+RESERVED_FILES = 64
+"""Descriptors of a Locust process besides its connections."""
 
 
 def file_limit() -> int:
@@ -13,6 +18,15 @@ def file_limit() -> int:
         return 1 << 20
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return 1 << 20 if hard == resource.RLIM_INFINITY else hard
+
+
+def local_ports() -> int:
+    """How many connections this machine can have to one address of a server at a time."""
+    try:
+        first, last = map(int, _PORT_RANGE.read_text().split())
+    except (OSError, ValueError):  # not Linux
+        return 1 << 16
+    return last - first + 1
 
 
 def raise_file_limit() -> None:

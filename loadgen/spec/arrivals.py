@@ -6,12 +6,10 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from modeldyno.base.errors import ConfigError
 
 KINDS = ("poisson", "constant", "gamma", "trace")
-MAX_TRACE = 10_000_000
 
 
 def arrivals(
@@ -83,36 +81,3 @@ def repeated(trace_s: Sequence[float], rate_rps: float) -> Iterator[float]:
 def trace_rate(trace_s: Sequence[float]) -> float:
     """Arrivals a second of a trace: the gaps' number over their sum."""
     return (len(trace_s) - 1) / (trace_s[-1] - trace_s[0])
-
-
-def read_trace(path: Path) -> tuple[float, ...]:
-    """Read arrival times in seconds, one a line (the first column of a CSV file; a header is passed over).
-
-    They are sorted and counted from the first.
-
-    Raises:
-        ConfigError: the file can't be read, has fewer than two different times, or something else in a line.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the trace {path}: {error}") from error
-    texts = [(number, line.split(",", 1)[0].strip()) for number, line in enumerate(lines, 1) if line.strip()]
-    if texts and not _is_number(texts[0][1]):
-        texts = texts[1:]
-    wrong = next(((number, text) for number, text in texts if not _is_number(text)), None)
-    if wrong:
-        raise ConfigError(f"{path}:{wrong[0]}: {wrong[1]!r} is no time in seconds")
-    times = sorted(float(text) for _, text in texts)
-    if len(times) < 2 or times[-1] <= times[0]:
-        raise ConfigError(f"{path} has {len(times)} arrival times; a trace needs two different ones")
-    if len(times) > MAX_TRACE:
-        raise ConfigError(f"{path} has {len(times)} arrival times; at most {MAX_TRACE} can be replayed")
-    return tuple(time - times[0] for time in times)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

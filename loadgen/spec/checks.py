@@ -9,19 +9,33 @@ from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.loadgen.server.endpoint import endpoint_url
+from modeldyno.loadgen.spec.bounds import MAX_RATE, MAX_REQUESTS, MAX_SECONDS, MAX_TIMEOUT_S, MAX_USERS
+from modeldyno.loadgen.spec.expected import expected_of
 from modeldyno.loadgen.spec.stages import Stage, planned_s, planned_stages
 from modeldyno.loadgen.spec.stop_rules import check_rules
-
-MAX_USERS = 10_000
-MAX_SECONDS = 24 * 3600.0
-MAX_TIMEOUT_S = 3600.0
 
 
 def checked_spec(spec: LoadSpec, mix: Mix) -> LoadSpec:
     """Return the spec with everything filled in.
 
     Raises:
-        ConfigError: it asks for no loop, several, or more than can be run.
+        ConfigError: as `check_numbers`.
+    """
+    check_numbers(spec)
+    if spec.phases or spec.stairs:
+        spec = spec.model_copy(
+            update={"duration_s": planned_s(spec), "min_samples": 0, "max_duration_s": None}
+        )
+    spec = long_enough(spec)
+    filled = {"content_type": mix.content_type, "payload_bytes": round(mix.mean_bytes)}
+    return spec.model_copy(update={"url": endpoint_url(spec.url), **filled})
+
+
+def check_numbers(spec: LoadSpec) -> None:
+    """See whether a spec can be run at all; nothing is sent, no file is read.
+
+    Raises:
+        ConfigError: it asks for no loop, several, or more than can be run; or expects what no answer can be.
     """
     kinds = (spec.users is not None, spec.staged, spec.rate_rps is not None)
     if sum(kinds) != 1 or sum(map(bool, (spec.phases, spec.stairs, spec.shape))) > 1:
@@ -29,26 +43,31 @@ def checked_spec(spec: LoadSpec, mix: Mix) -> LoadSpec:
             "a load test needs either users, phases, stairs or a shape (closed loop) or rate_rps (open loop)"
         )
     check_rules(spec)
-    stages = planned_stages(spec)
-    if stages:
-        spec = spec.model_copy(
-            update={"duration_s": planned_s(spec), "min_samples": 0, "max_duration_s": None}
-        )
-    if any(not 1 <= users <= MAX_USERS for users in _users(spec, stages)):
-        raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {max(_users(spec, stages))}")
-    if spec.rate_rps is None and spec.max_in_flight is not None:
-        raise ConfigError(
-            "max_in_flight bounds an open loop; of a closed one each user has one request in flight"
-        )
-    if spec.rate_rps is not None and not 0 < spec.rate_rps < float("inf"):
-        raise ConfigError(f"rate_rps must be above 0, got {spec.rate_rps}")
-    if not spec.warmup_s + spec.longest_s <= MAX_SECONDS or not spec.timeout_s <= MAX_TIMEOUT_S:
+    expected_of(spec)
+    users = _users(spec, planned_stages(spec))
+    if any(not 1 <= number <= MAX_USERS for number in users):
+        raise ConfigError(f"users must be from 1 to {MAX_USERS}, got {max(users)}")
+    longest_s = planned_s(spec) if spec.phases or spec.stairs else spec.longest_s
+    if not spec.warmup_s + longest_s <= MAX_SECONDS or not spec.timeout_s <= MAX_TIMEOUT_S:
         raise ConfigError(
             f"a load test lasts at most {MAX_SECONDS:g} s, a request at most {MAX_TIMEOUT_S:g} s"
         )
-    spec = long_enough(spec)
-    filled = {"content_type": mix.content_type, "payload_bytes": round(mix.mean_bytes)}
-    return spec.model_copy(update={"url": endpoint_url(spec.url), **filled})
+    if spec.rate_rps is not None:
+        _check_rate(spec.rate_rps, spec.warmup_s + longest_s)
+    elif spec.max_in_flight is not None:
+        raise ConfigError(
+            "max_in_flight bounds an open loop; of a closed one each user has one request in flight"
+        )
+
+
+def _check_rate(rate_rps: float, seconds: float) -> None:
+    if not 0 < rate_rps <= MAX_RATE:
+        raise ConfigError(f"rate_rps must be above 0 and at most {MAX_RATE:g}, got {rate_rps:g}")
+    if rate_rps * seconds > MAX_REQUESTS:
+        raise ConfigError(
+            f"{rate_rps:g} requests a second over {seconds:g} s are {rate_rps * seconds:.3g}: at most "
+            f"{MAX_REQUESTS:.3g} of one test can be kept"
+        )
 
 
 def first_users(spec: LoadSpec) -> int | None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.load_spec import LoadSpec
-from modeldyno.loadgen.spec.checks import MAX_SECONDS, long_enough
+from modeldyno.loadgen.spec.bounds import MAX_SECONDS
+from modeldyno.loadgen.spec.checks import long_enough
 from modeldyno.loadgen.spec.limit_names import ERROR_RATE, THROUGHPUT
 from modeldyno.loadgen.spec.stop_rules import parse_rules
 from modeldyno.loadgen.stats.intervals import fewest_samples

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.cores import core_numbers
 from modeldyno.base.settings import Setting
+from modeldyno.loadgen.spec.answer_options import Answers
+from modeldyno.loadgen.spec.bounds import MAX_RATE, MAX_REQUESTS, MAX_SECONDS, MAX_TIMEOUT_S, MAX_USERS
 
 
 def _cores(text: str) -> tuple[int, ...]:
@@ -30,7 +32,7 @@ class Target:
     url: Annotated[str, Setting("A running endpoint.", argument=True)]
     users: Annotated[
         int | None,
-        Setting("Closed loop: users who wait for each answer.", absent="1", least=1, most=10_000),
+        Setting("Closed loop: users who wait for each answer.", absent="1", least=1, most=MAX_USERS),
     ] = None
     phases: Annotated[
         str | None,
@@ -55,13 +57,18 @@ class Target:
     ] = None
     rate_rps: Annotated[
         float | None,
-        Setting("Open loop: arrivals a second, whether or not answers come.", above=0, flag="--rate"),
+        Setting(
+            "Open loop: arrivals a second, whether or not answers come.",
+            above=0,
+            most=MAX_RATE,
+            flag="--rate",
+        ),
     ] = None
     trace: Annotated[
         Path | None,
         Setting(
-            "Open loop: replay recorded arrival times (seconds, one a line), at their own rate or at "
-            "`rate_rps`."
+            "Open loop: replay recorded arrival times (seconds or ISO 8601, one a line), at their own rate "
+            "or at `rate_rps`."
         ),
     ] = None
 
@@ -87,6 +94,7 @@ class Arrivals:
             "With `arrival=gamma`: squared coefficient of variation of the gaps; 1 is Poisson, more are "
             "bursts.",
             above=0,
+            most=10_000,
         ),
     ] = 4.0
     max_in_flight: Annotated[
@@ -104,12 +112,15 @@ class Arrivals:
 class Length:
     """How long a test lasts."""
 
-    warmup_s: Annotated[float, Setting("Seconds not counted.", least=0, flag="--warmup")] = 2.0
+    warmup_s: Annotated[
+        float, Setting("Seconds not counted.", least=0, most=MAX_SECONDS, flag="--warmup")
+    ] = 2.0
     duration_s: Annotated[
         float,
         Setting(
             "Seconds measured, after the warm-up; of a `load_shape`, the most (default: an hour).",
             above=0,
+            most=MAX_SECONDS,
             flag="--duration",
         ),
     ] = 10.0
@@ -118,6 +129,7 @@ class Length:
         Setting(
             "Measure on until so many requests have succeeded; 368 are enough for p99.",
             least=0,
+            most=MAX_REQUESTS,
         ),
     ] = 0
     max_duration_s: Annotated[
@@ -125,12 +137,15 @@ class Length:
         Setting(
             "The longest window for `min_samples`, in seconds.",
             above=0,
+            most=MAX_SECONDS,
             flag="--max-duration",
         ),
     ] = 120.0
     timeout_s: Annotated[
         float,
-        Setting("Seconds after which a request counts as failed.", above=0, flag="--timeout"),
+        Setting(
+            "Seconds after which a request counts as failed.", above=0, most=MAX_TIMEOUT_S, flag="--timeout"
+        ),
     ] = 30.0
 
 
@@ -242,7 +257,12 @@ class Processes:
     ] = None
     connect_timeout_s: Annotated[
         float,
-        Setting("With `expect_workers`: seconds to wait for them.", above=0, flag="--connect-timeout"),
+        Setting(
+            "With `expect_workers`: seconds to wait for them.",
+            above=0,
+            most=MAX_SECONDS,
+            flag="--connect-timeout",
+        ),
     ] = 600.0
 
 
@@ -276,5 +296,5 @@ class Search:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadOptions(Kept, Search, Processes, Bodies, Sent, Ends, Length, Arrivals, Target):
+class LoadOptions(Kept, Search, Processes, Answers, Bodies, Sent, Ends, Length, Arrivals, Target):
     """The options of `dyno load`; the help has the groups in the opposite order."""

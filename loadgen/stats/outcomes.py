@@ -1,8 +1,9 @@
 """How requests ended, and how long each way took: a histogram for every endpoint and status; pure.
 
 A way to end is an HTTP status, or what happened when there was none: `timeout`, `refused`, `unsent`, or the
-name of the client's error, e.g. `ConnectionResetError`. Times run from the same start as latency does: a
-failure that took long kept its user as long as an answer would have.
+name of the client's error, e.g. `ConnectionResetError`; or `unexpected`, the right status with another
+content. Times run from the same start as latency does: a failure that took long kept its user as long as an
+answer would have.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from modeldyno.loadgen.stats.own_lag import spread
 from modeldyno.loadgen.stats.recording import Ints, Recording
 
 OK = 200
+UNEXPECTED = "unexpected"
+"""How a request ends whose answer has the right status and another content than was expected."""
 NO_SOCKET = "no_socket"
 """How a request ends that this machine has no descriptor, port or memory for."""
 
@@ -43,7 +46,10 @@ def statuses(recording: Recording) -> Ints:
 
 def outcome_names(recording: Recording) -> tuple[str, ...]:
     """Name each kind of failure, in the order of the recording's kinds."""
-    return tuple(kind.kind if kind.status is None else str(kind.status) for kind in recording.kinds)
+    return tuple(
+        kind.kind if kind.status is None or kind.kind == UNEXPECTED else str(kind.status)
+        for kind in recording.kinds
+    )
 
 
 def _groups(recording: Recording, window: tuple[int, int]) -> Iterator[tuple[str, int | None, Ints]]:

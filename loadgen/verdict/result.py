@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from modeldyno.base.command.console import one_line
 from modeldyno.base.errors import LoadTestError, UnansweredError
 from modeldyno.base.host.facts import host_facts
 from modeldyno.base.records.load import LoadResult, Stop
@@ -135,7 +136,8 @@ def _no_success(spec: LoadSpec, recording: Recording, cut_short: str) -> LoadTes
     if failures:
         first = failures[0]
         status = f"HTTP {first.status}: " if first.status is not None else ""
-        text = f"no request to {spec.url} succeeded; {first.count} failed with: {status}{first.message}"
+        words = status + one_line(first.message)
+        text = f"no request to {spec.url} succeeded; {first.count} failed with: {words}"
         asked = any(kind.kind not in NOT_ASKED for kind in recording.kinds)
         return UnansweredError(text) if asked else LoadTestError(text)
     if len(recording.latency_us):

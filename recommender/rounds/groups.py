@@ -23,6 +23,13 @@ class Group:
         return min(self.members, key=lambda each: (each.instance.memory_gib, each.instance.instance_type))
 
     @property
+    def larger(self) -> tuple[PlannedTrial, ...]:
+        """Members with more memory than that, one for each size, the least first."""
+        least = self.measured.instance.memory_gib
+        sizes = {each.instance.memory_gib: each for each in reversed(self.members)}
+        return tuple(sizes[size] for size in sorted(sizes) if size > least)
+
+    @property
     def key(self) -> str:
         """Of the trial that is measured."""
         return self.measured.candidate.key

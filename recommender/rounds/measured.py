@@ -15,6 +15,7 @@ from modeldyno.recommender.rank.projected import Speed, ordered
 from modeldyno.recommender.rounds.groups import Group
 from modeldyno.trials.compare.blocks import Block
 from modeldyno.trials.measure.orders import PlannedTrial
+from modeldyno.trials.measure.trial import failed_trial
 from modeldyno.trials.providers.base import Order, Provider
 from modeldyno.trials.selection.contenders import Contender, contender_of
 from modeldyno.trials.selection.run import Selected
@@ -62,6 +63,7 @@ def contenders(
             levels=levels,
             usd_per_hour=plan.usd_per_hour(group.key),
             anchor=keys.get(_name(group.measured, BASELINE), group.key),
+            larger=tuple(map(served, group.larger)),
         )
         for group in plan.groups
     )
@@ -99,7 +101,9 @@ def _of_group(
     left_out = tuple(f"not measured: {why}" for why in alone.left_out.values())
     fell_out = selected.failed.get(group.key, "")
     return [
-        Trial(
+        _too_small(each, alone.too_small[each.instance.instance_type], provider, options)
+        if each.instance.instance_type in alone.too_small
+        else Trial(
             candidate=each.candidate,
             instance=each.instance,
             fidelity=provider.fidelity(each.instance),
@@ -120,6 +124,15 @@ def _of_group(
         )
         for each in group.members
     ]
+
+
+def _too_small(
+    planned: PlannedTrial, why: str, provider: Provider, options: Callable[[Candidate], dict[str, str]]
+) -> Trial:
+    """Its memory is less than the model needs; others of the group have more."""
+    return failed_trial(
+        planned, provider.fidelity(planned.instance), why, compiled_with=options(planned.candidate)
+    )
 
 
 def _starts(selected: Selected, key: str, point: LoadResult) -> int:

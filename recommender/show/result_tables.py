@@ -12,29 +12,32 @@ from modeldyno.base.records.run import Recommendation, Row
 from modeldyno.loadgen.spec.stages import load_name
 from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import RunPlanned
-from modeldyno.reports.text.digits import MISSING, shown
+from modeldyno.reports.alerts import MOST, Alert, alerts
+from modeldyno.reports.answer import answer
+from modeldyno.reports.results.run_folder import run_of
+from modeldyno.reports.text.digits import MISSING, Shown, shown
 
 COLUMNS = (
-    *("rank", "instance", "backend", "thr x wrk", "load", "p50 ms", "p95 ms", "p99 ms"),
-    *("req/s", "95 % interval", "$/h", "$/1M", "95 % interval", "cpu", "MiB", "fidelity", "samples"),
+    *("rank", "instance", "backend", "thr x wrk", "load", "p50 ms", "p99 ms", "req/s", "95 % interval"),
+    *("$/h", "$/1M", "95 % interval", "cost / best other", "fidelity", "samples"),
 )
-NUMBERS = ("rank", "p50 ms", "p95 ms", "p99 ms", "req/s", "$/h", "$/1M", "cpu", "MiB", "samples")
+NUMBERS = ("rank", "p50 ms", "p99 ms", "req/s", "$/h", "$/1M", "samples")
 
 
 def print_summary(found: Recommendation, run_dir: Path) -> None:
-    """Print the ranking, what was rejected and why, what taints the numbers, and where the files are."""
+    """Print the answer first, then the ranking, what was rejected, and the warnings that matter most.
+
+    The report has the rest; both begin with the same sentences.
+    """
+    run = run_of(found, run_dir)
+    for line in answer(run).lines:
+        click.echo(line)
     if found.ranking:
+        click.echo()
         print_table(COLUMNS, map(_cells, found.ranking), right=NUMBERS)
-        for line in _verdict(found.ranking):
-            click.echo(line)
-    else:
-        click.echo("No candidate meets the limits.")
-    _print_lines(
-        "rejected:", [f"{console_lines.candidate(row)}: {'; '.join(row.reasons)}" for row in found.rejected]
-    )
-    _print_lines("warnings:", _warnings(found.ranking))
-    _print_lines("what emulation leaves out:", found.caveats)
-    _print_lines("notes:", found.notes)
+    _print_lines("rejected:", [_rejected(row) for row in found.rejected])
+    _print_lines("warnings:", _warnings(alerts(run)))
+    _print_lines("", _pointers(found))
     click.echo(f"\n{run_dir / 'recommendation.json'}\n{run_dir / 'report.html'}")
 
 
@@ -53,48 +56,47 @@ def print_plan(event: RunPlanned, *, as_json: bool) -> None:
 def _cells(row: Row) -> tuple[str, ...]:
     rate = shown(row.throughput_rps, row.throughput_low_rps, row.throughput_high_rps)
     cost = shown(row.usd_per_million, row.usd_per_million_low, row.usd_per_million_high)
+    cost = cost if row.valid else Shown(MISSING)
+    ratio = shown(row.against_best, row.against_best_low, row.against_best_high)
     return (
-        f"{row.rank}{' tie' if row.tied_with_best else '' if row.valid else ' void'}",
+        f"{row.rank}{' tie' if row.tied_with_best else ''}" if row.valid else "void",
         row.instance_type,
         row.backend,
         console_lines.settings(row.settings).replace("x", " x ", 1),
         f"{load_name(row)}{' (highest)' if row.found_rate else ''}",
-        *(shown(value).text for value in (row.p50_ms, row.p95_ms, row.p99_ms)),
+        *(shown(value).text for value in (row.p50_ms, row.p99_ms)),
         rate.text,
         rate.interval,
         f"{row.usd_per_hour:g}",
         cost.text,
         cost.interval,
-        MISSING if row.cpu_utilization is None else f"{row.cpu_utilization:.0%}",
-        MISSING if row.memory_mib is None else f"{row.memory_mib:.0f}",
+        ratio.whole,
         row.fidelity,
         str(row.samples),
     )
 
 
-def _verdict(ranking: Sequence[Row]) -> Iterator[str]:
-    void = [row for row in ranking if not row.valid]
-    if len(void) == len(ranking):
-        yield "No winner: no configuration was measured validly."
-    for row in void:
-        yield f"Void, behind all valid ones: rank {row.rank}: {'; '.join(row.invalid_reasons)}"
-    tied = [str(row.rank) for row in ranking if row.tied_with_best]
-    if tied:
-        yield f"No single winner: the cost intervals of rank 1 and {', '.join(tied[1:])} overlap."
+def _rejected(row: Row) -> str:
+    return f"{console_lines.candidate(row)}: {'; '.join(row.reasons)}"
 
 
-def _warnings(ranking: Sequence[Row]) -> list[str]:
-    """Each warning once, with the ranks that it is about."""
-    ranks: dict[str, list[str]] = {}
-    for row in ranking:
-        for warning in row.warnings:
-            ranks.setdefault(warning, []).append(str(row.rank))
-    return [f"{warning} (rank {', '.join(numbers)})" for warning, numbers in ranks.items()]
+def _warnings(found: Sequence[Alert]) -> list[str]:
+    more = len(found) - MOST
+    rest = [f"and {more} more, in the report"] if more > 0 else []
+    return [*(alert.line for alert in found[:MOST]), *rest]
+
+
+def _pointers(found: Recommendation) -> Iterator[str]:
+    """One line for what only some readers want to know."""
+    there = (("what emulation leaves out", found.caveats), ("notes", found.notes))
+    told = [f"{name} ({len(lines)})" for name, lines in there if lines]
+    if told:
+        yield f"also in the report: {', '.join(told)}"
 
 
 def _print_lines(title: str, lines: Iterable[str]) -> None:
     lines = list(lines)
     if lines:
-        click.echo(f"\n{title}")
+        click.echo(f"\n{title}" if title else "")
         for line in lines:
-            click.echo(f"  {line}")
+            click.echo(f"  {line}" if title else line)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from modeldyno.base.command.console import say
+from modeldyno.base.command.console import harmless, say
 from modeldyno.base.records.run import Candidate, Trial
 from modeldyno.base.units import short_duration
 from modeldyno.recommender.show import console_lines
@@ -76,12 +76,14 @@ class _Bar:
 
     def line(self, text: str) -> None:
         with suppress(OSError):  # nobody can be told: the work goes on
-            self.console.print(text, soft_wrap=True)
+            self.console.print(harmless(text), soft_wrap=True)
 
     def update(self, text: str, completed_s: float, total_s: float) -> None:
         left_s = total_s - completed_s
         left = f"about {short_duration(left_s)} left" if left_s >= 1 else "nearly done"
-        self.progress.update(self.task, total=total_s, completed=completed_s, description=f"{left}  {text}")
+        self.progress.update(
+            self.task, total=total_s, completed=completed_s, description=f"{left}  {harmless(text)}"
+        )
 
 
 @dataclass

@@ -167,7 +167,7 @@ def _write(axes: Axes, tag: Tag, lift: float) -> None:
         xytext=(8, lift),
         textcoords="offset points",
         va="center",
-        color=tag.colour,
+        color=svg.INK,  # the series' colours are for lines: as text some are too pale
         fontsize=12,
         fontweight="bold",
         annotation_clip=False,

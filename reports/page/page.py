@@ -11,6 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from modeldyno.base.files import write_text
 from modeldyno.base.records.run import Limits
 from modeldyno.reports.charts.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
+from modeldyno.reports.charts.forest import Mark, Words, forest_chart
+from modeldyno.reports.charts.overlay import overlay_chart
+from modeldyno.reports.figures import distances, ratios, sides
+from modeldyno.reports.page.plots import plots
 from modeldyno.reports.results.run_folder import Run, read_run
 from modeldyno.reports.results.series import Series
 from modeldyno.reports.view import bars, view
@@ -33,6 +37,9 @@ class TimeLine:
 class Drawings:
     """The charts; None where there is nothing to draw."""
 
+    distances: str | None
+    ratios: str | None
+    overlay: str | None
     p50: str | None
     p99: str | None
     cost: str | None
@@ -58,7 +65,11 @@ def render(run: Run) -> str:
     """Return the report as one HTML document that loads nothing else."""
     page = view(run)
     drawings = _draw(run, page.series, run.recommendation.limits)
-    return _templates().get_template("report.html.j2").render(page=page, drawings=drawings)
+    return (
+        _templates()
+        .get_template("report.html.j2")
+        .render(page=page, drawings=drawings, plots=plots(page.series))
+    )
 
 
 def keep_together(text: str) -> str:
@@ -68,13 +79,28 @@ def keep_together(text: str) -> str:
 
 def _draw(run: Run, series: tuple[Series, ...], limits: Limits) -> Drawings:
     coloured = tuple(one for one in series if one.colour)
+    apart, faster = distances(run), ratios(run)
     return Drawings(
+        distances=forest_chart(apart, _words("distances", apart)),
+        ratios=forest_chart(faster, _words("ratios", faster)),
+        overlay=overlay_chart(sides(run)),
         p50=throughput_chart(series, 50.0, limits),
         p99=throughput_chart(series, 99.0, limits),
         cost=cost_chart(bars(run)),
         spread=distribution_chart(coloured, limits),
         time_lines=tuple(TimeLine(one, timeline_chart(one, limits.p99_ms)) for one in series),
     )
+
+
+TITLES = {
+    "distances": ("How far apart the configurations are", "cost against the best of the others"),
+    "ratios": ("Compiled against ONNX Runtime", "requests answered, compiled against ONNX Runtime"),
+}
+
+
+def _words(name: str, marks: tuple[Mark, ...]) -> Words:
+    title, foot = TITLES[name]
+    return Words(name, title, "; ".join(f"{mark.label}: {mark.text}" for mark in marks) + ".", foot)
 
 
 def _templates() -> Environment:

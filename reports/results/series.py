@@ -23,6 +23,7 @@ class Series:
     colour: int
     dashed: bool
     rejected: bool
+    void: bool
     points: tuple[LoadResult, ...]
     level: LoadResult
 
@@ -42,10 +43,12 @@ class Bar:
 
 
 def tags(run: Run) -> tuple[tuple[str, Row], ...]:
-    """Give every row a short tag: its rank, or R1, R2, ... for the rejected ones."""
-    ranked = [(str(row.rank or number), row) for number, row in enumerate(run.recommendation.ranking, 1)]
+    """Give every row a short tag: its rank, V1, V2, ... for the void ones, R1, R2, ... for the rejected."""
+    ranking = run.recommendation.ranking
+    ranked = [(str(row.rank or number), row) for number, row in enumerate(ranking, 1) if row.valid]
+    void = [(f"V{number}", row) for number, row in enumerate([row for row in ranking if not row.valid], 1)]
     rejected = [(f"R{number}", row) for number, row in enumerate(run.recommendation.rejected, 1)]
-    return (*ranked, *rejected)
+    return (*ranked, *void, *rejected)
 
 
 def all_series(run: Run) -> tuple[Series, ...]:
@@ -64,6 +67,7 @@ def all_series(run: Run) -> tuple[Series, ...]:
                 colour=colour,
                 dashed=row.backend == BASELINE,
                 rejected=row.rank is None,
+                void=not row.valid,
                 points=points,
                 level=level if level is not None and level.samples else points[-1],
             )

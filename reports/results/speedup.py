@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from modeldyno.base.records.levels import level_of
 from modeldyno.base.records.load import LoadResult
@@ -23,6 +24,8 @@ class Ratio:
     low: float
     high: float
     against: str
+    rounds: int = 0
+    """That both were measured in, side by side; 0: one load test after another."""
 
     @property
     def tie(self) -> bool:
@@ -45,33 +48,43 @@ def ratio(ours: Estimate, theirs: Estimate, against: str) -> Ratio | None:
 
 
 def speedup(run: Run, row: Row) -> Ratio | None:
-    """Compare a compiled row with the fastest ONNX Runtime candidate on the same instance type and load.
+    """Compare a compiled row with ONNX Runtime on the same instance type under the same load.
 
-    Where each was searched for its highest rate, those rates are compared. None for the baseline itself, and
-    where there is nothing to compare with.
+    Where both took turns, by the rounds that they shared; else with the fastest that was measured; where each
+    was searched for its highest rate, those rates are compared. None for the baseline itself, where a load
+    test is void, and where there is nothing to compare with. It never contradicts the ranking: see `_agreed`.
     """
-    if row.found_rate:
-        return _speedup_of_searches(run, row)
-    ours = run.level(row)
-    if row.backend == BASELINE or ours is None:
-        return None
-    rivals = [(point, name) for point, name in _baselines(run, row, ours) if point.samples]
-    if not rivals or not ours.samples:
-        return None
-    fastest, name = max(rivals, key=lambda rival: rival[0].throughput_rps.value)
-    return ratio(ours.throughput_rps, fastest.throughput_rps, name)
+    found = _found(run, row)
+    return None if found is None else _agreed(run, row, *found)
 
 
-def _speedup_of_searches(run: Run, row: Row) -> Ratio | None:
-    rivals = [
+def rival(run: Run, row: Row) -> Row | None:
+    """The baseline's row that `speedup` compares a compiled row with."""
+    found = _found(run, row)
+    return None if found is None else found[1]
+
+
+Found = tuple[Ratio, Row] | None
+
+
+def _found(run: Run, row: Row) -> Found:
+    if row.backend == BASELINE or not row.valid:
+        return None
+    rows = [
         other
         for other in run.rows
-        if other.backend == BASELINE and other.instance_type == row.instance_type and other.found_rate
+        if other.backend == BASELINE and other.instance_type == row.instance_type and other.valid
     ]
-    if row.backend == BASELINE or not rivals:
+    return (_of_searches if row.found_rate else _of_levels)(run, row, rows)
+
+
+def _of_searches(_: Run, row: Row, rivals: list[Row]) -> Found:
+    searched = [other for other in rivals if other.found_rate]
+    if not searched:
         return None
-    fastest = max(rivals, key=lambda rival: rival.throughput_rps or 0.0)
-    return ratio(_rate(row), _rate(fastest), phrases.settings(fastest.settings))
+    fastest = max(searched, key=lambda one: one.throughput_rps or 0.0)
+    found = ratio(_rate(row), _rate(fastest), phrases.settings(fastest.settings))
+    return (found, fastest) if found else None
 
 
 def _rate(row: Row) -> Estimate:
@@ -80,14 +93,55 @@ def _rate(row: Row) -> Estimate:
     return Estimate(value=value, low=low, high=high, method="")
 
 
-def _baselines(run: Run, row: Row, ours: LoadResult) -> list[tuple[LoadResult, str]]:
-    return [
-        (point, phrases.settings(trial.candidate.settings))
-        for trial in run.trials.values()
-        if trial.candidate.backend == BASELINE and trial.candidate.instance_type == row.instance_type
-        for point in trial.points
-        if level_of(point.spec) == level_of(ours.spec)
-    ]
+def _of_levels(run: Run, row: Row, rivals: list[Row]) -> Found:
+    ours = run.level(row)
+    if ours is None or not ours.samples or not ours.valid:
+        return None
+    there = [(point, other) for other in rivals for point in _at(run, other, ours)]
+    for shared in _side_by_side(run, row, there):
+        return shared
+    if not there:
+        return None
+    fastest, other = max(there, key=lambda pair: pair[0].throughput_rps.value)
+    found = ratio(ours.throughput_rps, fastest.throughput_rps, phrases.settings(other.settings))
+    return (found, other) if found else None
+
+
+def _at(run: Run, other: Row, ours: LoadResult) -> Iterator[LoadResult]:
+    """Its load tests under the same load that say something."""
+    for point in run.points(other):
+        if level_of(point.spec) == level_of(ours.spec) and point.samples and point.valid:
+            yield point
+
+
+def _side_by_side(run: Run, row: Row, there: list[tuple[LoadResult, Row]]) -> Iterator[tuple[Ratio, Row]]:
+    comparison = run.recommendation.comparison
+    for one in comparison.throughputs if comparison else ():
+        if one.candidate == run.measured_key(row) and one.users == row.users:
+            for _, other in there:
+                if run.measured_key(other) == one.against:
+                    against = phrases.settings(other.settings)
+                    yield Ratio(one.ratio, one.low, one.high, against, one.rounds), other
+
+
+def _agreed(run: Run, row: Row, found: Ratio, theirs: Row) -> Ratio:
+    """Make the ratio say what the ranking says of the same two rows, whose interval is of all at once.
+
+    Where the ranking tells neither from the best, an interval of these two alone that leaves out 1 is widened
+    to 1. Where the ranking tells them apart, of which one is the best, the ranking's own interval is shown.
+    """
+    if row.tied_with_best and theirs.tied_with_best:
+        return replace(found, low=min(found.low, 1.0), high=max(found.high, 1.0))
+    if not found.tie or level_of(row) != level_of(theirs):
+        return found
+    best = run.measured_key(run.recommendation.ranking[0]) if run.recommendation.ranking else ""
+    other = {run.measured_key(row): theirs, run.measured_key(theirs): row}.get(best)
+    ends = (other.against_best_low, other.against_best, other.against_best_high) if other else (None,)
+    known = [end for end in ends if end]
+    if len(known) < 3 or other is None or other.tied_with_best:
+        return found
+    low, value, high = known if other is theirs else [1 / end for end in reversed(known)]
+    return replace(found, low=low, value=value, high=high)
 
 
 def _log_distance(smaller: float, larger: float) -> float:

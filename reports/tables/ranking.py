@@ -13,8 +13,19 @@ from modeldyno.reports.remarks import tainted
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import Series, tags
 from modeldyno.reports.results.speedup import BASELINE, speedup
+from modeldyno.reports.tables.verdicts import verdict
 from modeldyno.reports.text import phrases
-from modeldyno.reports.text.digits import MISSING, Shown, count, estimate, percentile, plain, share, whole
+from modeldyno.reports.text.digits import (
+    MISSING,
+    TIMES,
+    Shown,
+    count,
+    estimate,
+    percentile,
+    plain,
+    share,
+    whole,
+)
 
 LOG_LINES = 40
 LOG_COLUMNS = 500
@@ -47,6 +58,24 @@ class Line:
     baseline: bool
     tainted: bool
     void: tuple[str, ...]
+    verdict: str
+
+    @property
+    def all(self) -> tuple[tuple[str, str], ...]:
+        """Every number by its name, for where there is no room for a table."""
+        return (
+            (f"threads {TIMES} workers", self.settings),
+            ("load", self.load),
+            ("p50, p95, p99", f"{self.p50}, {self.p95}, {self.p99.whole} ms"),
+            ("throughput", f"{self.throughput.whole} req/s"),
+            ("errors", self.error_rate),
+            ("price", f"{self.usd_per_hour} an hour"),
+            ("speed-up over ONNX Runtime", self.speedup.whole),
+            ("CPU of vCPUs", self.cpu),
+            ("memory", f"{self.memory} MiB"),
+            ("samples", self.samples),
+            ("numbers are", self.fidelity),
+        )
 
 
 @dataclass(frozen=True)
@@ -118,7 +147,7 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         throughput=throughput(row),
         error_rate=share(row.error_rate),
         usd_per_hour=phrases.price(row.usd_per_hour),
-        cost=cost(row),
+        cost=cost(row) if row.valid else Shown(MISSING),
         speedup=_speedup(run, row),
         cpu=share(row.cpu_utilization),
         memory=whole(row.memory_mib),
@@ -129,6 +158,7 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         baseline=row.backend == BASELINE,
         tainted=tainted(run, row),
         void=tuple(phrases.log_text(reason) for reason in row.invalid_reasons),
+        verdict=phrases.log_text(verdict(run, row)),
     )
 
 

@@ -37,9 +37,14 @@ def shown(value: float | None, low: float | None = None, high: float | None = No
     """
     if value is None or math.isnan(value):
         return Shown(MISSING)
+    if math.isinf(value):
+        return Shown(fixed(value, 0))
+    low, high = _around(value, low, high)
     digits = decimals(value, low, high)
-    text = fixed(value, digits) if math.isinf(value) else with_unit(fixed(value, digits), unit)
-    if math.isinf(value) or low == high:  # nothing between them: no interval at all, or one without a width
+    text = with_unit(fixed(value, digits), unit)
+    if value and _is_zero(value, digits):
+        text = f"under {with_unit(fixed(10.0**-digits, digits), unit)}"
+    if low == high:  # nothing between them: no interval at all, or one without a width
         return Shown(text)
     return Shown(text, _interval(low, high, digits))
 
@@ -116,12 +121,26 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def _around(value: float, low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    """Give an interval that holds its estimate: records of older versions have some that lie beside it."""
+    return (None if low is None else min(low, value)), (None if high is None else max(high, value))
+
+
 def _interval(low: float | None, high: float | None, digits: int) -> str:
-    if high is None or math.isinf(high):
-        return f"≥ {fixed(low, digits)}" if low is not None else ""
-    if low is None:
-        return f"≤ {fixed(high, digits)}"
-    return f"{fixed(low, digits)}{EN_DASH}{fixed(high, digits)}"
+    """Word an interval. An end that bounds nothing is left out: no number here can be below 0 by itself."""
+    bottomless = low is None or math.isinf(low) or (low >= 0 and _is_zero(low, digits))
+    endless = high is None or math.isinf(high)
+    if endless:
+        return "" if bottomless else f"≥ {fixed(low or 0.0, digits)}"
+    top = fixed(high or 0.0, digits)
+    if bottomless:
+        return "" if _is_zero(high or 0.0, digits) else f"≤ {top}"
+    return f"{fixed(low or 0.0, digits)}{EN_DASH}{top}"
+
+
+def _is_zero(value: float, digits: int) -> bool:
+    """Whether nothing but zeros would be printed."""
+    return abs(value) < 0.5 * 10.0**-digits
 
 
 def _exponent(value: float) -> int:

@@ -11,11 +11,11 @@ from modeldyno.base.records.run import Fidelity, Limits, Row, ServerSettings
 from modeldyno.reports.text.digits import TIMES, count, plain
 
 BACKENDS = {"onnxruntime": "ONNX Runtime", "compiled": "compiled"}
-WITH_BACKEND = {"onnxruntime": "ONNX Runtime", "compiled": "the compiled artifact"}
+WITH_BACKEND = {"onnxruntime": "ONNX Runtime", "compiled": "the compiled model"}
 FIDELITY: dict[Fidelity, str] = {
     "measured": "measured on that instance type",
-    "emulated": "emulated on this host",
-    "projected": "projected by a model and not measured",
+    "emulated": "emulated on this machine",
+    "projected": "projected and not measured",
 }
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 

@@ -67,9 +67,10 @@ def _unfit(folder: Path, manifest: Manifest, host: HostFacts) -> str | None:
 def lines(found: Inspection) -> list[str]:
     """Say it all for a person, one `label  value` a line."""
     manifest, target = found.manifest, found.manifest.target
+    computed, _, written = manifest.precision.partition(" ")
     rows = [
-        ("model", f"{manifest.model} ({manifest.frontend})"),
-        ("precision", manifest.precision),
+        ("model", f"{manifest.model} ({manifest.frontend}, {computed})"),
+        *([("precision", f"{computed} {written}")] if written else []),
         ("source", f"BLAKE2b {manifest.source_digest}"),
         ("import path", road_line(manifest.road)),
         ("made", f"{manifest.created_at}, schema {manifest.schema_version}"),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from modeldyno.serving.dispatch.batching import Batcher
     from modeldyno.serving.dispatch.joining import Joining
     from modeldyno.serving.dispatch.pool import WorkerPool
+    from modeldyno.serving.meters.per_model import ModelMeter
     from modeldyno.serving.models.base import Signature
 
 
@@ -24,6 +25,7 @@ class ShelvedModel:
     joining: Joining
     batcher: Batcher | None
     """What joins its requests; None where each runs alone."""
+    meter: ModelMeter
     max_body_bytes: int
     timeout_s: float | None
     """A request without an answer so long after it came is answered 504; None: however long."""

@@ -75,6 +75,8 @@ _ROWS = _Histogram(
     _BUCKETS_ROWS,
     _INFERENCE.end,
 )
+END = _ROWS.end
+"""The first cell of a row behind what is counted here."""
 
 
 class Meters:

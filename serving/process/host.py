@@ -19,11 +19,12 @@ from modeldyno.serving.process.shares import pin
 from modeldyno.serving.protocols.base import WireProtocol
 from modeldyno.serving.protocols.invocations import Invocations
 from modeldyno.serving.protocols.open_inference import OpenInference
+from modeldyno.serving.protocols.sagemaker_runtime import SageMakerRuntime
 from modeldyno.serving.settings import ServeSettings
 from modeldyno.serving.web.app import App
 from modeldyno.serving.web.drain import DrainingServer
 
-PROTOCOLS: tuple[WireProtocol, ...] = (Invocations(), OpenInference())
+PROTOCOLS: tuple[WireProtocol, ...] = (Invocations(), OpenInference(), SageMakerRuntime())
 _M_TRIM_THRESHOLD = -1  # names and numbers of glibc's malloc.h
 _M_MMAP_THRESHOLD = -3
 

@@ -48,11 +48,13 @@ def listen(settings: ServeSettings, listener: socket.socket) -> None:
     if settings.port_file is not None:
         write_text(settings.port_file, f"{port}\n")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    models = ", ".join(f"/v2/models/{model.name}" for model in settings.models)
+    names = [model.name for model in settings.models]
+    models = ", ".join(f"/v2/models/{name}" for name in names)
+    endpoints = ", ".join(f"/endpoints/{name}/invocations" for name in names)
     say(
         f"serving http://{host}:{port} "
         "(POST /invocations; GET /ping, /metrics, /openapi.json; "
-        f"Open Inference Protocol: {models})"
+        f"Open Inference Protocol: {models}; boto3's sagemaker-runtime: {endpoints})"
     )
 
 

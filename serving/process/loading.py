@@ -19,6 +19,7 @@ from modeldyno.serving.dispatch.pool import WorkerPool
 from modeldyno.serving.dispatch.shelf import Shelf, ShelvedModel
 from modeldyno.serving.meters.board import Member
 from modeldyno.serving.meters.metrics import Meters
+from modeldyno.serving.meters.per_model import ModelMeter
 from modeldyno.serving.models.loader import model_source
 from modeldyno.serving.settings import NamedModel, ServeSettings
 
@@ -31,8 +32,9 @@ def load_shelf(settings: ServeSettings, threads: int, meters: Meters, member: Me
     """
     loaded: list[ShelvedModel] = []
     try:
-        for named in settings.models:
-            model = _loaded(named, settings, threads, meters=meters, member=member)
+        for number, named in enumerate(settings.models):
+            meter = ModelMeter(meters, member, number)
+            model = _loaded(named, settings, threads, meters=meters, meter=meter, member=member)
             loaded.append(model)
     except BaseException:
         Shelf(loaded).close()
@@ -41,7 +43,13 @@ def load_shelf(settings: ServeSettings, threads: int, meters: Meters, member: Me
 
 
 def _loaded(
-    named: NamedModel, settings: ServeSettings, threads: int, *, meters: Meters, member: Member
+    named: NamedModel,
+    settings: ServeSettings,
+    threads: int,
+    *,
+    meters: Meters,
+    meter: ModelMeter,
+    member: Member,
 ) -> ShelvedModel:
     before_bytes = _resident_bytes()
     source = model_source(named.path, threads)
@@ -77,7 +85,8 @@ def _loaded(
         pool,
         Queue(member.row, settings.max_waiting, pool.workers * _rows(joining)),
         joining,
-        _batcher(pool, joining, meters),
+        _batcher(pool, joining, meter),
+        meter,
         max_body_bytes=settings.max_body_mib * BYTES_PER_MIB,
         timeout_s=None if settings.timeout_ms is None else settings.timeout_ms / 1000,
         memory_bytes=memory_bytes,
@@ -119,8 +128,8 @@ def _rows(joining: Joining) -> int:
     return joining.limits.max_rows if joining.limits else 1
 
 
-def _batcher(pool: WorkerPool, joining: Joining, meters: Meters) -> Batcher | None:
-    return Batcher(pool, joining.limits, meters.joined_inference) if joining.limits else None
+def _batcher(pool: WorkerPool, joining: Joining, meter: ModelMeter) -> Batcher | None:
+    return Batcher(pool, joining.limits, meter.joined_inference) if joining.limits else None
 
 
 def _resident_bytes() -> int:

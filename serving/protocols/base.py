@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from modeldyno.serving.meters.per_model import Counts
     from modeldyno.serving.models.base import ServedModel, Signature
-    from modeldyno.serving.wire.answer import Call, Headers
+    from modeldyno.serving.wire.answer import Answer, Call, Headers
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,30 @@ class Infer:
     """A POST that runs one inference of the model."""
 
 
-Action: TypeAlias = Document | Ready | Infer
+@dataclass(frozen=True)
+class ModelState:
+    """How a model is when it is asked for."""
+
+    name: str
+    why_not: str | None
+    """Why its requests are not answered; None where they are."""
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Control:
+    """Asks about models, or of the server to do something with them; what is not done is refused here.
+
+    `answer` gets the models that it is about, all or one, and the request's body; it gives what is written as
+    JSON. Raises RequestError.
+    """
+
+    method: Literal["GET", "POST"]
+    answer: Callable[[tuple[ModelState, ...], bytes], Any]
+
+
+OfServer: TypeAlias = Document | Ready | Control
+Action: TypeAlias = OfServer | Infer
 
 
 @dataclass(frozen=True)
@@ -55,7 +80,7 @@ class Description:
 class WireProtocol(Protocol):
     """One protocol. It knows nothing of queues, threads and connections."""
 
-    def server_routes(self) -> dict[str, Document | Ready]:
+    def server_routes(self) -> dict[str, OfServer]:
         """Give what it answers of the server, whichever models there are."""
 
     def routes(self, model: ModelFacts) -> dict[str, Action]:
@@ -67,6 +92,9 @@ class WireProtocol(Protocol):
         Raises:
             RequestError: whatever is wrong with it; of a model's own reader, whatever that raises.
         """
+
+    def dress(self, headers: Headers, answer: Answer) -> Answer:
+        """Give an answer its last form: errors in the protocol's shape, headers of its own."""
 
     def describe_server(self) -> Description:
         """Describe `server_routes`."""

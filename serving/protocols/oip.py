@@ -18,14 +18,14 @@ import numpy as np
 
 from modeldyno.base.errors import RequestError
 from modeldyno.base.records.record import TensorSpec
+from modeldyno.serving.protocols.repository import VERSION
 from modeldyno.serving.wire.answer import RAW, Answer, Headers, header
 from modeldyno.serving.wire.nested import check_finite, from_lists
 from modeldyno.serving.wire.npy import check_names, check_shape, read_raw, shown, view, wanted
 from modeldyno.serving.wire.tensor_json import Numbers, read_json, write_json
 
-VERSION = "1"
 HEADER_LENGTH = b"inference-header-content-length"
-EXTENSIONS = ("binary_tensor_data", "model_configuration")
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 _DATATYPES = {"bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64"}
 _MOST_DIGITS = 10
 _LONGEST_ID = 1024

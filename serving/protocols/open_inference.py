@@ -8,24 +8,32 @@ from typing import Any
 
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.serving.models.base import ServedModel
-from modeldyno.serving.protocols.base import Action, Description, Document, Infer, ModelFacts, Ready
-from modeldyno.serving.protocols.oip import EXTENSIONS, VERSION, InferCall, datatype, read_infer, tensors
-from modeldyno.serving.protocols.openapi import BYTES, Schema, get, nested, number_type, object_of, operation
-from modeldyno.serving.wire.answer import JSON, RAW, Headers
-
-_MODELS = "/v2/models/"
+from modeldyno.serving.protocols.base import Action, Description, Document, Infer, ModelFacts, OfServer, Ready
+from modeldyno.serving.protocols.oip import EXTENSIONS, InferCall, datatype, read_infer, tensors
+from modeldyno.serving.protocols.openapi import BYTES, Schema, element, get, nested, object_of, operation
+from modeldyno.serving.protocols.repository import (
+    MODELS,
+    VERSION,
+    describe_model_controls,
+    describe_server_controls,
+    model_controls,
+    server_controls,
+    why_unknown,
+)
+from modeldyno.serving.wire.answer import JSON, RAW, Answer, Headers
 
 
 class OpenInference:
-    """Version 2, with Triton's binary tensors and model configuration."""
+    """Version 2, with Triton's binary tensors, model configuration, repository index and statistics."""
 
-    def server_routes(self) -> dict[str, Document | Ready]:
+    def server_routes(self) -> dict[str, OfServer]:
         """Give what it answers of the server."""
         server = {"name": "modeldyno", "version": version("modeldyno"), "extensions": EXTENSIONS}
         return {
             "/v2": Document(server),
             "/v2/health/live": Document({"live": True}),
             "/v2/health/ready": Ready({}),
+            **server_controls(),
         }
 
     def routes(self, model: ModelFacts) -> dict[str, Action]:
@@ -36,10 +44,11 @@ class OpenInference:
             "/config": Document(_config(model)),
             "/infer": Infer(),
         }
-        path = _MODELS + model.name
+        path = MODELS + model.name
         return {
             **{path + end: action for end, action in found.items()},
             **{f"{path}/versions/{VERSION}{end}": action for end, action in found.items()},
+            **model_controls(model.name),
         }
 
     def read(
@@ -48,6 +57,10 @@ class OpenInference:
         """Read tensors that follow the model's signature."""
         return read_infer(body, headers, model.signature.inputs, model.signature.outputs, name)
 
+    def dress(self, _headers: Headers, answer: Answer) -> Answer:
+        """Give it as it is."""
+        return answer
+
     def describe_server(self) -> Description:
         """Describe the server's paths."""
         return Description(
@@ -55,26 +68,25 @@ class OpenInference:
                 "/v2": get("Name, version and extensions of the server"),
                 "/v2/health/live": get("Whether the server lives"),
                 "/v2/health/ready": get("Whether requests are answered", "503"),
+                **describe_server_controls(),
             }
         )
 
     def describe(self, model: ModelFacts) -> Description:
         """Describe the model's paths."""
-        path = _MODELS + model.name
+        path = MODELS + model.name
         paths = {
             path: get("Signature of the model"),
             f"{path}/ready": get("Whether requests for the model are answered", "503"),
             f"{path}/config": get("The model in the words of Triton's configuration"),
             f"{path}/infer": {"post": _infer(model.signature.inputs, model.signature.outputs)},
+            **describe_model_controls(model.name),
         }
         return Description(paths, f"Each path below {path} is there below {path}/versions/{VERSION} too.")
 
     def why_unknown(self, path: str, names: list[str]) -> str | None:
-        """Say that there is no model of that name."""
-        if not path.startswith(_MODELS):
-            return None
-        name = path.removeprefix(_MODELS).split("/", 1)[0]
-        return None if name in names else f"no such model {name!r}; there is {', '.join(map(repr, names))}"
+        """Say which model, version or extension is not here."""
+        return why_unknown(path, names)
 
 
 def _metadata(model: ModelFacts) -> dict[str, Any]:
@@ -107,7 +119,7 @@ def _config(model: ModelFacts) -> dict[str, Any]:
 
 
 def _infer(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, Any]:
-    body = object_of({"inputs": _tensors(inputs)})
+    body = object_of({"inputs": {**_tensors(inputs), "minItems": len(inputs), **_each_of(inputs)}})
     body["properties"] |= {
         "id": {"type": "string"},
         "parameters": {
@@ -139,13 +151,21 @@ def _infer(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[
 
 
 def _tensors(specs: Sequence[TensorSpec]) -> Schema:
-    return {"type": "array", "items": {"anyOf": [_tensor(spec) for spec in specs]} if specs else {}}
+    if not specs:
+        return {"type": "array"}
+    each = {"anyOf": [_tensor(spec) for spec in specs]}
+    return {"type": "array", "maxItems": len(specs), "items": each}
+
+
+def _each_of(specs: Sequence[TensorSpec]) -> Schema:
+    named = [object_of({"name": {"const": spec.name}}) for spec in specs]
+    return {"allOf": [{"contains": each} for each in named]} if named else {}
 
 
 def _tensor(spec: TensorSpec) -> Schema:
     sizes = [{"type": "integer", "minimum": 0} if size is None else {"const": size} for size in spec.shape]
     rank = len(sizes)
-    flat = {"type": "array", "items": {"type": number_type(spec)}}
+    flat = {"type": "array", "items": element(spec)}
     tensor = object_of(
         {
             "name": {"const": spec.name},

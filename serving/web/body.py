@@ -15,7 +15,7 @@ IS_LATE = "dyno.late"
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 TIMED_OUT = 408
-_TOO_LARGE = 413
+TOO_LARGE = 413
 _UNSUPPORTED_TYPE = 415
 # What HTTP calls deflate is a zlib stream; 16 more says gzip to zlib.
 _GZIP = b"\x1f\x8b"
@@ -33,7 +33,7 @@ async def read_body(
         RequestError: it is larger than `max_bytes`, packed in an unknown way, or late as `state` says.
     """
     _encoding(headers)
-    too_large = RequestError(f"the body is larger than the limit of {max_bytes} bytes", status=_TOO_LARGE)
+    too_large = RequestError(f"the body is larger than the limit of {max_bytes} bytes", status=TOO_LARGE)
     if int(headers.get(b"content-length", b"0")) > max_bytes:
         raise too_large
     chunks: list[bytes] = []
@@ -96,9 +96,7 @@ class _Unpacked:
                 raise RequestError(why) from error
             self._left_bytes -= len(plain)
             if self._left_bytes < 0:
-                raise RequestError(
-                    f"the body unpacks to more than {self._max_bytes} bytes", status=_TOO_LARGE
-                )
+                raise RequestError(f"the body unpacks to more than {self._max_bytes} bytes", status=TOO_LARGE)
             self._at += len(packed) - len(stream.unused_data)
             self._parts.append(plain)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from modeldyno.serving.wire.answer import Answer, error_answer
+from modeldyno.serving.wire.answer import Answer
 
 MOST_HEAD_BYTES = 1 << 16
 """Of a request's line and headers; of its trailers too."""
@@ -15,6 +16,7 @@ PROBE = b"HTTP/1.1 "
 TOO_LONG = f"the headers are longer than {MOST_HEAD_BYTES} bytes"
 CLOSE = (b"connection", b"close")
 _STATUS_LINES = {each.value: b"HTTP/1.1 %d %s\r\n" % (each, each.phrase.encode()) for each in HTTPStatus}
+_NO_CONTENT = 204
 _OFFER = (b"upgrade", b"http2-settings")
 
 Lines = Sequence[tuple[bytes, bytes]]
@@ -46,6 +48,8 @@ def answer_head(answer: Answer, *, close: bool) -> bytes:
     """Write the head of an answer; `close`: the connection ends with it."""
     status = _STATUS_LINES.get(answer.status) or b"HTTP/1.1 %d \r\n" % answer.status
     more = b"".join([b"%s: %s\r\n" % line for line in answer.headers if line != CLOSE])
+    if answer.status == _NO_CONTENT:
+        return b"%s%s%s\r\n" % (status, more, b"connection: close\r\n" if close else b"")
     return b"%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n" % (
         status,
         answer.content_type.encode(),
@@ -56,6 +60,6 @@ def answer_head(answer: Answer, *, close: bool) -> bytes:
 
 
 def last_answer(status: int, message: str) -> bytes:
-    """Write an error after which the connection is closed."""
-    answer = error_answer(status, message)
+    """Write an error after which the connection is closed; no protocol is known, so for the habits of all."""
+    answer = Answer(status, json.dumps({"error": message, "message": message}).encode())
     return answer_head(answer, close=True) + answer.body

@@ -9,7 +9,6 @@ from typing import Any
 
 from modeldyno.serving.dispatch.notebook import Notebook
 from modeldyno.serving.dispatch.shelf import ShelvedModel
-from modeldyno.serving.meters.metrics import Meters
 from modeldyno.serving.models.base import ServedModel
 from modeldyno.serving.protocols.base import WireProtocol
 from modeldyno.serving.web.body import Receive, read_body, unpack
@@ -28,13 +27,10 @@ class Inference:
     those that wait together run together.
     """
 
-    def __init__(
-        self, model: ShelvedModel, protocol: WireProtocol, meters: Meters, notebook: Notebook | None
-    ) -> None:
+    def __init__(self, model: ShelvedModel, protocol: WireProtocol, notebook: Notebook | None) -> None:
         self._model = model
         self._queue = model.queue
         self._protocol = protocol
-        self._meters = meters
         self._notebook = notebook
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer | None:
@@ -84,18 +80,20 @@ class Inference:
         """Read, run, write: all in the worker thread, so that a large body never stops the event loop."""
 
         def prepare(model: ServedModel) -> Call:
+            begun_s = perf_counter()
             body = self._unpacked(request)
             call = self._protocol.read(
                 model, self._model.name, request.headers, body, self._model.max_body_bytes
             )
             request.check_deadline(call.timeout_s)
+            self._model.meter.began(begun_s - request.arrived_s, perf_counter() - begun_s)
             return call
 
         def run(model: ServedModel) -> Answer:
             call = prepare(model)
             started_s = perf_counter()
             outputs = model.run(call.feeds)
-            self._meters.inference(perf_counter() - started_s)
+            self._model.meter.inference(perf_counter() - started_s)
             return call.answer(outputs)
 
         batcher = self._model.batcher

@@ -18,6 +18,20 @@ NPY = "application/x-npy"
 NPZ = "application/x-npz"
 RAW = "application/octet-stream"
 Headers = dict[bytes, bytes]
+_IDS = (
+    (b"x-request-id", b"X-Request-Id"),
+    (b"x-amzn-sagemaker-inference-id", b"InferenceId"),
+    (b"amz-sdk-invocation-id", b"amz-sdk-invocation-id"),
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, where an answer is an error."""
+
+    message: str
+    of_model: bool
+    """Whether a model, or what reads for it, said so; else the server did, before any model was asked."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class Answer:
     body: bytes
     content_type: str = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    fault: Fault | None = None
 
 
 class ClientLeftError(Exception):
@@ -55,8 +70,8 @@ class Request:
     def line(self) -> bytes:
         """Describe it for a log."""
         text = f"POST {self.path}"
-        name = self.headers.get(b"x-request-id")
-        return text.encode() if name is None else b"%s, X-Request-Id %s" % (text.encode(), name[:200])
+        named = next(((words, self.headers[name]) for name, words in _IDS if name in self.headers), None)
+        return text.encode() if named is None else b"%s, %s %s" % (text.encode(), named[0], named[1][:200])
 
     def wait_for(self, turn: asyncio.Future[Answer]) -> asyncio.Future[Answer]:
         """Return `turn`, which fails with what `drop` is given if that comes first."""
@@ -145,9 +160,9 @@ def error_json(message: str) -> bytes:
     return json.dumps({"error": message}).encode()
 
 
-def error_answer(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:
+def error_answer(status: int, message: str, *headers: tuple[bytes, bytes], of_model: bool = False) -> Answer:
     """Make an error answer."""
-    return Answer(status, error_json(message), headers=headers)
+    return Answer(status, error_json(message), headers=headers, fault=Fault(message, of_model))
 
 
 def header(headers: Headers, name: bytes) -> str:

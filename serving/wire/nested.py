@@ -63,7 +63,10 @@ def from_lists(value: object, spec: TensorSpec) -> np.ndarray:
             )
         shape.append(sizes.pop())
         level = level[0] if len(level) == 1 else list(chain.from_iterable(level))
-    if set(map(type, level)) - _LEAVES[np.dtype(spec.dtype).kind]:
+    kind = np.dtype(spec.dtype).kind
+    if kind in "iu" and float in set(map(type, level)):  # to JSON 2.0 is 2
+        level = [int(item) if type(item) is float and item.is_integer() else item for item in level]
+    if set(map(type, level)) - _LEAVES[kind]:
         raise _misfit(level, len(shape), spec)
     check_shape(shape, spec)
     return _numbers(level, spec).reshape(shape)

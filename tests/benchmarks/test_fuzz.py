@@ -17,8 +17,9 @@ from benchmarks.fuzz.compare import Differences, Judge, ancestry, difference, te
 from benchmarks.fuzz.draw import DECADES, LARGE, NON_FINITE, NORMAL, draw, draw_foreign, draw_open, feeds
 from benchmarks.fuzz.graph import Graph, session_of
 from benchmarks.fuzz.kinds import _compare_onnx, kind_of
+from benchmarks.fuzz.referee import in_double
 from modeldyno.compiler.options import Options
-from tests.compiler.models import node, saved
+from tests.compiler.models import model, node, saved, tensor
 from tests.compiler.relaxed import Array
 
 # Answers every seed, but dies on 3 and never ends 5.
@@ -163,6 +164,31 @@ def test_differences_are_told_in_words(right: list[float], got: list[float], sai
     assert difference(np.array(right, np.float32), np.array(got, np.float32), 1e-3) == said
 
 
+def test_an_error_of_onnx_runtime_is_none_of_the_artifact() -> None:
+    # A running sum of squares over the channels: 1e6 is added and taken off, and 0.01 is lost in it.
+    large = np.array([1e4, 1, 1, 1], np.float32).reshape(1, 4, 1, 1)
+    lrn = model(
+        [node("LRN", "x", "y", size=1, alpha=0.01, beta=0.75, bias=1.0)],
+        [tensor("x", (1, 4, 1, 1))],
+        [tensor("y", (1, 4, 1, 1))],
+    )
+    right = large / (1 + 0.01 * large.astype(np.float64) ** 2) ** 0.75
+    session = session_of(lrn)
+
+    def verdict(factor: float) -> str:
+        judge = Judge(
+            source=lambda given: {"y": session.run(None, given)[0]},
+            ours=lambda _given: {"y": (right * factor).astype(np.float32)},
+            referee=lambda given: in_double(lrn, given),
+        )
+        found = Differences()
+        judge.compare(NORMAL, {"x": large}, found)
+        return found.verdict
+
+    assert verdict(1.0) == "loose"
+    assert verdict(1.1) == "WRONG"
+
+
 def test_what_stands_before_an_output_is_known() -> None:
     behind = ancestry([node("Resize", "x", "a"), node("Add", "a b", "c"), node("Relu", "x", "d")])
     assert behind("c") == {"Resize", "Add"}
@@ -184,10 +210,13 @@ def test_a_refusal_without_operator_or_way_out_is_counted() -> None:
     words = (
         "OneHot can't be compiled: `--fallback onnxruntime`",
         "OneHot can't be compiled",
-        "it: --tolerance",
+        "it: `tolerance`",
+        "OneHot differs. `fallback=onnxruntime` runs it there",
+        "OneHot can't be compiled: `dump_dir` names a folder",
+        "aten.one_hot.default can't be compiled: `dyno serve` runs it",
     )
     rows = [{"seed": seed, "message": each, **said} for seed, each in enumerate(words)]
-    assert summary(rows)["unclear_refusals"] == [1, 2]
+    assert summary(rows)["unclear_refusals"] == [1, 2, 4]
 
 
 def test_a_seed_gives_the_same_model_and_inputs_again() -> None:

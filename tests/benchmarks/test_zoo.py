@@ -9,9 +9,11 @@ import onnx
 import onnxruntime
 import pytest
 
+from benchmarks.compile.twins import TWINS, quantised
 from benchmarks.feeds import load_feeds, model_feeds, save_feeds
 from benchmarks.flops import model_flops
 from benchmarks.zoo.registry import ZOO, onnx_file
+from tests.compiler.models import conv_net, saved
 
 
 # One of the onnx package's graphs, one of torch's; known operations: twice the published multiply-adds.
@@ -81,3 +83,20 @@ def every_float_tensor(path: Path) -> list[np.ndarray[tuple[int, ...], np.dtype[
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     found = session.run(None, model_feeds(path))
     return [array for array in found if array.dtype == np.float32]
+
+
+def test_a_twin_is_the_model_with_pairs(tmp_path: Path) -> None:
+    """Quantised by the package, from a file that lies in the cache."""
+    net = conv_net()
+    path = saved(tmp_path / "net.onnx", net)
+    made = onnx.load(quantised(path, tmp_path, per_channel=False))
+    kinds = [node.op_type for node in made.graph.node]
+    assert kinds.count("QuantizeLinear") > 4
+    assert kinds.count("Conv") == 1
+    assert [value.name for value in made.graph.input] == [value.name for value in net.graph.input]
+
+
+def test_every_model_has_a_twin_and_none_is_measured_unasked() -> None:
+    assert TWINS["resnet50-qdq"] == "resnet50"
+    assert set(TWINS.values()) == set(ZOO)
+    assert not set(TWINS) & set(ZOO)

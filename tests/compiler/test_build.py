@@ -18,6 +18,7 @@ from modeldyno.compiler import Options, compile_model
 from modeldyno.compiler.artifact.outputs import check_output
 from modeldyno.compiler.check.compare import compare
 from modeldyno.compiler.frontends.onnx.file import read_onnx
+from modeldyno.compiler.stages import cpu
 from modeldyno.compiler.stages.base import Recipe
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, MANIFEST_NAME
 from modeldyno.runtime.records.manifest_file import read_manifest
@@ -140,8 +141,6 @@ def test_a_failing_stage_is_named_with_the_target(
     def fail(*_: Any) -> Any:
         raise ValueError("relax.nn.foo is not supported\nand a long program\n" * 50)
 
-    from modeldyno.compiler.stages import cpu
-
     stages = [replace(stage, run=fail) if stage.name == "fuse" else stage for stage in cpu.CPU]
     monkeypatch.setattr(cpu, "CPU", Recipe(tuple(stages)))
     with pytest.raises(
@@ -152,6 +151,24 @@ def test_a_failing_stage_is_named_with_the_target(
     assert caught.value.operators == ("relax.nn.foo",)
     assert len(str(caught.value)) < 700
     assert not (tmp_path / "out").exists()
+
+
+def test_a_stage_that_fails_for_no_single_operator_names_the_ways_out(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modeldyno.compiler.fallback import blame
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("two kernels do not go together")
+
+    stages = [replace(stage, run=fail) if stage.name == "fuse" else stage for stage in cpu.CPU]
+    monkeypatch.setattr(cpu, "CPU", Recipe(tuple(stages)))
+    monkeypatch.setattr(blame, "culprits", lambda *_: {})
+    with pytest.raises(
+        CompileError, match=r"two kernels .*: `fallback=onnxruntime` .*`dyno serve`"
+    ) as caught:
+        compile_model(net, tmp_path / "out")
+    assert caught.value.stage == "fuse"
 
 
 def test_each_stage_is_dumped_to_a_numbered_file(net: Path, tmp_path: Path) -> None:

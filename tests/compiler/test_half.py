@@ -232,3 +232,28 @@ def test_autocast_is_said_too(tmp_path: Path) -> None:
     made = compile_model(Auto().eval(), tmp_path / "out", example_inputs=(torch.randn(2, 8),))
     assert made.precision == "float32 (bfloat16 file)"
     assert types(made) == ["float32", "float32"]
+
+
+def test_a_quantised_file_whose_scales_are_float16(tmp_path: Path) -> None:
+    half = TensorProto.FLOAT16
+    values = [numpy_helper.from_array(np.float16(0.05), "s"), numpy_helper.from_array(np.uint8(3), "z")]
+    nodes = [node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s z", "y")]
+    net = model(nodes, [tensor("x", [2, 8], half)], [tensor("y", [2, 8], half)], values, opset=21)
+    net.ir_version = 10
+    made = compile_model(saved(tmp_path / "net.onnx", net), tmp_path / "out")
+    assert made.precision == "float32 (quantised float16 file)"
+    assert types(made) == ["float16", "float16"]
+    assert made.parity is not None
+    assert made.parity.given_tolerance is None
+    assert made.parity.given[0].cosine > 0.99
+
+
+def test_numbers_beyond_float16_inside_decide_nothing_of_the_module_as_given(tmp_path: Path) -> None:
+    class Large(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * 60000.0 * 60000.0 * 0.0001 * 0.0001
+
+    made = compile_model(Large(), tmp_path / "out", example_inputs=(torch.ones(2, 8).half(),))
+    assert made.parity is not None
+    assert "pass what its own format holds" in made.parity.given_unknown
+    assert not made.parity.given

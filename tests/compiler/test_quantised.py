@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper
-from onnxruntime.quantization import QuantFormat
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic
 
 from modeldyno.base.errors import ModelError
+from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.frontends.onnx.formats.pairs import without_pairs
+from modeldyno.compiler.frontends.torch.quantised import register
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import Manifest
+from modeldyno.runtime.tools.inspection import inspect_artifact, lines
 from tests.compiler.models import constant, conv_net, mlp, model, node, saved, tensor
 from tests.compiler.quantised_models import SIGNED, STEP, WIDE, as_given, feeds_of, pair, quantised
 from tests.compiler.sequence_models import encoder
@@ -69,8 +75,18 @@ def test_a_network_runs_the_kernels_of_its_float32_twin(tmp_path: Path, how: dic
     (distance,) = made.parity.given
     assert 0 < distance.max_rel < 0.05
     assert distance.cosine > 0.99
+    assert made.parity.reference.endswith(" in float32")
     assert made.parity.given_tolerance is None
     assert not made.parity.given_unknown
+
+
+def test_inspect_says_what_a_file_was_and_what_that_costs(tmp_path: Path) -> None:
+    compile_model(saved(tmp_path / "net.onnx", pair()), tmp_path / "out")
+    found = inspect_artifact(tmp_path / "out", host_facts())
+    told = {line.split("  ")[0]: line.split("  ", 1)[1].strip() for line in lines(found)}
+    assert told["model"] == "net.onnx (onnx, float32)"
+    assert told["precision"] == "float32 (quantised file)"
+    assert "from the file in its own numbers (not judged)" in told["as given"]
 
 
 def test_a_transformer_layer_compiles_for_several_shapes(tmp_path: Path) -> None:
@@ -362,3 +378,118 @@ def test_a_scale_that_is_computed_is_left_alone() -> None:
     net = model(nodes, [tensor("x", [4]), tensor("t", [])], [tensor("y", [4])])
     assert without_pairs(net) == {"q"}
     assert operators(net)["QuantizeLinear"] == operators(net)["DequantizeLinear"] == 1
+
+
+def dynamic(net: onnx.ModelProto, path: Path, **how: object) -> Path:
+    """Write a model as ONNX Runtime's tool does whose scales are found while it runs."""
+
+    source = saved(path.parent / f"float32_{path.name}", net)
+    quantize_dynamic(source, path, op_types_to_quantize=["MatMul", "Gather", "Gemm", "Conv"], **how)
+    return path
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"per_channel": True, "weight_type": QuantType.QUInt8}], ids=["int8", "channels"]
+)
+@pytest.mark.parametrize("make", [mlp, conv_net], ids=["matmul", "conv"])
+def test_scales_that_are_found_while_the_model_runs(
+    tmp_path: Path, make: Callable[[], onnx.ModelProto], how: dict[str, object]
+) -> None:
+    path = dynamic(make(), tmp_path / "net.onnx", **how)
+    assert operators(onnx.load(path))["DynamicQuantizeLinear"]
+    net = read_onnx(path, {}).model
+    assert isinstance(net, onnx.ModelProto)
+    left = set(operators(net))
+    assert not left & {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "Cast", "Mul"}
+    made = compile_model(path, tmp_path / "out")
+    assert made.precision == "float32 (quantised file)"
+    assert made.parity is not None
+    assert made.parity.given[0].cosine > 0.999
+
+
+def test_a_transformer_layer_of_such_scales_for_several_shapes(tmp_path: Path) -> None:
+    path = dynamic(encoder(mask=True), tmp_path / "net.onnx", extra_options={"MatMulConstBOnly": False})
+    shapes = {"input_ids": (1, "4|8"), "attention_mask": (1, "4|8")}
+    made = compile_model(path, tmp_path / "out", shapes=shapes)
+    assert made.parity is not None
+    assert min(each.cosine for each in made.parity.given) > 0.99
+
+
+def test_sums_that_something_else_reads_stay_whole(tmp_path: Path) -> None:
+    values = [constant("w", np.arange(-16, 16).reshape(8, 4), "int8"), constant("ws", 0.1, "float32")]
+    nodes = [
+        node("DynamicQuantizeLinear", "x", "q s z"),
+        node("MatMulInteger", "q w z", "sums"),
+        node("Cast", "sums", "c", to=TensorProto.FLOAT),
+        node("Mul", "s ws", "scale"),
+        node("Mul", "c scale", "y"),
+        node("ReduceMax", "sums", "most", keepdims=0),
+    ]
+    outputs = [tensor("y", [3, 4]), tensor("most", [], TensorProto.INT32)]
+    net = model(nodes, [tensor("x", [3, 8])], outputs, values)
+    left = operators(plain(net, tmp_path / "net.onnx"))
+    assert left["MatMul"] == left["MatMulInteger"] == left["DynamicQuantizeLinear"] == 1
+
+
+class Pairs(torch.nn.Module):
+    """A product as torch's PT2E quantises it: activations by tensor, weights by channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        self.register_buffer("w", torch.randint(-127, 127, (5, 8), dtype=torch.int8, generator=rng))
+        self.register_buffer("scale", torch.linspace(0.005, 0.02, 5, dtype=torch.float64))
+        self.register_buffer("zero", torch.zeros(5, dtype=torch.int64))
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        ops = torch.ops.quantized_decomposed
+        numbers = ops.quantize_per_tensor(x, STEP, 128, 0, 255, torch.uint8)
+        x = ops.dequantize_per_tensor(numbers, STEP, 128, 0, 255, torch.uint8)
+        w = ops.dequantize_per_channel(self.w, self.scale, self.zero, 0, -127, 127, torch.int8)
+        return {"logits": torch.nn.functional.linear(x, w)}
+
+
+def test_a_quantised_program_of_torch(tmp_path: Path) -> None:
+    register()
+    torch.export.save(torch.export.export(Pairs().eval(), (torch.randn(2, 8),)), tmp_path / "net.pt2")
+    made = compile_model(tmp_path / "net.pt2", tmp_path / "out")
+    assert made.precision == "float32 (quantised file)"
+    assert made.road is not None
+    assert made.road.name == "onnx"
+    assert [spec.name for spec in made.outputs] == ["logits"]
+    assert made.parity is not None
+    assert made.parity.given[0].output == "logits"
+    assert 0 < made.parity.given[0].max_rel < 0.05
+    assert not {"quantize", "dequantize"} & {each.kind for each in made.kernels}
+
+
+def test_a_file_of_the_first_opset_that_has_pairs(tmp_path: Path) -> None:
+    net = pair(opset=10)
+    assert not operators(plain(net, tmp_path / "net.onnx"))["QuantizeLinear"]
+    assert far(net, tmp_path / "net.onnx") <= 0.51
+
+
+def test_pairs_in_a_function_of_the_model(tmp_path: Path) -> None:
+    body = [node("QuantizeLinear", "a s z", "q"), node("DequantizeLinear", "q s z", "b")]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    function = helper.make_function("own", "Pair", ["a", "s", "z"], ["b"], body, opsets[:1])
+    values = [constant("s", STEP, "float32"), constant("z", 3, "uint8")]
+    call = helper.make_node("Pair", ["x", "s", "z"], ["y"], domain="own")
+    net = model([call], [tensor("x", [2, 3])], [tensor("y", [2, 3])], values, domains=["own"])
+    net.functions.append(function)
+    assert not operators(plain(net, tmp_path / "net.onnx"))["QuantizeLinear"]
+    assert far(net, tmp_path / "net.onnx") <= 0.51
+
+
+def test_blocks_along_an_axis(tmp_path: Path) -> None:
+    scales = np.linspace(0.01, STEP, 8).reshape(2, 2, 2).astype(np.float32)
+    values = [constant("s", scales, "float32"), constant("z", np.arange(8).reshape(2, 2, 2), "uint8")]
+    how = {"axis": 1, "block_size": 2}
+    nodes = [
+        node("QuantizeLinear", "x s z", "q", **how),
+        node("DequantizeLinear", "q s z", "y", **how),
+    ]
+    net = model(nodes, [tensor("x", [2, 4, 2])], [tensor("y", [2, 4, 2])], values, opset=21)
+    net.ir_version = 10
+    assert not operators(plain(net, tmp_path / "net.onnx"))["QuantizeLinear"]
+    assert far(net, tmp_path / "net.onnx") <= 0.51

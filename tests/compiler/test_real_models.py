@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
+from benchmarks.compile.twins import quantised
+from benchmarks.feeds import model_feeds
 from benchmarks.zoo.light import light_model
+from benchmarks.zoo.registry import onnx_file
 from modeldyno.compiler import compile_model
+from modeldyno.compiler.options import Options
 from modeldyno.runtime.open import open_session
 from tests.compiler.models import saved
 
@@ -119,3 +124,20 @@ def test_light_models_of_onnx_agree_with_onnx_runtime_to_1e_4(name: str, tmp_pat
     manifest = compile_model(saved(tmp_path / f"{name}.onnx", light_model(name)), tmp_path / "out")
     assert manifest.parity is not None
     assert max(output.max_rel for output in manifest.parity.outputs) <= 1e-4
+
+
+def test_a_quantised_mobilenet_runs_the_kernels_of_its_float32_twin(tmp_path: Path) -> None:
+    origin = onnx_file("mobilenet_v2", tmp_path / "zoo")
+    path = quantised(origin, tmp_path)
+    twin = compile_model(origin, tmp_path / "twin", options=Options(verify=False))
+    made = compile_model(path, tmp_path / "out")
+    calls = [sum(kernel.calls for kernel in each.kernels) for each in (made, twin)]
+    assert calls[0] == calls[1]
+    assert made.precision == "float32 (quantised file)"
+    assert made.parity is not None
+    assert made.parity.outputs[0].max_rel < 1e-3
+    feeds = model_feeds(origin, 7)
+    (found,) = open_session(tmp_path / "out", 2).run(feeds).values()
+    wanted = onnxruntime.InferenceSession(origin).run(None, feeds)[0]
+    cosine = float((found * wanted).sum() / np.linalg.norm(found) / np.linalg.norm(wanted))
+    assert cosine > 0.97

@@ -178,3 +178,17 @@ def test_the_logarithm_of_a_certain_softmax_is_exactly_0(machine: Machine) -> No
     rows = np.linspace(-80, 80, 5, dtype=np.float32)[:, None]
     found = run(lambda builder, x: builder.emit(R.nn.log_softmax(x, -1)), machine, rows)
     assert found.tolist() == [[0.0]] * 5
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((300, 400), None), ((120000,), [0]), ((2, 300, 400), [1, 2]), ((2, 10007, 1), [1, 2])],
+)
+@pytest.mark.parametrize("kind", ["sum", "mean"])
+def test_long_sums_over_several_axes_keep_their_digits(
+    kind: str, shape: tuple[int, ...], axes: list[int] | None
+) -> None:
+    values = np.full(shape, 0.1, np.float32)  # one by one, 120,000 of them are off by 3e-3
+    right = getattr(values.astype(np.float64), kind)(axis=None if axes is None else tuple(axes))
+    found = run(lambda _builder, x: getattr(R, kind)(x, axes), AVX512, values)
+    np.testing.assert_allclose(found, right, rtol=1e-5)

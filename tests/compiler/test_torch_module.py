@@ -70,6 +70,24 @@ def test_a_module_without_example_inputs_is_refused(tmp_path: Path) -> None:
         compile_model(torch.nn.Linear(2, 2), tmp_path / "out")
 
 
+def test_an_output_is_known_by_the_operator_and_the_module_that_give_it() -> None:
+    from modeldyno.compiler.check.source_graph import maker_words
+
+    class Two(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = torch.nn.GroupNorm(1, 4)
+
+        def forward(self, x: Any) -> Any:
+            return {"normed": self.norm(x), "root": x.sqrt()}
+
+    source = read_module(Two(), (torch.ones(2, 4),))
+    assert (
+        maker_words(source, "normed") == ". It comes from aten.group_norm.default (module 'norm', GroupNorm)"
+    )
+    assert maker_words(source, "root") == ". It comes from aten.sqrt.default (Two)"
+
+
 def test_a_module_that_torch_cannot_export_is_refused() -> None:
     class Branches(torch.nn.Module):
         def forward(self, x: Any) -> Any:
@@ -80,8 +98,8 @@ def test_a_module_that_torch_cannot_export_is_refused() -> None:
 
 
 def test_inputs_of_a_type_that_numpy_does_not_have_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"input 'input' has dtype bfloat16.*float32"):
-        read_module(torch.nn.ReLU(), (torch.ones(2, dtype=torch.bfloat16),))
+    with pytest.raises(ModelError, match=r"input 'input' has dtype complex64.*float32"):
+        read_module(torch.nn.ReLU(), (torch.ones(2, dtype=torch.complex64),))
 
 
 def test_the_digest_is_of_the_weights() -> None:

@@ -50,6 +50,9 @@ class Stub:
             known = {"/ping": b"", "/v2/models/model": METADATA}
             writer.write(reply(200, known[path]) if path in known else reply(404, b""))
             return True
+        if path != "/invocations":
+            writer.write(reply(200, b"elsewhere"))
+            return True
         return await self.invoke(writer)
 
     async def invoke(self, writer: asyncio.StreamWriter) -> bool:
@@ -65,8 +68,10 @@ class Stub:
         if kind == "cut":
             writer.write(reply(200, b"0123456789")[:-5])
             return False
-        statuses = {"ok": 200, "fail": 500, "move": 307, "reject": 400}
-        writer.write(reply(statuses[kind], b"0123456789" if kind == "ok" else f"this is a {kind}".encode()))
+        statuses = {"ok": 200, "fail": 500, "move": 307, "see": 303, "reject": 400}
+        good = self.options.body.encode().decode("unicode_escape").encode()
+        body = good if kind == "ok" else f"this is a {kind}".encode()
+        writer.write(reply(statuses[kind], body, self.options.location))
         return True
 
     def service_s(self) -> float:
@@ -82,8 +87,9 @@ class Stub:
         return usual_s
 
 
-def reply(status: int, body: bytes) -> bytes:
-    return b"HTTP/1.1 %d Stub\r\nlocation: /ping\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
+def reply(status: int, body: bytes, location: str = "/ping") -> bytes:
+    head = f"HTTP/1.1 {status} Stub\r\nlocation: {location}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 def options() -> argparse.Namespace:
@@ -94,6 +100,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--slow-ms", type=float, default=0.0)
     parser.add_argument("--stall-at-s", type=float, default=1e9, help="everything waits for one second then")
     parser.add_argument("--cycle", default="ok")
+    parser.add_argument("--body", default="0123456789", help="of good answers, with Python's escapes")
+    parser.add_argument("--location", default="/ping", help="where redirects lead")
     parser.add_argument("--one-at-a-time", action="store_true", help="requests wait for each other")
     return parser.parse_args()
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from modeldyno.loadgen.spec.arrivals import (
     constant_arrivals,
     gamma_arrivals,
     poisson_arrivals,
-    read_trace,
     repeated,
     trace_rate,
 )
@@ -63,30 +61,3 @@ def test_a_trace_is_replayed_stretched_to_the_rate_and_again_after_a_mean_gap() 
     assert trace_rate(trace) == 0.5
     assert list(islice(repeated(trace, 0.5), 5)) == [0, 1, 4, 6, 7]
     assert list(islice(repeated(trace, 1.0), 4)) == [0, 0.5, 2, 3]
-
-
-def test_a_trace_file_is_sorted_counted_from_its_first_time_and_may_have_a_header(tmp_path: Path) -> None:
-    path = tmp_path / "trace.csv"
-    path.write_text("time_s,user\n12.5,a\n\n10,b\n11,c\n")
-    assert read_trace(path) == (0.0, 1.0, 2.5)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "has 0 arrival times"),
-        ("1\n1\n", "needs two different ones"),
-        ("1\n2\nnan\n", "trace.csv:3: 'nan' is no time"),
-        ("1\n2\nx,4\n", "trace.csv:3: 'x' is no time"),
-    ],
-)
-def test_a_trace_file_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "trace.csv"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        read_trace(path)
-
-
-def test_a_missing_trace_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read the trace"):
-        read_trace(tmp_path / "none.csv")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from modeldyno.base.errors import ConfigError
+from modeldyno.base.process.procs import python_module
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.cli import load_command
 from modeldyno.loadgen.generator.fleet import Workers
-from modeldyno.loadgen.generator.in_flight import RESERVED_FILES, with_bound
+from modeldyno.loadgen.generator.in_flight import with_bound
+from modeldyno.loadgen.generator.open_files import RESERVED_FILES
 from modeldyno.loadgen.generator.run_plan import MAX_POOL
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import single
@@ -64,6 +68,35 @@ def test_more_connections_than_files_may_be_open_are_refused_with_what_to_do(
         with_bound(wanted, Workers(1), single(PAYLOAD), MAX_POOL)
     with pytest.raises(ConfigError, match=r"2000 users need as many connections"):
         with_bound(LoadSpec(url="u", users=2000), Workers(1), single(PAYLOAD), MAX_POOL)
+    followed = LoadSpec(url="u", users=500, follow_redirects=True)
+    with pytest.raises(ConfigError, match=r"500 users need 2 connections each, .* may open 960"):
+        with_bound(followed, Workers(1), single(PAYLOAD), MAX_POOL)
+
+
+def test_local_ports_are_counted_where_they_are_fewer_than_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modeldyno.loadgen.generator.in_flight.file_limit", lambda: 1 << 20)
+    monkeypatch.setattr("modeldyno.loadgen.generator.in_flight.local_ports", lambda: 3000)
+    wanted = OPEN.model_copy(update={"max_in_flight": 5000})
+    with pytest.raises(ConfigError, match=r"may open 3000: widen net.ipv4.ip_local_port_range"):
+        with_bound(wanted, Workers(1), single(PAYLOAD), MAX_POOL)
+    assert with_bound(OPEN, Workers(1), single(PAYLOAD), MAX_POOL).max_in_flight == 3000
+
+
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
+def test_users_are_counted_before_a_real_test_begins(tmp_path: Path) -> None:
+    (tmp_path / "body.bin").write_bytes(b"1234")
+    prlimit = shutil.which("prlimit")
+    assert prlimit
+    load = ["load", "http://127.0.0.1:9", "--users", "200", "--payload", str(tmp_path / "body.bin")]
+    done = subprocess.run(
+        [prlimit, "--nofile=128:128", *python_module("modeldyno", *load)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "200 users need as many connections, and the processes here may open 64" in done.stderr
 
 
 def test_the_bound_is_refused_where_no_open_loop_is(tmp_path: Path) -> None:

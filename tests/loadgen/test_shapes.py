@@ -6,6 +6,7 @@ import pytest
 
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.load_spec import LoadSpec, Phase, Stairs
+from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.spec.stages import (
     cut,
     parse_phases,
@@ -16,6 +17,7 @@ from modeldyno.loadgen.spec.stages import (
     stages_of_shape,
     users_at,
 )
+from tests.loadgen.stub import PAYLOAD, stub_server
 
 PHASES = LoadSpec(url="u", warmup_s=10, phases=parse_phases("1:2:120,4:0:60"))
 STAIRS = LoadSpec(url="u", warmup_s=10, stairs=parse_stairs("steps=3,users=2,seconds=30"))
@@ -110,3 +112,16 @@ def test_a_shape_is_a_file_that_is_there_and_a_class(tmp_path: Path) -> None:
     for text in (f"{file}", f"{file}:", f"{file}:not a name", f"{tmp_path}/none.py:Wave", ":Wave"):
         with pytest.raises(ConfigError, match="`load_shape`"):
             parse_shape(text)
+
+
+def test_a_shape_that_asks_for_more_users_than_there_can_be_is_refused(tmp_path: Path) -> None:
+    shape = tmp_path / "endless.py"
+    shape.write_text(
+        "from locust import LoadTestShape\n"
+        "class Endless(LoadTestShape):\n"
+        "    def tick(self): return 10_000_000, 1\n"
+    )
+    with stub_server(tmp_path) as server:
+        spec = LoadSpec(url=server.url, shape=f"{shape}:Endless", duration_s=5)
+        with pytest.raises(ConfigError, match="asked for 10000000 users: there can be"):
+            run_load(spec, PAYLOAD)

@@ -9,7 +9,7 @@ import pytest
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.model_file import inspect_model
 from modeldyno.recommender.job.trial_orders import compile_order
-from modeldyno.recommender.run import _told
+from modeldyno.recommender.rounds.told import told_what_is_not_compiled
 from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import CompileEnded
 from modeldyno.reports.page.page import write_report
@@ -40,9 +40,9 @@ def test_the_record_has_the_shares_and_the_operators(partly: Compiled) -> None:
 
 def test_the_rows_of_compiled_candidates_alone_warn_of_it(partly: Compiled) -> None:
     ranking = sample()[0].ranking
-    for before, after in zip(ranking, _told(ranking, partly.manifest), strict=True):
+    for before, after in zip(ranking, told_what_is_not_compiled(ranking, partly.manifest), strict=True):
         assert after.warnings == (*before.warnings, *([TEXT] if before.backend == "compiled" else []))
-    assert _told(ranking, None) == ranking
+    assert told_what_is_not_compiled(ranking, None) == ranking
 
 
 def test_the_console_says_it_when_compiling_ends(partly: Compiled) -> None:
@@ -55,7 +55,7 @@ def test_the_report_says_it(partly: Compiled, tmp_path: Path) -> None:
     told = recommendation.model_copy(
         update={
             "compiled": summary(partly.manifest, {}),
-            "ranking": _told(recommendation.ranking, partly.manifest),
+            "ranking": told_what_is_not_compiled(recommendation.ranking, partly.manifest),
         }
     )
     page = write_report(write_run(tmp_path, told, trials)).read_text()

@@ -34,8 +34,8 @@ def test_the_winner_in_one_sentence() -> None:
     found = answer(_run(_pair("c7a.large", "compiled", 100.0, 1), _pair("c7a.xlarge", "compiled", 100.0, 2)))
     # The interval: 100 requests a second are 96 to 104, so $1.00 is 0.9615 to 1.0417.
     assert found.headline == (
-        "Run it on c7a.large with the compiled artifact: $1.00 per million requests "
-        "(95 % CI 0.96\u20131.04) at p99 31 ms, emulated on this host."
+        "Run it on c7a.large with the compiled model: $1.00 per million requests "
+        "(95 % interval 0.96\u20131.04) at p99 31 ms, emulated on this machine."
     )
     assert found.kind == "winner"
     assert (
@@ -48,15 +48,15 @@ def test_the_fidelity_is_in_the_very_sentence() -> None:
     made, best = _pair("c7a.large", "onnxruntime", 100.0, 1)
     for fidelity, end in {
         "measured": ", measured on that instance type.",
-        "projected": ", projected by a model and not measured.",
+        "projected": ", projected and not measured.",
     }.items():
         found = answer(_run((made, best.model_copy(update={"fidelity": fidelity}))))
         assert found.headline.endswith(end)
         assert found.headline.startswith("Run it on c7a.large with ONNX Runtime: ")
 
 
-def test_overlapping_cost_intervals_are_a_tie_and_name_no_winner() -> None:
-    # m7a.large: 0.378 / (100 x 3600) x 1,000,000 = $1.05.
+def test_overlapping_cost_intervals_name_no_winner_and_say_what_would_settle_it() -> None:
+    # m7a.large: 0.378 / (100 x 3600) x 1,000,000 = $1.05; from 0.9615 of the first to 1.0938 of the second.
     pairs = (
         _pair("c7a.large", "compiled", 100.0, 1, tied=True),
         _pair("m7a.large", "onnxruntime", 100.0, 2, tied=True),
@@ -64,10 +64,11 @@ def test_overlapping_cost_intervals_are_a_tie_and_name_no_winner() -> None:
     found = answer(_run(*pairs))
     assert found.kind == "tie"
     assert found.headline == (
-        "c7a.large with the compiled artifact and m7a.large with ONNX Runtime tie: "
-        "$1.00 (95 % CI 0.96\u20131.04) and $1.05 (95 % CI 1.01\u20131.09) per million requests "
-        "at p99 31 ms and 31 ms, emulated on this host."
+        "Not told apart: c7a.large with the compiled model, m7a.large with ONNX Runtime. "
+        "They cost $0.96 to $1.09 per million requests, emulated on this machine."
     )
+    assert found.sure.startswith("What would settle it: a longer measurement. ")
+    assert "one after another" in found.sure
 
 
 def test_a_mark_on_the_best_row_alone_is_no_tie() -> None:
@@ -82,11 +83,12 @@ def test_many_ties_are_counted() -> None:
         _pair("c7a.large", "compiled", 100.0, 1, tied=True),
         _pair("c7a.large", "compiled", 99.0, 2, tied=True, threads=1),
         _pair("m7a.large", "compiled", 100.0, 3, tied=True),
+        _pair("m7a.large", "onnxruntime", 100.0, 4, tied=True),
     ]
     assert answer(_run(*pairs)).headline == (
-        "c7a.large with the compiled artifact (2 threads \u00d7 1 worker), "
-        "c7a.large with the compiled artifact (1 thread \u00d7 1 worker) and 1 more tie: "
-        "$0.96 to $1.09 per million requests, where their 95 % CIs overlap, emulated on this host."
+        "Not told apart: c7a.large with the compiled model (2 threads \u00d7 1 worker), "
+        "c7a.large with the compiled model (1 thread \u00d7 1 worker), m7a.large with the compiled model "
+        "and 1 more. They cost $0.96 to $1.09 per million requests, emulated on this machine."
     )
 
 
@@ -99,7 +101,7 @@ def test_no_configuration_meets_the_limits() -> None:
         )
     )
     assert found.kind == "none"
-    assert found.headline == "No configuration meets the limits: 2 were tried, emulated on this host."
+    assert found.headline == "No configuration meets the limits: 2 were tried, emulated on this machine."
 
 
 def test_nothing_could_be_measured() -> None:
@@ -121,8 +123,8 @@ def test_missing_numbers_are_said_in_words() -> None:
     unknown = {"p99_ms": None, "p99_low_ms": None, "p99_high_ms": None, "usd_per_million": None}
     found = answer(_run((made, best.model_copy(update=unknown))))
     assert found.headline == (
-        "Run it on c7a.large with the compiled artifact: cost not known at a p99 that too few requests "
-        "were sent to state, emulated on this host."
+        "Run it on c7a.large with the compiled model: cost not known at a p99 that too few requests "
+        "were sent to state, emulated on this machine."
     )
     assert "It is the only configuration that was tried." in found.details
 
@@ -131,11 +133,11 @@ def test_speedup_is_told_whichever_backend_won() -> None:
     compiled, plain = _pair("c7a.large", "compiled", 100.0, 1), _pair("c7a.large", "onnxruntime", 50.0, 2)
     # Both are known to 4 %: ln low is ln 2 - sqrt(ln(1/0.96)^2 + ln(1.04)^2) = ln 2 - 0.0566.
     expected = "answers 2.0 times (1.9\u20132.1) as many requests as ONNX Runtime (2 threads \u00d7 1 worker)"
-    assert any(f"The compiled artifact {expected}" in text for text in answer(_run(compiled, plain)).details)
+    assert any(f"The compiled model {expected}" in text for text in answer(_run(compiled, plain)).details)
     slow, fast = _pair("c7a.large", "compiled", 50.0, 2), _pair("c7a.large", "onnxruntime", 100.0, 1)
     details = answer(_run(fast, slow)).details
     assert any(
-        text.startswith("The compiled artifact there answers 0.50 times (0.47\u20130.53)") for text in details
+        text.startswith("The compiled model there answers 0.50 times (0.47\u20130.53)") for text in details
     )
 
 

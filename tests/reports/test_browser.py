@@ -1,45 +1,34 @@
-"""The page in a real browser: nothing in its console."""
+"""The page in a real browser: nothing in its console, and its script runs under its own strict policy."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from modeldyno.base.process.procs import start
 from modeldyno.reports.page.page import write_report
+from tests.reports.browser import needs_browser, opened
 from tests.reports.sample import GOLDEN
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH: the console check needs one")
-SWITCHES = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--v=0"),
-)
-
-
-def _console(page: Path, folder: Path) -> list[str]:
-    """Open `page`, return what its console says. The browser and its children are gone on return."""
-    assert BROWSER is not None
-    log = folder / "browser.log"
-    args = [BROWSER, *SWITCHES, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()]
-    with start(args, log=log) as browser:
-        try:
-            code = browser.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"the browser did not end: {browser.log_tail()}")
-    text = log.read_text(errors="replace")
-    assert code == 0, text[-2000:]
-    assert "</html>" in text  # it did read the page
-    return [line for line in text.splitlines() if "CONSOLE" in line]
+from tests.reports.side_by_side import GOLDEN_SIDE_BY_SIDE
 
 
 @needs_browser
-def test_the_report_opens_without_a_word_in_the_console(tmp_path: Path) -> None:
-    run_dir = shutil.copytree(GOLDEN, tmp_path / "run")
-    assert _console(write_report(run_dir), tmp_path) == []
+@pytest.mark.parametrize("folder", [GOLDEN, GOLDEN_SIDE_BY_SIDE], ids=["one by one", "side by side"])
+def test_the_report_opens_without_a_word_in_the_console(tmp_path: Path, folder: Path) -> None:
+    run_dir = shutil.copytree(folder, tmp_path / "run")
+    text, console = opened(write_report(run_dir), tmp_path)
+    assert console == []
+    assert text.count('class="plot-button"') == 2  # the script ran: its hash is that of the policy
+
+
+@needs_browser
+def test_a_changed_script_does_not_run(tmp_path: Path) -> None:
+    report = write_report(GOLDEN, tmp_path / "report.html")
+    report.write_text(report.read_text().replace("Zoom and read values", "Zoom"))
+    text, console = opened(report, tmp_path)
+    assert 'class="plot-button"' not in text
+    assert any("Content Security Policy" in line for line in console)
 
 
 @needs_browser
@@ -47,4 +36,4 @@ def test_the_check_would_see_an_error(tmp_path: Path) -> None:
     report = write_report(GOLDEN, tmp_path / "report.html")
     broken = report.read_text().replace("<main>", "<main><img src='https://127.0.0.1:1/x.png'>", 1)
     report.write_text(broken)
-    assert any("Content Security Policy" in line for line in _console(report, tmp_path))
+    assert any("Content Security Policy" in line for line in opened(report, tmp_path)[1])

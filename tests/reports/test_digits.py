@@ -22,6 +22,15 @@ DASH = "\u2013"
         (12.3456, (None, None), "ms", Shown("12.3 ms")),
         (0.001234, (None, None), "$", Shown("$0.00123")),
         (0.0, (0.0, 0.0), "", Shown("0")),
+        # An interval holds its estimate, also where a record's does not.
+        (139.0, (144.0, None), "ms", Shown("139 ms", "\u2265 139")),
+        (0.9, (0.95, 1.4), "", Shown("0.90", f"0.90{DASH}1.40")),
+        # Zeros that bound nothing are not printed.
+        (1.3, (0.0, None), "", Shown("1.3")),
+        (1.3, (0.001, math.inf), "", Shown("1.3")),
+        (1.3, (0.0, 4.0), "", Shown("1.3", "\u2264 4.0")),
+        (2e-9, (1e-9, 3e-9), "$", Shown("under $0.000001")),
+        (-0.3, (-0.5, 0.1), "", Shown("-0.30", f"-0.50{DASH}0.10")),
     ],
 )
 def test_digits_match_the_error(

@@ -11,11 +11,12 @@ from modeldyno.base.records.run import Trial
 from modeldyno.reports.page.page import write_report
 from modeldyno.reports.results.run_folder import read_run
 from tests.reports.sample import GOLDEN, sample, write_run
+from tests.reports.side_by_side import GOLDEN_SIDE_BY_SIDE, side_by_side
 
 
 def test_the_saved_sample_is_what_its_maker_makes() -> None:
     run, (recommendation, trials) = read_run(GOLDEN), sample()
-    assert run.recommendation == recommendation
+    assert run.recommendation == recommendation.model_copy(update={"schema_version": 1})
     # Not the histograms' bytes: they are compressed, and zlib's output may differ from build to build.
     assert {key: _plain(one) for key, one in run.trials.items()} == {
         one.candidate.key: _plain(one) for one in trials
@@ -24,7 +25,23 @@ def test_the_saved_sample_is_what_its_maker_makes() -> None:
 
 def _plain(trial: Trial) -> Trial:
     points = tuple(point.model_copy(update={"histogram": ""}) for point in trial.points)
-    return trial.model_copy(update={"points": points})
+    return trial.model_copy(update={"points": points, "schema_version": 0})
+
+
+def test_the_saved_sample_of_candidates_side_by_side_is_what_its_maker_makes() -> None:
+    run, (recommendation, trials) = read_run(GOLDEN_SIDE_BY_SIDE), side_by_side()
+    assert run.recommendation == recommendation
+    assert {key: _plain(one) for key, one in run.trials.items()} == {
+        one.candidate.key: _plain(one) for one in trials
+    }
+
+
+def test_each_saved_sample_stays_of_its_own_schema() -> None:
+    for folder, version in ((GOLDEN, 1), (GOLDEN_SIDE_BY_SIDE, 2)):
+        run = read_run(folder)
+        assert {run.recommendation.schema_version, *(one.schema_version for one in run.trials.values())} == {
+            version
+        }
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -49,8 +66,11 @@ def test_a_folder_without_a_recommendation_is_no_run_folder(tmp_path: Path) -> N
         (lambda text: text[:-40], "the record is damaged"),
         (lambda _: "", "the record is damaged"),
         (lambda _: "[1, 2]", "the record is damaged"),
-        (lambda text: _with(text, schema_version=2), "schema_version 2, this modeldyno reads 1"),
-        (lambda text: _with(text, surprise=1, schema_version=7), "schema_version 7, this modeldyno reads 1"),
+        (lambda text: _with(text, schema_version=3), "schema_version 3, this modeldyno reads 1 to 2"),
+        (
+            lambda text: _with(text, surprise=1, schema_version=7),
+            "schema_version 7, this modeldyno reads 1 to 2",
+        ),
         (lambda text: _with(text, surprise=1), "surprise"),
     ],
 )

@@ -23,7 +23,7 @@ def _run(*, all_void: bool) -> Run:
 def test_a_void_configuration_is_listed_apart_with_its_reason() -> None:
     run = _run(all_void=False)
     assert answer(run).kind == "winner"
-    assert "1 configuration ranked last: the load test is void." in answer(run).details
+    assert "1 configuration left out, since the load test is void" in answer(run).change
     page = render(run)
     assert "Void: behind all that were measured validly" in page
     assert "requests were sent late" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import io
 import json
 import socket
@@ -26,6 +27,7 @@ from tests.serving.helpers import (
     NPZ,
     RAW,
     Server,
+    ask,
     from_npy,
     from_npz,
     multiplications,
@@ -245,7 +247,7 @@ def test_unknown_paths_and_methods_are_json(server: Server) -> None:
     reply = server.ask("GET", "/invocations")
     assert (reply.status, reply.headers["allow"], reply.error) == (
         405,
-        "POST",
+        "POST, OPTIONS",
         "/invocations takes POST, found GET",
     )
 
@@ -330,3 +332,31 @@ def test_too_many_requests_get_503_while_ping_and_metrics_answer(
             "2 requests wait already: try again later",
         )
         assert server.infer(npy(np.array(1)), NPY).status == 200
+
+
+def test_head_is_answered_as_get_without_the_body_and_options_with_the_methods(server: Server) -> None:
+    whole = server.ask("GET", "/ping")
+    head = server.ask("HEAD", "/ping")
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.body))
+    for path, allow in (("/ping", "GET, HEAD, OPTIONS"), ("/invocations", "POST, OPTIONS")):
+        reply = server.ask("OPTIONS", path)
+        assert (reply.status, reply.headers["allow"], reply.body) == (204, allow, b"")
+        assert "content-length" not in reply.headers
+    assert server.ask("HEAD", "/invocations").status == 405
+    assert server.ask("OPTIONS", "*").headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    assert server.ask("OPTIONS", "/nope").status == 404
+
+
+def test_a_connection_goes_on_after_options_and_head(server: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    found = [ask(connection, method, "/ping").status for method in ("OPTIONS", "HEAD", "GET", "OPTIONS")]
+    connection.close()
+    assert found == [204, 200, 200, 204]
+
+
+def test_attributes_of_the_caller_come_back_with_the_answer(server: Server) -> None:
+    name = "X-Amzn-SageMaker-Custom-Attributes"
+    assert server.infer(npy(X), NPY, **{name: "trace=7"}).headers[name.lower()] == "trace=7"
+    assert server.infer(b"", NPY, **{name: "trace=7"}).headers[name.lower()] == "trace=7"
+    assert name.lower() not in server.infer(npy(X), NPY, **{name: "\xe9"}).headers

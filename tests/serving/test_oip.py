@@ -84,6 +84,7 @@ def test_inputs_may_come_in_any_order_some_binary_some_not() -> None:
 def test_what_is_null_is_as_if_it_were_not_there() -> None:
     unset: dict[str, Any] = {"parameters": None, "id": None, "outputs": None}
     call = read(*request(in_json(XS, X, parameters=None), **unset))
+    call = read(*request(in_json(XS, X, parameters=None), parameters=None, id=None, outputs=None))
     np.testing.assert_array_equal(call.feeds["x"], X)
     assert [spec.name for spec, _ in call.outputs] == ["y"]
     (one,) = read(*request(in_json(XS, X), outputs=[{"name": "y", "parameters": None}])).outputs

@@ -96,6 +96,7 @@ def test_one_free_size_is_worked_out_from_raw_bytes() -> None:
             "expected float32 of shape (1, 2), found integer, null inside 2 lists",
         ),
         ([1.5, 2], spec("int64", 2), "found fraction, integer inside 1 lists"),
+        ([1e20, 2], spec("int64", 2), "does not fit int64"),
         ([True], spec("float32", 1), "found boolean inside 1 lists"),
         ([1], spec("bool", 1), "found integer inside 1 lists"),
         ([[1]], spec("int64", 1), "found list inside 1 lists"),

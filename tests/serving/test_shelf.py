@@ -60,6 +60,9 @@ class Rows:
     def read(self, model, name, headers, body, max_bytes):
         return Row({"x": np.array([body.split()], np.float32)})
 
+    def dress(self, headers, answer):
+        return answer
+
     def describe_server(self):
         return Description({})
 

@@ -59,7 +59,7 @@ def test_headers_that_never_end_are_answered_408(strict: Server) -> None:
         slow.sendall(b"POST /invocations HTTP/1.1\r\nX-Slow: ")
         answer = received(slow)
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert answer.endswith(b'{"error": "the headers did not come in time"}')
+    assert b'"error": "the headers did not come in time"' in answer
 
 
 def test_a_body_that_never_ends_is_answered_408_and_gives_its_place_back(strict: Server) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from modeldyno.serving.settings import NamedModel
 from tests.serving import models
 from tests.serving.helpers import Server, serving
+from tests.serving.test_shelf import infer, serving_settings, settings_of
 
 X = np.arange(8, dtype=np.float32).reshape(2, 4)
 PAIR = {"a": np.ones((2, 3), np.float32), "ids": np.array([3, -2]), "keep": np.array(True)}
@@ -107,3 +110,63 @@ def test_an_error_is_told_with_its_status(client: triton.InferenceServerClient) 
     assert error.value.status() == "404"
     with pytest.raises(InferenceServerException, match="sequences are not supported"):
         client.infer("pair", inputs(binary=True), sequence_id=7)
+
+
+def test_the_index_names_the_models_and_the_statistics_count_their_requests(
+    client: triton.InferenceServerClient,
+) -> None:
+    ready = {"name": "pair", "version": "1", "state": "READY", "reason": ""}
+    assert client.get_model_repository_index() == [ready]
+    before = client.get_inference_statistics("pair", "1")["model_stats"][0]
+    client.infer("pair", inputs(binary=True))
+    client.infer("pair", inputs(binary=True))
+    with pytest.raises(InferenceServerException):
+        client.infer("pair", inputs(binary=True)[:1])
+    (after,) = client.get_inference_statistics()["model_stats"]
+    assert after == client.get_inference_statistics("pair")["model_stats"][0]
+    grown = {
+        name: after["inference_stats"][name]["count"] - before["inference_stats"][name]["count"]
+        for name in after["inference_stats"]
+    }
+    assert (grown["success"], grown["fail"], grown["queue"], grown["compute_infer"]) == (2, 1, 2, 2)
+    assert after["inference_count"] - before["inference_count"] == 2
+    assert after["execution_count"] - before["execution_count"] == 2
+    assert after["inference_stats"]["success"]["ns"] > before["inference_stats"]["success"]["ns"]
+    assert after["last_inference"] > 1.7e12  # milliseconds since 1970
+
+
+def test_a_model_that_is_there_is_loaded_and_the_rest_is_refused_with_why(
+    client: triton.InferenceServerClient,
+) -> None:
+    client.load_model("pair")
+    refused = {
+        "loaded with other parameters": lambda: client.load_model("pair", config="{}"),
+        "no such model 'other'; there is 'pair'": lambda: client.load_model("other"),
+        "nothing is unloaded": lambda: client.unload_model("pair"),
+        "only '1'": lambda: client.get_model_metadata("pair", "2"),
+        "requests are not traced": client.get_trace_settings,
+        "logging has no settings": client.get_log_settings,
+        "send the data in the body": lambda: client.register_system_shared_memory("r", "/r", 8),
+    }
+    for words, call in refused.items():
+        with pytest.raises(InferenceServerException, match=words):
+            call()
+    assert client.get_system_shared_memory_status() == []
+    client.unregister_cuda_shared_memory()
+    assert client.is_model_ready("pair")
+
+
+def test_statistics_are_of_each_model_and_of_all_processes(tmp_path: Path) -> None:
+    two = NamedModel("two", models.relu(tmp_path / "two.onnx"))
+    settings = settings_of(
+        tmp_path, models.matmul(tmp_path / "one.onnx"), more_models=(two,), max_batch=4, processes=2
+    )
+    with serving_settings(settings, tmp_path) as server:
+        for _ in range(3):  # of several connections, which processes share
+            infer(server, "one", X)
+        infer(server, "two", X[:1])
+        counted = {
+            each["name"]: (each["inference_count"], each["inference_stats"]["compute_infer"]["count"])
+            for each in server.ask("GET", "/v2/models/stats").json()["model_stats"]
+        }
+        assert counted == {"one": (3, 3), "two": (1, 1)}

@@ -12,7 +12,8 @@ import numpy as np
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.loadgen.payloads.body import payload_for
 from modeldyno.loadgen.payloads.files import Kind, Mix, read_mix, single
-from modeldyno.loadgen.spec.arrivals import read_trace, trace_rate
+from modeldyno.loadgen.spec.arrivals import trace_rate
+from modeldyno.loadgen.spec.traces import read_trace
 from modeldyno.trials.measure.orders import BodyOrder
 
 

@@ -20,11 +20,13 @@ from modeldyno.loadgen.standing.blocks import BlockOrder
 from modeldyno.loadgen.watch.looks import look
 from modeldyno.loadgen.watch.processes import process_tree
 from modeldyno.trials.measure.trial import log_tail
-from modeldyno.trials.providers.base import Deployment, Provider
+from modeldyno.trials.providers.base import Deployment, Order, Provider
 from modeldyno.trials.rounds.turns import Place, Turns
 from modeldyno.trials.selection.contenders import Contender, Lengths
 from modeldyno.trials.selection.plan import too_slow
 
+OUT_OF_MEMORY = "exceeded the"
+"""In what a provider says of a server that the kernel killed for its memory."""
 PROBE = BlockOrder(url="", requests=20, shortest_s=0.5, longest_s=20.0, dropped=1)
 
 
@@ -45,6 +47,9 @@ class Alone(Record):
         default_factory=dict, description="by cell: one over its requests a second"
     )
     left_out: dict[str, str] = Field(default_factory=dict, description="cells that are not measured, and why")
+    too_small: dict[str, str] = Field(
+        default_factory=dict, description="instance types whose memory it exceeded, and how it ended there"
+    )
 
 
 @dataclass
@@ -61,24 +66,38 @@ class _Seen:
 def measure_alone(turns: Turns, contender: Contender, provider: Provider, lengths: Lengths) -> Alone:
     """Start a candidate in its shape, with its memory limit, and load it for a moment at each level."""
     started_at, began_s = utc_now(), time.monotonic()
-    seen, failure = _Seen(), None
-    try:
-        with provider.deploy(contender.order) as deployment:
-            _look_at(turns, contender, deployment, lengths, seen)
-    except (ServerError, LoadTestError) as error:
-        failure = str(error)
-    finally:
-        turns.exchange({})
-    if failure is None and not seen.request_s:
+    seen, failure, too_small = _Seen(), "", dict[str, str]()
+    for order in (contender.order, *contender.larger):
+        seen, failure = _tried(turns, contender, order, provider, lengths)
+        if OUT_OF_MEMORY not in failure:
+            break
+        too_small[order.instance.instance_type] = failure
+    if not failure and not seen.request_s:
         failure = "; ".join(seen.left_out.values()) or "it has no load level"
     return Alone(
         key=contender.key,
         started_at=started_at,
         seconds=round(time.monotonic() - began_s, 3),
-        failure=failure,
-        server_log_tail="" if failure is None else log_tail(contender.order.log),
+        failure=failure or None,
+        server_log_tail=log_tail(contender.order.log) if failure else "",
+        too_small=too_small,
         **vars(seen),
     )
+
+
+def _tried(
+    turns: Turns, contender: Contender, order: Order, provider: Provider, lengths: Lengths
+) -> tuple[_Seen, str]:
+    """One start; what was seen, and how it failed if it did."""
+    seen = _Seen()
+    try:
+        with provider.deploy(order) as deployment:
+            _look_at(turns, contender, deployment, lengths, seen)
+    except (ServerError, LoadTestError) as error:
+        return seen, str(error)
+    finally:
+        turns.exchange({})
+    return seen, ""
 
 
 def _look_at(

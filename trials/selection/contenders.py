@@ -20,6 +20,8 @@ class Contender:
     usd_per_hour: float
     anchor: str
     """Key of the uncompiled baseline that it is compared with; its own where it is one."""
+    larger: tuple[Order, ...] = ()
+    """The same with more memory, least first: tried where `order` is killed for exceeding its own."""
 
     def cells(self) -> tuple[Cell, ...]:
         """One a level."""

@@ -128,6 +128,7 @@ def select(selection: Selection) -> Selected:
             selection.seed,
             selection.ledger,
             selection.tell,
+            memory_mib={key: each.memory_mib or 0.0 for key, each in alone.items()},
         )
         stages.screening(request_s)
         chosen = _choose(Selected(selection, alone, None, stages.failed, stages.first_errors))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import psutil
+
 from modeldyno.base.errors import ServerError
+from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.loadgen.standing.blocks import BlockOrder
 from modeldyno.trials.compare.plan import FEWEST_PAIRS, round_order, round_seed
 from modeldyno.trials.compare.taint import TaintLimits, limits_from
 from modeldyno.trials.providers.base import Provider
 from modeldyno.trials.rounds.epochs import Start, epoch_of_servers
 from modeldyno.trials.rounds.turns import Cell, Place, Turns
-from modeldyno.trials.selection.contenders import Contender, Lengths, contender_of, users_of
+from modeldyno.trials.selection.contenders import Contender, Lengths, cell_name, contender_of, users_of
 from modeldyno.trials.selection.ledger import Ledger, Stage
 from modeldyno.trials.selection.plan import (
     SCREENING_ROUNDS,
@@ -27,6 +30,8 @@ FINAL_EPOCHS = 2
 MOST_NAMES = 6
 REPEATED = 0.5
 """Share of the planned rounds that may be measured again where the machine did something else."""
+MEMORY_SHARE = 0.8
+"""Of what is available, for servers that are up together."""
 
 Tell = Callable[[str, float], None]
 """Hears what goes on, and about how many seconds of this stage are left."""
@@ -43,6 +48,8 @@ class Stages:
     seed: int
     ledger: Ledger
     tell: Tell
+    memory_mib: Mapping[str, float] = field(default_factory=dict)
+    """Of each candidate, in a start of its own."""
     failed: dict[str, str] = field(default_factory=dict)
     """Candidates that fell out while they were measured, and why."""
     first_errors: dict[str, str] = field(default_factory=dict)
@@ -74,16 +81,23 @@ class Stages:
 
     def _epoch(self, stage: Stage, cells: list[str], plan: StagePlan, rounds: int) -> None:
         able = [cell for cell in cells if contender_of(cell) not in self.failed]
-        if not able:
-            return
-        epoch = self.ledger.next_epoch
-        with epoch_of_servers(self.turns, self._start(stage, able), epoch) as started:
-            for key, why in started.failed.items():
-                self.failed[key] = why
-            if self.ledger.taint is None:
-                idle = [self.turns.idle_readings(IDLE_READING_S) for _ in range(IDLE_READINGS)]
-                self.ledger.fix_limits(limits_from(idle))
-            self._rounds(stage, able, plan, rounds, epoch)
+        for together in self._together(able):
+            epoch = self.ledger.next_epoch
+            with epoch_of_servers(self.turns, self._start(stage, together), epoch) as started:
+                for key, why in started.failed.items():
+                    self.failed[key] = why
+                if self.ledger.taint is None:
+                    idle = [self.turns.idle_readings(IDLE_READING_S) for _ in range(IDLE_READINGS)]
+                    self.ledger.fix_limits(limits_from(idle))
+                self._rounds(stage, together, plan, rounds, epoch)
+
+    def _together(self, cells: list[str]) -> list[list[str]]:
+        """Cells whose servers fit into memory at once; each part has the baselines of its candidates."""
+        anchors = {key: each.anchor for key, each in self.contenders.items()}
+        parts = fitting(cells, self.memory_mib, anchors, MEMORY_SHARE * available_mib())
+        if len(parts) > 1:
+            self.tell(f"{len(parts)} groups of servers, since all together do not fit into memory", 0.0)
+        return parts
 
     def _start(self, stage: Stage, cells: Sequence[str]) -> Start:
         keys = dict.fromkeys(map(contender_of, cells))
@@ -146,6 +160,43 @@ class Stages:
                 self.ledger.add(stage, taken.block)
             clean = clean and not limits.exceeded(taken.block.readings)
         return clean
+
+
+def available_mib() -> float:
+    """Memory that is free here, or can be made so."""
+    return psutil.virtual_memory().available / BYTES_PER_MIB
+
+
+def fitting(
+    cells: Sequence[str], memory_mib: Mapping[str, float], anchors: Mapping[str, str], room_mib: float
+) -> list[list[str]]:
+    """Cut the cells into parts whose servers need no more than `room_mib` together; pure.
+
+    A cell of a baseline is in every part that has a candidate compared with it. One server alone may need
+    more than there is room for: then it is up alone.
+    """
+    parts = list[list[str]]()
+    for cell in cells:
+        key = contender_of(cell)
+        if (
+            parts
+            and _mib({*map(contender_of, parts[-1]), key, anchors.get(key, key)}, memory_mib) <= room_mib
+        ):
+            parts[-1].append(cell)
+        else:
+            parts.append([cell])
+    if len(parts) < 2:
+        return parts
+    return [_with_anchors(part, cells, anchors) for part in parts]
+
+
+def _with_anchors(part: Sequence[str], cells: Sequence[str], anchors: Mapping[str, str]) -> list[str]:
+    wanted = {cell_name(anchors[contender_of(cell)], users_of(cell)) for cell in part}
+    return list(dict.fromkeys([*part, *(cell for cell in cells if cell in wanted)]))
+
+
+def _mib(keys: Iterable[str], memory_mib: Mapping[str, float]) -> float:
+    return sum(memory_mib.get(key, 0.0) for key in keys)
 
 
 def finals_budget_s(chosen: Mapping[str, float], every: Mapping[str, float], lengths: Lengths) -> float:

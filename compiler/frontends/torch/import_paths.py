@@ -48,6 +48,21 @@ def onnx_path(program: ExportedProgram, source: Source, error: Exception) -> Sou
     Raises:
         ModelError: torch can't write it, or the file is none that the ONNX front end reads.
     """
+    read = read_by_onnx(program, source)
+    return replace(
+        source,
+        road=Road(name=ONNX, reason=f"the import path torch.export failed: {_cause(error)}"),
+        import_relax=read.import_relax,
+        otherwise=None,
+    )
+
+
+def read_by_onnx(program: ExportedProgram, source: Source) -> Source:
+    """Read the ONNX file that torch writes of the program of `source`.
+
+    Raises:
+        ModelError: torch can't write it, or the file is none that the ONNX front end reads.
+    """
     from modeldyno.compiler.frontends.onnx.file import read_onnx
 
     with tempfile.TemporaryDirectory(prefix="dyno-onnx-") as folder:
@@ -56,12 +71,7 @@ def onnx_path(program: ExportedProgram, source: Source, error: Exception) -> Sou
         read = read_onnx(path, {})
     if [spec.shape for spec in read.inputs] != [spec.shape for spec in source.inputs]:
         raise ModelError(f"{source.name}: the inputs of the ONNX file that torch writes are not the model's")
-    return replace(
-        source,
-        road=Road(name=ONNX, reason=f"the import path torch.export failed: {_cause(error)}"),
-        import_relax=read.import_relax,
-        otherwise=None,
-    )
+    return read
 
 
 def _end(error: Exception) -> NoReturn:

@@ -15,6 +15,7 @@ from modeldyno.compiler.frontends.torch.program import (
     arguments,
     dtype_of,
     imported_torch,
+    is_rewritten,
     reference_of,
     source_of,
     tensor_inputs,
@@ -22,7 +23,7 @@ from modeldyno.compiler.frontends.torch.program import (
 )
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import left_alone, refuse_state
-from modeldyno.compiler.frontends.torch.widen import narrow_kinds, reference_at
+from modeldyno.compiler.frontends.torch.widen import reference_at
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.shapes import Template
@@ -80,7 +81,7 @@ def module_family(
         dtypes={name: dtype_of(name, value) for name, value in tensors.items()},
         at=at,
         reference=reference_at(at)
-        if narrow_kinds(example)
+        if is_rewritten(example)
         else _undisturbed(reference_of(example, module), module),
         graph=partial(_open_graph, module, example),
         divisors=lambda: torch_facts(example).divisors(),

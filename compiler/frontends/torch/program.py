@@ -11,6 +11,7 @@ from modeldyno.base.errors import ConfigError, ModelError, first_line
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.compiler.check.samples import DRAWS, NORMAL, draw
 from modeldyno.compiler.frontends.torch.import_paths import onnx_path, torch_path
+from modeldyno.compiler.frontends.torch.quantised import by_pairs, is_quantised
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import refuse_two_answers
 from modeldyno.compiler.frontends.torch.widen import name_of, narrow_kinds, widened
@@ -54,19 +55,39 @@ def source_of(program: ExportedProgram, name: str, digest: str, shapes: Shapes) 
         outputs=outputs,
         import_relax=import_relax,
         reference=reference,
-        reference_name=f"torch {imported_torch().__version__}",
+        reference_name=f"torch {imported_torch().__version__}{' in float32' if kinds else ''}",
         road=road,
         otherwise=lambda error: onnx_path(program, source, error),
         facts=lambda: facts,
         precision=precision_words(kinds),
         given=_given(given, coarsest(kinds)),
+        maker=partial(_maker, program, tuple(spec.name for spec in outputs)),
     )
-    return source
+    return by_pairs(program, source) if is_quantised(program) else source
+
+
+def is_rewritten(program: ExportedProgram) -> bool:
+    """Whether a program is compiled as another: it is in other numbers than float32."""
+    return bool(narrow_kinds(program)) or is_quantised(program)
 
 
 def _given(program: ExportedProgram, narrow: NumberFormat | None) -> Given | None:
     """Give a program in its own numbers; None where those are float32."""
     return Given(reference_of(program, program.module()), narrow.tolerance) if narrow else None
+
+
+def _maker(program: ExportedProgram, outputs: Sequence[str], output: str) -> str:
+    """Name the operator that gives an output, and its module; nothing where no operator does."""
+    names = program.graph_signature.user_outputs
+    if len(names) != len(outputs):  # some are no tensors
+        return ""
+    wanted = names[outputs.index(output)]
+    node = next((node for node in program.graph.nodes if node.name == wanted), None)
+    if node is None or node.op != "call_function":
+        return ""
+    path, kind = next(reversed(node.meta.get("nn_module_stack", {"": ("", "")}).values()))
+    where = f"module {path!r}, " if path else ""
+    return f"{node.target} ({where}{str(kind).rsplit('.', 1)[-1]})" if kind else str(node.target)
 
 
 def _with_fixed_shapes(program: ExportedProgram, shapes: Shapes) -> ExportedProgram:

@@ -12,14 +12,21 @@ from modeldyno.compiler.frontends.torch.graph import program_records
 from modeldyno.compiler.frontends.torch.program import (
     dtype_of,
     imported_torch,
+    is_rewritten,
     reference_of,
     source_of,
     tensor_inputs,
 )
-from modeldyno.compiler.frontends.torch.pt2_archive import check_example_inputs, check_pt2, written_by
+from modeldyno.compiler.frontends.torch.pt2_archive import (
+    check_example_inputs,
+    check_pt2,
+    mentions,
+    written_by,
+)
+from modeldyno.compiler.frontends.torch.quantised import NAMESPACE, register
 from modeldyno.compiler.frontends.torch.roles import torch_facts
 from modeldyno.compiler.frontends.torch.state import refuse_state
-from modeldyno.compiler.frontends.torch.widen import narrow_kinds, reference_at
+from modeldyno.compiler.frontends.torch.widen import reference_at
 from modeldyno.compiler.model.fixed_shapes import Shapes
 from modeldyno.compiler.model.source import Source, check_model_file
 
@@ -58,7 +65,7 @@ def pt2_family(path: Path) -> Family:
         },
         dtypes={name: dtype_of(name, value) for name, value in tensors.items()},
         at=at,
-        reference=reference_at(at) if narrow_kinds(program) else reference_of(program, program.module()),
+        reference=reference_at(at) if is_rewritten(program) else reference_of(program, program.module()),
         graph=lambda _template: program_records(program),
         divisors=lambda: torch_facts(program).divisors(),
     )
@@ -69,6 +76,8 @@ def _load(path: Path) -> ExportedProgram:
     check_pt2(path)
     torch = imported_torch()
     check_example_inputs(path, torch.load)
+    if mentions(path, NAMESPACE):
+        register()
     try:
         program = torch.export.load(path)
     except Exception as error:

@@ -50,6 +50,16 @@ def check_pt2(path: Path) -> None:
         raise ModelError(f"{path} is no readable torch.export program (.pt2): {error}") from error
 
 
+def mentions(path: Path, text: str) -> bool:
+    """Whether a program in an archive has a text in it, the name of an operator, say."""
+    with zipfile.ZipFile(path) as archive:
+        return any(
+            text.encode() in archive.read(name)
+            for name in archive.namelist()
+            if "/models/" in f"/{name}" and name.endswith(".json")
+        )
+
+
 def written_by(path: Path) -> str:
     """Give the version of torch that wrote an archive; empty where it does not say."""
     with zipfile.ZipFile(path) as archive:

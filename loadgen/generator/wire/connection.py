@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from gevent import monkey, socket
 from locust.contrib.fasthttp import insecure_ssl_context_factory
 
-from modeldyno.loadgen.generator.wire.http_answer import read_answer
+from modeldyno.loadgen.generator.wire.http_answer import read_redirect
 from modeldyno.loadgen.server.endpoint import host_and_port
 
 READ_BLOCK_BYTES = 65536
@@ -34,6 +34,8 @@ class Connection:
         self._server: tuple[str, str, int] | None = None
         self.last_byte_ns = 0
         """When the end of the last answer was read."""
+        self.location = b""
+        """Where the last answer leads, if it is a redirect."""
 
     def prepare(self, url: str, content_type: str, body: bytes) -> list[bytes]:
         """Give what `post` sends. A connection that the server has closed meanwhile is dropped."""
@@ -46,7 +48,7 @@ class Connection:
         return [head + body] if len(body) <= SEND_WHOLE_BYTES else [head, body]
 
     def post(self, pieces: list[bytes]) -> tuple[int, bytes]:
-        """Send what `prepare` gave; give status and body of the answer. Redirects are not followed."""
+        """Send what `prepare` gave; give status and body of the answer, which may be a redirect."""
         self.drop_ended()  # what has come meanwhile is no answer to this request
         if self._wire is None:
             assert self._server is not None  # noqa: S101 - prepare comes first
@@ -76,8 +78,8 @@ class Connection:
             self._wire = None
 
     def _answer(self, wire: Wire) -> tuple[int, bytes]:
-        answer = read_answer(wire.read)
-        self.last_byte_ns = wire.read_ns
+        answer, location = read_redirect(wire.read)
+        self.last_byte_ns, self.location = wire.read_ns, location
         if not answer.keeps:
             self.close()
         return answer.status, answer.body

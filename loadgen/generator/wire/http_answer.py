@@ -44,6 +44,7 @@ class _Head(NamedTuple):
     chunked: bool
     length: int | None
     """None: the body ends with the connection, unless it is chunked."""
+    location: bytes
 
 
 def read_answer(read: Read) -> Answer:
@@ -53,6 +54,11 @@ def read_answer(read: Read) -> Answer:
         BadAnswerError: it does not follow the protocol.
         CutAnswerError: the connection ended within it, or before it.
     """
+    return read_redirect(read)[0]
+
+
+def read_redirect(read: Read) -> tuple[Answer, bytes]:
+    """Read one answer as `read_answer` does; and its Location, empty where it has none."""
     stream = _Stream(read)
     head = _head(stream.until(b"\r\n\r\n", MAX_HEAD_BYTES))
     while head.status < 200:
@@ -64,8 +70,8 @@ def read_answer(read: Read) -> Answer:
     elif head.length is not None:
         body = stream.exactly(head.length)
     else:
-        return Answer(head.status, stream.rest(), keeps=False)
-    return Answer(head.status, body, keeps=head.keeps and not stream.buffer)
+        return Answer(head.status, stream.rest(), keeps=False), head.location
+    return Answer(head.status, body, keeps=head.keeps and not stream.buffer), head.location
 
 
 class _Stream:
@@ -120,12 +126,13 @@ def _head(text: bytes) -> _Head:
     fields = _fields(text[found.end() : -2])
     options = _options(fields, b"connection")
     keeps = b"close" not in options if minor else b"keep-alive" in options
+    (location,) = fields.get(b"location", [b""])[:1]
     codings = _options(fields, b"transfer-encoding")
     if codings:
         # With a length besides, somebody on the way may have read it otherwise.
         keeps = keeps and b"content-length" not in fields
-        return _Head(status, keeps, codings[-1] == b"chunked", None)
-    return _Head(status, keeps, chunked=False, length=_length(_options(fields, b"content-length")))
+        return _Head(status, keeps, codings[-1] == b"chunked", None, location)
+    return _Head(status, keeps, False, _length(_options(fields, b"content-length")), location)
 
 
 def _fields(text: bytes) -> dict[bytes, list[bytes]]:

@@ -17,8 +17,7 @@ import gevent
 import gevent.socket
 import numpy as np
 
-from modeldyno.loadgen.generator.in_flight import RESERVED_FILES
-from modeldyno.loadgen.generator.open_files import file_limit
+from modeldyno.loadgen.generator.open_files import RESERVED_FILES, file_limit
 from modeldyno.loadgen.generator.settle import settle_in
 from modeldyno.loadgen.generator.wire.connection import Connection, server_of
 from modeldyno.loadgen.generator.wire.sender import NS_PER_S, now_ns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from modeldyno.gate.show.charts import (
 )
 from modeldyno.gate.show.page import render
 from tests.gate.show.samples import ALL, EQUAL, HOSTILE, REGRESSION, VOID, poisoned
+from tests.reports.browser import needs_browser, opened
 from tests.reports.test_page import TAGS, Page
 
 MORE_TAGS = {"title", "desc", "section", "figure"}
@@ -82,6 +84,13 @@ def test_ids_are_unique_and_references_resolve() -> None:
     ids = Page(source).values("id")
     assert len(ids) == len(set(ids))
     assert set(re.findall(r"url\(#([^)]+)\)", source)) <= set(ids)
+
+
+@needs_browser
+def test_the_page_opens_without_a_word_in_the_console(tmp_path: Path) -> None:
+    page = tmp_path / "gate.html"
+    page.write_text(render(REGRESSION))
+    assert opened(page, tmp_path)[1] == []
 
 
 def test_the_same_record_gives_the_same_bytes() -> None:

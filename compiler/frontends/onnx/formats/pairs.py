@@ -15,6 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from modeldyno.compiler.frontends.onnx.formats.constants import Constants
+from modeldyno.compiler.frontends.onnx.formats.dynamic import Products
 from modeldyno.compiler.frontends.onnx.formats.scales import (
     Scale,
     is_dequantize,
@@ -61,6 +62,7 @@ class _Rewrite:
         self.nodes: list[tuple[onnx.NodeProto, bool]] = []  # with whether it may go where nothing reads it
         self.floats: dict[str, tuple[str, Scale]] = {}  # of whole numbers, what they stand for
         self.spans: dict[str, Span] = {}
+        self.products = Products(self._add, self._const, self.constants)
 
     def run(self) -> frozenset[str]:
         """Write the graph anew."""
@@ -81,7 +83,7 @@ class _Rewrite:
             self._dequantize(node)
         elif self._moved(node):
             self._add(node, idle=True)
-        else:
+        elif not self.products.take(node):
             self._add(node)
 
     def _add(self, node: onnx.NodeProto, *, idle: bool = False) -> str:
@@ -151,6 +153,10 @@ class _Rewrite:
 
     def _dequantize(self, node: onnx.NodeProto) -> None:
         data, output, kind = node.input[0], node.output[0], self._dtype(node.input[0])
+        dynamic = self.products.floats.get(data)
+        if dynamic is not None and tuple(node.input[1:]) == dynamic[1:]:
+            self._op("Identity", [dynamic[0]], output)
+            return
         if len(node.input) > 2 and node.input[2] in self.constants:
             kind = self.constants[node.input[2]].dtype
         scale = None if kind is None else scale_of(node, self.constants, self._shape(data), kind)

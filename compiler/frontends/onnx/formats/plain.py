@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from modeldyno.base.errors import ModelError
+from modeldyno.compiler.frontends.onnx.formats.dynamic import DYNAMIC
 from modeldyno.compiler.frontends.onnx.formats.pairs import without_pairs
 from modeldyno.compiler.frontends.onnx.formats.refused import has_narrow_weights
 from modeldyno.compiler.frontends.onnx.formats.scales import is_dequantize, is_quantize
@@ -81,7 +82,8 @@ def plain(path: Path, model: onnx.ModelProto, wide: Wide, simplify: Simplify) ->
 def is_quantised(model: onnx.ModelProto) -> bool:
     """Whether a model has nodes that quantise or dequantise."""
     functions = (node for each in model.functions for node in nodes_of(each.node))
-    return any(is_quantize(node) or is_dequantize(node) for node in (*nodes_of(model.graph.node), *functions))
+    every = (*nodes_of(model.graph.node), *functions)
+    return any(is_quantize(node) or is_dequantize(node) or node.op_type == DYNAMIC for node in every)
 
 
 def _no_bfloat16(_feeds: dict[str, Array]) -> dict[str, Array]:

@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto
 
 from modeldyno.base.errors import ModelError
+from modeldyno.compiler.frontends.onnx.formats.dynamic import DYNAMIC
 
 _AS_OPERATORS = frozenset(
     (
@@ -27,6 +28,19 @@ _NARROW = frozenset(
     for name in ("INT4", "UINT4", "INT2", "UINT2", "FLOAT4E2M1")
     if (kind := getattr(TensorProto, name, None)) is not None
 )
+_FORMS = (
+    (
+        _PACKED_WEIGHTS,
+        "has weights packed by ONNX Runtime",
+        "Compile the model as it was before, in float32 or float16",
+    ),
+    (
+        _AS_OPERATORS,
+        "is quantised with operators on whole numbers",
+        "Quantise it as pairs of QuantizeLinear and DequantizeLinear (`quant_format=QuantFormat.QDQ` of "
+        "onnxruntime.quantization), which compile",
+    ),
+)
 _WAYS = "or `fallback=onnxruntime` runs these operators there; `dyno serve` runs the file itself there"
 
 
@@ -38,22 +52,12 @@ def refuse_quantised(path: Path, model: onnx.ModelProto) -> None:
     """
     first: dict[str, onnx.NodeProto] = {}
     counts = Counter(node.op_type for node in model.graph.node)
+    # Between numbers that are quantised while the model runs, it is a convolution of floats.
+    meant = {"ConvInteger"} if DYNAMIC in counts else set()
     for node in model.graph.node:
         first.setdefault(node.op_type, node)
-    for kinds, words, way in (
-        (
-            _PACKED_WEIGHTS,
-            "has weights packed by ONNX Runtime",
-            "Compile the model as it was before, in float32 or float16",
-        ),
-        (
-            _AS_OPERATORS,
-            "is quantised with operators on whole numbers",
-            "Quantise it as pairs of QuantizeLinear and DequantizeLinear "
-            "(`quant_format=QuantFormat.QDQ` of onnxruntime.quantization), which compile",
-        ),
-    ):
-        found = [name for name in counts if name in kinds]
+    for kinds, words, way in _FORMS:
+        found = [name for name in counts if name in kinds and name not in meant]
         if found:
             listed = ", ".join(f"{name} x{counts[name]}" if counts[name] > 1 else name for name in found)
             node = first[found[0]]

@@ -44,6 +44,7 @@ def widened(loaded: Loaded) -> Loaded:
     for node in nodes_of(model.graph.node):
         _widen_node(node)
     for function in model.functions:
+        del function.value_info[:]
         for node in nodes_of(function.node):
             _widen_node(node)
     names = _widen_ends(model.graph)
