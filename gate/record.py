@@ -90,6 +90,7 @@ def with_course(record: GateRecord, course: Course, order: GateOrder) -> GateRec
     return record.model_copy(
         update={
             "measured": True,
+            "load": record.load.model_copy(update={"cpus": order.cores}),
             "pairs": len(pairs.judged),
             "pairs_dropped": left_out,
             "dropped_for": reasons,

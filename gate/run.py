@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.records.gate import GateLoad, GateMetric, GateRecord, GateWarning, OutputsCompared
 from modeldyno.base.records.record import write_record
@@ -37,6 +38,7 @@ from modeldyno.gate.sides.resolve import resolve
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.trials.compare.blocks import Block
+from modeldyno.trials.compare.metrics import CPU
 from modeldyno.trials.rounds.epochs import Epoch
 
 MOST_COMPARED = 8
@@ -97,6 +99,11 @@ class _Gate:
         if sides.baseline.kind == "saved run":
             found, told = against_numbers(*sides.both, limits, options, self._budget_s())
             return self._settled(self._record(sides, Found(found, told)), sides)
+        if sides.baseline.url is not None and CPU in limits.measured:
+            raise ConfigError(
+                f"`max_regression` {CPU}: the CPU time of servers that run elsewhere can't be read",
+                field="max_regression",
+            )
         rules = {name: share for name, share in limits.exact.items() if name != ERROR_RATE}
         exact = exact_metrics(facts_of(sides.baseline), facts_of(sides.candidate), rules)
         if not limits.measured and ERROR_RATE not in limits.exact:

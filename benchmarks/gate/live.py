@@ -33,7 +33,7 @@ def live_alarms(runs: int) -> Iterator[Row]:
             foreign = number % 2 == 1
             with _beside(sides[2], number) if foreign else nullcontext():
                 metrics = ("p50_ms=5%", "throughput_rps=5%")
-                found[foreign].append(_gate(sides, 40.0, number, metrics))
+                found[foreign].append(_gate(sides, 38.0, number, metrics))
         for foreign, records in found.items():
             where = "beside a foreign load" if foreign else "quiet"
             alarms = sum(record.verdict in ALARMS for record in records)

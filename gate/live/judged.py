@@ -239,13 +239,13 @@ def _of_sharing(order: GateOrder) -> Iterator[GateWarning]:
 
 def overall(found: Sequence[GateMetric]) -> GateVerdict:
     """The verdict of all metrics, exact ones included."""
-    verdicts = [each.verdict for each in found]
-    if "regression" in verdicts:
+    if any(each.verdict == "regression" for each in found):
         return "regression"
-    judged = [each for each in found if not each.exact and each.max_regression is not None]
-    if any(each.verdict == "inconclusive" for each in judged):
+    limited = [each for each in found if each.max_regression is not None]
+    if any(each.verdict == "inconclusive" for each in limited):
         return "inconclusive"
-    if judged and all(each.verdict == "improvement" for each in judged):
+    measured = [each for each in limited if not each.exact]
+    if measured and all(each.verdict == "improvement" for each in measured):
         return "improvement"
     return "pass"
 

@@ -81,7 +81,6 @@ class OpenLoop:
     mix: Mix
     seed: int
     timeout_s: float
-    window_s: float = SHORTEST_WINDOW_S
     windows: Windows | None = None
 
     def needed_s(self, request_s: Mapping[str, float]) -> float:
@@ -99,7 +98,7 @@ class OpenLoop:
             self.windows = Windows(turns, self.mix)
         order = WindowOrder(
             rate_rps=self.rate_rps,
-            window_s=self.window_s,
+            window_s=SHORTEST_WINDOW_S,
             warmup_s=WINDOW_WARMUP_S,
             timeout_s=self.timeout_s,
             seed=round_seed(place.round, self.seed),

@@ -24,7 +24,7 @@ SCRIPT = """
 
 
 def sleeper(folder: Path, sleep_s: float, *, dies_at: int = 0, failing: int = 0) -> Path:
-    """A server folder; it dies at its request of that number, and fails so many of each ten."""
+    """A server folder; it dies at its request of that number, and fails the last so many of each ten."""
     folder.mkdir(parents=True, exist_ok=True)
     script = textwrap.dedent(SCRIPT).format(sleep_s=sleep_s, dies_at=dies_at or -1, failing=failing)
     (folder / "inference.py").write_text(script)

@@ -9,9 +9,11 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from modeldyno.base.errors import ConfigError, LoadTestError, ServerError
 from modeldyno.base.records.record import write_record
+from modeldyno.gate.cli import gate_command
 from modeldyno.gate.live import loads
 from modeldyno.gate.options import GateOptions
 from modeldyno.gate.run import gate
@@ -128,6 +130,9 @@ def test_what_is_no_gate(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=words):
             gate(str(model), str(ours), options(tmp_path, **changed))
+    given = options(tmp_path, max_regression=("cpu_ms_per_request=5%",))
+    with pytest.raises(ConfigError, match="CPU time of servers that run elsewhere"):
+        gate("http://127.0.0.1:9", "http://127.0.0.1:8", given)
     with pytest.raises(ConfigError, match="only one of them is a URL"):
         gate(str(model), "http://127.0.0.1:9", options(tmp_path))
 
@@ -137,6 +142,30 @@ def test_sides_that_are_the_same_pass_at_once(tmp_path: Path) -> None:
     record = gate(str(ours), str(theirs), options(tmp_path))
     assert (record.verdict, record.measured, record.exit_code) == ("pass", False, 0)
     assert record.seconds < 10
+
+
+def test_exact_rules_alone_start_no_server(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a", 0.001), sleeper(tmp_path / "b", 0.001)
+    (theirs / "more.bin").write_bytes(bytes(10_000))
+    record = gate(str(ours), str(theirs), options(tmp_path, max_regression=("artifact_bytes=1%",)))
+    assert (record.verdict, record.exit_code, record.measured) == ("regression", 1, False)
+    assert "over the limit of 1 %" in record.headline
+    assert not (tmp_path / "out" / "logs").exists()
+    allowed = gate(str(theirs), str(ours), options(tmp_path, max_regression=("artifact_bytes=1%",)))
+    assert (allowed.verdict, allowed.exit_code) == ("pass", 0)
+
+
+def test_a_gate_that_can_t_run_is_in_the_test_results(tmp_path: Path) -> None:
+    broken = tmp_path / "b"
+    broken.mkdir()
+    (broken / "inference.py").write_text("def model_fn(folder): raise RuntimeError('no weights')")
+    arguments = ["--baseline", str(sleeper(tmp_path / "a", 0.001)), "--candidate", str(broken)]
+    arguments += ["--payload", body(tmp_path), "-o", str(tmp_path / "out"), "--budget", "30s"]
+    junit = tmp_path / "gate.xml"
+    done = CliRunner().invoke(gate_command, [*arguments, "--junit", str(junit)], standalone_mode=False)
+    assert isinstance(done.exception, ServerError), done.output
+    assert "the candidate: " in str(done.exception)
+    assert "<error" in junit.read_text()
 
 
 @pytest.mark.slow
@@ -187,7 +216,6 @@ def test_a_saved_run_against_what_runs_now(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_latency_at_a_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loads, "SHORTEST_WINDOW_S", 0.7)
-    monkeypatch.setattr(loads.OpenLoop, "window_s", 0.7)
     ours, theirs = sleeper(tmp_path / "a", 0.003), sleeper(tmp_path / "b", 0.008)
     given = options(tmp_path, rate_rps=40.0, budget_s=240.0, max_regression=("p50_ms=5%", "p95_ms=10%"))
     record = gate(str(ours), str(theirs), given)
