@@ -86,7 +86,7 @@ def _draw(run: Run, series: tuple[Series, ...], limits: Limits) -> Drawings:
         overlay=overlay_chart(sides(run)),
         p50=throughput_chart(series, 50.0, limits),
         p99=throughput_chart(series, 99.0, limits),
-        cost=cost_chart(bars(run)),
+        cost=cost_chart(bars(run), band=run.recommendation.comparison is None),
         spread=distribution_chart(coloured, limits),
         time_lines=tuple(TimeLine(one, timeline_chart(one, limits.p99_ms)) for one in series),
     )
