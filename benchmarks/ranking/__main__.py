@@ -27,6 +27,7 @@ from benchmarks.zoo.light import light_model
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts, usable_cores
+from modeldyno.base.records.comparison import Throughputs
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.run import recommend
 
@@ -44,11 +45,15 @@ class Run:
     foreign: bool
     seconds: float
     winner: str
-    """Backend; empty: a stated tie."""
+    """Backend; empty: a stated tie, or one of them is void."""
     ratio: float
     """Throughput of the compiled candidate over ONNX Runtime's."""
     low: float
     high: float
+
+
+NONE = Throughputs(candidate="", against="", users=1, ratio=1.0, low=0.0, high=math.inf, rounds=0)
+"""Where one of them is void: nothing is said."""
 
 
 def job() -> Job:
@@ -70,14 +75,13 @@ def measured(model: Path, artifact: Path | None, folder: Path, *, foreign: bool,
     began = time.monotonic()
     with _third(folder, seed) if foreign else _nothing():
         found = recommend(model, job(), folder / "run")
-    rows = [row for row in found.ranking if row.valid]
-    tied = any(row.tied_with_best for row in rows)
+    decided = all(row.valid for row in found.ranking) and not found.ranking[0].tied_with_best
     assert found.comparison is not None  # noqa: S101 - closed loops are compared
-    (ratio,) = found.comparison.throughputs
+    ratio = next(iter(found.comparison.throughputs), NONE)
     return Run(
         foreign=foreign,
         seconds=round(time.monotonic() - began, 1),
-        winner="" if tied else rows[0].backend,
+        winner=found.ranking[0].backend if decided else "",
         ratio=ratio.ratio,
         low=ratio.low,
         high=ratio.high,
@@ -138,9 +142,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     runs = 5 if given.quick else given.runs
-    say(
-        f"{QUIET_RUNS} quiet runs and {runs} beside foreign load, up to {(runs + QUIET_RUNS) * 45 / 60:.0f} min"
-    )
+    say(f"{QUIET_RUNS} quiet runs, {runs} beside foreign load: up to {(runs + QUIET_RUNS) * 0.75:.0f} min")
     with tempfile.TemporaryDirectory(prefix="dyno-ranking-") as text:
         folder = Path(text)
         model = folder / "m.onnx"
@@ -153,9 +155,8 @@ def main() -> None:
             run = measured(model, artifact, place, foreign=number >= QUIET_RUNS, seed=number)
             shutil.rmtree(place)
             found.append(run)
-            say(
-                f"run {number}: {run.winner or 'tie'}, {run.ratio:.3f} ({run.low:.3f} to {run.high:.3f}), {run.seconds:g} s"
-            )
+            ratio = f"{run.ratio:.3f} ({run.low:.3f} to {run.high:.3f})"
+            say(f"run {number}: {run.winner or 'not told apart'}, {ratio}, {run.seconds:g} s")
     told = summary(found[:QUIET_RUNS], found[QUIET_RUNS:])
     print_table(("what", "value"), ((name, str(value)) for name, value in told.items()))
     if given.json:
