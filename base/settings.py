@@ -38,6 +38,7 @@ class Setting:
     path: of a Path: only read, or a file or folder that is written (and so is tried beforehand).
     argument: given by its place on the command line instead of by a name.
     hidden: not shown in the help.
+    old: a name that the option had once, which goes on to work (base/command/renamed.py).
     """
 
     help: str
@@ -53,6 +54,7 @@ class Setting:
     path: PathKind = "read"
     argument: bool = False
     hidden: bool = False
+    old: str | None = None
 
     # What pydantic asks of an annotation that stands for several: the bounds, in its own words.
     __is_annotated_types_grouped_metadata__ = True

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modeldyno.base.command.complete import files_ending
 from modeldyno.base.command.console import say
+from modeldyno.base.command.outputs import no_stdout
 from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError, ModelError, ServerError
 from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, INTERRUPTED, NOT_DECIDED, TERMINATED
@@ -23,11 +25,12 @@ FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "cand
 
 
 @click.command("recommend", short_help="Measure a model's candidate configurations and rank them.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path), shell_complete=files_ending(".onnx", ".pt2"))
 @click.option(
     "--job",
     "job_file",
     type=click.Path(path_type=Path),
+    shell_complete=files_ending(".yaml", ".yml"),
     help="YAML file: candidates, load, limits. Left out: a few small instance types at 1, 2 and 4 users.",
 )
 @click.option(
@@ -35,6 +38,7 @@ FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "cand
     "-o",
     "run_dir",
     type=click.Path(path_type=Path),
+    callback=no_stdout,
     required=True,
     help="Run folder; one of an interrupted run is resumed.",
 )

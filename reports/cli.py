@@ -8,6 +8,7 @@ import click
 
 from modeldyno.base.command.console import say
 from modeldyno.base.command.outputs import OutputFile
+from modeldyno.base.files import STDOUT
 
 
 @click.command("report", short_help="Write a run's one-file HTML report again from its records.")
@@ -16,7 +17,7 @@ from modeldyno.base.command.outputs import OutputFile
     "--output",
     "-o",
     type=OutputFile(),
-    help="File to write; default RUN_DIR/report.html.",
+    help="File to write, - for stdout; default RUN_DIR/report.html.",
 )
 @click.option(
     "--open",
@@ -40,6 +41,8 @@ def report_command(run_dir: Path, output: Path | None, open_it: bool) -> None:
     from modeldyno.reports.page.page import write_report
 
     path = write_report(run_dir, output)
+    if path == STDOUT:
+        return
     say("report written")
     click.echo(path)
     if open_it:

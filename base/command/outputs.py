@@ -11,9 +11,16 @@ from typing import Any
 
 import click
 
+from modeldyno.base.files import STDOUT
+
+NO_FOLDER = "a folder is written, and stdout takes a file: name a folder"
+
 
 class OutputFile(click.Path):
-    """A file that can be written: a new one in a folder that can be, or what is there and is no folder."""
+    """A file that can be written: a new one in a folder that can be, or what is there and is no folder.
+
+    "-" is stdout; a file of that name is ./-.
+    """
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -21,6 +28,8 @@ class OutputFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Give the path; click's error says why it can't be written."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path == STDOUT:
+            return path if os.fspath(value) in ("-", STDOUT) else path.absolute()
         if why := why_no_file(path):
             self.fail(f"{path}: {why}", param, ctx)
         return path
@@ -39,9 +48,18 @@ class OutputFolder(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Give the path; click's error says why it can't be written."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if os.fspath(value) == "-":
+            self.fail(NO_FOLDER, param, ctx)
         if why := _why_not_above(path) if self._replaced else why_no_folder(path):
             self.fail(f"{path}: {why}", param, ctx)
         return path
+
+
+def no_stdout(_ctx: click.Context, _param: click.Parameter, value: Path) -> Path:
+    """Refuse stdout where a folder is written."""
+    if value == STDOUT:
+        raise click.BadParameter(NO_FOLDER)
+    return value
 
 
 def why_no_file(path: Path) -> str:

@@ -11,8 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from modeldyno.base.command.cli import dyno
-from modeldyno.base.command.outputs import why_no_file, why_no_folder
+from modeldyno.base.command.outputs import OutputFile, why_no_file, why_no_folder
+from modeldyno.base.files import STDOUT, write_text
+from modeldyno.base.records.load import LoadResult
 from tests.base.test_cli import ENDINGS
+from tests.loadgen.stub import stub_server
+from tests.loadgen.test_cli import dyno_load
 
 
 def test_a_file_can_be_written_where_a_new_one_or_a_device_may_be(tmp_path: Path) -> None:
@@ -111,3 +115,47 @@ def test_where_nobody_can_be_told_the_work_goes_on() -> None:
     command = ["bash", "-c", '"$0" -c "$1" 2> /dev/full', sys.executable, code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "done\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("run", "no-artifact"), ("compile", "no-model"), ("recommend", "no-model")],
+)
+def test_a_folder_is_not_written_to_stdout(command: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(dyno, [*command, "-o", "-"])
+    assert done.exit_code == 2
+    assert "a folder is written, and stdout takes a file: name a folder" in done.output
+
+
+def test_a_minus_is_stdout_and_a_file_of_that_name_has_its_folder_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kind = OutputFile()
+    assert kind.convert("-", None, None) == STDOUT
+    write_text(kind.convert("-", None, None), "Ä\n")
+    write_text(kind.convert("./-", None, None), "of a file")
+    assert capfdbinary.readouterr().out == "Ä\n".encode()
+    assert [path.name for path in tmp_path.iterdir()] == ["-"]
+    assert (tmp_path / "-").read_text() == "of a file"
+
+
+def test_a_report_and_a_load_result_go_to_stdout_alone(tmp_path: Path) -> None:
+    run = Path(__file__).parents[1] / "golden" / "run"
+    page = subprocess.run(
+        [sys.executable, "-m", "modeldyno", "report", str(run), "-o", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        cwd=tmp_path,
+    ).stdout
+    assert page.startswith("<!doctype html>")
+    assert page.rstrip().endswith("</html>")
+    with stub_server(tmp_path) as server:
+        (tmp_path / "body.bin").write_bytes(b"1234")
+        few = ("--warmup", "0", "--duration", "0.5", "--payload", str(tmp_path / "body.bin"))
+        done = dyno_load(server.url, *few, "-o", "-")
+    assert LoadResult.model_validate_json(done.stdout).samples > 0
+    assert done.returncode == 0
+    assert not (tmp_path / "-").exists()
