@@ -125,7 +125,7 @@ def main() -> None:
         code = run()
     except Exception:  # a bug: Python's own exit code for it would say that the answer is no
         with suppress(OSError):
-            traceback.print_exc()
+            click.echo(harmless(traceback.format_exc()).rstrip(), err=True)
         code = NOT_MEASURED
     _end(code)
 
