@@ -197,7 +197,7 @@ def _settling(final: Ranking, seconds: float) -> str:
 
 
 def _throughputs(plan: Plan, selected: Selected, void: set[str]) -> Iterator[Throughputs]:
-    """Each compiled candidate over its baseline, at each level whose rounds both were in; none of void ones."""
+    """Each compiled candidate over its baseline, at each level with shared rounds; of void ones none."""
     for contender in selected.selection.contenders:
         backend = plan.group(contender.key).measured.candidate.backend
         alone = backend == BASELINE or contender.anchor == contender.key
