@@ -88,6 +88,15 @@ def _sides(slower: float) -> Iterator[Sides]:
         yield service(folder / "a", units), service(folder / "b", units + more), folder
 
 
+def _per_share(folder: Path, units: int) -> float:
+    """Units of work that are as long as the whole latency, from what a service of one unit takes beside it."""
+    sides = service(folder / "one", 1), service(folder / "all", units), folder
+    p50 = _gate(sides, 60.0, 999).metrics[0]
+    if p50.baseline is None or p50.candidate is None:
+        raise SystemExit("the service could not be measured")
+    return (units - 1) * p50.candidate / (p50.candidate - p50.baseline)
+
+
 def _gate(sides: Sides, budget_s: float, seed: int, metrics: tuple[str, ...] = ()) -> GateRecord:
     ours, theirs, folder = sides
     options = GateOptions(
