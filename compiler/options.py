@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from modeldyno.base.settings import Setting
+from modeldyno.compiler.precision.formats import FLOAT32
 
-DEFAULT_TOLERANCE = 1e-4
+DEFAULT_TOLERANCE = FLOAT32.tolerance
 WINOGRAD_TOLERANCE = 1e-3
 Fallback = Literal["onnxruntime"]
 _ALWAYS = ("seed", "verify", "winograd", "fallback")

@@ -11,7 +11,7 @@ from modeldyno.reports.charts.forest import Mark
 from modeldyno.reports.charts.overlay import Side, side
 from modeldyno.reports.naming import distinct, short_name
 from modeldyno.reports.results.run_folder import Run
-from modeldyno.reports.results.series import all_series, tags
+from modeldyno.reports.results.series import colours, tags
 from modeldyno.reports.results.speedup import BASELINE, Ratio, rival, speedup
 from modeldyno.reports.text.digits import TIMES, shown
 
@@ -42,7 +42,7 @@ def _mark(run: Run, row: Row, ratio: Ratio) -> Mark:
     words = shown(ratio.value, ratio.low, ratio.high)
     interval = f" ({words.interval})" if words.interval else ""
     tag = next(tag for tag, other in tags(run) if other is row)
-    colour = {one.tag: one.colour for one in all_series(run)}.get(tag, 0)
+    colour = colours(run).get(tag, 0)
     label = f"{tag} · {short_name(run, row).replace('the compiled model', 'compiled')}"
     return Mark(
         label=label.replace(" with ", " · "),
@@ -63,9 +63,9 @@ def sides(run: Run) -> tuple[Side, ...]:
         theirs = next((one for one in run.points(other) if level_of(one.spec) == level), None)
         if ours is None or theirs is None:
             continue
-        colours = {one.tag: one.colour for one in all_series(run)}
+        shades = colours(run)
         tag = {id(one): tag for tag, one in tags(run)}
-        first, second = (colours.get(tag[id(one)], 0) for one in (row, other))
+        first, second = (shades.get(tag[id(one)], 0) for one in (row, other))
         drawn = (
             side("compiled", ours, first or 1, dashed=False),
             side("ONNX Runtime", theirs, second or 2, dashed=True),

@@ -11,9 +11,10 @@ from modeldyno.reports.alerts import MOST, Alert, alerts
 from modeldyno.reports.answer import Answer, answer, cost
 from modeldyno.reports.remarks import Remark
 from modeldyno.reports.results.run_folder import Run
-from modeldyno.reports.results.series import Bar, Series, all_series, tags
+from modeldyno.reports.results.series import Bar, Series, all_series, colours, tags
 from modeldyno.reports.results.speedup import BASELINE
-from modeldyno.reports.tables import compiled, method
+from modeldyno.reports.tables import compiled as compiling
+from modeldyno.reports.tables import method
 from modeldyno.reports.tables.endings import Ending, endings
 from modeldyno.reports.tables.load_facts import KindLine, facts, kinds
 from modeldyno.reports.tables.ranking import Level, Line, Rejected, levels, lines, rejected
@@ -52,6 +53,8 @@ class View:
     limits: tuple[str, ...]
     ranking: tuple[Line, ...]
     void: tuple[Line, ...]
+    in_turns: bool
+    """Whether candidates were measured side by side."""
     method: tuple[tuple[str, str], ...]
     command: str
     job: str
@@ -63,8 +66,8 @@ class View:
     rps_methods: tuple[str, ...]
     worked_example: str
     prices: tuple[Price, ...]
-    compiled: compiled.Facts
-    kernels: compiled.Kernels | None
+    compiled: compiling.Facts
+    kernels: compiling.Kernels | None
     axes: tuple[str, ...]
     shapes: tuple[tuple[str, str, str], ...]
     """Of each shape that was compiled: its sizes, ms of a full run, share of padding at worst."""
@@ -82,7 +85,7 @@ def view(run: Run) -> View:
     """Build the page's content."""
     found = run.recommendation
     series = all_series(run)
-    every, every_alert = lines(run, series), alerts(run)
+    every, every_alert = lines(run), alerts(run)
     return View(
         model=found.model,
         digest=found.model_digest,
@@ -95,6 +98,7 @@ def view(run: Run) -> View:
         limits=phrases.limits(found.limits),
         ranking=tuple(line for line in every[: len(found.ranking)] if not line.void),
         void=tuple(line for line in every[: len(found.ranking)] if line.void),
+        in_turns=found.comparison is not None,
         method=method.method(run),
         command=method.command(run),
         job=phrases.log_text(run.job),
@@ -106,10 +110,10 @@ def view(run: Run) -> View:
         rps_methods=_rps_methods(run),
         worked_example=_worked_example(run),
         prices=_prices(run),
-        compiled=compiled.compiled(run),
-        kernels=compiled.kernels(run),
+        compiled=compiling.compiled(run),
+        kernels=compiling.kernels(run),
         axes=found.compiled.axes if found.compiled else (),
-        shapes=compiled.shapes(found.compiled),
+        shapes=compiling.shapes(found.compiled),
         sent=facts(run),
         kinds=kinds(run),
         searches=searches(run),
@@ -127,8 +131,8 @@ def bars(run: Run) -> tuple[Bar, ...]:
     if not run.recommendation.ranking:
         pairs = sorted(priced, key=lambda pair: pair[1].usd_per_million or 0.0)
     alone = not any(row.tied_with_best for _, row in pairs[1:])
-    colours = {one.tag: one.colour for one in all_series(run)}
-    return tuple(_bar(tag, row, colours.get(tag, 0), alone) for tag, row in pairs[:MOST_BARS])
+    shades = colours(run)
+    return tuple(_bar(tag, row, shades.get(tag, 0), alone) for tag, row in pairs[:MOST_BARS])
 
 
 def _bar(tag: str, row: Row, colour: int, alone: bool) -> Bar:

@@ -25,6 +25,9 @@ class Comparison(Record):
     starts: int = Field(description="of each finalist")
     screening_rounds: int
     tainted_rounds: int = Field(description="rounds of the finals in which the machine did something else")
+    left_out_rounds: int = Field(
+        default=0, description="of these, those that do not count; none where too few would be left"
+    )
     spread_of_starts: float = Field(
         description="standard deviation of the log ratio of two candidates between starts"
     )

@@ -2,8 +2,8 @@
 
     python -m benchmarks.compile.twins --cache runs/zoo [NAME ...]
 
-Activations are uint8, a scale a tensor, weights int8, a scale a channel; calibrated on two seeded inputs.
-They show what a quantised file costs, not how exact one can be.
+Activations are uint8, a scale a tensor, weights int8, a scale a channel where the opset has it; calibrated on
+two seeded inputs. They show what a quantised file costs, not how exact one can be.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from benchmarks.feeds import Array, model_feeds
 from benchmarks.zoo.registry import DEFAULT_CACHE, ZOO, onnx_file
 from modeldyno.base.files import write_bytes
 from modeldyno.base.process.procs import end_with_parent
 
 TWIN = "-qdq"  # behind the name of the float32 model
+CHANNELS_FROM = 13  # the opset from which on a scale may be that of a channel
 TWINS = {f"{name}{TWIN}": name for name in ZOO}
 
 
@@ -53,7 +56,7 @@ def quantised(origin: Path, folder: Path, **how: Any) -> Path:
         "quant_format": QuantFormat.QDQ,
         "activation_type": QuantType.QUInt8,
         "weight_type": QuantType.QInt8,
-        "per_channel": True,
+        "per_channel": _opset(origin) >= CHANNELS_FROM,
         **how,
     }
     path = folder / "twin.onnx"
@@ -64,6 +67,11 @@ def quantised(origin: Path, folder: Path, **how: Any) -> Path:
     finally:
         logging.getLogger().setLevel(level)
     return path
+
+
+def _opset(path: Path) -> int:
+    entries = onnx.load(path, load_external_data=False).opset_import
+    return int(next(each.version for each in entries if each.domain in ("", "ai.onnx")))
 
 
 def main() -> None:

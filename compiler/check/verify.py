@@ -149,7 +149,7 @@ class _Check:
             row,
             wanted,
             sample.feeds,
-            self.bounds.of_steps(wanted) if row.output in self.facts.rounded else self.bounds,
+            self.bounds.of_steps(wanted) if row.output in self.source.rounded else self.bounds,
             (lambda _units: 0.0) if exact else (lambda units: moves.change(row.output, units)),
             always_move=not self.rows,
         )

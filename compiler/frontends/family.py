@@ -17,7 +17,7 @@ class Family:
     """One model at many shapes. `reference` runs the source model on inputs of any shape that it takes.
 
     `graph` gives its graph with the template's axes open; None where there is none. `divisors` names the
-    inputs that whole numbers are divided by.
+    inputs that whole numbers are divided by. `rounded` as in Source.
     """
 
     name: str
@@ -27,3 +27,4 @@ class Family:
     reference: Callable[[dict[str, Array]], dict[str, Array]]
     graph: Callable[[Template], Graph] | None = None
     divisors: Callable[[], frozenset[str]] = frozenset
+    rounded: frozenset[str] = frozenset()

@@ -39,14 +39,12 @@ class Facts:
     """What is known of a model's inputs, by name; those that are missing are plain, or of unknown use.
 
     `exact` names the outputs behind which no operator rounds: they select, compare and move values.
-    `rounded` names those of whole numbers that floats are rounded to: one step off is rounding the other way.
     `divides` is whether whole numbers are divided by what is no constant. `deadly` says why some inputs would
     end the process of the reference; empty where they would not.
     """
 
     roles: Mapping[str, Role] = field(default_factory=dict)
     exact: frozenset[str] = frozenset()
-    rounded: frozenset[str] = frozenset()
     divides: bool = False
     deadly: Callable[[Mapping[str, Array]], str] = lambda _feeds: ""
 

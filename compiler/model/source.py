@@ -47,8 +47,9 @@ class Source:
     gives the only inputs that parity is checked on; None draws several kinds, by what `facts` says of the
     inputs (None: nothing is known). `records` are the user's own, which are checked too, or with
     `only_records` alone. `precision` says in the manifest's words what is computed in; where the model is
-    written in other numbers, `given` is the model in those, and all else is of its float32 form.
-    `maker` names the operator that gives an output, where `model` does not tell.
+    written in other numbers, `given` is the model in those, and all else is of its float32 form. `rounded`
+    names whole numbers that floats are rounded to: one step off is rounding the other way. `maker` names the
+    operator that gives an output, where `model` does not tell.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Source:
     precision: str = FLOAT32.name
     given: Given | None = None
     maker: Callable[[str], str] | None = None
+    rounded: frozenset[str] = frozenset()
 
     def input_facts(self) -> Facts:
         """Give what is known of the inputs."""

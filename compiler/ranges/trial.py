@@ -51,6 +51,7 @@ class Between:
             reference=family.reference,
             reference_name=self.session.manifest.parity.reference if self.session.manifest.parity else "",
             road=Road(name=""),
+            rounded=family.rounded,
             feeds=None if feeds is None else lambda _seed: feeds,
         )
 

@@ -23,6 +23,7 @@ from modeldyno.trials.selection.ledger import Stage
 from modeldyno.trials.selection.run import Selected
 
 FEWEST_CLEAN = 8
+"""Rounds that say something of a difference; a screening has fewer."""
 MOST_TIMES = 50.0
 """Longer than that nobody measures: then it is said how little they differ."""
 
@@ -165,6 +166,7 @@ def _comparison(
         starts=len({block.epoch for block in selected.blocks["finals"]}) or 1,
         screening_rounds=len(screening),
         tainted_rounds=len(tainted_rounds(selected, "finals")),
+        left_out_rounds=len(finals) - len({block.round for block in usable(selected, "finals")}),
         spread_of_starts=selected.spread().sd,
         finalists=tuple(row.candidate for row in final.rows) if final else (),
         settling=_settling(final, seconds) if final else "",
@@ -212,7 +214,7 @@ def _over(key: str, anchor: str, users: int, selected: Selected) -> Throughputs 
             continue
         there: dict[str, Floats] = {name: logs[cell] for name, cell in cells.items()}
         shared = int(np.isfinite(np.stack(list(there.values()))).all(axis=0).sum())
-        if shared < 2:
+        if shared < FEWEST_CLEAN:
             continue
         starts = {name: _starts(blocks, cell) for name, cell in cells.items()}
         ranking = rank_rounds(there, starts, selected.spread(), seed=selected.selection.seed)

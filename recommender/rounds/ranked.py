@@ -49,11 +49,11 @@ def _weak(ranking: Sequence[Row]) -> Iterator[RankedWarning]:
 
 def _disturbed(told: Compared) -> Iterator[RankedWarning]:
     found = told.comparison
-    if found is None or not found.tainted_rounds or found.tainted_rounds < found.rounds / 10:
+    if found is None or found.left_out_rounds <= found.rounds / 10:
         return
     yield RankedWarning(
         rank="note",
-        text=f"the machine did other work in {found.tainted_rounds} of {found.rounds} rounds: left out",
+        text=f"the machine did other work in {found.left_out_rounds} of {found.rounds} rounds: left out",
         advice="a quiet machine takes less time",
     )
 

@@ -21,7 +21,6 @@ from modeldyno.reports.charts.drawing import (
     horizontal_limit,
     line,
     marker,
-    named,
     note,
     place_tags,
     scale_x,
@@ -29,9 +28,9 @@ from modeldyno.reports.charts.drawing import (
     vertical_limit,
     within_reach,
 )
+from modeldyno.reports.charts.findings import of_costs, of_levels, of_percentiles, of_time
 from modeldyno.reports.charts.histogram import quantiles
 from modeldyno.reports.results.series import Bar, Series
-from modeldyno.reports.text.digits import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,26 +71,33 @@ def throughput_chart(series: Sequence[Series], percentile: float, limits: Limits
         axes.set(xlabel="throughput (requests a second)", ylabel=f"{name} latency (ms)")
         tags = [Tag(one.tag, d[-1].rps[2], d[-1].ms, colour(one)) for one, d in drawn if one.colour]
         place_tags(axes, tags, [(dot.rps[0], dot.ms) for dot in every])
-        about = f"{name} latency against throughput of {named([one for one, _ in drawn])}."
-        return svg.inline_svg(figure, name, about)
+        return svg.inline_svg(
+            figure,
+            name,
+            of_levels([one for one, _ in drawn], percentile),
+            f"{name} latency against throughput",
+        )
 
 
-def cost_chart(bars: Sequence[Bar]) -> str | None:
-    """Draw cost per million requests: a bar per candidate, and the best one's interval as a band."""
+def cost_chart(bars: Sequence[Bar], *, band: bool = True) -> str | None:
+    """Draw cost per million requests: a bar per candidate, and the best one's interval as a `band`.
+
+    No band where candidates were told apart by shared rounds: such intervals do not.
+    """
     ends = [end for bar in bars for end in (bar.value, bar.high) if end is not None and math.isfinite(end)]
     if not ends:
         return None
     with svg.chart_style():
         figure, axes = svg.new_axes(WIDTH_PX, 54 + 40 * len(bars), left_px=9)
-        _band(axes, bars[0])
+        if band:
+            _band(axes, bars[0])
         for position, bar in enumerate(bars):
             _bar(axes, position, bar)
         axes.set(xlim=(0, max(ends) * 1.06 or 1.0), ylim=(len(bars) - 0.5, -0.75))
         axes.set(xlabel="US dollars per million requests", yticks=[])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${value:g}"))
-        listed = "; ".join(f"{_short(bar.label)}: {bar.text}" for bar in bars)
-        return svg.inline_svg(figure, "cost", f"Cost per million requests, best first. {listed}.")
+        return svg.inline_svg(figure, "cost", of_costs(bars), "Cost per million requests")
 
 
 def timeline_chart(one: Series, limit_ms: float | None) -> str | None:
@@ -114,9 +120,7 @@ def timeline_chart(one: Series, limit_ms: float | None) -> str | None:
         _errors(axes, [point.second + 0.5 for point in points if point.errors], top)
         if limit_ms is not None and limit_ms <= top:
             axes.axhline(limit_ms, color=svg.LIMIT, linewidth=1.2, linestyle=(0, (6, 3)))
-        span = f"{plain(min(seen))} to {plain(max(seen))} ms"
-        about = f"Latency by second of {one.tag} {one.name}: {span}."
-        return svg.inline_svg(figure, f"time{one.tag}", about)
+        return svg.inline_svg(figure, f"time{one.tag}", of_time(one), "Latency by second")
 
 
 def distribution_chart(series: Sequence[Series], limits: Limits) -> str | None:
@@ -142,8 +146,9 @@ def distribution_chart(series: Sequence[Series], limits: Limits) -> str | None:
         place_tags(
             axes, [Tag(one.tag, _tail(p[-1][0]), p[-1][1], colour(one)) for one, p in drawn if one.colour]
         )
-        about = f"Latency by percentile of {named([one for one, _ in drawn])}."
-        return svg.inline_svg(figure, "spread", about)
+        return svg.inline_svg(
+            figure, "spread", of_percentiles([one for one, _ in drawn]), "Latency by percentile"
+        )
 
 
 def _dots(one: Series, percentile: float) -> list[Dot]:

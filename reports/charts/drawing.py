@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Transform
 
 WIDE_RANGE = 12.0
-MOST_NAMED = 12
 _TAG_WIDTH_PX, _TAG_HEIGHT_PX = 20.0, 13.0
 # From a point to the middle of its tag, and how near to a dot that middle may come.
 _TAG_OFFSET_PX, _DOT_REACH_PX = 13.0, 11.0
@@ -130,13 +129,6 @@ def place_tags(axes: Axes, tags: Iterable[Tag], dots: Iterable[tuple[float, floa
             lift += 1.0
         taken.append((x, y + lift, _TAG_WIDTH_PX))
         _write(axes, tag, lift)
-
-
-def named(series: Sequence[Series]) -> str:
-    """List the series for a reader who cannot see the chart; the tables have the rest."""
-    names = [f"{one.tag} {one.name[:60]}" for one in series[:MOST_NAMED]]
-    more = len(series) - MOST_NAMED
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
 def _wide(values: Sequence[float]) -> bool:

@@ -65,15 +65,12 @@ def forest_chart(marks: Sequence[Mark], words: Words) -> str | None:
 
 def _reach(marks: Sequence[Mark]) -> tuple[float, float]:
     values = [mark.value for mark in marks]
-    ends = [1.0, *values, *(end for mark in marks for end in (mark.low, mark.high) if _drawable(end))]
+    known = [end for mark in marks for end in (mark.low, mark.high) if end is not None]
+    ends = [1.0, *values, *(end for end in known if 0 < end < math.inf)]
     low = max(min(ends), min(1.0, *values) / FARTHEST)
     high = min(max(ends), max(1.0, *values) * FARTHEST)
     room = max(1.04, (high / low) ** 0.06)
     return low / room, high * room
-
-
-def _drawable(end: float | None) -> bool:
-    return end is not None and 0 < end < math.inf
 
 
 def _ticks(axes: Axes, left: float, right: float) -> None:

@@ -113,14 +113,14 @@ def _outline(axes: Axes, one: Side, shares: Sequence[float], edges: Sequence[flo
 def _medians(axes: Axes, sides: Sequence[Side], top: float) -> None:
     """Mark each median and name it beside the mark, the two on lines of their own."""
     left, right = axes.get_xlim()
-    turn = left + 0.6 * (right - left)
+    turn = left + 0.62 * (right - left)
     for number, one in enumerate(sides):
         ms, height = one.quantile(0.5), top * (1.24 - 0.12 * number)
         dashes = DASHES if one.dashed else "solid"
         axes.plot([ms, ms], [0, height], color=svg.SERIES[one.colour], linewidth=1.6, linestyle=dashes)
         align, offset = ("left", 5) if ms < turn else ("right", -5)
         axes.annotate(
-            f"{one.name}: median {plain(ms)} ms",
+            f"{one.name}: {plain(ms)} ms",
             (ms, height),
             (offset, 0),
             textcoords="offset points",

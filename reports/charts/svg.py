@@ -77,10 +77,10 @@ def new_axes(width_px: float, height_px: float, left_px: float = 62.0) -> tuple[
     return figure, axes
 
 
-def inline_svg(figure: Figure, name: str, description: str, title: str = "") -> str:
+def inline_svg(figure: Figure, name: str, description: str, title: str) -> str:
     """Return `figure` as an `<svg>` element; `name` is unique in the page and keeps ids apart.
 
-    With a `title`, title and description are elements of their own.
+    `description` is what the figure shows, in words.
     """
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
@@ -89,10 +89,6 @@ def inline_svg(figure: Figure, name: str, description: str, title: str = "") -> 
         raise AssertionError("matplotlib wrote no <svg> with a viewBox")
     box, inner = body.groups()
     label = html.escape(description)
-    if not title:
-        return (
-            f'<svg class="chart" viewBox="{box}" role="img" aria-label="{label}">{_clean(inner, name)}</svg>'
-        )
     said = f'<title id="{name}-title">{html.escape(title)}</title><desc id="{name}-desc">{label}</desc>'
     by = f'aria-labelledby="{name}-title" aria-describedby="{name}-desc"'
     return f'<svg class="chart" viewBox="{box}" role="img" {by}>{said}{_clean(inner, name)}</svg>'

@@ -66,7 +66,7 @@ def render(run: Run) -> str:
     page = view(run)
     drawings = _draw(run, page.series, run.recommendation.limits)
     return (
-        _templates()
+        templates()
         .get_template("report.html.j2")
         .render(page=page, drawings=drawings, plots=plots(page.series))
     )
@@ -86,7 +86,7 @@ def _draw(run: Run, series: tuple[Series, ...], limits: Limits) -> Drawings:
         overlay=overlay_chart(sides(run)),
         p50=throughput_chart(series, 50.0, limits),
         p99=throughput_chart(series, 99.0, limits),
-        cost=cost_chart(bars(run)),
+        cost=cost_chart(bars(run), band=run.recommendation.comparison is None),
         spread=distribution_chart(coloured, limits),
         time_lines=tuple(TimeLine(one, timeline_chart(one, limits.p99_ms)) for one in series),
     )
@@ -103,7 +103,8 @@ def _words(name: str, marks: tuple[Mark, ...]) -> Words:
     return Words(name, title, "; ".join(f"{mark.label}: {mark.text}" for mark in marks) + ".", foot)
 
 
-def _templates() -> Environment:
+def templates() -> Environment:
+    """Return the environment of the pages: everything that is not marked safe is escaped."""
     environment = Environment(
         loader=PackageLoader("modeldyno.reports.page", "templates"),
         autoescape=True,

@@ -52,12 +52,17 @@ def tags(run: Run) -> tuple[tuple[str, Row], ...]:
 
 
 def all_series(run: Run) -> tuple[Series, ...]:
-    """Return the candidates that have a measured point, ranked ones first; the first six get a colour."""
+    """Return the candidates that have a measured point, ranked ones first; the first six get a colour.
+
+    What is one machine here was measured once, and is drawn once.
+    """
     found: list[Series] = []
+    seen = set[str]()
     for tag, row in tags(run):
         points = tuple(point for point in run.points(row) if point.samples)
-        if not points:
+        if not points or run.measured_key(row) in seen:
             continue
+        seen.add(run.measured_key(row))
         level = run.level(row)
         colour = len(found) + 1 if len(found) < COLOURED else 0
         found.append(
@@ -73,3 +78,10 @@ def all_series(run: Run) -> tuple[Series, ...]:
             )
         )
     return tuple(found)
+
+
+def colours(run: Run) -> dict[str, int]:
+    """Give the colour of each tag that is drawn; another name of the same machine has that machine's."""
+    drawn = {one.tag: one.colour for one in all_series(run)}
+    by_key = {run.measured_key(row): drawn[tag] for tag, row in tags(run) if tag in drawn}
+    return {tag: by_key[key] for tag, row in tags(run) if (key := run.measured_key(row)) in by_key}

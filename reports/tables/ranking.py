@@ -11,7 +11,7 @@ from modeldyno.base.records.run import Row, Trial
 from modeldyno.reports.answer import cost, p99, throughput, times
 from modeldyno.reports.remarks import tainted
 from modeldyno.reports.results.run_folder import Run
-from modeldyno.reports.results.series import Series, tags
+from modeldyno.reports.results.series import colours, tags
 from modeldyno.reports.results.speedup import BASELINE, speedup
 from modeldyno.reports.tables.verdicts import verdict
 from modeldyno.reports.text import phrases
@@ -109,11 +109,11 @@ class Level:
     lateness: str
 
 
-def lines(run: Run, series: tuple[Series, ...]) -> tuple[Line, ...]:
+def lines(run: Run) -> tuple[Line, ...]:
     """Word every row, ranked ones first."""
-    colours = {one.tag: one.colour for one in series}
+    shades = colours(run)
     tied = any(row.tied_with_best for row in run.recommendation.ranking[1:])
-    return tuple(_line(run, tag, row, colours.get(tag), tied) for tag, row in tags(run))
+    return tuple(_line(run, tag, row, shades.get(tag), tied) for tag, row in tags(run))
 
 
 def rejected(run: Run, every: tuple[Line, ...]) -> tuple[Rejected, ...]:

@@ -20,7 +20,9 @@ from modeldyno.base.host.facts import host_facts
 from modeldyno.compiler import compile_model
 from modeldyno.compiler.frontends.onnx.file import read_onnx
 from modeldyno.compiler.frontends.onnx.formats.pairs import without_pairs
+from modeldyno.compiler.frontends.onnx.part import part_source
 from modeldyno.compiler.frontends.torch.quantised import register
+from modeldyno.compiler.model.onnx_graph import OnnxGraph
 from modeldyno.compiler.options import Options
 from modeldyno.runtime.open import open_session
 from modeldyno.runtime.records.manifest import Manifest
@@ -277,7 +279,7 @@ def test_inputs_and_outputs_of_whole_numbers_keep_their_types(tmp_path: Path, ki
 
 def test_a_rounded_output_may_be_one_step_off_and_no_more(tmp_path: Path) -> None:
     source = read_onnx(saved(tmp_path / "net.onnx", ends()), {})
-    assert source.input_facts().rounded >= {"q"}
+    assert source.rounded >= {"q"}
     from modeldyno.compiler.check.compare import compare
     from modeldyno.compiler.check.judgement import Bounds, judge
 
@@ -493,3 +495,20 @@ def test_blocks_along_an_axis(tmp_path: Path) -> None:
     net.ir_version = 10
     assert not operators(plain(net, tmp_path / "net.onnx"))["QuantizeLinear"]
     assert far(net, tmp_path / "net.onnx") <= 0.51
+
+
+def test_rounded_outputs_of_several_shapes_and_of_segments(tmp_path: Path) -> None:
+    net = ends()
+    for value in (*net.graph.input, *net.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "rows"
+    path = saved(tmp_path / "net.onnx", net)
+    made = compile_model(path, tmp_path / "out", shapes={"x": ("1..4", 8)})
+    assert made.buckets is not None
+    assert [spec.dtype for spec in made.outputs] == ["uint8", "float32"]
+    assert part_source(read_onnx(path, {"x": (2, 8)}), OnnxGraph(plain_at(path)), [0]).rounded >= {"q"}
+
+
+def plain_at(path: Path) -> onnx.ModelProto:
+    net = read_onnx(path, {"x": (2, 8)}).model
+    assert isinstance(net, onnx.ModelProto)
+    return net

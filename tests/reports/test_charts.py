@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,8 +12,11 @@ from hdrh.histogram import HdrHistogram
 
 from modeldyno.base.records.load import Percentile
 from modeldyno.base.records.run import Limits
+from modeldyno.reports.charts import findings
 from modeldyno.reports.charts.charts import cost_chart, distribution_chart, throughput_chart, timeline_chart
+from modeldyno.reports.charts.forest import Mark, Words, forest_chart
 from modeldyno.reports.charts.histogram import quantiles
+from modeldyno.reports.charts.overlay import finding, overlay_chart, side
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import Bar, Series, all_series
 from tests.reports.sample import instance, point, recommendation, row, sample, trial
@@ -82,7 +87,10 @@ def test_a_drawing_is_the_same_each_time_and_follows_the_page(draw: Callable[[],
     assert "var(--font)" in first
     assert "<text" in first  # text stays text
     assert "<style" not in first
-    assert 'role="img" aria-label="' in first
+    assert re.search(r'role="img" aria-labelledby="(\S+)-title" aria-describedby="\1-desc"', first)
+    found = re.search("<desc [^>]*>(.*?)</desc>", first)
+    assert found
+    assert re.search(r"\d", found[1])  # the finding, with its numbers
 
 
 def test_the_callers_matplotlib_settings_stay() -> None:
@@ -123,3 +131,40 @@ def test_dollar_signs_are_no_formulas_and_names_are_escaped() -> None:
     assert ">$x$ &lt;script&gt;" in drawn  # as the text of an element, not only in the description
     assert "<script" not in drawn
     assert "\u4e2d\u6587 \U0001f600" in drawn
+
+
+def test_what_a_chart_shows_is_said_in_words() -> None:
+    series = _sample_series()
+    assert (
+        "1 c7a.large \u00b7 compiled \u00b7 2 \u00d7 1: 66.0 requests a second at 43."
+        in findings.of_levels(series, 99.0)
+    )
+    # Of the seconds after the warm-up: 30 ms times 1.3 to 1.5.
+    told = findings.of_time(series[0])
+    found = re.search(r"p99 of a second from ([\d.]+) to ([\d.]+) ms; no errors\.$", told)
+    assert found
+    assert 38 < float(found[1]) < float(found[2]) < 46
+    assert "half within 30" in findings.of_percentiles(series)
+
+
+def test_an_interval_beyond_reach_is_cut_and_the_line_at_1_is_always_there() -> None:
+    marks = [Mark("a", "1.5\u00d7", 1.5, 1.4, 1.6, 1), Mark("b", "0.9\u00d7", 0.9, 0.0, math.inf, 2)]
+    drawn = forest_chart(marks, Words("apart", "How far", "b may be anywhere.", "cost"))
+    assert drawn is not None
+    assert "1\u00d7</text>" in drawn
+    assert "<desc" in drawn
+    assert forest_chart([], Words("apart", "", "", "")) is None
+
+
+def test_two_sides_are_drawn_over_each_other_and_told_apart_in_words() -> None:
+    two = [
+        side(name, point(1, rps, ms, seed=1), colour, dashed=colour == 2)
+        for colour, (name, rps, ms) in enumerate((("compiled", 60.0, 20.0), ("ONNX Runtime", 40.0, 30.0)), 1)
+    ]
+    both = [one for one in two if one is not None]
+    assert finding(both).startswith("compiled: half of 720 requests within 20")
+    drawn = overlay_chart(both)
+    assert drawn is not None
+    assert re.search(r">ONNX Runtime: (29|30)", drawn)
+    assert overlay_chart(both[:1]) is None
+    assert side("none", point(1, 0.0, 1.0), 1, dashed=False) is None

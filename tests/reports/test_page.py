@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import bisect
+import json
 import re
 import shutil
 from collections.abc import Iterable
@@ -16,6 +18,7 @@ from modeldyno.base.errors import OutputError
 from modeldyno.base.records.run import Limits, Recommendation, Row, Trial
 from modeldyno.reports.cli import report_command
 from modeldyno.reports.page.page import keep_together, render, write_report
+from modeldyno.reports.page.plots import hash_of
 from modeldyno.reports.remarks import warnings
 from modeldyno.reports.results.run_folder import Run, read_run
 from modeldyno.reports.view import view
@@ -64,8 +67,9 @@ TAGS = {
         "details",
         "summary",
     ),
-    *("ul", "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td"),
-    *("svg", "g", "path", "use", "text", "tspan", "rect", "defs", "clippath", "line", "circle"),
+    *("ol", "ul", "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td"),
+    *("svg", "g", "path", "use", "text", "tspan", "rect", "defs", "clippath", "line", "circle", "desc"),
+    "script",
 }
 
 
@@ -110,14 +114,42 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     assert made.read_bytes() == _golden().encode()
 
 
-def test_the_page_loads_nothing_and_runs_nothing() -> None:
+def test_the_page_loads_nothing_and_runs_its_own_script_alone() -> None:
     source = _golden()
     page = Page(source)
     assert page.tags <= TAGS
     assert {*page.values("href"), *page.values("src"), *page.values("xlink:href")} <= _own_references(page)
     assert not re.search(r"@import|https?://[^ ]+\.(css|js|woff|png)", source)
     assert set(re.findall(r"url\((.)", source)) <= {"#"}
-    assert "default-src 'none'" in source
+    policy = re.search('Content-Security-Policy" content="([^"]+)"', source)
+    assert policy
+    scripts = re.findall("<script>(.*?)</script>", source, re.DOTALL)
+    assert len(scripts) == 1
+    assert set(policy[1].split("; ")) == {
+        "default-src 'none'",
+        "style-src 'unsafe-inline'",
+        "img-src data:",
+        f"script-src '{hash_of(scripts[0])}'",
+    }
+
+
+def test_a_page_without_measurements_has_no_script() -> None:
+    source = render(_empty())
+    assert "<script" not in source
+    assert "script-src" not in source
+
+
+def test_what_the_script_draws_is_what_was_measured() -> None:
+    found = re.search('<script type="application/json" id="plots">(.*?)</script>', _golden())
+    assert found
+    plots = json.loads(found[1])
+    curve = plots["percentiles"]["series"][0]
+    # The median of the level that rank 1 stands at, 2 users: 30 ms, drawn at 1 / (1 - 0.5) = 2.
+    at = bisect.bisect_left(plots["percentiles"]["x"], 2.0)
+    assert curve["label"].startswith("1 ")
+    assert abs(curve["y"][at] - 30) < 1
+    assert plots["time"]["x"] == list(range(15))
+    assert {len(one["y"]) for one in plots["time"]["series"]} == {15}
 
 
 def _own_references(page: Page) -> set[str]:
@@ -139,8 +171,8 @@ def test_sections_come_in_reading_order() -> None:
             "resnet50-v1-12.onnx",
             "3 February 2026, 10:12 UTC",
             "AMD EPYC 9R14",
-            " tie: $0.43",
-            "emulated on this host",
+            "Not told apart: c7a.large",
+            "emulated on this machine",
         ),
         *("Limits", "p99 at most 60 ms", "Ranking", "Charts", "Rejected configurations", "Warnings"),
         *(
@@ -289,7 +321,7 @@ def _projected_row_without_trial() -> Run:
         (_one_candidate_one_level(), ["It is the only configuration", "No limits were set"]),
         (_zero_samples(), ["\u221e per million requests", "a p99 that too few requests"]),
         (_open_loop_without_server_facts(), ["50.0 req/s", "No time line was recorded", "1.25"]),
-        (_projected_row_without_trial(), ["projected by a model", "The trial record is missing"]),
+        (_projected_row_without_trial(), ["projected and not measured", "The trial record is missing"]),
     ],
 )
 def test_thin_runs_make_a_page_too(tmp_path: Path, run: Run, expected: list[str]) -> None:
@@ -311,12 +343,13 @@ def test_many_candidates_fit_on_the_page() -> None:
         for number in range(24)
     ]
     rows: list[Row] = [row(made, 1, rank) for rank, made in enumerate(trials, 1)]
-    page = Page(render(_run(recommendation(rows), trials)))
+    source = render(_run(recommendation(rows), trials))
+    page = Page(source)
     assert "the other 18" in page.text  # six have a colour, the rest is grey
     assert "The other 12" in page.text  # twelve time lines are open, the rest is folded
     assert "The first 16 are drawn" in page.text
-    labels = page.values("aria-label")
-    assert len([label for label in labels if label.startswith("Latency by second")]) == 24
+    labels = [*page.values("aria-label"), *re.findall("<desc[^>]*>(.*?)</desc>", source)]
+    assert source.count(">Latency by second</title>") == 24
     assert max(map(len, labels)) < 1500  # what is read aloud stays short
 
 

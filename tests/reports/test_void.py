@@ -5,6 +5,8 @@ from __future__ import annotations
 from modeldyno.reports.answer import answer
 from modeldyno.reports.page.page import render
 from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.text.digits import MISSING
+from modeldyno.reports.view import bars, view
 from tests.reports.sample import instance, point, recommendation, row, trial
 
 LATE = ("requests were sent late: 99th percentile 9 ms, bound 5 ms",)
@@ -25,8 +27,11 @@ def test_a_void_configuration_is_listed_apart_with_its_reason() -> None:
     assert answer(run).kind == "winner"
     assert "1 configuration left out, since the load test is void" in answer(run).change
     page = render(run)
-    assert "Void: behind all that were measured validly" in page
+    assert "Not ranked: their load tests are void" in page
     assert "requests were sent late" in page
+    assert [line.tag for line in view(run).ranking] == ["1"]
+    assert [(line.tag, line.cost.text) for line in view(run).void] == [("V1", MISSING)]
+    assert [bar.label.split()[0] for bar in bars(run)] == ["1"]
 
 
 def test_where_all_are_void_nothing_wins() -> None:
@@ -38,4 +43,4 @@ def test_where_all_are_void_nothing_wins() -> None:
 
 def test_without_void_ones_nothing_is_said_of_them() -> None:
     page = render(Run(recommendation([row(ONE, 0, 1)]), {ONE.candidate.key: ONE}))
-    assert "Void: behind" not in page
+    assert "Not ranked" not in page

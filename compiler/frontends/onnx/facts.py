@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,8 @@ if TYPE_CHECKING:
     import onnx
 
 
-def input_facts(model: onnx.ModelProto, rounded: frozenset[str] = frozenset()) -> Callable[[], Facts]:
-    """Make what tells of a model's inputs; where its graph can't be read, nothing is known.
-
-    `rounded` names whole numbers that floats are rounded to.
-    """
+def input_facts(model: onnx.ModelProto) -> Callable[[], Facts]:
+    """Make what tells of a model's inputs; where its graph can't be read, nothing is known."""
 
     @cache
     def facts() -> Facts:
@@ -25,8 +21,8 @@ def input_facts(model: onnx.ModelProto, rounded: frozenset[str] = frozenset()) -
         from modeldyno.compiler.model.onnx_graph import OnnxGraph
 
         try:
-            return replace(onnx_facts(OnnxGraph(model)), rounded=rounded)
+            return onnx_facts(OnnxGraph(model))
         except (LookupError, ValueError, TypeError):  # a custom operator by a known name, say
-            return Facts(rounded=rounded)
+            return Facts()
 
     return facts

@@ -84,7 +84,8 @@ def read_onnx(path: Path, shapes: Shapes, *, foreign: bool = False) -> Source:
         simplify=again,
         reference_of=partial(reference, path),
         road=Road(name="onnx"),
-        facts=input_facts(simple, floats.rounded),
+        facts=input_facts(simple),
+        rounded=floats.rounded,
         precision=floats.precision,
         given=floats.given(path),
     )
@@ -114,6 +115,7 @@ def onnx_family(path: Path, *, foreign: bool = False) -> Family:
         reference=_any_shape(path, floats),
         graph=lambda _template: graph_records(model),
         divisors=lambda: divisors(model),
+        rounded=floats.rounded,
     )
 
 

@@ -121,7 +121,7 @@
       var open = area.hidden;
       area.hidden = !open;
       button.setAttribute("aria-expanded", String(open));
-      button.textContent = open ? "Show the drawing" : "Zoom and read values";
+      button.textContent = open ? "Close" : "Zoom and read values";
       figure.classList.toggle("plotted", open);
       if (open) { draw(); tell(); }
     });

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,9 @@ from modeldyno.compiler.model.arrays import Array
 
 if TYPE_CHECKING:
     import onnx
+
+
+Rule = Callable[["onnx.NodeProto", "list[Span]", Mapping[str, Array]], "Span"]
 
 
 @dataclass(frozen=True)
@@ -45,24 +50,36 @@ _KEEP = frozenset(
 _WITH_ZERO = frozenset(("AveragePool", "Pad"))  # and zeros that stand around them
 _ALL = frozenset(("Concat", "Max", "Min"))
 _FIXED = {
-    **dict.fromkeys(("Softmax", "Sigmoid", "HardSigmoid"), Span(0.0, 1.0)),
-    **dict.fromkeys(("Tanh", "Erf", "Softsign", "Sin", "Cos"), Span(-1.0, 1.0)),
+    **dict.fromkeys(("Softmax", "HardSigmoid"), Span(0.0, 1.0)),
+    **dict.fromkeys(("Softsign", "Sin", "Cos"), Span(-1.0, 1.0)),
 }
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value)) if value > -_MOST else 0.0
+
+
+_MOST = 700.0  # whose power of e a float64 holds
+# Functions that rise everywhere: the ends of a span become those of what they give.
+_RISING: dict[str, Callable[[float], float]] = {
+    "Relu": lambda value: max(value, 0.0),
+    "Sigmoid": _sigmoid,
+    "Tanh": math.tanh,
+    "Erf": math.erf,
+    "Exp": lambda value: math.exp(value) if value < _MOST else math.inf,
+    "Softplus": lambda value: max(value, 0.0) + math.log1p(math.exp(-abs(value))),
+}
+# Functions that fall to so much below zero, and rise to no more than what they are given.
+_DIPPING = {"Gelu": -0.17, "HardSwish": -0.375, "Mish": -0.309}
 
 
 def span_of(node: onnx.NodeProto, known: Mapping[str, Span], constants: Mapping[str, Array]) -> Span:
     """Give between which values what a node gives lies."""
-    if node.domain not in ("", "ai.onnx"):
+    rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if rule is None:
         return ANY
-    kind = node.op_type
-    if kind in _FIXED:
-        return _FIXED[kind]
-    if kind in _ALL:
-        return _joined([_input(name, known, constants) for name in node.input])
-    if kind not in _KEEP and kind not in _RULES:
-        return ANY
-    given = _input(node.input[0], known, constants)
-    return _RULES[kind](node, given, constants) if kind in _RULES else given
+    count = None if node.op_type in _ALL else 2 if node.op_type in _PAIRS else 1
+    return rule(node, [_input(name, known, constants) for name in node.input[:count]], constants)
 
 
 def _input(name: str, known: Mapping[str, Span], constants: Mapping[str, Array]) -> Span:
@@ -73,14 +90,7 @@ def _input(name: str, known: Mapping[str, Span], constants: Mapping[str, Array])
     return Span(least, most) if math.isfinite(least + most) else ANY
 
 
-def _joined(spans: list[Span]) -> Span:
-    found = spans[0]
-    for each in spans[1:]:
-        found = found | each
-    return found
-
-
-def _clip(node: onnx.NodeProto, given: Span, constants: Mapping[str, Array]) -> Span:
+def _clip(node: onnx.NodeProto, spans: list[Span], constants: Mapping[str, Array]) -> Span:
     low, high = -math.inf, math.inf
     for each in node.attribute:
         low, high = (each.f, high) if each.name == "min" else (low, each.f)
@@ -89,10 +99,11 @@ def _clip(node: onnx.NodeProto, given: Span, constants: Mapping[str, Array]) -> 
         return ANY
     low = float(constants[names[0]]) if names[0] else low
     high = float(constants[names[1]]) if names[1] else high
-    return given.cut(low, high)
+    return spans[0].cut(low, high)
 
 
-def _padded(node: onnx.NodeProto, given: Span, constants: Mapping[str, Array]) -> Span:
+def _padded(node: onnx.NodeProto, spans: list[Span], constants: Mapping[str, Array]) -> Span:
+    (given,) = spans
     if node.op_type == "AveragePool":
         return given | _ZERO if attribute(node, "count_include_pad", 0) else given
     if len(node.input) > 2 and node.input[2]:
@@ -101,10 +112,51 @@ def _padded(node: onnx.NodeProto, given: Span, constants: Mapping[str, Array]) -
     return given | _ZERO if len(node.input) > 1 else ANY
 
 
-_RULES: dict[str, Callable[[onnx.NodeProto, Span, Mapping[str, Array]], Span]] = {
-    "Clip": _clip,
-    "Relu": lambda _node, given, _constants: given.cut(0.0, math.inf),
+def _product(one: Span, other: Span) -> Span:
+    corners = [a * b for a in (one.low, one.high) for b in (other.low, other.high)]
+    return Span(min(corners), max(corners)) if all(map(math.isfinite, corners)) else ANY
+
+
+_PAIRS: dict[str, Callable[[Span, Span], Span]] = {
+    "Add": lambda one, other: Span(one.low + other.low, one.high + other.high),
+    "Sub": lambda one, other: Span(one.low - other.high, one.high - other.low),
+    "Mul": _product,
+}
+
+
+def _rising(rise: Callable[[float], float]) -> Rule:
+    return lambda _node, spans, _constants: Span(rise(spans[0].low), rise(spans[0].high))
+
+
+def _dipping(least: float) -> Rule:
+    return lambda _node, spans, _constants: Span(least, max(spans[0].high, 0.0))
+
+
+def _fixed(span: Span) -> Rule:
+    return lambda _node, _spans, _constants: span
+
+
+def _of_two(pair: Callable[[Span, Span], Span]) -> Rule:
+    return lambda _node, spans, _constants: pair(spans[0], spans[1])
+
+
+def _first(_node: onnx.NodeProto, spans: list[Span], _constants: Mapping[str, Array]) -> Span:
+    return spans[0]
+
+
+def _joined(_node: onnx.NodeProto, spans: list[Span], _constants: Mapping[str, Array]) -> Span:
+    return reduce(or_, spans)
+
+
+_RULES: dict[str, Rule] = {
+    **{kind: _fixed(span) for kind, span in _FIXED.items()},
+    **{kind: _rising(rise) for kind, rise in _RISING.items()},
+    **{kind: _dipping(least) for kind, least in _DIPPING.items()},
+    **{kind: _of_two(pair) for kind, pair in _PAIRS.items()},
+    **dict.fromkeys(_KEEP, _first),
+    **dict.fromkeys(_ALL, _joined),
     **dict.fromkeys(_WITH_ZERO, _padded),
+    "Clip": _clip,
 }
 
 

@@ -25,18 +25,23 @@ class _Part(NamedTuple):
 
 def slice_misread(w: Writer) -> bool:
     """Whether the front end would read another part."""
-    given = _given(w)
-    return given is not None and any(_as_read(part, w) != part for part in given)
+    return _changed(w) is not None
 
 
 def plain_slice(w: Writer) -> list[str] | None:
-    """Write the bounds so that they mean the same to all."""
-    given = _given(w)
-    if given is None:
+    """Write the bounds so that they mean the same to all; None where they do."""
+    changed = _changed(w)
+    if changed is None:
         return None
     dtype = w.dtype(w.input(1))
-    columns = zip(*(_as_read(part, w) for part in given), strict=True)
+    columns = zip(*changed, strict=True)
     return [w.op("Slice", w.input(0), *(w.const(column, dtype) for column in columns))]
+
+
+def _changed(w: Writer) -> list[_Part] | None:
+    given = _given(w)
+    read = [_as_read(part, w) for part in given or ()]
+    return None if given is None or read == given else read
 
 
 def _given(w: Writer) -> list[_Part] | None:
