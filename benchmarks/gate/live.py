@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.compare.simulate import counted
-from benchmarks.gate.services import BODY, foreign_load, service, unit_s, units_for
+from benchmarks.gate.services import BODY, foreign_load, service, units_for
 from modeldyno.base.command.console import say
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.host.facts import host_facts
@@ -89,7 +89,7 @@ def _sides(slower: float) -> Iterator[Sides]:
 
 
 def _per_share(folder: Path, units: int) -> float:
-    """Units of work that are as long as the whole latency, from what a service of one unit takes beside it."""
+    """Units of work as long as the whole latency, from what a service of one unit takes beside it."""
     sides = service(folder / "one", 1), service(folder / "all", units), folder
     p50 = _gate(sides, 60.0, 999).metrics[0]
     if p50.baseline is None or p50.candidate is None:
