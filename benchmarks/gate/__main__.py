@@ -13,6 +13,7 @@ Live, on a machine that does nothing else:
 `live-quiet`  20 gates of a service against its copy: how soon they pass.
 `live-found`  20 gates of a candidate that takes 5 % longer.
 `live-size`   20 gates of a candidate slower by the size that gates of this machine state.
+`kernels`     30 times a kernel is called again until the inference takes 5 % longer: is it named first?
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gate import live, tape_rows
+from benchmarks.gate.kernels import kernels
 from benchmarks.gate.tape import FOLDER, epochs, segments
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
@@ -68,6 +70,7 @@ LIVE_ROWS = {
     "live-quiet": LiveRow(live.live_quiet, 20, 10),
     "live-found": LiveRow(live.live_found, 20, 12),
     "live-size": LiveRow(live.live_size, 20, 13),
+    "kernels": LiveRow(kernels, 30, 12),
 }
 NAMES = (*TAPE_ROWS, *LIVE_ROWS)
 
