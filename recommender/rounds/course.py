@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from modeldyno.base.records.run import Row, Trial
+from modeldyno.base.records.run import Candidate, Row, Trial
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.rank.projected import family_speeds
 from modeldyno.recommender.rounds.compared import Compared, compared
@@ -79,8 +79,11 @@ class InRounds:
             asked,
             Kept(self.store.folder, self._once_more),
             lambda text, left_s: self.tell(Measuring(text, left_s)),
-            lambda alone: self.tell(AloneMeasured(alone)),
+            lambda alone: self.tell(AloneMeasured(self._candidate(alone.key), alone)),
         )
+
+    def _candidate(self, key: str) -> Candidate:
+        return next(each.candidate for each in self.planned if each.candidate.key == key)
 
     def _once_more(self, alone: Alone) -> bool:
         return (self.again.failed and alone.failure is not None) or self.again.names_it(alone.key)

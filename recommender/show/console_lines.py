@@ -11,11 +11,10 @@ from modeldyno.base.records.run import Candidate, Row, ServerSettings, Trial
 from modeldyno.base.units import short_duration
 from modeldyno.loadgen.spec.stages import closed_loop, load_name
 from modeldyno.recommender.job.load_section import Load
-from modeldyno.recommender.show.events import CompileEnded, RunPlanned, TrialLoaded
+from modeldyno.recommender.show.events import AloneMeasured, CompileEnded, RunPlanned, TrialLoaded
 from modeldyno.reports.text.digits import shown
 from modeldyno.trials.measure.compiled import not_wholly_compiled
 from modeldyno.trials.measure.rate_search import found_rate
-from modeldyno.trials.selection.alone import Alone
 
 
 def candidate(found: Candidate | Row) -> str:
@@ -115,16 +114,17 @@ def compile_end(event: CompileEnded) -> str:
     return f"{told}; the check does not decide whether {undecided} is right" if undecided else told
 
 
-def alone(found: Alone) -> str:
+def alone(event: AloneMeasured) -> str:
     """Say what a candidate did in a start of its own."""
+    found, name = event.alone, candidate(event.candidate)
     if found.failure:
-        return f"{found.key}: failed: {found.failure}"
+        return f"{name}: failed: {found.failure}"
     rates = ", ".join(
         f"{1 / seconds:.3g} requests/s at {users_name(int(cell.rpartition('@')[2]))}"
         for cell, seconds in found.request_s.items()
     )
     memory = f", {found.memory_mib:.0f} MiB" if found.memory_mib else ""
-    return f"{found.key}: started in {found.startup_s:.2g} s, {rates}{memory}"
+    return f"{name}: started in {found.startup_s:.2g} s, {rates}{memory}"
 
 
 def loading(event: TrialLoaded) -> str:

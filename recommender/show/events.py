@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modeldyno.base.records.load_spec import LoadSpec
-from modeldyno.base.records.run import Trial
+from modeldyno.base.records.run import Candidate, Trial
 from modeldyno.loadgen.generator.progress import LoadProgress
 from modeldyno.recommender.job.load_section import Load
 from modeldyno.runtime.records.manifest import Manifest
@@ -77,6 +77,7 @@ class Measuring:
 class AloneMeasured:
     """A candidate has been looked at in a start of its own."""
 
+    candidate: Candidate
     alone: Alone
 
 

@@ -112,7 +112,7 @@ class Display:
             case CompileEnded():
                 self._lines([console_lines.compile_end(event)])
             case AloneMeasured():
-                self._lines([console_lines.alone(event.alone)])
+                self._lines([console_lines.alone(event)])
             case Measuring():
                 self._measuring(event)
             case TrialStarted():

@@ -27,7 +27,6 @@ from modeldyno.trials.selection.plan import (
 
 IDLE_READINGS, IDLE_READING_S = 4, 0.25
 FINAL_EPOCHS = 2
-MOST_NAMES = 6
 REPEATED = 0.5
 """Share of the planned rounds that may be measured again where the machine did something else."""
 MEMORY_SHARE = 0.8
@@ -71,8 +70,9 @@ class Stages:
         done = {block.round for block in self.ledger.blocks[stage]}
         left = plan.rounds - len(done)
         if left > 0:
-            names = ", ".join(cells) if len(cells) <= MOST_NAMES else f"{len(cells)} cells"
-            self.tell(f"{stage} of {names}", plan.seconds * left / plan.rounds)
+            candidates = len(set(map(contender_of, cells)))
+            of = f"{candidates} candidate{'' if candidates == 1 else 's'} at {len(cells)} load levels in all"
+            self.tell(f"{stage}: {of}, {left} rounds", plan.seconds * left / plan.rounds)
         for number in range(epochs):
             rounds = left // (epochs - number)
             left -= rounds

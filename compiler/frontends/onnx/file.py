@@ -27,7 +27,7 @@ from modeldyno.compiler.frontends.onnx.reference import REFERENCE, reference
 from modeldyno.compiler.frontends.onnx.rules.ceil_pools import without_late_windows
 from modeldyno.compiler.frontends.onnx.sizes import check_sizes
 from modeldyno.compiler.frontends.onnx.value_types import with_types
-from modeldyno.compiler.frontends.onnx.weights import CANT_LOAD, load, open_session
+from modeldyno.compiler.frontends.onnx.weights import CANT_LOAD, NO_QUANTISING, load, open_session
 from modeldyno.compiler.model.arrays import Array
 from modeldyno.compiler.model.fixed_shapes import Shapes, fix_shapes, show_shape
 from modeldyno.compiler.model.source import Source, check_model_file
@@ -133,6 +133,7 @@ def _any_shape(path: Path, floats: Plain) -> Callable[[dict[str, Array]], dict[s
         if not opened:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 4
+            options.add_session_config_entry(*NO_QUANTISING)
             opened.append(open_session(path, floats.model, options, floats.mapped))
         names = [output.name for output in opened[0].get_outputs()]
         return dict(zip(names, opened[0].run(names, feeds), strict=True))
@@ -243,8 +244,7 @@ def _simplify(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(target)
         options.log_severity_level = 4
-        # ONNX Runtime would quantise float weights again, for all of a tensor, and leave others quantised.
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.add_session_config_entry(*NO_QUANTISING)
         # Weights stay in a file of their own beside the graph: protobuf can't hold 2 GiB.
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", "simple.data"

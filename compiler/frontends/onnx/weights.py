@@ -23,6 +23,9 @@ from modeldyno.compiler.model.arrays import Array
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 20)  # with some room for names and types
 CANT_LOAD = "ONNX Runtime can't load the model"
+# ONNX Runtime joins quantised operators in ways that round otherwise, quantises float weights between pairs
+# by one scale for all of a tensor, and leaves constants quantised: none of that where this is "1".
+NO_QUANTISING = ("session.disable_quant_qdq", "1")
 _SHORT = 1024  # numbers: what may be axes, sizes or a shape, and computed with while shapes are inferred
 
 
