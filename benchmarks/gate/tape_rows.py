@@ -48,11 +48,12 @@ def levels(tape: Tape, tries: int) -> Iterator[Row]:
             drawn = list(draws(epochs, DRAWN, tries, 2))
             alarmed = [play(*each, game).verdict == "regression" for each in drawn]
             low, high = _by_epochs(epochs, drawn, alarmed)
+            row = counted(sum(alarmed), len(alarmed))
             yield {
                 "what": f"{service}: the test alone at {alpha:.0%}, one-sided alarms",
-                **counted(sum(alarmed), len(alarmed)),
-                "low": low,
-                "high": high,
+                **row,
+                "low": min(low, row["low"]),
+                "high": max(high, row["high"]),
             }
 
 

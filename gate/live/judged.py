@@ -206,6 +206,14 @@ def warnings(course: Course, order: GateOrder) -> Iterator[GateWarning]:
             text="both sides run elsewhere: no new starts, no CPU time, and nothing says what else they do",
             advice="give artifacts or models instead of URLs",
         )
+    for name, limit in order.limits.items():
+        if limit.floor > limit.regression:
+            yield GateWarning(
+                rank="weak",
+                text=f"{name}: starts differ so much here that less than {limit.floor:.1%} is no regression, "
+                f"and the limit is {limit.regression:.1%}",
+                advice="a larger limit, or a quieter machine and another --self-test",
+            )
     yield from _of_sharing(order)
 
 

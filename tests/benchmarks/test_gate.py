@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.gate import record
+from benchmarks.gate import kernels, record
 from benchmarks.gate.__main__ import NAMES, main
 from benchmarks.gate.peers import RULES
 from benchmarks.gate.replay import NEVER, Game, disjoint, draws, play, scaled
@@ -23,9 +23,12 @@ from benchmarks.gate.tape import (
     write_segment,
 )
 from modeldyno.base.host.facts import host_facts
+from modeldyno.compiler import compile_model
+from modeldyno.gate.explain.kernels import kernel_changes
 from modeldyno.trials.compare.blocks import Block, Readings
 from modeldyno.trials.compare.latencies import binned
 from modeldyno.trials.compare.taint import TaintLimits
+from tests.recommender.tiny import write_model
 
 ROUNDS = 28
 
@@ -129,7 +132,7 @@ def test_rows_are_played_and_written(tape: Path, tmp_path: Path, capsys: pytest.
     document = json.loads((tmp_path / "rows.json").read_text())
     assert document["epochs"] == {"1 ms": 6, "10 ms": 6}
     assert {row["share"] for row in document["alarms"]} == {0}
-    assert "at most" in capsys.readouterr().err
+    assert "about" in capsys.readouterr().err
 
 
 def test_an_unknown_row_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,3 +152,16 @@ def test_a_tape_of_twenty_seconds_is_recorded(tmp_path: Path) -> None:
     first = epochs([(name, made)], "1 ms")[0]
     assert len(first.pairs) >= 3
     assert {block.epoch for block in made.blocks} == set(range(len(made.head["service_of"])))
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_called_again_is_named(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny.onnx")
+    compile_model(tmp_path / "tiny.onnx", tmp_path / "artifact")
+    plain = kernels._profile(tmp_path / "artifact", tmp_path)
+    name = plain.kernels[0].name
+    more = kernels._profile(tmp_path / "artifact", tmp_path, "--kernel", name, "--longer-ms", "3")
+    assert more.total_p50_ms - plain.total_p50_ms > 2.5
+    first = kernel_changes(plain, more)[0]
+    assert first.name == name
+    assert first.share > 0.8

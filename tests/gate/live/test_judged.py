@@ -126,6 +126,19 @@ def test_turns_that_did_not_begin_with_an_empty_queue_are_told() -> None:
     assert "4 requests in flight" in told[0].text
 
 
+def test_a_floor_above_the_limit_is_told() -> None:
+    usual = order()
+    restless = replace(usual, limits={"p50_ms": limit_of(0.05, between_starts=0.04)})
+    course = Course(blocks=blocks(24))
+    told = [each.text for each in warnings(course, restless) if "starts differ so much" in each.text]
+    assert told == [
+        "p50_ms: starts differ so much here that less than 8.0% is no regression, and the limit is 5.0%"
+    ]
+    assert not [
+        each for each in warnings(course, usual) if "starts differ" in each.text and each.rank == "weak"
+    ]
+
+
 def test_starts_take_no_more_than_there_is_room_for() -> None:
     assert starts_for(3.0, 50.0, 16.0) == (0.2, 0.4, 0.6, 0.8)
     assert starts_for(3.0, 25.0, 16.0) == (1 / 3, 2 / 3)
