@@ -35,7 +35,7 @@ def settled_by(run: Run) -> str:
         overlap = f"Their 95 % cost intervals overlap, and {ONE_BY_ONE}"
         return f"What would settle it: a longer measurement. {overlap}."
     longer = "a longer measurement (load.duration_s in the job file)"
-    settling = phrases.log_text(how.settling) or longer
+    settling = phrases.said(how.settling) or longer
     return f"What would settle it: {settling}. Now: {_by(how)}."
 
 
@@ -72,7 +72,7 @@ def _by(how: Comparison) -> str:
 
 def _changes(run: Run, tied: Sequence[Row]) -> Iterator[str]:
     for row in tied:
-        yield from map(phrases.log_text, row.weak)
+        yield from map(phrases.said, row.weak)
     ranking, rejected = run.recommendation.ranking, run.recommendation.rejected
     if void := distinct(run, [row for row in ranking if not row.valid]):
         yield f"{count(len(void), 'configuration')} left out, since the load test is void"

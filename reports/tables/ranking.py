@@ -157,8 +157,8 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         tie=row.rank is not None and (row.tied_with_best or (row.rank == 1 and tied)),
         baseline=row.backend == BASELINE,
         tainted=tainted(run, row),
-        void=tuple(phrases.log_text(reason) for reason in row.invalid_reasons),
-        verdict=phrases.log_text(verdict(run, row)),
+        void=tuple(phrases.said(reason) for reason in row.invalid_reasons),
+        verdict=phrases.said(verdict(run, row)),
     )
 
 
@@ -172,7 +172,7 @@ def _speedup(run: Run, row: Row) -> Shown:
 def _rejected(run: Run, row: Row, line: Line) -> Rejected:
     trial = run.trials.get(row.trial)
     failure = (trial.failure,) if trial and trial.failure else ()
-    reasons = tuple(phrases.log_text(reason) for reason in dict.fromkeys((*row.reasons, *failure)))
+    reasons = tuple(phrases.said(reason) for reason in dict.fromkeys((*row.reasons, *failure)))
     return Rejected(
         line=line,
         reasons=reasons or ("no reason was recorded",),

@@ -60,6 +60,6 @@ def test_at_most_three_warnings_the_most_important_first(capsys: pytest.CaptureF
     print_summary(read_run(GOLDEN_SIDE_BY_SIDE).recommendation, GOLDEN_SIDE_BY_SIDE)
     lines = capsys.readouterr().out.splitlines()
     at = lines.index("warnings:")
-    assert [line.split(":")[0].strip() for line in lines[at + 1 : at + 4]] == ["void", "weak", "note"]
+    assert [line.split(":")[0].strip() for line in lines[at + 1 : at + 4]] == ["void", "less sure", "note"]
     assert "\u2192 run it again with --retry-failed" in lines[at + 1]
     assert lines[at + 4] == "  and 1 more, in the report"

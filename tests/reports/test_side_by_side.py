@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from modeldyno.base.records.ranked_warning import RankedWarning
 from modeldyno.base.records.run import Row, Trial
 from modeldyno.reports.alerts import alerts
 from modeldyno.reports.answer import answer
@@ -57,7 +58,9 @@ def test_one_machine_of_two_names_is_named_by_its_shape() -> None:
 
 def test_a_type_is_named_where_the_projection_decides() -> None:
     run = _golden(same_machines=(SAME.model_copy(update={"decided": True}),))
-    assert answer(run).headline.startswith("Run it on c7i.large with the compiled model: $0.275 per million")
+    found = answer(run)
+    assert found.headline.startswith("Run it on c7i.large with the compiled model: $0.275 per million")
+    assert "c7i.large is one machine here with c7a.large: measured once" in found.details[2]
 
 
 def test_how_sure_is_the_distance_to_the_next_machine_not_to_the_same_under_another_name() -> None:
@@ -164,3 +167,12 @@ def test_warnings_come_by_rank_and_those_of_rows_last() -> None:
     assert [one.rank for one in found] == ["void", "weak", "note", "note"]
     assert found[0].line.endswith("\u2192 run it again with --retry-failed, or free the machine")
     assert found[3].text.endswith("(every load test)")
+
+
+def test_a_warning_of_the_run_without_advice_has_that_of_its_rank() -> None:
+    bare = RankedWarning(rank="weak", text="the machine did other work")
+    found = alerts(_golden(warnings=(bare,)))
+    assert [one.word for one in found[:2]] == ["void", "less sure"]  # the void row is told in any case
+    assert found[1].said == (
+        "the machine did other work \u2192 measure again on a quiet machine with a core to spare for the load"
+    )
