@@ -13,7 +13,7 @@ from modeldyno.reports.remarks import tainted
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import colours, tags
 from modeldyno.reports.results.speedup import BASELINE, speedup
-from modeldyno.reports.tables.verdicts import verdict
+from modeldyno.reports.tables.verdicts import same_as, verdict
 from modeldyno.reports.text import phrases
 from modeldyno.reports.text.digits import (
     MISSING,
@@ -59,6 +59,9 @@ class Line:
     tainted: bool
     void: tuple[str, ...]
     verdict: str
+    less_sure: bool
+    same_as: str
+    """Instance type of an earlier row that is the same machine here; empty where there is none."""
 
     @property
     def all(self) -> tuple[tuple[str, str], ...]:
@@ -159,6 +162,8 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         tainted=tainted(run, row),
         void=tuple(phrases.said(reason) for reason in row.invalid_reasons),
         verdict=phrases.said(verdict(run, row)),
+        less_sure=bool(row.weak),
+        same_as=same_as(run, row),
     )
 
 

@@ -10,8 +10,11 @@ from modeldyno.base.records.ranked_warning import RankedWarning
 from modeldyno.base.records.run import Row, Trial
 from modeldyno.reports.alerts import alerts
 from modeldyno.reports.answer import answer
+from modeldyno.reports.figures import distances, ratios, sides
 from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.series import all_series
 from modeldyno.reports.results.speedup import speedup
+from modeldyno.reports.view import view
 from tests.reports.sample import row
 from tests.reports.side_by_side import (
     LARGE,
@@ -176,3 +179,35 @@ def test_a_warning_of_the_run_without_advice_has_that_of_its_rank() -> None:
     assert found[1].said == (
         "the machine did other work \u2192 measure again on a quiet machine with a core to spare for the load"
     )
+
+
+def test_each_row_says_how_it_stands_to_the_best() -> None:
+    page = view(_golden())
+    # 1.15 (1.06 to 1.24) of the best's cost; the baseline 1.5 (1.4 to 1.61).
+    assert [line.verdict for line in page.ranking] == [
+        "cheapest shape, 2 vCPUs; which type is projected",
+        "the same machine here as c7i.large, at another price",
+        "costs 15 % more (95 % interval: 6 to 24 %) than the best; less sure: it shares its cores with the "
+        "load generator, the other does not: it looks slower than it is",
+        "costs 50 % more (95 % interval: 40 to 61 %) than the best",
+        "the same machine here as c7i.large, at another price",
+    ]
+    assert [line.same_as for line in page.ranking] == ["", "c7i.large", "", "", "c7i.large"]
+    assert [line.less_sure for line in page.ranking] == [False, False, True, False, False]
+    assert [line.verdict for line in page.void] == ["not ranked: its load test is void"]
+    assert [one.line.verdict for one in page.rejected] == ["rejected"]
+
+
+def test_the_figures_draw_each_machine_once() -> None:
+    run = _golden()
+    assert [(mark.label, mark.text) for mark in distances(run)] == [
+        ("1 \u00b7 2 vCPUs \u00b7 compiled", "0.87\u00d7 (0.81\u20130.94)"),
+        ("3 \u00b7 c7a.medium \u00b7 compiled", "1.15\u00d7 (1.06\u20131.24)"),
+        ("4 \u00b7 2 vCPUs \u00b7 ONNX Runtime", "1.5\u00d7 (1.4\u20131.6)"),
+    ]
+    assert [(mark.label, mark.value) for mark in ratios(run)] == [("1 \u00b7 2 vCPUs \u00b7 compiled", 1.5)]
+    assert [(one.name, one.dashed, one.count) for one in sides(run)] == [
+        ("compiled", False, 1080),
+        ("ONNX Runtime", True, 720),
+    ]
+    assert [one.tag for one in all_series(run)] == ["1", "3", "4", "V1"]
