@@ -67,6 +67,15 @@ def test_axe_would_find_something(axe: str, tmp_path: Path) -> None:
     assert any(one.startswith("image-alt") for one in found)
 
 
+def test_the_ranking_fits_on_a_desktop(tmp_path: Path) -> None:
+    asked = "[...document.querySelectorAll('.wide')].map(box => box.scrollWidth - box.clientWidth)"
+    for folder in (GOLDEN, GOLDEN_SIDE_BY_SIDE):
+        page = render(read_run(folder))
+        found = run_in(page, f"Promise.resolve({asked})", tmp_path, width=1280, dark=False)
+        assert isinstance(found, list)
+        assert found[0] == 0
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_nothing_makes_the_page_wider_than_a_phone(tmp_path: Path, *, dark: bool) -> None:
     page = render(read_run(GOLDEN_SIDE_BY_SIDE))
