@@ -25,8 +25,10 @@ def how_sure(run: Run, best: Row) -> str:
     if len(rows) == 1:
         return "How sure: there is nothing to compare it with, no other configuration met the limits."
     how = run.recommendation.comparison
-    if how is None or best.against_best is None:
+    if how is None:
         return f"How sure: its 95 % cost interval is below all others, but {ONE_BY_ONE}."
+    if best.against_best is None:
+        return "How sure: that is not known, it shared no rounds with the others."
     other = f"the next best, {short_name(run, rows[1])}"
     ahead = cheaper(best.against_best, best.against_best_low, best.against_best_high, other)
     return f"How sure: it costs {ahead}; {_by(how)}."

@@ -153,6 +153,19 @@ def test_no_ratio_is_made_of_a_void_test(void: int) -> None:
         assert "times" not in " ".join(answer(run).lines)
 
 
+def test_no_ratio_is_made_of_a_level_that_is_void_though_the_row_stands_at_another() -> None:
+    late = THEIRS.points[1].model_copy(update={"invalid_reasons": ("requests were sent late",)})
+    theirs = THEIRS.model_copy(update={"points": (THEIRS.points[0], late)})
+    rows = [row(OURS, 1, 1), row(theirs, 0, 2)]
+    for ratio in ((1.5, 1.41, 1.6), None):
+        assert speedup(_run(rows, [OURS, theirs], ratio), rows[0]) is None
+
+
+def test_a_winner_without_shared_rounds_is_not_called_sure() -> None:
+    found = answer(_run([row(OURS, 1, 1), row(THEIRS, 1, 2)], [OURS, THEIRS], None))
+    assert found.sure == "How sure: that is not known, it shared no rounds with the others."
+
+
 def test_the_same_machine_is_not_the_next_one() -> None:
     again = same_machine(OURS, OTHER_LARGE)
     small = measured(MEDIUM, "compiled", 36.0, 52.0, 5)
