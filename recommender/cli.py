@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modeldyno.base.clock import utc_now
 from modeldyno.base.command.complete import files_ending
 from modeldyno.base.command.console import say
 from modeldyno.base.command.shape_flag import split_shapes
@@ -47,6 +48,7 @@ def recommend_command(options: RunOptions, files: ResultFiles) -> int:
     \b
     Example:
         dyno recommend model.onnx --job job.yaml -o run
+        dyno recommend model.onnx --instance 'c7a.*' --traffic day=40,night=5 --limit p99_ms=100
 
     Exit codes: 0 ranked; 1 no candidate meets the limits; 2 bad input, or nothing could be measured; 3 none
     was found to meet them, and not all is decided: a load test is void or has too few samples, or a search
@@ -58,23 +60,23 @@ def recommend_command(options: RunOptions, files: ResultFiles) -> int:
     from modeldyno.recommender.store.again import parse_again
 
     printed = files.printed(as_json=options.as_json)
-    job = _job(options.job, options.shapes)
+    job, output = _job(options), options.output or default_output(options.model)
     again = parse_again(options.remeasure, retry_failed=options.retry_failed)
     if options.dry_run:
         with _naming_lines(options.job):
-            planned = plan_run(options.model, job, options.output, again=again)
+            planned = plan_run(options.model, job, output, again=again)
         print_plan(planned, as_json=options.as_json)
         return 0
     if options.wait_idle_s:
         _wait_idle(options.wait_idle_s)
-    with _interruptible(options.output), shown_progress() as on_event, _naming_lines(options.job):
-        found = recommend(options.model, job, options.output, on_event=on_event, again=again)
+    with _interruptible(output), shown_progress() as on_event, _naming_lines(options.job):
+        found = recommend(options.model, job, output, on_event=on_event, again=again)
     if options.as_json:
         click.echo(found.model_dump_json(indent=2))
     elif not printed:
-        print_summary(found, options.output)
+        print_summary(found, output)
     write_files(found, files)
-    return exit_code(found, options.output, strict=options.strict, require=options.require)
+    return exit_code(found, output, strict=options.strict, require=options.require)
 
 
 def exit_code(
@@ -109,11 +111,27 @@ def _wait_idle(most_s: float) -> None:
         say(f"after {most_s:g} s it is not: {why}; measuring all the same")
 
 
-def _job(path: Path | None, shapes: tuple[str, ...]) -> Job:
-    from modeldyno.recommender.job.job import Job, load_job, with_shapes
+def default_output(model: Path) -> Path:
+    """The run folder of a model on this day: the same command goes on with it."""
+    return Path("runs") / f"{model.stem}-{utc_now()[:10]}"
 
-    job = load_job(path) if path is not None else Job()
-    return with_shapes(job, split_shapes(shapes)) if shapes else job
+
+def _job(options: RunOptions) -> Job:
+    from modeldyno.loadgen.spec.limit_names import parse_limits_of_one_test
+    from modeldyno.recommender.job.given import with_given
+    from modeldyno.recommender.job.job import Job, load_job, with_shapes
+    from modeldyno.recommender.job.traffic_section import parse_traffic
+
+    job = load_job(options.job) if options.job is not None else Job()
+    traffic = parse_traffic(options.traffic) if options.traffic is not None else {}
+    on_top = {"headroom": options.headroom, "spare": options.spare}
+    job = with_given(
+        job,
+        instances=options.instances,
+        traffic={**traffic, **{name: value for name, value in on_top.items() if value is not None}},
+        limits=parse_limits_of_one_test(options.limits),
+    )
+    return with_shapes(job, split_shapes(options.shapes)) if options.shapes else job
 
 
 @contextmanager

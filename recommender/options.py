@@ -22,8 +22,46 @@ class RunOptions:
         ),
     ] = None
     output: Annotated[
-        Path, Setting("Run folder; one of an interrupted run is resumed.", short="-o", path="folder")
-    ]
+        Path | None,
+        Setting(
+            "Run folder; one of an interrupted run is resumed.",
+            absent="runs/MODEL-DATE",
+            short="-o",
+            path="folder",
+        ),
+    ] = None
+    instances: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Instance type to compare, a name or a quoted pattern; in the place of the job's.",
+            flag="--instance",
+            metavar="NAME_OR_GLOB",
+        ),
+    ] = ()
+    limits: Annotated[
+        tuple[str, ...],
+        Setting(
+            "What a candidate must meet, e.g. p99_ms=100; overrides the job's.",
+            flag="--limit",
+            metavar="NAME=NUMBER",
+        ),
+    ] = ()
+    traffic: Annotated[
+        str | None,
+        Setting(
+            "Requests a second, for which a month is priced: 40, 'day=40,night=5' (day: 8 to 20 o'clock), "
+            "'0=5,8=40,20=5' by hour, or a CSV file of times.",
+            metavar="TEXT",
+        ),
+    ] = None
+    headroom: Annotated[
+        float | None,
+        Setting("Share of the traffic that instances are there for on top.", absent="0.2", least=0, most=10),
+    ] = None
+    spare: Annotated[
+        int | None,
+        Setting("Instances on top, so that one may fail.", absent="1", least=0, most=100),
+    ] = None
     shapes: Annotated[
         tuple[str, ...],
         Setting(

@@ -49,6 +49,32 @@ class InstanceType(Record):
     )
     price_date: str = Field(description="ISO date, or only the year, the price was published")
     price_source: str
+    baseline_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="burstable types: share of each vCPU that the price pays for all the time",
+    )
+    surplus_usd_per_vcpu_hour: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="burstable types: price of CPU above the baseline, where it is not held to it",
+    )
+    credit_mode: Literal["standard", "unlimited"] | None = Field(
+        default=None,
+        description="burstable types: standard is held to the baseline, unlimited pays for what is above it",
+    )
+    credit_source: str = Field(default="", description="where the baseline and the surplus price are from")
+    assumed: str = Field(
+        default="",
+        description="columns without a public source, whose values are derived; with spaces between",
+    )
+
+    @property
+    def baseline_cores(self) -> float | None:
+        """Cores that the price pays for all the time; None: all of them, as far as is known."""
+        return None if self.baseline_share is None else self.vcpus * self.baseline_share
 
 
 @described
@@ -185,6 +211,14 @@ class Row(Record):
     throughput_high_rps: float | None
     error_rate: float | None
     usd_per_hour: float
+    surplus_usd_per_hour: float = Field(
+        default=0.0, description="burstable types: what the measured CPU costs an hour above the baseline"
+    )
+    held_share: float = Field(
+        default=1.0,
+        description="burstable types: share of the measured throughput that the baseline sustains; the row's "
+        "throughput is that share of it",
+    )
     usd_per_million: float | None
     usd_per_million_low: float | None
     usd_per_million_high: float | None
@@ -203,6 +237,11 @@ class Row(Record):
     def valid(self) -> bool:
         """Whether the load test that the row rests on was the one asked for."""
         return not self.invalid_reasons
+
+    @property
+    def paid_usd_per_hour(self) -> float:
+        """What an hour costs at the CPU that was measured."""
+        return self.usd_per_hour + self.surplus_usd_per_hour
 
 
 class Recommendation(Record):

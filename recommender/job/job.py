@@ -20,7 +20,8 @@ from modeldyno.compiler.options import Choices
 from modeldyno.loadgen.spec.mlperf import SERVER
 from modeldyno.recommender.job.fields import FOLDER, Count, JobPath, Seconds, Shapes
 from modeldyno.recommender.job.find_rate import FindRate
-from modeldyno.recommender.job.load_section import Load
+from modeldyno.recommender.job.load_section import KINDS, Load
+from modeldyno.recommender.job.traffic_section import Traffic
 from modeldyno.recommender.job.yaml_lines import FieldError, load_yaml_record
 
 __all__ = ["CandidateSpace", "Compile", "FindRate", "Job", "Load", "Server", "load_job", "with_shapes"]
@@ -114,7 +115,22 @@ class Job(Record):
     catalog: JobPath | None = Field(
         default=None, description="CSV with more, or other, instance types; relative to the job file"
     )
+    traffic: Traffic | None = Field(
+        default=None,
+        description="how many requests there are: a month is priced. Without a `load`, each candidate is "
+        "searched for the highest rate that meets the limits on latency, as by `find_rate: {}`",
+    )
     seed: int = Field(default=0, ge=0, description="of the input data, the arrivals and the order of trials")
+
+    @model_validator(mode="after")
+    def _searched_for_traffic(self) -> Job:
+        """Without a load of its own, traffic is asked for the highest rate of each candidate."""
+        load, asked = self.load, (*KINDS, "trace", "scenario")
+        if self.traffic and self.limits.latency_ms and all(getattr(load, name) is None for name in asked):
+            given = {name: getattr(load, name) for name in load.model_fields_set}
+            object.__setattr__(self, "load", Load(**{**given, "find_rate": FindRate()}))
+            self.__pydantic_fields_set__.add("load")
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Job:

@@ -22,6 +22,7 @@ from modeldyno.base.records.record import Record
 from modeldyno.base.records.run import Limits
 from modeldyno.base.settings import Setting
 from modeldyno.recommender.job.job import CandidateSpace, Compile, FindRate, Job, Load, Server
+from modeldyno.recommender.job.traffic_section import Traffic
 
 if typing.TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -37,6 +38,7 @@ SECTIONS: tuple[tuple[str, type[Record]], ...] = (
     ("limits", Limits),
     ("compile", Compile),
     ("server", Server),
+    ("traffic", Traffic),
 )
 PLAIN = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}

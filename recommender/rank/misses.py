@@ -10,6 +10,7 @@ from modeldyno.base.records.load import LoadResult, Percentile
 from modeldyno.base.records.run import Limits, Trial
 from modeldyno.loadgen.spec.limit_names import named_limits
 from modeldyno.loadgen.verdict.rate_step import missed_as_sent
+from modeldyno.recommender.rank.paid import paid_usd_per_hour
 
 INFINITE = float("inf")
 
@@ -30,7 +31,11 @@ def misses(point: LoadResult, trial: Trial, limits: Limits) -> Iterator[Miss]:
         yield Miss(f"no request succeeded {at}", INFINITE)
     for percentile, limit_ms in limits.latency_ms.items():
         yield from _latency_misses(point, percentile, limit_ms)
-    rate, least_rps, price = point.throughput_rps.value, limits.throughput_rps, trial.instance.usd_per_hour
+    rate, least_rps, price = (
+        point.throughput_rps.value,
+        limits.throughput_rps,
+        paid_usd_per_hour(trial, point),
+    )
     if limits.error_rate is not None and point.error_rate > limits.error_rate:
         reason = f"error rate {point.error_rate:.2%} > {limits.error_rate:.2%} {at}"
         yield Miss(reason, _ratio(point.error_rate, limits.error_rate))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from modeldyno.base.records.comparison import SameMachine
 from modeldyno.base.records.run import InstanceType
+from modeldyno.trials.catalog.cost import hourly
 
 COREMARK_ERROR = 0.15
 """Standard deviation of the logarithm: what a ratio of CoreMarks may be off as one of inferences. Assumed."""
@@ -70,11 +71,12 @@ def same_machine(
 
 
 def _cost(instance: InstanceType, speeds: Mapping[str, Speed]) -> tuple[float, float]:
-    """Logarithm of the price over the projected speed, and its standard error."""
+    """Logarithm of the price over the projected speed with all vCPUs busy, and its standard error."""
     usual = statistics.median(speed.log for speed in speeds.values()) if speeds else 0.0
     speed = speeds.get(instance.family, Speed(usual, UNKNOWN_ERROR))
-    price = instance.usd_per_hour or 1e-9
-    return math.log(price / instance.vcpus) - speed.log, math.hypot(speed.error, COREMARK_ERROR)
+    price = hourly(instance, instance.vcpus).usd(instance.usd_per_hour) or 1e-9
+    held = hourly(instance, instance.vcpus).held_share
+    return math.log(price / (held * instance.vcpus)) - speed.log, math.hypot(speed.error, COREMARK_ERROR)
 
 
 def _speed(logs: Sequence[float]) -> Speed:

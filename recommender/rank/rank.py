@@ -11,7 +11,8 @@ from modeldyno.base.units import usd_per_million
 from modeldyno.recommender.rank.base import Objective
 from modeldyno.recommender.rank.cost_per_million import CostPerMillion
 from modeldyno.recommender.rank.misses import INFINITE, Miss, doubts, misses, undecided
-from modeldyno.trials.catalog.cost import Cost, cost_per_million, price_caveat
+from modeldyno.recommender.rank.paid import as_sustained, cores_used, paid, paid_usd_per_hour, per_list_price
+from modeldyno.trials.catalog.cost import Cost, burst_note, cost_per_million
 from modeldyno.trials.measure.rate_search import found_rate, point_at
 
 COST: Objective = CostPerMillion()
@@ -34,8 +35,10 @@ def rank(
     A trial that searched stands at the highest rate that met the limits, and its throughput is that rate.
 
     A percentile is judged by its value; where its 95 % interval straddles the limit, the row has a warning.
+
+    A burstable type costs what the measured CPU costs; one that is held to its baseline has its throughput.
     """
-    rows = [_row(trial, limits, objective) for trial in trials]
+    rows = [_row(as_sustained(trial), limits, objective) for trial in trials]
     ranking = sorted((row for row in rows if not row.reasons), key=lambda row: _order(row, objective))
     rejected = sorted((row for row in rows if row.reasons), key=_name)
     return _numbered(ranking, objective), tuple(rejected)
@@ -51,7 +54,9 @@ def _row(trial: Trial, limits: Limits, objective: Objective) -> Row:
     judged = [(point, list(misses(point, trial, limits))) for point in trial.points]
     meeting = [point for point, missed in judged if not missed]
     if meeting:
-        return _measured_row(trial, max(meeting, key=lambda point: _goodness(point, objective)), limits, ())
+        return _measured_row(
+            trial, max(meeting, key=lambda point: _goodness(trial, point, objective)), limits, ()
+        )
     point, missed = min(judged, key=lambda pair: _distance(pair[1]))
     row = _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
     return row.model_copy(update={"undecided": undecided(judged, limits)})
@@ -64,11 +69,15 @@ def _search_row(trial: Trial, found: RateSearch, limits: Limits) -> Row:
         return _unfound_row(trial, found, limits)
     point = point_at(rate.value, trial.points)
     assert point is not None  # noqa: S101 - a rate that met the limits has its load test
-    answered = 1 - point.error_rate
+    held = paid(trial, point).held_share
+    answered = held * (1 - point.error_rate)
     value, low, high = (answered * each for each in (rate.value, rate.low, rate.high))
-    missed = misses(point.model_copy(update={"throughput_rps": rate}), trial, limits)
+    sustained = {name: held * getattr(rate, name) for name in ("value", "low", "high")}
+    missed = misses(
+        point.model_copy(update={"throughput_rps": rate.model_copy(update=sustained)}), trial, limits
+    )
     row = _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
-    price = trial.instance.usd_per_hour
+    price = paid_usd_per_hour(trial, point)
     return row.model_copy(
         update={
             "found_rate": True,
@@ -110,10 +119,10 @@ def _open_ends(rate: Estimate) -> Iterator[str]:
         yield f"no rate above {rate.value:.4g} requests/s missed the limits with certainty: more may be met"
 
 
-def _goodness(point: LoadResult, objective: Objective) -> tuple[bool, float, float]:
+def _goodness(trial: Trial, point: LoadResult, objective: Objective) -> tuple[bool, float, float]:
     """Valid first, then by the objective; ties go to the lower p99."""
     p99_ms = point.percentile_ms(99.0)
-    return point.valid, objective.gain(point), -INFINITE if p99_ms is None else -p99_ms
+    return point.valid, objective.gain(per_list_price(trial, point)), -INFINITE if p99_ms is None else -p99_ms
 
 
 def _distance(missed: Sequence[Miss]) -> tuple[float, int]:
@@ -124,7 +133,7 @@ def _distance(missed: Sequence[Miss]) -> tuple[float, int]:
 def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tuple[str, ...]) -> Row:
     latency = {entry.percentile: entry for entry in point.percentiles}
     p99, cost = latency[99.0], _cost(trial, point)
-    caveat = price_caveat(trial.instance)
+    hour, caveat = paid(trial, point), burst_note(trial.instance, cores_used(point))
     return _empty_row(trial).model_copy(
         update={
             "users": point.spec.users,
@@ -139,6 +148,8 @@ def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tupl
             "throughput_low_rps": _requests(point).low,
             "throughput_high_rps": _requests(point).high,
             "error_rate": point.error_rate,
+            "surplus_usd_per_hour": hour.surplus_usd,
+            "held_share": hour.held_share,
             "usd_per_million": cost.usd_per_million if cost else None,
             "usd_per_million_low": cost.low if cost else None,
             "usd_per_million_high": cost.high if cost else None,
@@ -170,7 +181,7 @@ def _scenario_doubts(point: LoadResult) -> Iterator[str]:
 def _cost(trial: Trial, point: LoadResult) -> Cost | None:
     if point.throughput_rps.value <= 0:
         return None
-    return cost_per_million(trial.instance.usd_per_hour, _requests(point))
+    return cost_per_million(paid_usd_per_hour(trial, point), _requests(point))
 
 
 def _requests(point: LoadResult) -> Estimate:

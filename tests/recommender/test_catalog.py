@@ -56,14 +56,39 @@ def test_a_row_has_all_facts_with_their_source_and_date() -> None:
 
 
 def test_a_hosting_row_has_the_shape_of_its_ec2_twin_and_its_own_price() -> None:
-    own = {"instance_type", "family", "usd_per_hour", "price_date", "price_source"}
+    own = {"instance_type", "family", "usd_per_hour", "price_date", "price_source", "assumed"}
     hosting = [one for one in CATALOG.values() if one.instance_type.startswith("ml.")]
-    assert len(hosting) == 25
+    assert len(hosting) == 49
     for one in hosting:
         twin = CATALOG[one.instance_type.removeprefix("ml.")]
         assert one.model_dump(exclude=own) == twin.model_dump(exclude=own)
-        assert (one.family, one.price_date) == (f"ml.{twin.family}", "2025")
+        assert one.family == f"ml.{twin.family}"
         assert one.usd_per_hour > twin.usd_per_hour
+        if "usd_per_hour" in one.assumed.split():
+            assert one.usd_per_hour == pytest.approx(1.2 * twin.usd_per_hour)
+            assert one.price_source.startswith("assumed: ")
+        else:
+            assert one.price_date == "2025"
+
+
+def test_a_burstable_row_says_what_its_price_pays_for() -> None:
+    burstable = {one.family for one in CATALOG.values() if one.baseline_share is not None}
+    assert burstable == {"t2", "t3", "t3a", "t4g", "ml.t2"}
+    assert all(
+        (one.family in burstable) == (one.credit_mode is not None) == bool(one.credit_source)
+        for one in CATALOG.values()
+    )
+    t3, t2, t4g = CATALOG["t3.nano"], CATALOG["t2.xlarge"], CATALOG["t4g.nano"]
+    assert (t3.baseline_share, t3.surplus_usd_per_vcpu_hour, t3.credit_mode) == (0.05, 0.05, "unlimited")
+    assert (t2.baseline_share, t2.credit_mode, t2.assumed) == (0.225, "standard", "")
+    assert (t4g.surplus_usd_per_vcpu_hour, t4g.assumed) == (0.04, "surplus_usd_per_vcpu_hour")
+
+
+def test_a_price_of_the_users_own_is_no_assumed_one(tmp_path: Path) -> None:
+    path = user_file(tmp_path, "instance_type,usd_per_hour\nml.t2.large,0.1\nml.c7g.large,0.08\n")
+    mine = load_catalog(path)
+    assert mine["ml.c7g.large"].assumed == ""
+    assert mine["ml.t2.large"].assumed == "baseline_share surplus_usd_per_vcpu_hour credit_mode"
 
 
 def test_the_table_holds_what_its_readme_says() -> None:
@@ -84,7 +109,7 @@ def test_every_row_is_plausible() -> None:
         assert (one.gpu is None) == (one.gpu_count == 0)
         assert one.coremark_per_s is not None
         assert 5_000 < one.coremark_per_s / one.vcpus < 80_000
-    arm = {one.family for one in CATALOG.values() if one.architecture == "arm64"}
+    arm = {one.family.removeprefix("ml.") for one in CATALOG.values() if one.architecture == "arm64"}
     assert arm == {
         *("a1", "c6g", "c7g", "c8g", "c9g", "m6g", "m7g", "m8g", "m9g"),
         *("r7g", "r8g", "t4g", "g5g"),

@@ -111,7 +111,8 @@ def _defaults(path: Path, given: Mapping[str, str], known: InstanceType | None) 
     """Return what holds where a row says nothing."""
     price = {"price_date": UNDATED, "price_source": path.name} if "usd_per_hour" in given else {}
     if known is not None:
-        return known.model_dump() | price
+        still = [column for column in known.assumed.split() if column not in given]
+        return known.model_dump() | price | {"assumed": " ".join(still)}
     blank: dict[str, Any] = dict.fromkeys(("cores", "cpu_model", "coremark_per_s", "gpu"))
     family = given["instance_type"].rpartition(".")[0] or given["instance_type"]
     return {**blank, **price, "family": family, "gpu_count": 1 if "gpu" in given else 0}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from modeldyno.base.records.run import InstanceType
 
-COLUMNS = ("instance type", "arch", "vCPUs", "cores", "GiB", "USD/h", "CoreMark/s", "CPU", "GPU")
+COLUMNS = ("instance type", "arch", "vCPUs", "cores", "GiB", "USD/h", "burst", "CoreMark/s", "CPU", "GPU")
 NUMBERS = ("vCPUs", "cores", "GiB", "USD/h", "CoreMark/s")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -105,6 +105,24 @@ def _print(instances: Sequence[InstanceType], matching: int) -> None:
     click.echo(
         "GiB is what the operating system sees. CoreMark is an integer benchmark, no measure of a model."
     )
+    if any(instance.assumed for instance in instances):
+        click.echo("* assumed, not published: trials/catalog/data/README.md says how it was derived.")
+    if any(instance.baseline_share is not None for instance in instances):
+        click.echo(
+            "burst: the price pays for this share of each vCPU; more costs so many USD per vCPU-hour, "
+            "or is not given (held)."
+        )
+
+
+def _burst(instance: InstanceType) -> str:
+    """What the price pays for of a burstable type, and what the rest costs."""
+    if instance.baseline_share is None:
+        return "-"
+    share = f"{100 * instance.baseline_share:g} %"
+    if instance.credit_mode == "standard":
+        return f"{share}, held"
+    star = "*" if "surplus_usd_per_vcpu_hour" in instance.assumed.split() else ""
+    return f"{share}, {instance.surplus_usd_per_vcpu_hour or 0:g}{star}"
 
 
 def _cells(instance: InstanceType) -> tuple[str, ...]:
@@ -116,7 +134,8 @@ def _cells(instance: InstanceType) -> tuple[str, ...]:
         str(instance.vcpus),
         "-" if instance.cores is None else str(instance.cores),
         f"{instance.memory_gib:g}",
-        f"{instance.usd_per_hour:.4f}",
+        f"{instance.usd_per_hour:.4f}{'*' if 'usd_per_hour' in instance.assumed.split() else ''}",
+        _burst(instance),
         coremark,
         instance.cpu_model or "-",
         gpu,
