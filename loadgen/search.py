@@ -24,6 +24,8 @@ from modeldyno.loadgen.verdict.rate_step import judge, without_figures
 MAX_STEPS = 40
 VOID_TRIES = 3
 """Load tests of one rate, while they are void."""
+CONFIRM_TRIES = 2
+"""Load tests of a confirmation in a server of its own, while they are void."""
 SMALLEST_SHARE = 1 / 16  # of the first guess: below it nothing is tried
 
 Measure = Callable[[float], LoadResult]
@@ -69,15 +71,23 @@ def find_rate(
     """
     search = _Search(measure, plan, idle, on_step)
     search.run()
-    return RateSearch(
-        url=url,
-        limits=dict(plan.limits),
-        met_rps=search.met,
-        failed_rps=search.failed,
-        confirmed=search.confirmed,
-        undecided=search.undecided,
-        steps=tuple(search.steps),
-    )
+    return search.found(url)
+
+
+def confirm_rate(
+    measure: Callable[[], LoadResult], rate_rps: float, limits: Mapping[str, float], *, url: str, idle: Idle
+) -> RateSearch:
+    """Try one rate that a search found in another start of the server; a void test is repeated once.
+
+    `idle` is asked before each test. `undecided` of what is returned says why nothing was tried.
+
+    Raises:
+        LoadTestError: the load test could not be run at all.
+    """
+    plan = SearchPlan(limits, rate_rps, precision=1.0)
+    search = _Search(lambda _: measure(), plan, idle, None)
+    search.try_again(rate_rps)
+    return search.found(url)
 
 
 class _EndedError(Exception):
@@ -99,6 +109,29 @@ class _Search:
     undecided: str = ""
     _void: RateStep | None = None
     """The last of the load tests at the lowest rate at which all of them were void."""
+
+    def found(self, url: str) -> RateSearch:
+        """What there is so far."""
+        return RateSearch(
+            url=url,
+            limits=dict(self.plan.limits),
+            met_rps=self.met,
+            failed_rps=self.failed,
+            confirmed=self.confirmed,
+            undecided=self.undecided,
+            steps=tuple(self.steps),
+        )
+
+    def try_again(self, rate: float) -> None:
+        """Try a rate that was found elsewhere."""
+        try:
+            step = self._tried(rate, CONFIRM_TRIES, confirms=True)
+        except _EndedError as end:
+            self.undecided = str(end)
+            return
+        self.confirmed = step.met
+        self.met = rate if step.met else None
+        self.failed = None if step.met or step.void else rate
 
     def run(self) -> None:
         """Search; confirm what was found, and go on below it as long as that fails."""

@@ -21,6 +21,7 @@ from modeldyno.recommender.rounds.groups import groups_of
 from modeldyno.recommender.rounds.ranked import ranked_warnings
 from modeldyno.recommender.rounds.selecting import takes_turns
 from modeldyno.recommender.rounds.told import run_notes, told_what_is_not_compiled
+from modeldyno.recommender.rounds.whole_tests import WholeTests
 from modeldyno.recommender.search.base import Sampler
 from modeldyno.recommender.search.durations import estimate_s, most_rounds_s, most_s, usual_rounds_s
 from modeldyno.recommender.search.full_product import FullProduct
@@ -29,9 +30,6 @@ from modeldyno.recommender.show.events import (
     CompileStarted,
     Event,
     RunPlanned,
-    TrialEnded,
-    TrialLoaded,
-    TrialStarted,
 )
 from modeldyno.recommender.store.again import NOTHING, Again
 from modeldyno.recommender.store.base import Store
@@ -44,7 +42,7 @@ from modeldyno.trials.measure.compiled import (
 )
 from modeldyno.trials.measure.orders import PlannedTrial, Workload
 from modeldyno.trials.measure.sent import sent
-from modeldyno.trials.measure.trial import failed_trial, run_trial
+from modeldyno.trials.measure.trial import failed_trial
 from modeldyno.trials.providers.base import Order, Provider
 from modeldyno.trials.providers.local import LocalProvider
 
@@ -143,7 +141,7 @@ class _Run:
         if takes_turns(self.job.load):
             measured = self._in_rounds().measure(self._refused(compiled))
         else:
-            measured = Measured(tuple(self._one_by_one(compiled)), None, None)
+            measured = Measured(self._whole_tests().measure(self._refused(compiled)), None, None)
         ranking, rejected = rank(measured.trials, self.job.limits, self.objective)
         told = measured.compared(ranking)
         manifest = compiled.manifest or existing_artifact(self.store.artifact, self.source.digest)
@@ -171,32 +169,28 @@ class _Run:
         open_ = [each for each in planned if self._kept(each) is None]
         refusals = [(each, self.provider.refusal(each.instance)) for each in open_]
         to_measure = tuple(each for each, refusal in refusals if refusal is None)
+        in_turns, asked = takes_turns(self.job.load), (self.job, len(to_measure))
+        groups = len(groups_of(to_measure))
+        started = 0 if in_turns else self._whole_tests().starts_before(to_measure)
         return RunPlanned(
             kept=tuple(trial for each in planned if (trial := self._kept(each))),
             refused=tuple((each, refusal) for each, refusal in refusals if refusal is not None),
             to_measure=to_measure,
             load=self.job.load,
-            seconds=self._seconds(to_measure, estimate_s, usual_rounds_s),
-            most_seconds=self._seconds(to_measure, most_s, most_rounds_s),
-            notes=(*run_notes(self.job, self.source.backends, None), *self._begun()),
+            seconds=usual_rounds_s(self.job, groups) if in_turns else estimate_s(*asked, done=started),
+            most_seconds=most_rounds_s(self.job, groups) if in_turns else most_s(*asked, done=started),
+            starts=self.job.load.starts,
+            started=started,
+            notes=(*run_notes(self.job, self.source.backends, None), *self._begun(started)),
         )
 
-    def _seconds(
-        self,
-        to_measure: Sequence[PlannedTrial],
-        one_by_one: Callable[[Job, int], float],
-        in_rounds: Callable[[Job, int], float],
-    ) -> float:
-        """How long the measuring takes, by how it is done."""
-        if not takes_turns(self.job.load):
-            return one_by_one(self.job, len(to_measure))
-        return in_rounds(self.job, len(groups_of(to_measure)))
-
-    def _begun(self) -> Iterator[str]:
+    def _begun(self, starts: int) -> Iterator[str]:
         """Say what an earlier run that was ended left."""
         blocks = self._in_rounds().blocks_before() if takes_turns(self.job.load) else 0
         if blocks:
             yield f"Kept from before: {blocks} blocks; new rounds begin with new servers."
+        if starts:
+            yield f"Kept from before: the load tests of {starts} starts."
 
     def _kept(self, planned: PlannedTrial) -> Trial | None:
         trial = self.store.finished(planned.candidate, planned.instance)
@@ -225,9 +219,19 @@ class _Run:
         order = compile_order(self.job)
         return compile_apart(self.source.path, self.store.artifact, order, self.store.log("compile"))
 
-    def _one_by_one(self, compiled: Compiled) -> list[Trial]:
-        """Whole load tests, one candidate after another."""
-        return [self._kept(each) or self._measure(each, compiled) for each in self.asked.planned]
+    def _whole_tests(self) -> WholeTests:
+        """Whole load tests, in rounds of drawn order."""
+        asked = self.asked
+        return WholeTests(
+            asked.planned,
+            self.job,
+            asked.workload,
+            self.provider,
+            self.store,
+            self.again,
+            self.tell,
+            self._order,
+        )
 
     def _in_rounds(self) -> InRounds:
         """Short blocks side by side."""
@@ -262,12 +266,6 @@ class _Run:
     def _served(self, planned: PlannedTrial) -> Path:
         return self.store.artifact if planned.candidate.backend == "compiled" else self.source.path
 
-    def _measure(self, planned: PlannedTrial, compiled: Compiled) -> Trial:
-        trial = self._not_startable(planned, compiled) or self._run(planned)
-        self.store.save(trial)
-        self.tell(TrialEnded(trial))
-        return trial
-
     def _not_startable(self, planned: PlannedTrial, compiled: Compiled) -> Trial | None:
         fidelity = self.provider.fidelity(planned.instance)
         if refusal := self.provider.refusal(planned.instance):
@@ -277,14 +275,3 @@ class _Run:
                 planned, fidelity, compiled.failure, compiled.log_tail, self.asked.workload.compiled_with
             )
         return None
-
-    def _run(self, planned: PlannedTrial) -> Trial:
-        self.tell(TrialStarted(planned))
-        return run_trial(
-            planned,
-            self._served(planned),
-            self.asked.workload,
-            provider=self.provider,
-            log=self.store.log(planned.candidate.key),
-            on_load=lambda spec, progress: self.tell(TrialLoaded(planned, spec, progress)),
-        )

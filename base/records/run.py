@@ -133,6 +133,9 @@ class Trial(Record):
         description="key of the trial that was measured, where this instance type is the same machine here",
     )
     starts: int = Field(default=1, description="servers of it whose load is in `points`")
+    weak: tuple[str, ...] = Field(
+        default=(), description="why its numbers are less sure than they look, in words: its rounds differ"
+    )
 
 
 class Limits(Record):

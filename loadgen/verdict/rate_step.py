@@ -30,7 +30,7 @@ def judge(rate_rps: float, result: LoadResult, limits: Mapping[str, float]) -> R
     and missed a limit for certain if it did so for what was really sent. A test with too few samples for a
     limited percentile says nothing either, where it misses no other limit.
     """
-    if not result.valid and not (result.only_held_back and missed_as_sent(result, limits)):
+    if is_void(result, limits):
         figures = {name: _figure(result, name)[0] for name in limits}
         step = without_figures(rate_rps, "; ".join(result.invalid_reasons), limits, void=True)
         rate = result.throughput_rps.value
@@ -62,6 +62,11 @@ def judge(rate_rps: float, result: LoadResult, limits: Mapping[str, float]) -> R
         throughput_rps=result.throughput_rps.value,
         samples=result.samples,
     )
+
+
+def is_void(result: LoadResult, limits: Mapping[str, float]) -> bool:
+    """Whether a load test says nothing of the server: neither valid nor missed for what was really sent."""
+    return not result.valid and not (result.only_held_back and missed_as_sent(result, limits))
 
 
 def missed_as_sent(result: LoadResult, limits: Mapping[str, float]) -> bool:

@@ -13,6 +13,7 @@ from modeldyno.base.records.record import Record
 from modeldyno.base.settings import described
 from modeldyno.loadgen.spec.mlperf import MIN_DURATION_S, MULTI_STREAM, SERVER, SINGLE_STREAM, scenario_spec
 from modeldyno.loadgen.spec.options import Arrivals, Bodies, Ends
+from modeldyno.loadgen.spec.stages import planned_s
 from modeldyno.loadgen.spec.stop_rules import check_rules
 from modeldyno.recommender.job.fields import Count, JobPath, Rate, Seconds, Shapes
 from modeldyno.recommender.job.find_rate import FindRate
@@ -20,6 +21,8 @@ from modeldyno.recommender.job.yaml_lines import FieldError
 
 DEFAULT_USERS = (1, 2, 4)
 DEFAULT_LONGEST_S = 60.0
+DEFAULT_ROUNDS, ONCE_FROM_S = 2, 120.0
+"""A load in stages that is longer is measured once, unless the job says otherwise."""
 KINDS = ("users", "phases", "stairs", "rate_rps", "find_rate")
 CLOSED = ("users", "phases", "stairs")
 
@@ -98,6 +101,14 @@ class Load(Record, Bodies, Ends, Arrivals):  # type: ignore[misc] # a Record is 
         "left out: 60 s, or duration_s where that is longer",
     )
     timeout_s: Seconds = Field(default=30.0, description="seconds after which a request is an error")
+    rounds: int | None = Field(
+        default=None,
+        ge=1,
+        le=20,
+        description="how often each candidate's load tests are made, each time in a new server; of find_rate "
+        "how often the rate that was found is confirmed, at least 2. Left out: 2; 1 for a scenario, and for "
+        "phases or stairs of more than 2 minutes. Not for `users`: their blocks take turns anyway",
+    )
 
     @field_validator("find_rate")
     @classmethod
@@ -113,6 +124,7 @@ class Load(Record, Bodies, Ends, Arrivals):  # type: ignore[misc] # a Record is 
         self._check_scenario()
         self._check_sent()
         self._check_length()
+        self._check_rounds()
         try:
             for spec in self.specs("", 0):
                 check_rules(spec)
@@ -188,6 +200,40 @@ class Load(Record, Bodies, Ends, Arrivals):  # type: ignore[misc] # a Record is 
                 "max_duration_s",
                 f"max_duration_s ({self.max_duration_s:g}) is shorter than duration_s ({self.window_s:g})",
             )
+
+    def _check_rounds(self) -> None:
+        if self.rounds is not None and self.takes_turns:
+            raise FieldError(
+                "rounds", "users are measured in blocks that take turns, for duration_s: leave out rounds"
+            )
+        if self.rounds == 1 and self.find_rate:
+            raise FieldError("rounds", "find_rate confirms a rate in 2 rounds at least")
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether short blocks can measure it: closed loops of a fixed number of users.
+
+        A queue at a rate takes a hundred service times to settle: rates, traces, phases and scenarios keep
+        whole load tests.
+        """
+        given = (self.find_rate, self.rate_rps, self.trace, self.phases, self.stairs, self.scenario)
+        return all(each is None for each in given) and not self.stop_when
+
+    @property
+    def times(self) -> int:
+        """How often whole load tests are made; of a search how often a rate is confirmed."""
+        if self.takes_turns:
+            return 1
+        if self.rounds is not None or self.find_rate is not None:
+            return self.rounds or DEFAULT_ROUNDS
+        staged = self.staged
+        once = self.scenario is not None or (staged is not None and planned_s(staged) > ONCE_FROM_S)
+        return 1 if once else DEFAULT_ROUNDS
+
+    @property
+    def starts(self) -> int:
+        """Servers of each candidate that whole load tests take: a search has one of its own."""
+        return self.times + (self.find_rate is not None)
 
     @property
     def chosen_bodies(self) -> bool:

@@ -9,7 +9,7 @@ from modeldyno.base.records.levels import level_name, level_of
 from modeldyno.base.records.load import LoadResult, Percentile
 from modeldyno.base.records.run import Limits, Trial
 from modeldyno.loadgen.spec.limit_names import named_limits
-from modeldyno.loadgen.verdict.rate_step import missed_as_sent
+from modeldyno.loadgen.verdict.rate_step import is_void
 from modeldyno.recommender.rank.paid import paid_usd_per_hour
 
 INFINITE = float("inf")
@@ -68,7 +68,7 @@ def undecided(judged: Sequence[tuple[LoadResult, Sequence[Miss]]], limits: Limit
             *(
                 f"the load test {_level(point)} is void: {'; '.join(point.invalid_reasons)}"
                 for point, _ in judged
-                if not point.valid and not (point.only_held_back and missed_as_sent(point, named))
+                if is_void(point, named)
             ),
             *(
                 miss.reason

@@ -73,8 +73,9 @@ def _search_row(trial: Trial, found: RateSearch, limits: Limits) -> Row:
     answered = held * (1 - point.error_rate)
     value, low, high = (answered * each for each in (rate.value, rate.low, rate.high))
     sustained = {name: held * getattr(rate, name) for name in ("value", "low", "high")}
+    # Latency and errors have been judged by the search, and by its confirmations.
     missed = misses(
-        point.model_copy(update={"throughput_rps": rate.model_copy(update=sustained)}), trial, limits
+        point.model_copy(update={"throughput_rps": rate.model_copy(update=sustained)}), trial, _beside(limits)
     )
     row = _measured_row(trial, point, limits, tuple(miss.reason for miss in missed))
     price = paid_usd_per_hour(trial, point)
@@ -99,12 +100,17 @@ def _unfound_row(trial: Trial, found: RateSearch, limits: Limits) -> Row:
     if not valid:
         row = _empty_row(trial, f"not decided: {found.undecided or 'no load test was valid'}")
         return row.model_copy(update={"undecided": found.undecided})
-    lowest = min(valid, key=lambda step: step.rate_rps)
+    lowest = min(valid, key=lambda step: (step.rate_rps, step.met))
     reason = f"no rate met the limits; at {lowest.rate_rps:.4g} requests/s, the lowest that was tried: "
     reasons = (reason + "; ".join(lowest.reasons), *_undecided(found))
     point = point_at(lowest.rate_rps, trial.points)
     row = _measured_row(trial, point, limits, reasons) if point else _empty_row(trial, *reasons)
     return row.model_copy(update={"undecided": found.undecided})
+
+
+def _beside(limits: Limits) -> Limits:
+    """Those that no search asks."""
+    return Limits(error_rate=None, throughput_rps=limits.throughput_rps, usd_per_hour=limits.usd_per_hour)
 
 
 def _undecided(found: RateSearch) -> Iterator[str]:
@@ -156,6 +162,7 @@ def _measured_row(trial: Trial, point: LoadResult, limits: Limits, reasons: tupl
             "cpu_utilization": _cpu_utilization(trial, point),
             "memory_mib": point.server.memory_mib_max if point.server else None,
             "samples": point.samples,
+            "weak": trial.weak,
             "reasons": reasons,
             "invalid_reasons": point.invalid_reasons,
             "warnings": (

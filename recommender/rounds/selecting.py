@@ -28,13 +28,8 @@ LEDGER_NAME, ALONE_FOLDER = "rounds.jsonl", "alone"
 
 
 def takes_turns(load: Load) -> bool:
-    """Whether a job's load is one that short blocks can measure: closed loops of a fixed number of users.
-
-    A queue at a rate takes a hundred service times to settle: rates, traces, phases and scenarios keep whole
-    load tests.
-    """
-    given = (load.find_rate, load.rate_rps, load.trace, load.phases, load.stairs, load.scenario)
-    return all(each is None for each in given) and not load.stop_when
+    """Whether a job's load is measured in short blocks; all others keep whole load tests."""
+    return load.takes_turns
 
 
 def lengths_of(load: Load) -> Lengths:

@@ -17,7 +17,7 @@ def run_notes(job: Job, backends: Iterable[Backend], compiled: Compiled | None) 
     how = (
         "Candidates took turns under load, a moment each, in rounds of an order drawn by"
         if takes_turns(job.load)
-        else "Trials ran one after another in an order shuffled by"
+        else f"Whole load tests, {_starts(job)}, in an order drawn for each round by"
     )
     notes = [f"{how} seed {job.seed}."]
     if BASELINE not in backends:
@@ -30,6 +30,13 @@ def run_notes(job: Job, backends: Iterable[Backend], compiled: Compiled | None) 
     if compiled is not None and compiled.failure:
         notes.append(f"No compiled candidate was measured: {compiled.failure}")
     return tuple(notes)
+
+
+def _starts(job: Job) -> str:
+    times = job.load.times
+    if job.load.find_rate is not None:
+        return f"a search in one start of each candidate and {times} confirmations in new ones"
+    return f"once in each of {times} starts of a candidate" if times > 1 else "once"
 
 
 def told_what_is_not_compiled(rows: Iterable[Row], manifest: Manifest | None) -> tuple[Row, ...]:

@@ -11,7 +11,13 @@ from modeldyno.base.records.run import Candidate, Row, ServerSettings, Trial
 from modeldyno.base.units import short_duration
 from modeldyno.loadgen.spec.stages import closed_loop, load_name
 from modeldyno.recommender.job.load_section import Load
-from modeldyno.recommender.show.events import AloneMeasured, CompileEnded, RunPlanned, TrialLoaded
+from modeldyno.recommender.show.events import (
+    AloneMeasured,
+    CompileEnded,
+    RunPlanned,
+    StartEnded,
+    TrialLoaded,
+)
 from modeldyno.reports.text.digits import figures, shown
 from modeldyno.trials.measure.compiled import not_wholly_compiled
 from modeldyno.trials.measure.rate_search import found_rate
@@ -133,6 +139,19 @@ def loading(event: TrialLoaded) -> str:
     phase = "warm-up" if now.warmup else f"{figures(now.rate_rps, 3)} requests/s"
     errors = f", {now.errors} errors" if now.errors else ""
     return f"{load_name(event.spec)}, {phase}{errors}"
+
+
+def start(event: StartEnded) -> str:
+    """Say what came of one start of a candidate."""
+    found = event.trial.search
+    if not event.confirms or found is None or event.trial.failure is not None:
+        return f"start {event.number}: {outcome(event.trial)}"
+    if found.met_rps is not None:
+        return f"{found.met_rps:.4g} requests/s meet the limits again"
+    if found.failed_rps is not None:
+        return f"{found.failed_rps:.4g} requests/s miss the limits: {'; '.join(found.steps[-1].reasons)}"
+    why = found.undecided or "; ".join(found.steps[-1].reasons)
+    return f"its rate was not confirmed: {why}"
 
 
 def outcome(trial: Trial) -> str:

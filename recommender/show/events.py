@@ -29,6 +29,10 @@ class RunPlanned:
     notes: tuple[str, ...]
     most_seconds: float = 0.0
     """How long it takes at the most, compilation not counted."""
+    starts: int = 1
+    """Servers of each candidate that are started one after another."""
+    started: int = 0
+    """Of all these, those that an earlier run has measured."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,17 @@ class TrialLoaded:
 
 
 @dataclass(frozen=True)
+class StartEnded:
+    """The load tests of one start of a candidate are on disk; others may follow."""
+
+    trial: Trial
+    number: int
+    """From 1 on."""
+    confirms: bool
+    """Whether it confirmed a rate that an earlier start found."""
+
+
+@dataclass(frozen=True)
 class Measuring:
     """Several candidates are being measured side by side."""
 
@@ -94,6 +109,7 @@ Event = (
     | CompileEnded
     | TrialStarted
     | TrialLoaded
+    | StartEnded
     | Measuring
     | AloneMeasured
     | TrialEnded

@@ -19,6 +19,7 @@ from modeldyno.recommender.show.events import (
     Event,
     Measuring,
     RunPlanned,
+    StartEnded,
     TrialEnded,
     TrialLoaded,
     TrialStarted,
@@ -104,7 +105,8 @@ class Display:
         """Take the next event."""
         match event:
             case RunPlanned():
-                self.total_s, self.trials = event.seconds, len(event.to_measure)
+                self.total_s = event.seconds
+                self.trials = len(event.to_measure) * event.starts - event.started
                 self._lines(console_lines.plan(event))
             case CompileStarted():
                 self._lines([f"compiling for {event.target} ..."])
@@ -120,6 +122,10 @@ class Display:
                 self._update(f"{self._title(event.planned.candidate)}: starting its server")
             case TrialLoaded():
                 self._update(f"{self._title(event.planned.candidate)}: {console_lines.loading(event)}")
+            case StartEnded():
+                title = self._title(event.trial.candidate)
+                left, self.started = self._left(event.trial), None
+                self._lines([f"{title}: {console_lines.start(event)}{left}"])
             case TrialEnded():
                 title = self._title(event.trial.candidate)  # before `started` is cleared
                 left = self._left(event.trial) if self.started is not None else ""

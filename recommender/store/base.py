@@ -42,6 +42,16 @@ class Store(Protocol):
             ConfigError: the trial's record is damaged.
         """
 
+    def save_start(self, trial: Trial, number: int) -> None:
+        """Keep what one start of a candidate measured, from 1 on, whole or not at all.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+
+    def started(self, candidate: Candidate, instance: InstanceType, number: int) -> Trial | None:
+        """Return what was kept of a start; as `finished`."""
+
     def use_library(self, digest: str) -> None:
         """Note which compiled model is measured; trials of another one are dropped."""
 

@@ -3,7 +3,8 @@
 RUN_DIR/job.json               what the trials were measured with (RunFile)
 RUN_DIR/alone/KEY.json         what a candidate did in a start of its own
 RUN_DIR/rounds.jsonl           every block of the rounds, as it ended
-RUN_DIR/trials/KEY.json        one Trial
+RUN_DIR/starts/KEY.N.json      what the load tests of a candidate's Nth start measured, as a Trial
+RUN_DIR/trials/KEY.json        one Trial, of all starts
 RUN_DIR/artifact/              the compiled model
 RUN_DIR/logs/KEY.log           the output of that trial's server
 RUN_DIR/recommendation.json    the ranking
@@ -117,23 +118,27 @@ class FolderStore:
         Raises:
             ConfigError: the trial's file is damaged.
         """
-        path = self._path(candidate)
-        if not path.exists():
-            return None
-        trial = read_record(path, Trial)
-        if trial.instance == instance:
-            return trial
-        if _shape(trial.instance) != _shape(instance):
-            return None
-        repriced = trial.model_copy(update={"instance": instance})
-        self.save(repriced)
-        return repriced
+        return _kept(self._path(candidate), instance)
+
+    def save_start(self, trial: Trial, number: int) -> None:
+        """Keep what one start of a candidate measured, from 1 on, whole or not at all.
+
+        Raises:
+            OutputError: the folder can't be written.
+        """
+        write_record(self._start(trial.candidate, number), trial)
+
+    def started(self, candidate: Candidate, instance: InstanceType, number: int) -> Trial | None:
+        """Return what was kept of a start; as `finished`."""
+        return _kept(self._start(candidate, number), instance)
 
     def use_library(self, digest: str) -> None:
         """Note which compiled model is measured; trials of another one are dropped."""
         if self.run.library_digest == digest:
             return
-        for path in sorted((self.folder / "trials").glob("*.json")):
+        for path in sorted(
+            each for name in ("starts", "trials") for each in (self.folder / name).glob("*.json")
+        ):
             if read_record(path, Trial).candidate.backend == "compiled":
                 path.unlink()
         self.run = self.run.model_copy(update={"library_digest": digest})
@@ -150,6 +155,23 @@ class FolderStore:
 
     def _path(self, candidate: Candidate) -> Path:
         return self.folder / "trials" / f"{candidate.key}.json"
+
+    def _start(self, candidate: Candidate, number: int) -> Path:
+        return self.folder / "starts" / f"{candidate.key}.{number}.json"
+
+
+def _kept(path: Path, instance: InstanceType) -> Trial | None:
+    """Read a trial, and write it anew where the price has changed."""
+    if not path.exists():
+        return None
+    trial = read_record(path, Trial)
+    if trial.instance == instance:
+        return trial
+    if _shape(trial.instance) != _shape(instance):
+        return None
+    repriced = trial.model_copy(update={"instance": instance})
+    write_record(path, repriced)
+    return repriced
 
 
 def check_folder(folder: Path, run: RunFile) -> RunFile:

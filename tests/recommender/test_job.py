@@ -49,7 +49,7 @@ seed: 7
     assert job.limits.latency_ms == {90.0: 150, 99.0: 200, 99.9: 300}
     assert job.compile.shapes == {"input": (1, 3, 224, 224)}
     assert job.catalog == tmp_path / "more.csv"  # beside the job file, wherever the command runs
-    assert load_s(job.load) == 2 * 3.0
+    assert load_s(job.load) == 60 + 52  # until 368 samples are there, at most 60 s
     specs = job.load.specs("http://x/invocations", job.seed)
     assert [(spec.users, spec.rate_rps, spec.arrival, spec.seed) for spec in specs] == [
         (None, 5.0, "constant", 7),
@@ -150,6 +150,14 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         (
             "load:\n  find_rate:\n    precisio: 1\n",
             ":3: load.find_rate.precisio: unknown key 'precisio'; nearest",
+        ),
+        (
+            "load:\n  users: [1]\n  rounds: 2\n",
+            ":3: load.rounds: users are measured in blocks that take turns",
+        ),
+        (
+            "load:\n  find_rate: {}\n  rounds: 1\n",
+            ":3: load.rounds: find_rate confirms a rate in 2 rounds at least",
         ),
         (
             "load:\n  find_rate: {}\n  min_samples: 9\n",

@@ -77,13 +77,14 @@ def test_processes_and_batches_are_axes_and_a_delay_tells_apart_only_what_batche
 
 
 def test_the_longest_counts_late_starts_long_windows_and_late_answers() -> None:
-    load = {"users": [1, 2], "warmup_s": 2, "duration_s": 10, "max_duration_s": 30, "timeout_s": 5}
+    load = {"rate_rps": [1, 2], "warmup_s": 2, "duration_s": 10, "max_duration_s": 30, "timeout_s": 5}
     found = Job.model_validate({"load": load, "server": {"startup_timeout_s": 20}})
-    assert most_s(found, 3) == 3 * (20 + 2 * (2 + 30 + 5 + 2))
+    # Each in two starts, and each load test twice where it is void.
+    assert most_s(found, 3) == 3 * 2 * (20 + 2 * 2 * (2 + 30 + 5 + 2))
     search = {"find_rate": {"max_tests": 4}, "warmup_s": 2, "max_duration_s": 30, "timeout_s": 5}
     found = Job.model_validate({"load": search, "limits": {"p95_ms": 9}, "server": {"startup_timeout_s": 20}})
-    # Four tests, the closed loop before them and the confirmation behind.
-    assert most_s(found, 1) == 20 + 6 * (2 + 30 + 5 + 2)
+    # Four tests, the closed loop before them, the confirmation behind; then two starts that confirm it again.
+    assert most_s(found, 1) == 20 + 6 * (2 + 30 + 5 + 2) + 2 * (20 + 2 * (2 + 30 + 5 + 2))
 
 
 def test_the_order_is_shuffled_by_the_seed() -> None:
@@ -125,3 +126,31 @@ def test_the_estimate_counts_each_load_level_of_each_trial() -> None:
     load = {"users": [1, 2, 4], "warmup_s": 2, "duration_s": 10}
     three_levels = Job.model_validate({"load": load})
     assert estimate_s(three_levels, 4) == 4 * (1 + 3 * (2 + 10 + 2))
+
+
+def test_the_estimate_counts_each_start_and_a_window_that_is_long_enough_for_its_samples() -> None:
+    load = {"rate_rps": [10, 100], "warmup_s": 2, "duration_s": 10, "min_samples": 200}
+    twice = Job.model_validate({"load": load})
+    start_s = 1 + (2 + 21 + 2) + (2 + 10 + 2)
+    assert estimate_s(twice, 4) == 4 * 2 * start_s
+    assert estimate_s(Job.model_validate({"load": {**load, "rounds": 3}}), 4) == 4 * 3 * start_s
+    # All first starts, and one second one, are done.
+    assert estimate_s(twice, 4, done=5) == 3 * start_s
+
+
+def test_a_search_is_confirmed_in_windows_of_ten_seconds() -> None:
+    load = {"find_rate": {"max_tests": 4}, "warmup_s": 2, "duration_s": 5}
+    found = Job.model_validate({"load": load, "limits": {"p95_ms": 9}})
+    search_s, confirm_s = 1 + 3 + 4 * (2 + 5 + 2), 1 + 2 + 10 + 2
+    assert estimate_s(found, 3) == 3 * (search_s + 2 * confirm_s)
+
+
+def test_scenarios_and_long_stages_are_measured_once_unless_the_job_says_so() -> None:
+    def times(**load: object) -> int:
+        return Job.model_validate({"load": load, "limits": {"p99_ms": 9}}).load.times
+
+    assert times(rate_rps=[1]) == times(find_rate={}) == 2
+    assert times(scenario="Offline") == times(stairs={"steps": 5, "users_per_step": 1, "step_s": 25}) == 1
+    assert times(stairs={"steps": 4, "users_per_step": 1, "step_s": 25}) == 2
+    assert times(scenario="Offline", rounds=3) == 3
+    assert times(users=[1], stop_when=["errors>5%"]) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,16 @@ class Workload:
     trace_s: tuple[float, ...] = ()
     compiled_with: Mapping[str, str] = field(default_factory=dict)
     """What the records of compiled candidates say of their compilation."""
+    confirm_rps: float | None = None
+    """Of a search: no search, but one load test at this rate, which an earlier start found."""
 
     def specs(self, url: str) -> tuple[LoadSpec, ...]:
         """Each load test of a candidate at `url`; of a search its first."""
         return tuple(spec.model_copy(update={"url": url}) for spec in self.tests)
+
+    def repeated(self, seed: int) -> Workload:
+        """The same once more, with other arrivals."""
+        return replace(self, tests=tuple(spec.model_copy(update={"seed": seed}) for spec in self.tests))
 
     def compiled_options(self, candidate: Candidate) -> dict[str, str]:
         """What the candidate's model was compiled with; nothing for the baseline."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modeldyno.base.errors import LoadTestError
-from modeldyno.base.records.load import LoadResult, RateSearch, standing
+from modeldyno.base.records.load import LoadResult, RateSearch, RateStep, standing
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.base.records.record import Estimate
 from modeldyno.base.records.run import Limits, ServerSettings
-from modeldyno.loadgen.search import Idle, SearchPlan, find_rate
+from modeldyno.loadgen.search import Idle, SearchPlan, confirm_rate, find_rate
 from modeldyno.loadgen.spec.limit_names import ERROR_RATE, named_limits
 from modeldyno.loadgen.spec.limit_plan import KEPT_UP
 from modeldyno.loadgen.spec.rate_tests import RateTests
@@ -23,6 +23,8 @@ METHOD = (
     "intervals to the lowest that missed one with a lower end, or fell behind"
 )
 PROBE_WARMUP_S = 0.5
+CONFIRM_S = 10.0
+"""Shortest window of a confirmation, unless the longest of a test is shorter."""
 START_SHARE = 0.5
 
 Measure = Callable[[LoadSpec], LoadResult]
@@ -58,6 +60,22 @@ def search(plan: CandidateSearch, settings: ServerSettings, measure: Measure, id
     how = SearchPlan(tests.limits, start_rps, plan.how.precision, tests.least_rps, plan.how.max_tests)
     found = find_rate(at, how, url=tests.spec.url, idle=idle)
     return found.model_copy(update={"began": why})
+
+
+def confirmation_s(how: SearchOrder, duration_s: float) -> float:
+    """Seconds that a confirmation counts at least, where other tests of the search count `duration_s`."""
+    return max(duration_s, min(CONFIRM_S, how.longest_s))
+
+
+def confirm(plan: CandidateSearch, rate_rps: float, measure: Measure, idle: Idle) -> RateSearch:
+    """Try a rate in a new server that a search found in another; the steps are those of this start.
+
+    Raises:
+        LoadTestError: the load test could not be run at all.
+    """
+    tests, spec = plan.tests, plan.tests.at(rate_rps)
+    spec = spec.model_copy(update={"duration_s": confirmation_s(plan.how, spec.duration_s)})
+    return confirm_rate(lambda: measure(spec), rate_rps, tests.limits, url=spec.url, idle=idle)
 
 
 def _start(plan: CandidateSearch, settings: ServerSettings, measure: Measure) -> tuple[float, str]:
@@ -101,11 +119,16 @@ def found_rate(found: RateSearch, points: Sequence[LoadResult]) -> Estimate | No
     """The rate that was found, with how far the truth may be from it; None where none met the limits.
 
     `low` is the highest rate that met the limits with certainty, 0 where none did; `high` the lowest above
-    `value` that missed them with certainty, infinite where none did. Both go by 95 % intervals.
+    `value` that missed them with certainty, infinite where none did. Both go by 95 % intervals. Where a
+    confirmation missed the rate, no test of it is certain, and `low` is at most what was answered then.
     """
     if found.met_rps is None:
         return None
+    again = [step for step in found.steps if step.rate_rps == found.met_rps and _missed_again(step)]
     certain = [step.rate_rps for step in found.steps if step.met and step.certain]
+    if again:
+        certain = [rate for rate in certain if rate < found.met_rps]
+        certain = [min(rate, *(step.throughput_rps for step in again)) for rate in certain]
     missed = [
         step.rate_rps
         for step in found.steps
@@ -115,6 +138,10 @@ def found_rate(found: RateSearch, points: Sequence[LoadResult]) -> Estimate | No
     ]
     low = max((rate for rate in certain if rate <= found.met_rps), default=0.0)
     return Estimate(value=found.met_rps, low=low, high=min(missed, default=float("inf")), method=METHOD)
+
+
+def _missed_again(step: RateStep) -> bool:
+    return step.confirms and not step.void and not step.met
 
 
 def certainly_missed(rate_rps: float, points: Sequence[LoadResult], limits: Mapping[str, float]) -> bool:

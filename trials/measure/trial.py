@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 
 from modeldyno.base.clock import utc_now
@@ -18,9 +19,11 @@ from modeldyno.loadgen.payloads.files import first_body
 from modeldyno.loadgen.run import run_load
 from modeldyno.loadgen.server.idle import Idle
 from modeldyno.loadgen.server.signature import why_not_joined
+from modeldyno.loadgen.spec.limit_names import named_limits
 from modeldyno.loadgen.spec.stages import load_name
+from modeldyno.loadgen.verdict.rate_step import is_void
 from modeldyno.trials.measure.orders import PlannedTrial, SearchOrder, Workload
-from modeldyno.trials.measure.rate_search import candidate_search, search
+from modeldyno.trials.measure.rate_search import candidate_search, confirm, search
 from modeldyno.trials.providers.base import Deployment, Order, Provider
 
 LOG_LINES = 20
@@ -171,7 +174,7 @@ def _levels(loaded: _Loaded, measured: _Measured) -> None:
             if why := idle():
                 _check_serving(loaded.deployment, spec)
                 raise LoadTestError(why)
-            outcome = loaded.test(spec)
+            outcome = _once_more(loaded, spec, idle, loaded.test(spec))
         except LoadTestError as error:
             failures.append(f"not measured with {load_name(spec)}: {error}")
             continue
@@ -182,8 +185,20 @@ def _levels(loaded: _Loaded, measured: _Measured) -> None:
     measured.notes += tuple(failures)
 
 
+def _once_more(loaded: _Loaded, spec: LoadSpec, idle: Idle, outcome: LoadResult) -> LoadResult:
+    """Repeat a void test once; the one that is valid stands, of two void ones the second."""
+    limits = named_limits(loaded.workload.limits)
+    if not any(map(is_void, (outcome, *outcome.stages), repeat(limits))) or outcome.cut_short:
+        return outcome
+    if idle():
+        return outcome
+    with suppress(LoadTestError):
+        return loaded.test(spec)
+    return outcome
+
+
 def _search(loaded: _Loaded, how: SearchOrder, settings: ServerSettings, measured: _Measured) -> None:
-    """Find the highest rate; every load test of the search at a rate is kept."""
+    """Find the highest rate, or confirm one; every load test of it at a rate is kept."""
 
     def test(spec: LoadSpec) -> LoadResult:
         outcome = loaded.test(spec)
@@ -192,7 +207,11 @@ def _search(loaded: _Loaded, how: SearchOrder, settings: ServerSettings, measure
 
     (spec,) = loaded.workload.specs(loaded.deployment.url)
     plan = candidate_search(spec, loaded.workload.limits, how)
-    measured.search = search(plan, settings, test, loaded.idle())
+    rate_rps, idle = loaded.workload.confirm_rps, loaded.idle()
+    if rate_rps is not None:
+        measured.search = confirm(plan, rate_rps, test, idle)
+    else:
+        measured.search = search(plan, settings, test, idle)
 
 
 def _not_as_set(candidate: Candidate, url: str) -> tuple[str, ...]:
