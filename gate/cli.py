@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@click.command("gate", short_help="Judge a change: measure a candidate against its baseline, side by side.")
+@click.command("gate", short_help="Judge a change: a candidate against its baseline, in turns.")
 @flags_of(GateOptions, "options")
 def gate_command(options: GateOptions) -> int:
     """Judge a change: measure a candidate against its baseline, side by side.
@@ -29,7 +29,6 @@ def gate_command(options: GateOptions) -> int:
 
     \b
     Example:
-        dyno baseline save main artifact
         dyno gate --baseline main --candidate artifact-of-this-branch --max-regression p50_ms=5%
 
     Exit codes: 0 pass or improvement; 1 regression; 2 bad input, or a side can't be started or dies; 3 not

@@ -35,7 +35,7 @@ def report_command(run_dirs: tuple[Path, ...], output: Path | None, open_it: boo
     Several runs stand side by side on one page, with what differs between their conditions.
 
     \b
-    Examples:
+    Example:
         dyno report run
         dyno report monday tuesday -o both.html
 

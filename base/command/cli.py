@@ -35,7 +35,7 @@ SUMMARIES = {
     "load": "Load-test an endpoint with Locust and write a LoadResult.",
     "load-worker": "Send a part of a load test that another machine leads.",
     "recommend": "Measure a model's candidate configurations and rank them.",
-    "gate": "Judge a change: measure a candidate against its baseline, side by side.",
+    "gate": "Judge a change: a candidate against its baseline, in turns.",
     "report": "Write a run's one-file HTML report again from its records.",
     "baseline": "Keep what a gate compares with, by name.",
     "instances": "List the instance types of the catalogue.",

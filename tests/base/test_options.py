@@ -52,11 +52,11 @@ def test_the_page_of_options_is_that_of_the_commands() -> None:
 
 # What one name means: a command that has another thing for it gives it another name.
 MEANINGS = {
-    "--workers": {"serve"},  # inferences side by side; processes that send are --load-workers
+    "--workers": {"serve", "gate"},  # inferences side by side; processes that send are --load-workers
     "--load-workers": {"load", "load-worker"},
-    "--limit": {"load"},  # what a test is held against; a table's rows are --top
+    "--limit": {"load", "recommend"},  # what a test is held against; a table's rows are --top
     "--top": {"instances", "profile"},
-    "--timeout": {"load"},  # of a client; a server's is --deadline-ms
+    "--timeout": {"load", "gate"},  # of a client; a server's is --deadline-ms
     "--deadline-ms": {"serve"},
 }
 
