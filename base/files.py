@@ -18,6 +18,8 @@ from typing import BinaryIO
 
 from modeldyno.base.errors import OutputError
 
+STDOUT = Path("-")
+"""Stands for stdout where a file is written; a file of that name is ./- (see base.command.outputs)."""
 _MOST_LINKS = 40  # as many as Linux follows
 _DESCRIPTORS = ("/proc/", "/dev/fd/")  # links of the system's own: to descriptors, not to names
 
@@ -60,13 +62,18 @@ def staged_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a stream that becomes `path` when the block ends well, and vanishes when it does not.
 
     A link stays, and what it leads to is written. What is no regular file stays too, and gets the content.
-    The stream can be sought in either case.
+    The stream can be sought in either case. STDOUT gets the content when all of it is there.
 
     Raises:
         OutputError: the disk is full, the folder can't be written, or `path` is one.
     """
     import tempfile
 
+    if path == STDOUT:
+        with tempfile.TemporaryFile() as content:
+            yield content
+            _print(content)
+        return
     with mapped_output_errors(path):
         goal = _renamed_onto(path)
         if goal is None:
@@ -127,6 +134,16 @@ def _take_place(temporary: Path, goal: Path) -> None:
         with temporary.open("rb") as content:
             _write_through(content, goal)
         temporary.unlink()
+
+
+def _print(content: BinaryIO) -> None:
+    import shutil
+    import sys
+
+    content.seek(0)
+    sys.stdout.flush()
+    shutil.copyfileobj(content, sys.stdout.buffer)
+    sys.stdout.flush()
 
 
 def _write_through(content: BinaryIO, path: Path) -> None:

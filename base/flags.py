@@ -10,7 +10,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from modeldyno.base.command.complete import ShellComplete
 from modeldyno.base.command.outputs import OutputFile, OutputFolder
+from modeldyno.base.command.renamed import Renamed
 from modeldyno.base.command.wording import with_flags
 from modeldyno.base.settings import REQUIRED, Field, fields_of
 
@@ -28,10 +30,13 @@ class Finite(click.FloatRange):
         return number
 
 
-def flags_of(record: type, name: str) -> Callable[[F], F]:
+def flags_of(
+    record: type, name: str, *, complete: Mapping[str, ShellComplete] | None = None
+) -> Callable[[F], F]:
     """Give a command an option for each setting of `record`, in the order of its fields.
 
-    The command gets them as one record, by its parameter `name`.
+    The command gets them as one record, by its parameter `name`. `complete` says by the names of fields what
+    the shell offers.
     """
     settings = fields_of(record)
     flags = {each.name: each.flag for each in settings}
@@ -44,7 +49,7 @@ def flags_of(record: type, name: str) -> Callable[[F], F]:
 
         decorated: Any = with_record
         for each in reversed(settings):
-            decorated = _parameter(each, flags)(decorated)
+            decorated = _parameter(each, flags, (complete or {}).get(each.name))(decorated)
         return decorated  # type: ignore[no-any-return]
 
     return decorate
@@ -65,14 +70,21 @@ def arguments_of(settings: Any) -> list[str]:
     return found
 
 
-def _parameter(field: Field, flags: Mapping[str, str]) -> Callable[[Any], Any]:
+def _parameter(
+    field: Field, flags: Mapping[str, str], complete: ShellComplete | None
+) -> Callable[[Any], Any]:
     if field.setting.argument:
-        return click.argument(field.name, type=_type(field, field.kind), metavar=field.setting.metavar)
+        kind, metavar = _type(field, field.kind), field.setting.metavar
+        return click.argument(field.name, type=kind, metavar=metavar, shell_complete=complete)
+    old = field.setting.old
+    renamed: dict[str, Any] = {} if old is None else {"cls": Renamed, "old": old}
     return click.option(
         *(field.flag, *([field.setting.short] if field.setting.short else []), field.name),
         help=with_flags(field.setting.sentence(), flags),
         metavar=field.setting.metavar,
         hidden=field.setting.hidden,
+        **renamed,
+        shell_complete=complete,
         **_of_bool(field) if field.kind is bool else _of_value(field),
     )
 
@@ -114,8 +126,8 @@ def _type(field: Field, kind: Any) -> Any:
 
 
 def _path_type(how: str) -> click.ParamType[Any]:
-    if how in ("file", "file or -"):
-        return OutputFile(stdout=how == "file or -")
+    if how == "file":
+        return OutputFile()
     if how == "read":
         return click.Path(path_type=Path)
     return OutputFolder(replaced=how == "replaced folder")

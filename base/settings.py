@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
-PathKind = Literal["read", "file", "file or -", "folder", "replaced folder"]
+PathKind = Literal["read", "file", "folder", "replaced folder"]
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Setting:
     flag: the option's name where it is not the field's, e.g. "--rate" of rate_rps; `short` a second one.
     metavar: what the help shows for the value; None: by the type.
     parse: turns the option's text into the value. Raises ConfigError.
-    path: of a Path: only read, or a file or folder that is written (and so is tried beforehand); "file or -"
-        takes `-` as standard output.
+    path: of a Path: only read, or a file or folder that is written (and so is tried beforehand).
     argument: given by its place on the command line instead of by a name.
     hidden: not shown in the help.
+    old: a name that the option had once, which goes on to work (base/command/renamed.py).
     """
 
     help: str
@@ -54,6 +54,7 @@ class Setting:
     path: PathKind = "read"
     argument: bool = False
     hidden: bool = False
+    old: str | None = None
 
     # What pydantic asks of an annotation that stands for several: the bounds, in its own words.
     __is_annotated_types_grouped_metadata__ = True

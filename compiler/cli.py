@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modeldyno.base.command import console
+from modeldyno.base.command.complete import completing, files_ending
 from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.flags import flags_of
@@ -32,8 +33,17 @@ class _KeptArguments(click.Command):
         return super().parse_args(ctx, args)
 
 
+def _begun(begun: str) -> list[str]:
+    from modeldyno.compiler.targets.catalog import target_names
+
+    return target_names(begun)
+
+
+_COMPLETE = {"target": completing(_begun), "model": files_ending(".onnx", ".pt2")}
+
+
 @click.command("compile", cls=_KeptArguments)
-@flags_of(CompileSource, "source")
+@flags_of(CompileSource, "source", complete=_COMPLETE)
 @flags_of(Options, "options")
 @flags_of(CompileLimits, "limits")
 @click.pass_context

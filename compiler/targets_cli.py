@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modeldyno.base.command import console
+from modeldyno.base.command.complete import completing
 from modeldyno.base.exit_codes import ANSWER_IS_NO
 
 if TYPE_CHECKING:
     from modeldyno.compiler.targets.catalog import CompileTarget
 
 
+def _begun(begun: str) -> list[str]:
+    from modeldyno.compiler.targets.catalog import target_names
+
+    return target_names(begun)
+
+
 @click.command("targets")
-@click.argument("pattern", required=False)
+@click.argument("pattern", required=False, shell_complete=completing(_begun))
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def targets_command(pattern: str | None, as_json: bool) -> None:
     """List the compilation targets.

@@ -100,7 +100,7 @@ def _run(options: GateOptions) -> int:
 
 def _prints(options: GateOptions) -> bool:
     """Whether one of the outputs goes to standard output, which then is for it alone."""
-    from modeldyno.base.command.outputs import STDOUT
+    from modeldyno.base.files import STDOUT
 
     files = (options.markdown, options.junit, options.html, options.github_benchmark)
     return STDOUT in (*files, options.bencher, options.openmetrics, options.sarif)

@@ -173,15 +173,15 @@ class Writing:
         Setting("Folder for gate.json, every block, and the servers' logs.", short="-o", path="folder"),
     ] = Path(".dyno/gate")
     as_json: Annotated[bool, Setting("Print gate.json instead of text.", flag="--json")] = False
-    markdown: Annotated[Path | None, Setting("Write Markdown for a pull request.", path="file or -")] = None
-    junit: Annotated[Path | None, Setting("Write JUnit XML.", path="file or -")] = None
-    html: Annotated[Path | None, Setting("Write a one-file HTML page.", path="file or -")] = None
+    markdown: Annotated[Path | None, Setting("Write Markdown for a pull request.", path="file")] = None
+    junit: Annotated[Path | None, Setting("Write JUnit XML.", path="file")] = None
+    html: Annotated[Path | None, Setting("Write a one-file HTML page.", path="file")] = None
     github_benchmark: Annotated[
-        Path | None, Setting("Write JSON for github-action-benchmark.", path="file or -")
+        Path | None, Setting("Write JSON for github-action-benchmark.", path="file")
     ] = None
-    bencher: Annotated[Path | None, Setting("Write JSON for Bencher.", path="file or -")] = None
-    openmetrics: Annotated[Path | None, Setting("Write OpenMetrics text.", path="file or -")] = None
-    sarif: Annotated[Path | None, Setting("Write SARIF 2.1.0.", path="file or -")] = None
+    bencher: Annotated[Path | None, Setting("Write JSON for Bencher.", path="file")] = None
+    openmetrics: Annotated[Path | None, Setting("Write OpenMetrics text.", path="file")] = None
+    sarif: Annotated[Path | None, Setting("Write SARIF 2.1.0.", path="file")] = None
     sarif_anchor: Annotated[
         str | None,
         Setting("Line of the repository that SARIF results stand at.", metavar="FILE:LINE"),

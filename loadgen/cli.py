@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modeldyno.base.command.console import say
+from modeldyno.base.command.renamed import RenamingCommand
 from modeldyno.base.command.shape_flag import fixed_shapes
 from modeldyno.base.exit_codes import ANSWER_IS_NO, DONE, NOT_DECIDED
 from modeldyno.base.flags import flags_of
@@ -30,7 +31,7 @@ SHAPE_DURATION_S = 3600.0
 """The longest window of a shape that does not end of itself, unless --duration says another."""
 
 
-@click.command("load")
+@click.command("load", cls=RenamingCommand)
 @flags_of(LoadOptions, "options")
 def load_command(options: LoadOptions) -> int:
     """Load-test an endpoint with Locust and write a LoadResult.

@@ -6,17 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modeldyno.base.command.console import say
+from modeldyno.base.files import STDOUT
 from modeldyno.base.records.record import Record, write_record
 
 
 def keep_and_print(found: Record, output: Path | None, show: Callable[[], None]) -> None:
     """Write a record to `output`, if that is given, and print it by `show`.
 
-    It is written first: whoever reads stdout may have gone. It is printed even when it could not be written.
+    It is written first: whoever reads stdout may have gone. It is printed even when it could not be written,
+    unless `output` is stdout: that gets the record alone.
 
     Raises:
         OutputError: it could not be written.
     """
+    if output == STDOUT:
+        write_record(STDOUT, found)
+        return
     try:
         if output is not None:
             write_record(output, found)

@@ -115,4 +115,6 @@ def _check_workers(options: LoadOptions) -> None:
     if bool(options.expect_workers) != (options.master_bind is not None):
         raise click.UsageError("--expect-workers and --master-bind belong together.")
     if options.find_rate and options.expect_workers:
-        raise click.UsageError("--find-rate runs many tests, a worker elsewhere joins one: use --workers.")
+        raise click.UsageError(
+            "--find-rate runs many tests, a worker elsewhere joins one: use --load-workers."
+        )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modeldyno.base.command.console import say
+from modeldyno.base.command.renamed import Renamed, RenamingCommand
 from modeldyno.base.errors import LoadTestError
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ LOOK_EVERY_S = 0.2
 TELL_EVERY_S = 10.0
 
 
-@click.command("load-worker")
+@click.command("load-worker", cls=RenamingCommand)
 @click.argument("master")
 @click.option(
-    "--workers",
+    "--load-workers",
+    "workers",
+    cls=Renamed,
+    old="--workers",
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
@@ -48,7 +52,7 @@ def load_worker_command(*, master: str, workers: int, connect_s: float) -> int:
 
     \b
     Example:
-        dyno load-worker 10.0.0.5 --workers 4
+        dyno load-worker 10.0.0.5 --load-workers 4
 
     Exit codes: 0 the test is over; 2 no load test took the workers, or one of them failed; 130 and 143 ended
     by a signal.

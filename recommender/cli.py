@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modeldyno.base.command.complete import files_ending
 from modeldyno.base.command.console import say
 from modeldyno.base.command.shape_flag import split_shapes
 from modeldyno.base.errors import ConfigError, ModelError, ServerError
@@ -26,7 +27,11 @@ FIELDS = {"target": "compile.target", "shapes": "shape", "instance_types": "cand
 
 
 @click.command("recommend", short_help="Measure a model's candidate configurations and rank them.")
-@flags_of(RunOptions, "options")
+@flags_of(
+    RunOptions,
+    "options",
+    complete={"model": files_ending(".onnx", ".pt2"), "job": files_ending(".yaml", ".yml")},
+)
 @flags_of(ResultFiles, "files")
 def recommend_command(options: RunOptions, files: ResultFiles) -> int:
     """Measure a model's candidate configurations and rank them.

@@ -22,7 +22,7 @@ class RunOptions:
         ),
     ] = None
     output: Annotated[
-        Path, Setting("Run folder; one of an interrupted run is resumed.", short="-o", path="read")
+        Path, Setting("Run folder; one of an interrupted run is resumed.", short="-o", path="folder")
     ]
     shapes: Annotated[
         tuple[str, ...],

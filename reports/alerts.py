@@ -15,6 +15,9 @@ MOST = 3
 """Lines that a reader takes in; the rest stands below, or in the report."""
 RANKS: tuple[Rank, ...] = ("void", "weak", "note")
 VOID_MARK = "INVALID: "
+WORDS: dict[Rank, str] = {"void": "void", "weak": "less sure", "note": "note"}
+ADVICE: dict[Rank, str] = {"weak": "measure again on a quiet machine with a core to spare for the load"}
+"""Where a warning of the run brings none."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,14 @@ class Alert:
     advice: str = ""
 
     @property
+    def word(self) -> str:
+        """The rank as readers know it."""
+        return WORDS[self.rank]
+
+    @property
     def line(self) -> str:
         """Rank, text and advice on one line."""
-        return f"{self.rank}: {self.said}"
+        return f"{self.word}: {self.said}"
 
     @property
     def said(self) -> str:
@@ -39,7 +47,7 @@ class Alert:
 def alerts(run: Run) -> tuple[Alert, ...]:
     """The run's own warnings by rank, then those of rows and their load tests."""
     own = [
-        Alert(one.rank, phrases.log_text(one.text), phrases.log_text(one.advice))
+        Alert(one.rank, phrases.said(one.text), phrases.said(one.advice) or ADVICE.get(one.rank, ""))
         for one in run.recommendation.warnings
     ]
     if not any(one.rank == "void" for one in own):
@@ -51,7 +59,7 @@ def alerts(run: Run) -> tuple[Alert, ...]:
 def _void(run: Run) -> Iterator[Alert]:
     rows = [row for row in run.recommendation.ranking if not row.valid]
     if rows:
-        reason = phrases.log_text(rows[0].invalid_reasons[0])
+        reason = phrases.said(rows[0].invalid_reasons[0])
         yield Alert("void", f"{_names(rows)}: not ranked, the load test is void: {reason}", "run it again")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modeldyno.base.records.levels import level_of
 from modeldyno.base.records.run import Row
 from modeldyno.reports.certainty import how_sure, settled_by, what_could_change
-from modeldyno.reports.naming import alike, distinct, full_name, types_open
+from modeldyno.reports.naming import alike, distinct, full_name, types, types_open
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.speedup import BASELINE, Ratio, speedup
 from modeldyno.reports.text import phrases
@@ -56,7 +56,7 @@ def _void(ranking: Sequence[Row]) -> str:
 
 
 def _void_reasons(ranking: Sequence[Row]) -> list[str]:
-    return [phrases.log_text(reason) for row in ranking for reason in row.invalid_reasons]
+    return [phrases.said(reason) for row in ranking for reason in row.invalid_reasons]
 
 
 def cost(row: Row) -> Shown:
@@ -127,8 +127,8 @@ def _details(run: Run, tied: Sequence[Row], valid: Sequence[Row]) -> tuple[str, 
     best = tied[0]
     found = [_settings(best)] if len(tied) == 1 else []
     found += _speedup(run, best)
-    if same := run.same_machine(best):
-        found.append(f"{_sentence(phrases.log_text(same.text))}.")
+    if same := _same_machine(run, best):
+        found.append(same)
     others = [row for row in valid if row not in tied]
     if others:
         found.append(f"Next: {phrases.configuration(others[0])} at {cost(others[0]).whole} per million.")
@@ -137,10 +137,15 @@ def _details(run: Run, tied: Sequence[Row], valid: Sequence[Row]) -> tuple[str, 
     return tuple(found)
 
 
-def _sentence(text: str) -> str:
-    """Begin with a capital, unless with a name such as c7a.large."""
-    first = text.split(" ", 1)[0]
-    return text if "." in first else text[:1].upper() + text[1:]
+def _same_machine(run: Run, best: Row) -> str:
+    """Say of a single type that is named what it was chosen among."""
+    names = [one.instance_type for one in alike(run, best) if one is not best]
+    if not names or types_open(run, best):
+        return ""
+    return (
+        f"{best.instance_type} is one machine here with {types(names)}: measured once, chosen by price and "
+        "projected speed."
+    )
 
 
 def _settings(row: Row) -> str:

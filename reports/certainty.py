@@ -9,7 +9,10 @@ from modeldyno.base.records.run import Row
 from modeldyno.reports.naming import alike, distinct, short_name, types, types_open
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.text import phrases
-from modeldyno.reports.text.digits import count, fixed
+from modeldyno.reports.text.digits import EN_DASH, count, fixed, shown
+
+MANY = 2.0
+"""From here on a ratio is worded as times, not as per cent."""
 
 ONE_BY_ONE = (
     "each was measured once, one after another: what else the machine did in those minutes is in no interval"
@@ -22,10 +25,13 @@ def how_sure(run: Run, best: Row) -> str:
     if len(rows) == 1:
         return "How sure: there is nothing to compare it with, no other configuration met the limits."
     how = run.recommendation.comparison
-    if how is None or best.against_best is None:
+    if how is None:
         return f"How sure: its 95 % cost interval is below all others, but {ONE_BY_ONE}."
-    ahead = cheaper(best.against_best, best.against_best_low, best.against_best_high)
-    return f"How sure: it costs {ahead} than the next best, {short_name(run, rows[1])}; {_by(how)}."
+    if best.against_best is None:
+        return "How sure: that is not known, it shared no rounds with the others."
+    other = f"the next best, {short_name(run, rows[1])}"
+    ahead = cheaper(best.against_best, best.against_best_low, best.against_best_high, other)
+    return f"How sure: it costs {ahead}; {_by(how)}."
 
 
 def settled_by(run: Run) -> str:
@@ -35,7 +41,7 @@ def settled_by(run: Run) -> str:
         overlap = f"Their 95 % cost intervals overlap, and {ONE_BY_ONE}"
         return f"What would settle it: a longer measurement. {overlap}."
     longer = "a longer measurement (load.duration_s in the job file)"
-    settling = phrases.log_text(how.settling) or longer
+    settling = phrases.said(how.settling) or longer
     return f"What would settle it: {settling}. Now: {_by(how)}."
 
 
@@ -45,11 +51,15 @@ def what_could_change(run: Run, tied: Sequence[Row]) -> str:
     return f"What could change it: {'; '.join(found)}." if found else ""
 
 
-def cheaper(ratio: float, low: float | None, high: float | None) -> str:
-    """Word a cost over another's: `13 % less (95 % interval: 6 to 19 % less)`."""
-    if ratio >= 1:
-        return f"{_per_cent(ratio - 1)} more ({_span(low, high, more=True)})"
-    return f"{_per_cent(1 - ratio)} less ({_span(low, high, more=False)})"
+def cheaper(ratio: float, low: float | None, high: float | None, than: str) -> str:
+    """Word a cost over another's: `13 % less (95 % interval: 6 to 19 %) than X`, `2.3 times as much as X`."""
+    if ratio >= MANY:
+        number = shown(ratio, low, high)
+        interval = f" (95 % interval: {number.interval.replace(EN_DASH, ' to ')})" if number.interval else ""
+        return f"{number.text} times as much{interval} as {than}"
+    more = ratio >= 1
+    word = "more" if more else "less"
+    return f"{_per_cent(abs(ratio - 1))} {word} ({_span(low, high, more=more)}) than {than}"
 
 
 def _span(low: float | None, high: float | None, *, more: bool) -> str:
@@ -72,7 +82,7 @@ def _by(how: Comparison) -> str:
 
 def _changes(run: Run, tied: Sequence[Row]) -> Iterator[str]:
     for row in tied:
-        yield from map(phrases.log_text, row.weak)
+        yield from map(phrases.said, row.weak)
     ranking, rejected = run.recommendation.ranking, run.recommendation.rejected
     if void := distinct(run, [row for row in ranking if not row.valid]):
         yield f"{count(len(void), 'configuration')} left out, since the load test is void"

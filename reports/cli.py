@@ -9,6 +9,7 @@ import click
 from modeldyno.base.command.console import say
 from modeldyno.base.command.outputs import OutputFile
 from modeldyno.base.errors import ConfigError
+from modeldyno.base.files import STDOUT
 
 
 @click.command("report", short_help="Write a run's one-file HTML report again from its records.")
@@ -17,7 +18,7 @@ from modeldyno.base.errors import ConfigError
     "--output",
     "-o",
     type=OutputFile(),
-    help="File to write; default RUN_DIR/report.html. Several runs need it.",
+    help="File to write, - for stdout; default RUN_DIR/report.html. Several runs need it.",
 )
 @click.option(
     "--open",
@@ -41,6 +42,8 @@ def report_command(run_dirs: tuple[Path, ...], output: Path | None, open_it: boo
     Exit codes: 0 written; 2 no run is there, or the page can't be written.
     """
     path = _write(run_dirs, output)
+    if path == STDOUT:
+        return
     say("report written")
     click.echo(path)
     if open_it:

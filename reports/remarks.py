@@ -37,11 +37,10 @@ def warnings(run: Run) -> tuple[Remark, ...]:
     for tag, row in tags(run):
         for load, text in _warned(run, row):
             pattern = _pattern(text)
-            found.setdefault(pattern, []).append(text)
+            found.setdefault(pattern, []).append(phrases.said(text))
             places.setdefault(pattern, {}).setdefault(tag, {})[load] = None
     grouped = (
-        Remark(phrases.log_text(_spanned(texts)), _where(run, pattern, places[pattern]))
-        for pattern, texts in found.items()
+        Remark(_spanned(texts), _where(run, pattern, places[pattern])) for pattern, texts in found.items()
     )
     return (*grouped, *_misfits(run))
 
@@ -76,7 +75,7 @@ def _warned(run: Run, row: Row) -> Iterator[tuple[str, str]]:
 
 
 def _pattern(text: str) -> str:
-    return _NUMBER.sub("#", text)
+    return _NUMBER.sub("#", phrases.said(text))
 
 
 def _spanned(texts: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from modeldyno.reports.tables.load_facts import KindLine, facts, kinds
 from modeldyno.reports.tables.ranking import Level, Line, Rejected, levels, lines, rejected
 from modeldyno.reports.tables.searches import Search, searches
 from modeldyno.reports.text import phrases
-from modeldyno.reports.text.digits import MISSING, TIMES, count
+from modeldyno.reports.text.digits import MISSING, TIMES, count, figures
 
 MOST_BARS = 16
 
@@ -160,8 +160,8 @@ def _worked_example(run: Run) -> str:
     """Work the best row's cost by hand; empty when there is none."""
     for row in run.recommendation.ranking[:1]:
         if row.valid and row.throughput_rps and row.usd_per_million is not None:
-            below = f"({row.throughput_rps:.4g} {TIMES} 3600)"
-            return f"${row.usd_per_hour:g} / {below} {TIMES} 1,000,000 = ${row.usd_per_million:.4g}"
+            below = f"({figures(row.throughput_rps)} {TIMES} 3600)"
+            return f"${row.usd_per_hour:g} / {below} {TIMES} 1,000,000 = ${figures(row.usd_per_million)}"
     return ""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from modeldyno.base.command.renamed import RenamingCommand
 from modeldyno.base.flags import flags_of
 from modeldyno.serving.settings import ServeSettings
 
 
-@click.command("serve")
+@click.command("serve", cls=RenamingCommand)
 @flags_of(ServeSettings, "settings")
 def serve_command(settings: ServeSettings) -> None:
     """Serve an artifact, an ONNX model or user code over HTTP.
@@ -20,10 +21,10 @@ def serve_command(settings: ServeSettings) -> None:
     endpoint NAME at /endpoints/NAME/invocations. SIGTERM, SIGHUP and Ctrl-C answer what
     was accepted, then end.
 
-    A worker hangs when it runs a request for twice --timeout-ms, and 5 s beyond it at least: with --processes
-    its process is replaced; else another thread takes its place, up to four times, and then the server ends
-    with exit code 2. Without --timeout-ms nothing is taken to hang. /ping answers 503 while no worker takes
-    requests.
+    A worker hangs when it runs a request for twice --deadline-ms, and 5 s beyond it at least: with
+    --processes its process is replaced; else another thread takes its place, up to four times, and then the
+    server ends with exit code 2. Without --deadline-ms nothing is taken to hang. /ping answers 503 while no
+    worker takes requests.
 
     \b
     Example:

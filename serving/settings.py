@@ -71,8 +71,10 @@ class ServeSettings(ServerLimits, Concurrency, Address):
     client_timeout_s: Annotated[
         float,
         Setting(
-            "How long a client may take to send a request (then it is answered 408), or to read its answer.",
+            "Seconds that a client may take to send a request (else it is answered 408) or read its answer.",
             above=0,
+            flag="--client-timeout",
+            old="--client-timeout-s",
         ),
     ] = 60.0
     more_models: tuple[NamedModel, ...] = ()

@@ -82,6 +82,7 @@ def test_wheel_and_source_archive_hold_each_file_of_each_room(tmp_path: Path) ->
         for path in (ROOT / room).rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     } | {f"modeldyno/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}
+    listed |= {f"modeldyno/docs/{path.name}" for path in (ROOT / "docs").iterdir()}
     wheels = []
     for folder in ("a", "b"):
         with zipfile.ZipFile(next((tmp_path / folder).glob("*.whl"))) as wheel:
@@ -111,6 +112,8 @@ def test_the_installed_wheel_compiles_in_an_empty_environment_beside_a_users_own
         (tmp_path / "own" / name / "__init__.py").write_text("raise SystemExit('the user's own was run')\n")
     net = saved(tmp_path / "net.onnx", add_net())
     dyno = str(tmp_path / "env" / "bin" / "dyno")
+    page = subprocess.run([dyno, "docs", "job"], check=True, cwd=tmp_path, timeout=60, capture_output=True)
+    assert "The job file of dyno recommend" in page.stdout.decode()
     subprocess.run(
         [dyno, "compile", str(net), "-o", str(tmp_path / "artifact")],
         check=True,

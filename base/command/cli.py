@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 from typing import Any, NoReturn, TextIO
 
 import click
+from click.shell_completion import CompletionItem
 
 from modeldyno.base.command.console import harmless
 from modeldyno.base.command.wording import message_of
@@ -39,6 +40,7 @@ SUMMARIES = {
     "baseline": "Keep what a gate compares with, by name.",
     "instances": "List the instance types of the catalogue.",
     "targets": "List the compilation targets.",
+    "docs": "Show a page of the documentation, or list the pages.",
     "doctor": "Say what this machine can do, and what is missing.",
 }
 
@@ -85,6 +87,12 @@ class Commands(click.Group):
                 raise  # of something else, e.g. a connection
             return 0
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands without importing them."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        offered = [CompletionItem(name, help=SUMMARIES.get(name)) for name in names]
+        return offered or click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the summaries without importing the commands, then the exit codes."""
         with formatter.section("Commands"):
@@ -96,7 +104,16 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("modeldyno"), prog_name="dyno")
 def dyno() -> None:
-    """Compile models, load-test them, and find the instance type that serves them cheapest."""
+    """Compile models, load-test them, and find the instance type that serves them cheapest.
+
+    \b
+    Example:
+        dyno recommend model.onnx -o run
+        dyno docs commands
+
+    Completion of commands, options and names in bash (zsh_source and fish_source for those):
+    eval "$(_DYNO_COMPLETE=bash_source dyno)"
+    """
 
 
 def main() -> None:
@@ -110,7 +127,7 @@ def main() -> None:
         code = run()
     except Exception:  # a bug: Python's own exit code for it would say that the answer is no
         with suppress(OSError):
-            traceback.print_exc()
+            click.echo(harmless(traceback.format_exc()).rstrip(), err=True)
         code = NOT_MEASURED
     _end(code)
 

@@ -12,26 +12,25 @@ from typing import Any
 
 import click
 
-from modeldyno.base.files import write_text
+from modeldyno.base.files import STDOUT
 
-STDOUT = Path("-")
+NO_FOLDER = "a folder is written, and stdout takes a file: name a folder"
 
 
 class OutputFile(click.Path):
     """A file that can be written: a new one in a folder that can be, or what is there and is no folder.
 
-    `stdout`: `-` is taken too, and means standard output.
+    "-" is stdout; a file of that name is ./-.
     """
 
-    def __init__(self, *, stdout: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__(path_type=Path)
-        self._stdout = stdout
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Give the path; click's error says why it can't be written."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if self._stdout and path == STDOUT:
-            return path
+        if path == STDOUT:
+            return path if os.fspath(value) in ("-", STDOUT) else path.absolute()
         if why := why_no_file(path):
             self.fail(f"{path}: {why}", param, ctx)
         return path
@@ -50,21 +49,11 @@ class OutputFolder(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Give the path; click's error says why it can't be written."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if os.fspath(value) == "-":
+            self.fail(NO_FOLDER, param, ctx)
         if why := _why_not_above(path) if self._replaced else why_no_folder(path):
             self.fail(f"{path}: {why}", param, ctx)
         return path
-
-
-def write_or_print(path: Path, text: str) -> None:
-    """Write `text` to the file, whole or not at all; `-` is standard output.
-
-    Raises:
-        OutputError: the file can't be written.
-    """
-    if path == STDOUT:
-        click.echo(text, nl=not text.endswith("\n"))
-    else:
-        write_text(path, text)
 
 
 def check_one_on_stdout(paths: Iterable[Path | None], *, also: bool = False) -> bool:

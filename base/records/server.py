@@ -71,6 +71,8 @@ class ServerLimits:
             "A request without an answer by then is answered 504; a worker that then hangs on is replaced.",
             absent="none",
             above=0,
+            flag="--deadline-ms",
+            old="--timeout-ms",
         ),
     ] = None
     rows_independent: Annotated[

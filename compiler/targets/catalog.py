@@ -141,6 +141,11 @@ def resolve_target(name: str, host: HostFacts) -> CompileTarget:
     return TARGETS[preset]
 
 
+def target_names(begun: str) -> list[str]:
+    """Give the targets whose names begin so, other names of them included."""
+    return [name for name in ("host", *TARGETS, *known_names()) if name.startswith(begun)]
+
+
 def host_target(host: HostFacts) -> CompileTarget:
     """Build the target for this machine: LLVM's name for its processor, and the widest vectors it has."""
     features = set(host.cpu_features)

@@ -75,20 +75,20 @@ def write_outputs(record: GateRecord, asked: Asked) -> None:
     Raises:
         OutputError: a file can't be written.
     """
-    from modeldyno.base.command.outputs import write_or_print
+    from modeldyno.base.files import write_text
 
     for path, made in _makers(record, asked):
         if path is not None:
-            write_or_print(path, made())
+            write_text(path, made())
 
 
 def write_error(message: str, candidate: str, created_at: str, asked: Asked) -> None:
     """Write a gate that could not run where test results are read: in JUnit XML."""
-    from modeldyno.base.command.outputs import write_or_print
+    from modeldyno.base.files import write_text
     from modeldyno.gate.show.junit import of_error
 
     if asked.junit is not None:
-        write_or_print(asked.junit, of_error(message, candidate=candidate, created_at=created_at))
+        write_text(asked.junit, of_error(message, candidate=candidate, created_at=created_at))
 
 
 def beside(path: Path) -> Path:

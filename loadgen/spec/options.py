@@ -6,23 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from modeldyno.base.errors import ConfigError
-from modeldyno.base.host.cores import core_numbers
 from modeldyno.base.settings import Setting
 from modeldyno.loadgen.spec.answer_options import Answers
 from modeldyno.loadgen.spec.bounds import MAX_RATE, MAX_REQUESTS, MAX_SECONDS, MAX_TIMEOUT_S, MAX_USERS
-
-
-def _cores(text: str) -> tuple[int, ...]:
-    """Read cores that this process may use."""
-    from modeldyno.base.host.facts import usable_cores
-
-    cores, usable = core_numbers(text), usable_cores()
-    if not set(cores) <= set(usable):
-        raise ConfigError(
-            f"`cpus` {text}: this process may use the cores {','.join(map(str, usable))} only", field="cpus"
-        )
-    return cores
+from modeldyno.loadgen.spec.process_options import Processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +191,12 @@ class Kept:
     """Where the outcome goes, and how it is said."""
 
     output: Annotated[
-        Path | None, Setting("Write the LoadResult to this JSON file.", short="-o", path="file")
+        Path | None,
+        Setting(
+            "Write the LoadResult to this JSON file; - for stdout, without the table.",
+            short="-o",
+            path="file",
+        ),
     ] = None
     samples: Annotated[
         Path | None,
@@ -212,58 +204,6 @@ class Kept:
     ] = None
     strict: Annotated[bool, Setting("Exit 3 when the generator could not keep up: no valid test.")] = False
     as_json: Annotated[bool, Setting("Print the LoadResult as JSON.", flag="--json")] = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Processes:
-    """Which processes: the one that is watched, and those that send."""
-
-    server_pid: Annotated[
-        int | None,
-        Setting(
-            "Process to read CPU and memory of, with its children.",
-            absent="the local one that listens",
-            least=1,
-        ),
-    ] = None
-    cpus: Annotated[
-        tuple[int, ...] | None,
-        Setting("Cores the load generator stays on, e.g. 0,1.", absent="all usable ones", parse=_cores),
-    ] = None
-    workers: Annotated[
-        int,
-        Setting(
-            "Processes that send; above 1 they are workers of a Locust master, and share the load among "
-            "them.",
-            least=0,
-            most=256,
-        ),
-    ] = 1
-    expect_workers: Annotated[
-        int,
-        Setting(
-            "Wait for so many more on other machines, where `dyno load-worker` starts them.",
-            least=0,
-            most=256,
-        ),
-    ] = 0
-    master_bind: Annotated[
-        str | None,
-        Setting(
-            "With `expect_workers`: where the master listens; whoever reaches it can join, so no open "
-            "network.",
-            metavar="HOST[:PORT]",
-        ),
-    ] = None
-    connect_timeout_s: Annotated[
-        float,
-        Setting(
-            "With `expect_workers`: seconds to wait for them.",
-            above=0,
-            most=MAX_SECONDS,
-            flag="--connect-timeout",
-        ),
-    ] = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)

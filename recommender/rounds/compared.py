@@ -55,16 +55,14 @@ def compared(ranking: Sequence[Row], plan: Plan, selected: Selected) -> Compared
         return Compared(tuple(ranking), _comparison(selected, None, []), same)
     final = _ranked("finals", cells, selected)
     order = _order(final, _ranked("screening", cells, selected))
+    void = [row for row in ranking if not row.valid]
     rows = [
-        _told(row, against, order, selected)
+        _told(row, against, order, (selected, void))
         for against in order.rows
         for row in _in_order(groups[against.candidate], valid, plan)
     ]
-    numbered = [
-        row.model_copy(update={"rank": number})
-        for number, row in enumerate([*rows, *(row for row in ranking if not row.valid)], start=1)
-    ]
-    found = list(_throughputs(plan, selected))
+    numbered = [row.model_copy(update={"rank": number}) for number, row in enumerate([*rows, *void], start=1)]
+    found = list(_throughputs(plan, selected, {row.trial for row in void}))
     return Compared(tuple(numbered), _comparison(selected, final, found), same)
 
 
@@ -126,7 +124,8 @@ def _order(final: Ranking | None, screened: Ranking | None) -> _Order:
     return _Order(tuple(rows), frozenset(tied) if len(tied) > 1 else frozenset())
 
 
-def _told(row: Row, against: Against, order: _Order, selected: Selected) -> Row:
+def _told(row: Row, against: Against, order: _Order, around: tuple[Selected, Sequence[Row]]) -> Row:
+    selected, void = around
     alone = len(order.rows) == 1
     return row.model_copy(
         update={
@@ -134,9 +133,16 @@ def _told(row: Row, against: Against, order: _Order, selected: Selected) -> Row:
             "against_best": None if alone else _ratio(against.estimate),
             "against_best_low": None if alone else _ratio(against.low),
             "against_best_high": None if alone else _ratio(against.high),
-            "weak": tuple(_weak(against.candidate, order, selected)),
+            "weak": (*_beside_void(against, order, void), *_weak(against.candidate, order, selected)),
         }
     )
+
+
+def _beside_void(against: Against, order: _Order, void: Sequence[Row]) -> Iterator[str]:
+    """The best of those that were measured validly need not be the best."""
+    if void and against.candidate == order.rows[0].candidate:
+        names = ", ".join(dict.fromkeys(f"{row.instance_type} {row.backend}" for row in void))
+        yield f"not compared with {names}: void, so nothing is known of it"
 
 
 def _ratio(log: float) -> float | None:
@@ -190,13 +196,12 @@ def _settling(final: Ranking, seconds: float) -> str:
     )
 
 
-def _throughputs(plan: Plan, selected: Selected) -> Iterator[Throughputs]:
-    """Each compiled candidate over its baseline, at every level in whose rounds both were."""
+def _throughputs(plan: Plan, selected: Selected, void: set[str]) -> Iterator[Throughputs]:
+    """Each compiled candidate over its baseline, at each level with shared rounds; of void ones none."""
     for contender in selected.selection.contenders:
-        if (
-            plan.group(contender.key).measured.candidate.backend == BASELINE
-            or contender.anchor == contender.key
-        ):
+        backend = plan.group(contender.key).measured.candidate.backend
+        alone = backend == BASELINE or contender.anchor == contender.key
+        if alone or void & {contender.key, contender.anchor}:
             continue
         for spec in contender.levels:
             users = spec.users or 1

@@ -12,7 +12,7 @@ from modeldyno.base.units import short_duration
 from modeldyno.loadgen.spec.stages import closed_loop, load_name
 from modeldyno.recommender.job.load_section import Load
 from modeldyno.recommender.show.events import AloneMeasured, CompileEnded, RunPlanned, TrialLoaded
-from modeldyno.reports.text.digits import shown
+from modeldyno.reports.text.digits import figures, shown
 from modeldyno.trials.measure.compiled import not_wholly_compiled
 from modeldyno.trials.measure.rate_search import found_rate
 
@@ -130,7 +130,7 @@ def alone(event: AloneMeasured) -> str:
 def loading(event: TrialLoaded) -> str:
     """Say where the running load test is."""
     now = event.progress
-    phase = "warm-up" if now.warmup else f"{now.rate_rps:.3g} requests/s"
+    phase = "warm-up" if now.warmup else f"{figures(now.rate_rps, 3)} requests/s"
     errors = f", {now.errors} errors" if now.errors else ""
     return f"{load_name(event.spec)}, {phase}{errors}"
 
@@ -150,10 +150,10 @@ def _search(found: RateSearch, points: Sequence[LoadResult]) -> str:
         if found.undecided:
             return f"not decided: {found.undecided}"
         return f"no rate met the limits, of {len(found.steps)} tried"
-    above = "no end was found" if rate.high == float("inf") else f"{rate.high:.4g} certainly does not"
-    below = f"{rate.low:.4g} certainly does" if rate.low else "none certainly does"
+    above = "no end was found" if rate.high == float("inf") else f"{figures(rate.high)} certainly does not"
+    below = f"{figures(rate.low)} certainly does" if rate.low else "none certainly does"
     return (
-        f"{rate.value:.4g} requests/s meet the limits ({below}, {above}), {len(found.steps)} load tests"
+        f"{figures(rate.value)} requests/s meet the limits ({below}, {above}), {len(found.steps)} load tests"
         + (f"; not decided: {found.undecided}" if found.undecided else "")
     )
 

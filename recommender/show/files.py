@@ -18,15 +18,13 @@ class ResultFiles:
 
     junit: Annotated[
         Path | None,
-        Setting(
-            "Write JUnit XML, a test case for each candidate; - prints it.", path="file or -", metavar="FILE"
-        ),
+        Setting("Write JUnit XML, a test case for each candidate; - prints it.", path="file", metavar="FILE"),
     ] = None
     markdown: Annotated[
         Path | None,
         Setting(
             "Write Markdown for a pull request or a job's summary; - prints it.",
-            path="file or -",
+            path="file",
             metavar="FILE",
         ),
     ] = None
@@ -34,7 +32,7 @@ class ResultFiles:
         Path | None,
         Setting(
             "Write a row for each candidate with all its numbers; - prints them.",
-            path="file or -",
+            path="file",
             metavar="FILE",
         ),
     ] = None
@@ -56,11 +54,11 @@ def write_files(found: Recommendation, files: ResultFiles) -> None:
     Raises:
         OutputError: a file can't be written.
     """
-    from modeldyno.base.command.outputs import write_or_print
+    from modeldyno.base.files import write_text
     from modeldyno.recommender.show.as_csv import as_csv
     from modeldyno.recommender.show.as_junit import as_junit
     from modeldyno.recommender.show.as_markdown import as_markdown
 
     for path, made in ((files.junit, as_junit), (files.markdown, as_markdown), (files.csv, as_csv)):
         if path is not None:
-            write_or_print(path, made(found))
+            write_text(path, made(found))

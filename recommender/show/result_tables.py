@@ -14,6 +14,7 @@ from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import RunPlanned
 from modeldyno.reports.alerts import MOST, Alert, alerts
 from modeldyno.reports.answer import answer
+from modeldyno.reports.naming import distinct
 from modeldyno.reports.results.run_folder import run_of
 from modeldyno.reports.text.digits import MISSING, Shown, shown
 
@@ -34,7 +35,9 @@ def print_summary(found: Recommendation, run_dir: Path) -> None:
         click.echo(line)
     if found.ranking:
         click.echo()
-        print_table(COLUMNS, map(_cells, found.ranking), right=NUMBERS)
+        measured = distinct(run, found.ranking)
+        rows = [_cells(row, apart=any(row is one for one in measured)) for row in found.ranking]
+        print_table(COLUMNS, rows, right=NUMBERS)
     _print_lines("rejected:", [_rejected(row) for row in found.rejected])
     _print_lines("warnings:", _warnings(alerts(run)))
     _print_lines("", _pointers(found))
@@ -53,7 +56,8 @@ def print_plan(event: RunPlanned, *, as_json: bool) -> None:
     click.echo("dry run: nothing was started or written")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, *, apart: bool) -> tuple[str, ...]:
+    """Word a row; `apart`: it is not another name of a machine above, whose ratio is at that one's price."""
     rate = shown(row.throughput_rps, row.throughput_low_rps, row.throughput_high_rps)
     cost = shown(row.usd_per_million, row.usd_per_million_low, row.usd_per_million_high)
     cost = cost if row.valid else Shown(MISSING)
@@ -70,7 +74,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.usd_per_hour:g}",
         cost.text,
         cost.interval,
-        ratio.whole,
+        ratio.whole if apart else "same machine",
         row.fidelity,
         str(row.samples),
     )

@@ -88,7 +88,7 @@ def cost_chart(bars: Sequence[Bar], *, band: bool = True) -> str | None:
     if not ends:
         return None
     with svg.chart_style():
-        figure, axes = svg.new_axes(WIDTH_PX, 54 + 40 * len(bars), left_px=9)
+        figure, axes = svg.new_axes(WIDTH_PX, 60 + 40 * len(bars), left_px=9)
         if band:
             _band(axes, bars[0])
         for position, bar in enumerate(bars):
@@ -108,7 +108,7 @@ def timeline_chart(one: Series, limit_ms: float | None) -> str | None:
         return None
     top = 1.2 * max(seen)
     with svg.chart_style():
-        figure, axes = svg.new_axes(340, 190, left_px=56)
+        figure, axes = svg.new_axes(340, 200, left_px=60)
         axes.set(xlabel="second of the run", ylabel="latency (ms)", ylim=(0, top))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         _warmup(axes, points)

@@ -20,7 +20,8 @@ LONGEST_LABEL = 40
 FARTHEST = 16.0
 """An interval that reaches farther than so many times the estimates is cut, with an arrow."""
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
-MOST_TICKS = 7
+TICK_SHARE = 0.12
+"""Of the drawing's width, so much lies between two ticks: their words need it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def forest_chart(marks: Sequence[Mark], words: Words) -> str | None:
     if not marks:
         return None
     with svg.chart_style():
-        figure, axes = svg.new_axes(WIDTH_PX, 62 + 44 * len(marks), left_px=9)
+        figure, axes = svg.new_axes(WIDTH_PX, 68 + 44 * len(marks), left_px=9)
         left, right = _reach(marks)
         axes.set_xscale("log")
         axes.set(xlim=(left, right), ylim=(len(marks) - 0.4, -0.8), yticks=[], xlabel=words.foot)
@@ -74,10 +75,12 @@ def _reach(marks: Sequence[Mark]) -> tuple[float, float]:
 
 
 def _ticks(axes: Axes, left: float, right: float) -> None:
-    there = [tick for tick in TICKS if left <= tick <= right]
-    while len(there) > MOST_TICKS:
-        there = [tick for number, tick in enumerate(there) if number % 2 == 0 or tick == 1.0]
-    axes.xaxis.set_major_locator(FixedLocator(there))
+    apart = (right / left) ** TICK_SHARE
+    there = [1.0]
+    for tick in sorted(TICKS, key=lambda each: abs(math.log(each))):
+        if left <= tick <= right and all(max(tick / other, other / tick) >= apart for other in there):
+            there.append(tick)
+    axes.xaxis.set_major_locator(FixedLocator(sorted(there)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{TIMES}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())

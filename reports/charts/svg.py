@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PX_PER_INCH = 72.0
-BOTTOM_PX, EDGE_PX = 44.0, 9.0
+BOTTOM_PX, EDGE_PX = 50.0, 9.0
 
 # Stand-ins that no chart uses for itself; index 0 of SERIES is for "the others".
 SERIES = tuple(f"#a1000{number}" for number in range(COLOURED + 1))
@@ -43,7 +43,14 @@ _STYLE: Any = {
     "text": {"parse_math": False, "color": INK},
     "font": {"family": "DejaVu Sans", "size": 12.0},
     "figure": {"facecolor": "none", "dpi": PX_PER_INCH},
-    "axes": {"labelcolor": MUTED, "edgecolor": GRID, "facecolor": "none", "grid": True, "axisbelow": True},
+    "axes": {
+        "labelcolor": MUTED,
+        "edgecolor": GRID,
+        "facecolor": "none",
+        "grid": True,
+        "axisbelow": True,
+        "labelpad": 8,
+    },
     "axes.spines": {"top": False, "right": False},
     "grid": {"color": GRID, "linewidth": 0.8},
     "xtick": {"color": GRID, "labelcolor": MUTED},
@@ -64,7 +71,7 @@ def chart_style() -> Iterator[None]:
         yield
 
 
-def new_axes(width_px: float, height_px: float, left_px: float = 62.0) -> tuple[Figure, Axes]:
+def new_axes(width_px: float, height_px: float, left_px: float = 68.0) -> tuple[Figure, Axes]:
     """Start a figure with one pair of axes; its units are CSS pixels at full size.
 
     The margins are fixed, with room for six digits: fitting them to the labels takes longer than the drawing.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from modeldyno.base.units import short_duration
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import tags
+from modeldyno.reports.text import phrases
 from modeldyno.reports.text.digits import count, share
 
 Facts = tuple[tuple[str, str], ...]
@@ -44,6 +45,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         f"in {how.tainted_rounds} of {count(how.rounds, 'round')}; such rounds are left out where enough "
         "others remain",
     )
+    yield from (("one machine here", phrases.said(same.text)) for same in run.recommendation.same_machines)
     yield "time under load", short_duration(how.seconds)
 
 

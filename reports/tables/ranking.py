@@ -13,7 +13,7 @@ from modeldyno.reports.remarks import tainted
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import colours, tags
 from modeldyno.reports.results.speedup import BASELINE, speedup
-from modeldyno.reports.tables.verdicts import verdict
+from modeldyno.reports.tables.verdicts import same_as, verdict
 from modeldyno.reports.text import phrases
 from modeldyno.reports.text.digits import (
     MISSING,
@@ -59,6 +59,9 @@ class Line:
     tainted: bool
     void: tuple[str, ...]
     verdict: str
+    less_sure: bool
+    same_as: str
+    """Instance type of an earlier row that is the same machine here; empty where there is none."""
 
     @property
     def all(self) -> tuple[tuple[str, str], ...]:
@@ -157,8 +160,10 @@ def _line(run: Run, tag: str, row: Row, colour: int | None, tied: bool) -> Line:
         tie=row.rank is not None and (row.tied_with_best or (row.rank == 1 and tied)),
         baseline=row.backend == BASELINE,
         tainted=tainted(run, row),
-        void=tuple(phrases.log_text(reason) for reason in row.invalid_reasons),
-        verdict=phrases.log_text(verdict(run, row)),
+        void=tuple(phrases.said(reason) for reason in row.invalid_reasons),
+        verdict=phrases.said(verdict(run, row)),
+        less_sure=bool(row.weak),
+        same_as=same_as(run, row),
     )
 
 
@@ -172,7 +177,7 @@ def _speedup(run: Run, row: Row) -> Shown:
 def _rejected(run: Run, row: Row, line: Line) -> Rejected:
     trial = run.trials.get(row.trial)
     failure = (trial.failure,) if trial and trial.failure else ()
-    reasons = tuple(phrases.log_text(reason) for reason in dict.fromkeys((*row.reasons, *failure)))
+    reasons = tuple(phrases.said(reason) for reason in dict.fromkeys((*row.reasons, *failure)))
     return Rejected(
         line=line,
         reasons=reasons or ("no reason was recorded",),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modeldyno.reports.answer import cost
+from modeldyno.reports.answer import answer, cost
+from modeldyno.reports.naming import short_name
 from modeldyno.reports.results.run_folder import Run
 from modeldyno.reports.results.series import Bar
 from modeldyno.reports.results.speedup import BASELINE
@@ -51,7 +52,7 @@ def _conditions(run: Run) -> dict[str, tuple[str, str]]:
     how = "in turns" if found.comparison else "one after another"
     machine = f"{host.cpu_model}, {host.usable_cores} of {host.logical_cores} cores"
     model = phrases.log_text(found.model)
-    exact = {"limits": limits, "load": load, "measured": how, "machine": machine}
+    exact = {"limits": limits, "load": load, "way of measuring": how, "machine": machine}
     return {"model": (model, found.model_digest), **{name: (text, text) for name, text in exact.items()}}
 
 
@@ -75,11 +76,11 @@ def best_of_each(runs: Sequence[Named]) -> tuple[Bar, ...]:
     """Return a bar for the best row of each run that has one: cheapest first where all conditions agree."""
     bars = [
         Bar(
-            label=f"{name} · {phrases.configuration(row)}",
+            label=f"{name} · {short_name(run, row)}",
             value=row.usd_per_million,
             low=row.usd_per_million_low,
             high=row.usd_per_million_high,
-            text=cost(row).whole,
+            text=cost(row).whole + (" tie" if answer(run).kind == "tie" else ""),
             colour=number if number <= MOST_COLOURS else 0,
             best=False,
             baseline=row.backend == BASELINE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modeldyno.base.records.run import Row
 from modeldyno.reports.certainty import cheaper
-from modeldyno.reports.naming import distinct, types_open
+from modeldyno.reports.naming import alike, distinct, types_open
 from modeldyno.reports.results.run_folder import Run
 
 
@@ -14,16 +14,21 @@ def verdict(run: Run, row: Row) -> str:
         return "not ranked: its load test is void"
     if row.rank is None:
         return "rejected"
-    told = _told(run, row)
+    if other := same_as(run, row):
+        return f"the same machine here as {other}, at another price"
+    told = _told(run, row, distinct(run, [one for one in run.recommendation.ranking if one.valid]))
     return f"{told}; less sure: {row.weak[0]}" if row.weak else told
 
 
-def _told(run: Run, row: Row) -> str:
-    machines = distinct(run, [one for one in run.recommendation.ranking if one.valid])
+def same_as(run: Run, row: Row) -> str:
+    """Give the instance type of the first row that is the same machine here; empty for that row itself."""
+    first = next((one for one in alike(run, row)), row)
+    return "" if first is row else first.instance_type
+
+
+def _told(run: Run, row: Row, machines: list[Row]) -> str:
     best = machines[0]
     tied = [one for one in machines if one is best or one.tied_with_best]
-    if run.measured_key(row) == run.measured_key(best) and row is not best:
-        return f"the same machine here as {best.instance_type}"
     if row is best and len(tied) == 1:
         shape = run.same_machine(row)
         return (
@@ -34,5 +39,6 @@ def _told(run: Run, row: Row) -> str:
     if row is best or row.tied_with_best:
         return "not told apart from the best"
     if row.against_best is not None:
-        return f"costs {cheaper(row.against_best, row.against_best_low, row.against_best_high)} than the best"
+        low, high = row.against_best_low, row.against_best_high
+        return f"costs {cheaper(row.against_best, low, high, 'the best')}"
     return "costs more than the best"

@@ -92,6 +92,16 @@ def plain(value: float | None, unit: str = "") -> str:
     return shown(value, unit=unit).text
 
 
+def figures(value: float, number: int = 4) -> str:
+    """Word a number with so many digits that mean something, never as a power of ten.
+
+    >>> figures(12345.6), figures(0.98765), figures(200.0)
+    ('12,346', '0.9877', '200')
+    """
+    text = fixed(value, _clamp(number - 1 - _exponent(value)))
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def whole(value: float | None, unit: str = "") -> str:
     """Word a number without decimals."""
     if value is None or math.isnan(value):

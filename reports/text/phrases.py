@@ -17,6 +17,7 @@ FIDELITY: dict[Fidelity, str] = {
     "emulated": "emulated on this machine",
     "projected": "projected and not measured",
 }
+_EXPONENT = re.compile(r"(?<![\w.])\d(?:\.\d+)?e\+\d{1,2}(?!\w)")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -80,6 +81,11 @@ def moment(stamp: str) -> str:
         return f"{parsed.day} {parsed:%B %Y, %H:%M}"
     parsed = parsed.astimezone(UTC)
     return f"{parsed.day} {parsed:%B %Y, %H:%M} UTC"
+
+
+def said(text: str) -> str:
+    """Give a record's sentence as a person reads it: no control characters, no `3.7e+02`."""
+    return _EXPONENT.sub(lambda found: f"{float(found[0]):.0f}", log_text(text))
 
 
 def log_text(text: str) -> str:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from modeldyno.base.errors import ArtifactError, ConfigError
-from modeldyno.base.files import staged_file
+from modeldyno.base.files import STDOUT, staged_file
 from modeldyno.runtime.records.manifest import LIBRARY_NAME, Manifest
 from modeldyno.runtime.records.manifest_file import read_manifest
 from modeldyno.runtime.tools.bundle_modules import bundle_modules
@@ -57,7 +57,7 @@ class Bundle:
 
 
 def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> Bundle:
-    """Pack `artifact` into `output`, a .tar.gz, with the runtime of this machine.
+    """Pack `artifact` into `output`, a .tar.gz or stdout, with the runtime of this machine.
 
     `packages` is a folder with apache-tvm and apache-tvm-ffi for another architecture or version of Python.
 
@@ -65,7 +65,7 @@ def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> 
         ArtifactError: the artifact is damaged, or for another architecture than the runtime's libraries.
         ConfigError: `output` is named otherwise. OutputError: it can't be written.
     """
-    name = _folder_name(output)
+    name = "bundle" if output == STDOUT else _folder_name(output)
     manifest = read_manifest(artifact)
     if manifest.weights and manifest.weights.up:
         whole = artifact.joinpath(*[".."] * manifest.weights.up).resolve()
@@ -81,9 +81,8 @@ def write_bundle(artifact: Path, output: Path, packages: Path | None = None) -> 
     texts: list[Entry] = [("run.py", ENTRY.encode()), ("README.md", readme(manifest, name, python).encode())]
     with staged_file(output) as stream:
         _write_archive(stream, [(f"{name}/{place}", content) for place, content in (*texts, *lib, *packed)])
-    return Bundle(
-        output, output.stat().st_size, manifest.bytes, sum(map(_size, lib)), needed_packages(manifest)
-    )
+        size = stream.seek(0, io.SEEK_END)
+    return Bundle(output, size, manifest.bytes, sum(map(_size, lib)), needed_packages(manifest))
 
 
 def _folder_name(output: Path) -> str:

@@ -8,6 +8,7 @@ import click
 
 from modeldyno.base.command import console
 from modeldyno.base.command.outputs import OutputFile
+from modeldyno.base.files import STDOUT
 
 
 @click.command("bundle")
@@ -18,7 +19,7 @@ from modeldyno.base.command.outputs import OutputFile
     type=OutputFile(),
     required=True,
     metavar="FILE.tar.gz",
-    help="The archive.",
+    help="The archive; - for stdout.",
 )
 @click.option(
     "--packages",
@@ -46,7 +47,11 @@ def bundle_command(artifact: Path, *, output: Path, packages: Path | None) -> No
     made = write_bundle(artifact, output, packages)
     for package in made.needs:
         console.say(f"beside numpy, the machine needs {package}")
-    click.echo(
-        f"wrote {made.path}: {made.bytes / BYTES_PER_MIB:.1f} MiB; unpacked: artifact "
+    words = (
+        f"{made.bytes / BYTES_PER_MIB:.1f} MiB; unpacked: artifact "
         f"{made.artifact_bytes / BYTES_PER_MIB:.1f} MiB, runtime {made.lib_bytes / BYTES_PER_MIB:.1f} MiB"
     )
+    if output == STDOUT:
+        console.say(words)
+    else:
+        click.echo(f"wrote {made.path}: {words}")

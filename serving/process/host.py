@@ -8,6 +8,7 @@ import os
 import socket
 from contextlib import suppress
 
+from modeldyno.base.command.console import harmless
 from modeldyno.base.host.facts import usable_cores
 from modeldyno.base.units import BYTES_PER_MIB
 from modeldyno.serving.dispatch.shelf import Shelf
@@ -63,6 +64,19 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 64 * BYTES_PER_MIB)
 
 
+class _Harmless(logging.Formatter):
+    """What clients sent may stand in messages and in tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Harmless("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
 def _run(
     settings: ServeSettings,
     shelf: Shelf,
@@ -72,7 +86,7 @@ def _run(
     member: Member,
     channel: socket.socket | None,
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _log_to_stderr()
     app = App(shelf, PROTOCOLS, meters, member)
     server = DrainingServer(app, member, settings, channel)
     server.handle_signals()

@@ -67,7 +67,7 @@ class OpenInference:
             {
                 "/v2": get("Name, version and extensions of the server"),
                 "/v2/health/live": get("Whether the server lives"),
-                "/v2/health/ready": get("Whether requests are answered", "503"),
+                "/v2/health/ready": get("Whether requests are answered"),
                 **describe_server_controls(),
             }
         )
@@ -77,7 +77,7 @@ class OpenInference:
         path = MODELS + model.name
         paths = {
             path: get("Signature of the model"),
-            f"{path}/ready": get("Whether requests for the model are answered", "503"),
+            f"{path}/ready": get("Whether requests for the model are answered"),
             f"{path}/config": get("The model in the words of Triton's configuration"),
             f"{path}/infer": {"post": _infer(model.signature.inputs, model.signature.outputs)},
             **describe_model_controls(model.name),

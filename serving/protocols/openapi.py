@@ -23,20 +23,22 @@ _REFUSALS = {
     "405": "The method is none of this path; Allow says which are.",
     "406": "The answer can't be said in the type that was asked for.",
     "408": "The request did not come in time.",
+    "413": "The body, or what it unpacks to, is larger than allowed.",
     "415": "The body is of a type, or packed in a way, that is not read here.",
     "431": "The headers are too long.",
-    "413": "The body, or what it unpacks to, is larger than allowed.",
     "500": "The model failed.",
+    "502": "The server's process ended while it ran the request; another took its place.",
     "503": "Too many requests wait already, or the server ends: try again.",
     "504": "Its deadline passed before its answer was there.",
 }
+_ANYWHERE = ("400", "405", "408", "431", "503")
 
 
 def document(names: Iterable[str], version: str, described: Iterable[Description]) -> dict[str, Any]:
     """Describe a server of these models; `described` is what its protocols say."""
     found = list(described)
     paths = {
-        "/ping": get("Whether requests are answered", "503"),
+        "/ping": get("Whether requests are answered"),
         "/metrics": get("Counters in the Prometheus text format", kind="text/plain"),
         "/openapi.json": get("This document"),
     }
@@ -94,9 +96,7 @@ def operation(summary: str, body: dict[str, Any], answer: dict[str, Any]) -> dic
 def get(summary: str, *refusals: str, kind: str = JSON) -> dict[str, Any]:
     """Describe a GET."""
     fine = {"description": summary, "content": {kind: {"schema": {}}}}
-    return {
-        "get": {"summary": summary, "responses": {"200": fine, **_errors("405", "408", "431", *refusals)}}
-    }
+    return {"get": {"summary": summary, "responses": {"200": fine, **_errors(*_ANYWHERE, *refusals)}}}
 
 
 def post(summary: str, body: Schema | None = None, *refusals: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def post(summary: str, body: Schema | None = None, *refusals: str) -> dict[str, 
         "post": {
             "summary": summary,
             **taken,
-            "responses": {"200": fine, **_errors("400", "405", "408", "413", "415", "431", *refusals)},
+            "responses": {"200": fine, **_errors(*_ANYWHERE, "413", "415", *refusals)},
         }
     }
 

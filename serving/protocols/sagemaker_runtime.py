@@ -53,8 +53,11 @@ _MODEL_ERROR = 424
 _STATUSES = {
     "400": "There is no such endpoint, or a header asks for what it has not (ValidationError).",
     "405": "The method is none of this path.",
+    "408": "The request did not come in time (RequestTimeout).",
     "413": "The body is larger than allowed (ValidationError).",
     "424": "The model refused the request, failed, or was too slow (ModelError).",
+    "431": "The headers are too long.",
+    "502": "The server's process ended while it ran the request.",
     "503": "Too many requests wait already, or the server ends: try again (ServiceUnavailable).",
 }
 _ERROR: Schema = {

@@ -13,14 +13,16 @@ from click.testing import CliRunner
 
 from modeldyno.base.command.cli import dyno
 from modeldyno.base.command.outputs import (
-    STDOUT,
     OutputFile,
     check_one_on_stdout,
     why_no_file,
     why_no_folder,
-    write_or_print,
 )
+from modeldyno.base.files import STDOUT, write_text
+from modeldyno.base.records.load import LoadResult
 from tests.base.test_cli import ENDINGS
+from tests.loadgen.stub import stub_server
+from tests.loadgen.test_cli import dyno_load
 
 
 def test_a_file_can_be_written_where_a_new_one_or_a_device_may_be(tmp_path: Path) -> None:
@@ -121,20 +123,53 @@ def test_where_nobody_can_be_told_the_work_goes_on() -> None:
     assert done.stdout == "done\n"
 
 
-def test_a_dash_is_standard_output_where_it_is_taken(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = OutputFile(stdout=True).convert("-", None, None)
-    assert path == STDOUT
-    write_or_print(path, "a,b\n")
-    assert capsys.readouterr().out == "a,b\n"
-    write_or_print(tmp_path / "new" / "table.csv", "a,b\n")
-    assert (tmp_path / "new" / "table.csv").read_text() == "a,b\n"
-
-
 def test_two_results_on_standard_output_are_refused() -> None:
     assert check_one_on_stdout([STDOUT, None])
     assert not check_one_on_stdout([None, Path("x")], also=True)
     for paths, also in (([STDOUT, STDOUT], False), ([STDOUT], True)):
         with pytest.raises(click.UsageError, match="only one result"):
             check_one_on_stdout(paths, also=also)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("run", "no-artifact"), ("compile", "no-model"), ("recommend", "no-model")],
+)
+def test_a_folder_is_not_written_to_stdout(command: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(dyno, [*command, "-o", "-"])
+    assert done.exit_code == 2
+    assert "a folder is written, and stdout takes a file: name a folder" in done.output
+
+
+def test_a_minus_is_stdout_and_a_file_of_that_name_has_its_folder_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kind = OutputFile()
+    assert kind.convert("-", None, None) == STDOUT
+    write_text(kind.convert("-", None, None), "Ä\n")
+    write_text(kind.convert("./-", None, None), "of a file")
+    assert capfdbinary.readouterr().out == "Ä\n".encode()
+    assert [path.name for path in tmp_path.iterdir()] == ["-"]
+    assert (tmp_path / "-").read_text() == "of a file"
+
+
+def test_a_report_and_a_load_result_go_to_stdout_alone(tmp_path: Path) -> None:
+    run = Path(__file__).parents[1] / "golden" / "run"
+    page = subprocess.run(
+        [sys.executable, "-m", "modeldyno", "report", str(run), "-o", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        cwd=tmp_path,
+    ).stdout
+    assert page.startswith("<!doctype html>")
+    assert page.rstrip().endswith("</html>")
+    with stub_server(tmp_path) as server:
+        (tmp_path / "body.bin").write_bytes(b"1234")
+        few = ("--warmup", "0", "--duration", "0.5", "--payload", str(tmp_path / "body.bin"))
+        done = dyno_load(server.url, *few, "-o", "-")
+    assert LoadResult.model_validate_json(done.stdout).samples > 0
+    assert done.returncode == 0
+    assert not (tmp_path / "-").exists()

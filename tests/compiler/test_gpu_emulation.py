@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from benchmarks.zoo.registry import onnx_file
 from modeldyno.base.errors import ArtifactError, CompileError, ParityError
@@ -213,3 +214,13 @@ def test_an_index_out_of_range_is_refused_on_a_gpu_too(
     np.testing.assert_array_equal(gpu.run({"ids": np.array([-5, 4])})["y"], rows[[0, 4]])
     with pytest.raises(ArtifactError, match=r"Gather 'lookup': its input 'ids' holds 5 at \[1\]"):
         gpu.run({"ids": np.array([0, 5])})  # which says so from a process of its own
+
+
+@needs_compiler
+def test_float16_at_the_ends_of_a_model_is_emulated(tmp_path: Path) -> None:
+    half = convert_float_to_float16(mlp())
+    made = compile_model(saved(tmp_path / "half.onnx", half), tmp_path / "out", target="cuda-sm_80")
+    assert made.precision == "float32 (float16 file)"
+    assert [spec.dtype for spec in (*made.inputs, *made.outputs)] == ["float16", "float16"]
+    assert made.parity is not None
+    assert made.parity.ran_on.startswith("emulated")

@@ -122,3 +122,10 @@ def test_percentiles_without_a_bound_are_told_in_one_sentence() -> None:
     latency_us = np.where(FINE.start_us < 2_000_000, 10_000, 1000)  # one change: worth next to nothing
     (word,) = (word for word in words(replace(FINE, latency_us=latency_us)) if "upper bound" in word)
     assert word.startswith("p50")
+
+
+def test_where_no_test_would_be_long_enough_it_is_not_told_how_long() -> None:
+    drifting = replace(FINE, latency_us=1000 + np.arange(4000))  # worth a single request
+    (word,) = (word for word in words(drifting) if "upper bound" in word)
+    assert "p90 needs 36, so measure 36 times as long" in word
+    assert word.endswith("p99 needs 368, so send less: no test would be long enough")

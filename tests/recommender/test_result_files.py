@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from modeldyno.base.command.outputs import STDOUT
+from modeldyno.base.files import STDOUT
 from modeldyno.base.records.run import Limits, Recommendation
 from modeldyno.recommender.cli import recommend_command
 from modeldyno.recommender.show.as_csv import as_csv, columns

@@ -60,6 +60,15 @@ def test_at_most_three_warnings_the_most_important_first(capsys: pytest.CaptureF
     print_summary(read_run(GOLDEN_SIDE_BY_SIDE).recommendation, GOLDEN_SIDE_BY_SIDE)
     lines = capsys.readouterr().out.splitlines()
     at = lines.index("warnings:")
-    assert [line.split(":")[0].strip() for line in lines[at + 1 : at + 4]] == ["void", "weak", "note"]
+    assert [line.split(":")[0].strip() for line in lines[at + 1 : at + 4]] == ["void", "less sure", "note"]
     assert "\u2192 run it again with --retry-failed" in lines[at + 1]
     assert lines[at + 4] == "  and 1 more, in the report"
+
+
+def test_another_name_of_a_machine_has_no_ratio_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary(read_run(GOLDEN_SIDE_BY_SIDE).recommendation, GOLDEN_SIDE_BY_SIDE)
+    lines = capsys.readouterr().out.splitlines()
+    ranked = [line for line in lines if line.strip()[:1] in set("12345") and ".large" in line]
+    told = ["same machine" in line for line in ranked]
+    assert told == [False, True, False, True]  # the first and the baseline, each under two names
+    assert "0.87 (0.81\u20130.94)" in ranked[0]

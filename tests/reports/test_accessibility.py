@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modeldyno.reports.page.page import render
+from modeldyno.reports.page.runs import render_runs
 from modeldyno.reports.results.run_folder import read_run
 from tests.reports.browser import needs_browser, run_in
 from tests.reports.sample import GOLDEN
@@ -53,6 +54,12 @@ def test_no_rule_of_axe_is_broken(axe: str, tmp_path: Path, folder: Path, width:
     assert found == []
 
 
+def test_no_rule_is_broken_on_a_page_of_several_runs(axe: str, tmp_path: Path) -> None:
+    page = render_runs([("old", read_run(GOLDEN)), ("new", read_run(GOLDEN_SIDE_BY_SIDE))])
+    for width in (360, 1280):
+        assert run_in(page, f"{axe};{OPENED}{ASK}", tmp_path, width=width, dark=False) == []
+
+
 def test_axe_would_find_something(axe: str, tmp_path: Path) -> None:
     page = "<!doctype html><html><body><main><img src='data:,'></main></body></html>"
     found = run_in(page, f"{axe};{ASK}", tmp_path, width=360, dark=False)
@@ -60,8 +67,19 @@ def test_axe_would_find_something(axe: str, tmp_path: Path) -> None:
     assert any(one.startswith("image-alt") for one in found)
 
 
+def test_the_ranking_fits_on_a_desktop(tmp_path: Path) -> None:
+    asked = "[...document.querySelectorAll('.wide')].map(box => box.scrollWidth - box.clientWidth)"
+    for folder in (GOLDEN, GOLDEN_SIDE_BY_SIDE):
+        page = render(read_run(folder))
+        found = run_in(page, f"Promise.resolve({asked})", tmp_path, width=1280, dark=False)
+        assert isinstance(found, list)
+        assert found[0] == 0
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_nothing_makes_the_page_wider_than_a_phone(tmp_path: Path, *, dark: bool) -> None:
     page = render(read_run(GOLDEN_SIDE_BY_SIDE))
     script = f"{OPENED}{PLOTTED}Promise.resolve({WHAT})"
-    assert run_in(page, script, tmp_path, width=360, dark=dark) == {"wide": 360, "dark": dark}
+    for width in (320, 360):
+        found = run_in(page, script, tmp_path, width=width, dark=dark)
+        assert found == {"wide": width, "dark": dark}

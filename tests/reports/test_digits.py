@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from modeldyno.reports.text.digits import MISSING, Shown, count, decimals, share, shown, whole
-from modeldyno.reports.text.phrases import log_text, moment, price
+from modeldyno.reports.text.digits import MISSING, Shown, count, decimals, figures, share, shown, whole
+from modeldyno.reports.text.phrases import log_text, moment, price, said
 
 DASH = "\u2013"
 
@@ -89,3 +89,16 @@ def test_times_are_shown_in_utc_and_nonsense_as_it_is() -> None:
 
 def test_terminal_codes_leave_a_log() -> None:
     assert log_text("\x1b[1;31mred\x1b[0m\x00\x08 a\tb\nc\n") == "red a\tb\nc"
+
+
+def test_no_number_is_a_power_of_ten() -> None:
+    assert said("p99 needs 368, so measure 3.7e+02 times as long") == (
+        "p99 needs 368, so measure 370 times as long"
+    )
+    assert said("1e+04 requests/s; c7e+02 and 1e-05 stay") == "10000 requests/s; c7e+02 and 1e-05 stay"
+    assert [figures(value) for value in (123456.0, 12.3456, 0.00012345, 100.0)] == [
+        "123,456",
+        "12.35",
+        "0.000123",
+        "100",
+    ]

@@ -35,7 +35,7 @@ def _run(rps: float, **more: object) -> Run:
 def test_answers_and_rankings_stand_beside_one_another_and_why_they_are_not_ranked_together() -> None:
     runs = [("old", read_run(GOLDEN)), ("new", read_run(GOLDEN_SIDE_BY_SIDE))]
     page = render_runs(runs)
-    assert "Not ranked together: limits and measured differ" in page
+    assert "Not ranked together: limits and way of measuring differ" in page
     assert "Not told apart: c7a.large with the compiled model" in page
     assert "Run it on 2\u00a0vCPUs with the compiled model" in page
     assert page.index("<h2>old</h2>") < page.index("<h2>new</h2>")

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 import pytest
 
+from modeldyno.base.records.ranked_warning import RankedWarning
 from modeldyno.base.records.run import Row, Trial
 from modeldyno.reports.alerts import alerts
 from modeldyno.reports.answer import answer
+from modeldyno.reports.figures import distances, ratios, sides
 from modeldyno.reports.results.run_folder import Run
+from modeldyno.reports.results.series import all_series
 from modeldyno.reports.results.speedup import speedup
+from modeldyno.reports.view import view
 from tests.reports.sample import row
 from tests.reports.side_by_side import (
     LARGE,
@@ -57,7 +61,9 @@ def test_one_machine_of_two_names_is_named_by_its_shape() -> None:
 
 def test_a_type_is_named_where_the_projection_decides() -> None:
     run = _golden(same_machines=(SAME.model_copy(update={"decided": True}),))
-    assert answer(run).headline.startswith("Run it on c7i.large with the compiled model: $0.275 per million")
+    found = answer(run)
+    assert found.headline.startswith("Run it on c7i.large with the compiled model: $0.275 per million")
+    assert "c7i.large is one machine here with c7a.large: measured once" in found.details[2]
 
 
 def test_how_sure_is_the_distance_to_the_next_machine_not_to_the_same_under_another_name() -> None:
@@ -147,6 +153,19 @@ def test_no_ratio_is_made_of_a_void_test(void: int) -> None:
         assert "times" not in " ".join(answer(run).lines)
 
 
+def test_no_ratio_is_made_of_a_level_that_is_void_though_the_row_stands_at_another() -> None:
+    late = THEIRS.points[1].model_copy(update={"invalid_reasons": ("requests were sent late",)})
+    theirs = THEIRS.model_copy(update={"points": (THEIRS.points[0], late)})
+    rows = [row(OURS, 1, 1), row(theirs, 0, 2)]
+    for ratio in ((1.5, 1.41, 1.6), None):
+        assert speedup(_run(rows, [OURS, theirs], ratio), rows[0]) is None
+
+
+def test_a_winner_without_shared_rounds_is_not_called_sure() -> None:
+    found = answer(_run([row(OURS, 1, 1), row(THEIRS, 1, 2)], [OURS, THEIRS], None))
+    assert found.sure == "How sure: that is not known, it shared no rounds with the others."
+
+
 def test_the_same_machine_is_not_the_next_one() -> None:
     again = same_machine(OURS, OTHER_LARGE)
     small = measured(MEDIUM, "compiled", 36.0, 52.0, 5)
@@ -164,3 +183,44 @@ def test_warnings_come_by_rank_and_those_of_rows_last() -> None:
     assert [one.rank for one in found] == ["void", "weak", "note", "note"]
     assert found[0].line.endswith("\u2192 run it again with --retry-failed, or free the machine")
     assert found[3].text.endswith("(every load test)")
+
+
+def test_a_warning_of_the_run_without_advice_has_that_of_its_rank() -> None:
+    bare = RankedWarning(rank="weak", text="the machine did other work")
+    found = alerts(_golden(warnings=(bare,)))
+    assert [one.word for one in found[:2]] == ["void", "less sure"]  # the void row is told in any case
+    assert found[1].said == (
+        "the machine did other work \u2192 measure again on a quiet machine with a core to spare for the load"
+    )
+
+
+def test_each_row_says_how_it_stands_to_the_best() -> None:
+    page = view(_golden())
+    # 1.15 (1.06 to 1.24) of the best's cost; the baseline 1.5 (1.4 to 1.61).
+    assert [line.verdict for line in page.ranking] == [
+        "cheapest shape, 2 vCPUs; which type is projected",
+        "the same machine here as c7i.large, at another price",
+        "costs 15 % more (95 % interval: 6 to 24 %) than the best; less sure: it shares its cores with the "
+        "load generator, the other does not: it looks slower than it is",
+        "costs 50 % more (95 % interval: 40 to 61 %) than the best",
+        "the same machine here as c7i.large, at another price",
+    ]
+    assert [line.same_as for line in page.ranking] == ["", "c7i.large", "", "", "c7i.large"]
+    assert [line.less_sure for line in page.ranking] == [False, False, True, False, False]
+    assert [line.verdict for line in page.void] == ["not ranked: its load test is void"]
+    assert [one.line.verdict for one in page.rejected] == ["rejected"]
+
+
+def test_the_figures_draw_each_machine_once() -> None:
+    run = _golden()
+    assert [(mark.label, mark.text) for mark in distances(run)] == [
+        ("1 \u00b7 2 vCPUs \u00b7 compiled", "0.87\u00d7 (0.81\u20130.94)"),
+        ("3 \u00b7 c7a.medium \u00b7 compiled", "1.15\u00d7 (1.06\u20131.24)"),
+        ("4 \u00b7 2 vCPUs \u00b7 ONNX Runtime", "1.5\u00d7 (1.4\u20131.6)"),
+    ]
+    assert [(mark.label, mark.value) for mark in ratios(run)] == [("1 \u00b7 2 vCPUs \u00b7 compiled", 1.5)]
+    assert [(one.name, one.dashed, one.count) for one in sides(run)] == [
+        ("compiled", False, 1080),
+        ("ONNX Runtime", True, 720),
+    ]
+    assert [one.tag for one in all_series(run)] == ["1", "3", "4", "V1"]

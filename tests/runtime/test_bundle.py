@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -177,3 +178,11 @@ def test_a_model_that_sorts_runs_without_the_compiler(bare_python: Path, tmp_pat
     done = run([bare_python, script, "--input", given, "-o", tmp_path / "out"], tmp_path)
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "out/i.npy"), [[7, 6, 5]] * 2)
+
+
+def test_the_archive_may_go_to_stdout(two_inputs: Path) -> None:
+    command = [sys.executable, "-m", "modeldyno", "bundle", str(two_inputs), "-o", "-"]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=120)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as opened:
+        assert {name.partition("/")[0] for name in opened.getnames()} == {"bundle"}
+    assert b"MiB; unpacked" in done.stderr

@@ -28,8 +28,8 @@ def test_help_names_every_flag_and_its_default() -> None:
         "--max-batch",
         "--batch-delay-ms",
         "--preferred-batch",
-        "--timeout-ms",
-        "--client-timeout-s",
+        "--deadline-ms",
+        "--client-timeout",
     )
     for flag in flags:
         assert f"{flag} " in text

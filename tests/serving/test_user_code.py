@@ -239,3 +239,14 @@ def test_a_content_type_that_is_no_line_of_text_is_the_user_codes_fault(tmp_path
     script = "def model_fn(d): return 0\ndef predict_fn(x, m): return 1\ndef output_fn(p, a): return '1', "
     with pytest.raises(TypeError, match="expected text of one line"):
         invoke(folder_of(tmp_path, f"{script}{kind}\n"), b"1")
+
+
+def test_codes_for_a_terminal_do_not_reach_the_log(tmp_path: Path) -> None:
+    (tmp_path / "inference.py").write_text(
+        "def model_fn(folder): return None\ndef predict_fn(data, model): raise ValueError(data)\n"
+    )
+    with serving(tmp_path, tmp_path) as server:
+        assert server.infer(b'"\\u001b[2Jhidden"', JSON).status == 500
+        log = server.child.log.read_text()
+    assert r"\u001b[2Jhidden" in log
+    assert "\x1b" not in log

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modeldyno.base.command.complete import completing
 from modeldyno.base.command.console import print_json, print_table, say
+from modeldyno.base.command.renamed import Renamed, RenamingCommand
 from modeldyno.base.exit_codes import ANSWER_IS_NO
 
 if TYPE_CHECKING:
@@ -20,8 +22,15 @@ NUMBERS = ("vCPUs", "cores", "GiB", "USD/h", "CoreMark/s")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("instances", short_help="List the instance types of the catalogue.")
-@click.argument("names", metavar="[NAME_OR_GLOB]...", nargs=-1)
+def _begun(begun: str) -> list[str]:
+    """Give the instance types whose names begin so."""
+    from modeldyno.trials.catalog.instance_types import load_catalog
+
+    return [name for name in load_catalog(None) if name.startswith(begun)]
+
+
+@click.command("instances", short_help="List the instance types of the catalogue.", cls=RenamingCommand)
+@click.argument("names", metavar="[NAME_OR_GLOB]...", nargs=-1, shell_complete=completing(_begun))
 @click.option(
     "--arch", "architecture", type=click.Choice(["x86_64", "arm64"]), help="Only this CPU architecture."
 )
@@ -41,14 +50,21 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--catalog", type=_FILE, metavar="FILE", help="CSV or YAML with more, or other, instance types."
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show the first N.  [default: all]")
+@click.option(
+    "--top",
+    cls=Renamed,
+    old="--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Show the first N.  [default: all]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def instances_command(
     *,
     names: tuple[str, ...],
     sort: Any,
     catalog: Path | None,
-    limit: int | None,
+    top: int | None,
     as_json: bool,
     **wanted: Any,
 ) -> None:
@@ -70,9 +86,9 @@ def instances_command(
     named = match_instances(known, names) if names else known.values()
     found = select_instances(named, InstanceFilter(**wanted), sort)
     if as_json:
-        print_json([instance.model_dump() for instance in found[:limit]])
+        print_json([instance.model_dump() for instance in found[:top]])
     elif found:
-        _print(found[:limit], len(found))
+        _print(found[:top], len(found))
     if not found:
         say(f"no instance type matches (of {len(known)} in the catalogue)")
         click.get_current_context().exit(ANSWER_IS_NO)

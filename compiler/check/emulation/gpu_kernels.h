@@ -17,6 +17,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define DYNO_SHARED static __attribute__((section("dyno_shared")))
+typedef _Float16 half; // the cast of one, and of nothing else: all is computed in float32
 typedef unsigned int uint;
 typedef unsigned char uchar;
 typedef unsigned short ushort;

@@ -9,8 +9,8 @@ from typing import Literal
 import click
 import pytest
 
-from modeldyno.base.command.outputs import STDOUT
 from modeldyno.base.errors import ConfigError
+from modeldyno.base.files import STDOUT
 from modeldyno.gate.show.outputs import check, write_error, write_outputs
 from tests.gate.show.junit_schema import outcomes
 from tests.gate.show.samples import PASS, REGRESSION, UNDECIDED

@@ -1,0 +1,1 @@
+"""Whether a recommendation is the same one beside a neighbour's work."""
