@@ -9,6 +9,7 @@ starts, its interval the inversion of the test (Hodges and Lehmann, same journal
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,6 +30,7 @@ from modeldyno.trials.compare.plan import start_order
 STARTS = 8
 _STREAM = 1_000_000
 """Numbers of these starts, so that their order hangs on no epoch's."""
+_TIE = 1e-12
 Floats = npt.NDArray[np.float64]
 
 
@@ -111,9 +113,11 @@ class _Ranks:
 
     def ends(self, alpha: float) -> tuple[float, float]:
         """The ratios that are rejected on neither side, as far as the ratios of two starts go."""
-        kept_low = [each for each in self.ratios if self.p_more(float(each) - 1e-12) > alpha]
-        kept_high = [each for each in self.ratios if self.p_less(float(each) + 1e-12) > alpha]
-        return float(min(kept_low)), float(max(kept_high))
+        ratios = self.ratios
+        # p_more grows along the ratios, p_less falls.
+        low = bisect_left(ratios, True, key=lambda each: self.p_more(float(each) - _TIE) > alpha)
+        high = bisect_left(ratios, True, key=lambda each: self.p_less(float(each) + _TIE) <= alpha) - 1
+        return float(ratios[low]), float(ratios[high])
 
     def _p(self, more: Floats, less: Floats) -> float:
         """How often ranks dealt at random give `more` as large a sum."""
