@@ -9,11 +9,12 @@ from modeldyno.base.errors import ConfigError, unknown_name
 from modeldyno.gate.exact.rules import RULES
 from modeldyno.gate.options import share
 from modeldyno.trials.compare.looks.sequential import Limit, limit_of
-from modeldyno.trials.compare.metrics import METRICS, THROUGHPUT
+from modeldyno.trials.compare.metrics import CPU, METRICS, THROUGHPUT
 
 DEFAULT = "p50_ms=5%"
-ERROR_RATE = "error_rate"
+ERROR_RATE, STARTUP = "error_rate", "startup_s"
 EXACT = (*RULES, ERROR_RATE)
+NAMES = (*METRICS, STARTUP, *EXACT)
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,13 @@ class GateLimits:
     """By statistics."""
     exact: Mapping[str, float]
     """By a rule: the share by which it may be worse."""
+    startup: Limit | None = None
+    """Of the time that a start takes; None: not asked for."""
+
+    @property
+    def startup_part(self) -> float:
+        """Its part of the error of the whole comparison: it is tested apart from the others."""
+        return 0.0 if self.startup is None else 1 / (1 + len(self.measured))
 
 
 def read_limits(
@@ -53,7 +61,10 @@ def read_limits(
         for name, value in most.items()
         if name in METRICS
     }
-    return GateLimits(measured, {name: value for name, value in most.items() if name not in METRICS})
+    startup = None
+    if STARTUP in most:
+        startup = _limit(STARTUP, most[STARTUP], floors.get(STARTUP), 0.0)
+    return GateLimits(measured, {name: value for name, value in most.items() if name in EXACT}, startup)
 
 
 def check_load(limits: GateLimits, rate_rps: float | None, users: int | None) -> None:
@@ -70,6 +81,22 @@ def check_load(limits: GateLimits, rate_rps: float | None, users: int | None) ->
         )
     if users is not None:
         raise ConfigError("`users` and `rate_rps`: a load is a closed loop or an open one", field="users")
+
+
+def check_elsewhere(limits: GateLimits) -> None:
+    """See whether servers that somebody else runs can tell what is limited.
+
+    Raises:
+        ConfigError: they can't.
+    """
+    unread = {CPU: "the CPU time", STARTUP: "the start"}
+    asked = [name for name in limits.measured if name in unread]
+    asked += [STARTUP] if limits.startup is not None else []
+    if asked:
+        raise ConfigError(
+            f"`max_regression` {asked[0]}: {unread[asked[0]]} of servers that run elsewhere can't be read",
+            field="max_regression",
+        )
 
 
 def _limit(name: str, most: float, floor: float | None, between_starts: float | None) -> Limit:
@@ -93,10 +120,8 @@ def _pairs(texts: Sequence[str], field: str) -> dict[str, float]:
         name = name.strip()
         if not sign:
             raise ConfigError(f"`{field}` {text}: expected METRIC=SHARE, e.g. p50_ms=5%", field=field)
-        if name not in (*METRICS, *EXACT):
-            raise ConfigError(
-                f"`{field}` {text}: {unknown_name('metric', name, (*METRICS, *EXACT))}", field=field
-            )
+        if name not in NAMES:
+            raise ConfigError(f"`{field}` {text}: {unknown_name('metric', name, NAMES)}", field=field)
         if name in found:
             raise ConfigError(f"`{field}` {name} is given twice", field=field)
         found[name] = share(value, field)

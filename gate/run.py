@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from modeldyno.base.errors import ConfigError
 from modeldyno.base.files import mapped_output_errors
 from modeldyno.base.records.gate import GateLoad, GateMetric, GateRecord, GateWarning, OutputsCompared
 from modeldyno.base.records.record import write_record
@@ -16,13 +15,14 @@ from modeldyno.gate.exact.facts import facts_of
 from modeldyno.gate.exact.outputs import outputs_of
 from modeldyno.gate.exact.rules import exact_metrics
 from modeldyno.gate.explain.profiles import ProfileRounds, explain
-from modeldyno.gate.limits import ERROR_RATE, GateLimits, check_load, read_limits
+from modeldyno.gate.limits import ERROR_RATE, STARTUP, GateLimits, check_elsewhere, check_load, read_limits
 from modeldyno.gate.live.judged import metrics, warnings
 from modeldyno.gate.live.keep import GATE_FILE, PROFILES, kept_blocks
 from modeldyno.gate.live.of_saved import against_numbers
 from modeldyno.gate.live.rounds import BASELINE, CANDIDATE, OVERRUN, Course, GateOrder, measure
 from modeldyno.gate.live.setting import Setting, bodies_for, check_sides, setting_of, threads_of, users_of
 from modeldyno.gate.live.spread import known_spread
+from modeldyno.gate.live.startup import startup_metric
 from modeldyno.gate.options import DEFAULT_BUDGET_AT_A_RATE_S, DEFAULT_BUDGET_S, GateOptions
 from modeldyno.gate.record import (
     Found,
@@ -38,7 +38,6 @@ from modeldyno.gate.sides.resolve import resolve
 from modeldyno.loadgen.payloads.body import Payload
 from modeldyno.loadgen.payloads.files import Mix
 from modeldyno.trials.compare.blocks import Block
-from modeldyno.trials.compare.metrics import CPU
 from modeldyno.trials.rounds.epochs import Epoch
 
 MOST_COMPARED = 8
@@ -99,16 +98,23 @@ class _Gate:
         if sides.baseline.kind == "saved run":
             found, told = against_numbers(*sides.both, limits, options, self._budget_s())
             return self._settled(self._record(sides, Found(found, told)), sides)
-        if sides.baseline.url is not None and CPU in limits.measured:
-            raise ConfigError(
-                f"`max_regression` {CPU}: the CPU time of servers that run elsewhere can't be read",
-                field="max_regression",
-            )
+        if sides.baseline.url is not None:
+            check_elsewhere(limits)
         rules = {name: share for name, share in limits.exact.items() if name != ERROR_RATE}
         exact = exact_metrics(facts_of(sides.baseline), facts_of(sides.candidate), rules)
+        if limits.startup is not None:
+            exact = (self._startup(sides, limits), *exact)
         if not limits.measured and ERROR_RATE not in limits.exact:
             return self._record(sides, Found(exact))
         return self._measured(sides, limits, exact)
+
+    def _startup(self, sides: Sides, limits: GateLimits) -> GateMetric:
+        assert limits.startup is not None  # noqa: S101 - asked before
+        where = setting_of({BASELINE: sides.baseline, CANDIDATE: sides.candidate}, self.options)
+        with mapped_output_errors(self.options.output):
+            (self.options.output / "logs").mkdir(parents=True, exist_ok=True)
+        alpha = self.options.alpha * limits.startup_part
+        return startup_metric(where, limits.startup, alpha, self.options.seed, self.tell)
 
     def _measured(self, sides: Sides, limits: GateLimits, exact: tuple[GateMetric, ...]) -> GateRecord:
         where = setting_of({BASELINE: sides.baseline, CANDIDATE: sides.candidate}, self.options)
@@ -141,7 +147,7 @@ class _Gate:
             throughput_users=2 * options.workers,
             limits=limits.measured or read_limits((), ()).measured,
             budget_s=self._budget_s(),
-            alpha=options.alpha,
+            alpha=options.alpha * (1 - limits.startup_part),
             seed=options.seed,
             timeout_s=options.timeout_s,
             rate_rps=options.rate_rps,
@@ -173,9 +179,8 @@ class _Gate:
 
     def _explained(self, record: GateRecord, sides: Sides) -> GateRecord:
         """Which kernels and fields make the difference, where something was measured to be slower."""
-        if sides.baseline.url is not None or all(
-            each.exact for each in record.metrics if each.verdict == "regression"
-        ):
+        worse = [each for each in record.metrics if each.verdict == "regression"]
+        if sides.baseline.url is not None or all(each.exact or each.metric == STARTUP for each in worse):
             return record
         self.tell("profiling both sides: what makes the difference")
         folder = self.options.output / PROFILES
