@@ -60,7 +60,8 @@ def test_a_rate_that_every_confirmation_meets_stands_with_the_figures_of_the_con
     assert [each.spec.rate_rps for each in found.points] == [50, 100, 200, 100]
     assert found.points[-1].samples == 800
     (row,), _ = rank([found], LIMITS)
-    assert (row.rate_rps, row.throughput_low_rps, row.p50_ms) == (100, 100, pytest.approx(30, rel=1e-3))
+    assert (row.rate_rps, row.throughput_low_rps) == (100, 100)
+    assert row.p50_ms == pytest.approx(30, rel=1e-3)
 
 
 def test_a_rate_that_some_miss_is_marked_and_its_interval_goes_below_it() -> None:
