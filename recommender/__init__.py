@@ -1,1 +1,1 @@
-"""Measure candidate configurations of a model one after another and rank them by cost."""
+"""Measure candidate configurations of a model, side by side or in rounds, and rank them by cost."""

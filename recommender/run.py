@@ -190,7 +190,7 @@ class _Run:
         if blocks:
             yield f"Kept from before: {blocks} blocks; new rounds begin with new servers."
         if starts:
-            yield f"Kept from before: the load tests of {starts} starts."
+            yield f"Kept from before: the load tests of {starts} start{'' if starts == 1 else 's'}."
 
     def _kept(self, planned: PlannedTrial) -> Trial | None:
         trial = self.store.finished(planned.candidate, planned.instance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modeldyno.base.records.load import Percentile, Stop
+from modeldyno.base.records.load import LoadResult, Percentile, Stop
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.loadgen.stats.intervals import CORRELATION_99, fewest_samples
 from modeldyno.loadgen.stats.recording import Recording
@@ -54,21 +54,26 @@ def _of_the_loop(spec: LoadSpec) -> Iterator[str]:
 
 
 def _of_the_samples(recording: Recording, summary: Summary) -> Iterator[str]:
-    missing = [entry for entry in summary.percentiles if entry.ms is None and entry.percentile < 99.5]
-    if missing:
-        needs = ", ".join(_need(entry) for entry in missing)
-        yield f"few samples: {summary.samples} do not state {needs}; measure longer"
-    yield from _of_the_dependence(summary)
-    if summary.errors:
-        yield (
-            f"{summary.errors} of {summary.samples + summary.errors} requests failed; "
-            "percentiles are those of the successful ones only"
-        )
+    yield from sample_caveats(summary)
     if recording.lost:
         yield f"{recording.lost} requests got lost in an overwhelmed generator and count nowhere"
 
 
-def _of_the_dependence(summary: Summary) -> Iterator[str]:
+def sample_caveats(found: Summary | LoadResult) -> Iterator[str]:
+    """What the number of requests leaves open, and those that failed."""
+    missing = [entry for entry in found.percentiles if entry.ms is None and entry.percentile < 99.5]
+    if missing:
+        needs = ", ".join(_need(entry) for entry in missing)
+        yield f"few samples: {found.samples} do not state {needs}; measure longer"
+    yield from _of_the_dependence(found)
+    if found.errors:
+        yield (
+            f"{found.errors} of {found.samples + found.errors} requests failed; "
+            "percentiles are those of the successful ones only"
+        )
+
+
+def _of_the_dependence(summary: Summary | LoadResult) -> Iterator[str]:
     """Percentiles that are stated, but not bounded from above: in one sentence, the least demanding first."""
     is_open = [
         (f"p{entry.percentile:g}", fewest_samples(entry.percentile / 100), entry.effective_samples or 1)

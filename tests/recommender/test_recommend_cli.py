@@ -313,10 +313,10 @@ def test_a_run_of_void_load_tests_alone_is_not_decided(
 ) -> None:
     write_model(tmp_path / "m.onnx")
     # One request in flight at a time, and another arrives now and then: void.
-    load = {"rate_rps": [400], "max_in_flight": 1, "warmup_s": 0.2, "duration_s": 1.0}
+    load = {"rate_rps": [400], "max_in_flight": 1, "warmup_s": 0.2, "duration_s": 1.0, "rounds": 1}
     write_job(tmp_path, candidates={"backends": ["onnxruntime"], "instance_types": [SMALLEST]}, load=load)
     assert ran(monkeypatch, *command(tmp_path)) == 3
-    assert "No winner: no configuration was measured validly." in capsys.readouterr().out
+    assert "No configuration was measured validly: " in capsys.readouterr().out
     # Nor does a void test say that a limit is missed.
     write_job(
         tmp_path,

@@ -10,6 +10,7 @@ generator's own processes, the metric of an MLPerf scenario) is that of one roun
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -28,11 +29,11 @@ from modeldyno.base.records.load import (
 from modeldyno.base.records.usage import MachineUsage, ResourceUsage, Spread
 from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.stats.intervals import effective_ranks, fewest_samples, quantile_rank
+from modeldyno.loadgen.verdict.caveats import sample_caveats
 from modeldyno.trials.compare.latencies import Ints, decoded, encoded
 from modeldyno.trials.whole.between import UNKNOWN, Between, between_rounds, mean_of, widened
 
-FEW = "few samples: "
-"""How the warning of a test begins that others may take back."""
+NUMBER = re.compile(r"[\d.,]+")
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ def combined(points: Sequence[LoadResult], spreads: Spreads) -> LoadResult:
     tests = standing(points)
     first, latency_us = tests[0], np.sort(np.concatenate([_latencies(test) for test in tests]))
     samples, errors = sum(test.samples for test in tests), sum(test.errors for test in tests)
-    percentiles = tuple(_percentiles(tests, latency_us, spreads))
-    return first.model_copy(
+    whole = first.model_copy(
         update={
             "window_s": math.fsum(test.window_s for test in tests),
             "samples": samples,
@@ -81,7 +81,7 @@ def combined(points: Sequence[LoadResult], spreads: Spreads) -> LoadResult:
             "mean_ms": _mean_ms(tests),
             "min_ms": _of(min, (test.min_ms for test in tests)),
             "max_ms": _of(max, (test.max_ms for test in tests)),
-            "percentiles": percentiles,
+            "percentiles": tuple(_percentiles(tests, latency_us, spreads)),
             "held_back": sum(test.held_back for test in tests),
             "sent_percentiles": next((test.sent_percentiles for test in tests if test.held_back), ()),
             "lateness_p99_ms": _of(max, (test.lateness_p99_ms for test in tests)),
@@ -94,10 +94,10 @@ def combined(points: Sequence[LoadResult], spreads: Spreads) -> LoadResult:
             "server": _usage([test.server for test in tests]),
             "generator": _usage([test.generator for test in tests]) or first.generator,
             "machine": _machine([test.machine for test in tests if test.machine]),
-            "warnings": tuple(_warnings(tests, percentiles)),
             "invalid_reasons": tuple(dict.fromkeys(why for test in tests for why in test.invalid_reasons)),
         }
     )
+    return whole.model_copy(update={"warnings": tuple(_warnings(tests, whole))})
 
 
 def _latencies(test: LoadResult) -> Ints:
@@ -213,11 +213,12 @@ def _machine(found: Sequence[MachineUsage]) -> MachineUsage | None:
     return max(found, key=lambda each: each.other_cores_mean, default=None)
 
 
-def _warnings(tests: Sequence[LoadResult], percentiles: Sequence[Percentile]) -> Iterator[str]:
-    """Each once; of too few samples only what is still true of all together."""
-    every = dict.fromkeys(text for test in tests for text in test.warnings)
-    yield from (text for text in every if not text.startswith(FEW))
-    missing = [each.percentile for each in percentiles if each.ms is None and each.percentile < 99.5]
-    if missing:
-        needs = ", ".join(f"p{percent:g} (needs {fewest_samples(percent / 100)})" for percent in missing)
-        yield f"{FEW}{sum(test.samples for test in tests)} do not state {needs}; measure longer"
+def _warnings(tests: Sequence[LoadResult], whole: LoadResult) -> Iterator[str]:
+    """Of each kind the first; what is said of the number of requests is said of all together."""
+    of_one = {text for test in tests for text in sample_caveats(test)}
+    others = [text for test in tests for text in test.warnings if text not in of_one]
+    yield from sample_caveats(whole)
+    kinds = dict[str, str]()
+    for text in others:
+        kinds.setdefault(NUMBER.sub("", text), text)
+    yield from kinds.values()

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from modeldyno.base.records.load import ErrorGroup, LoadResult, Percentile, TimelinePoint
+from modeldyno.loadgen.verdict.caveats import sample_caveats
 from modeldyno.trials.compare.latencies import binned, decoded
 from modeldyno.trials.whole.combined import Spreads, combined, spreads_of
 from tests.trials.whole.made import at_rate
 
 NOTHING = Spreads()
+FEW = "few samples: 200 do not state p99 (needs 368); measure longer"
 
 
 def percentile(found: LoadResult, at: float) -> Percentile:
@@ -50,15 +52,13 @@ def test_rounds_that_differ_make_intervals_wider() -> None:
 def test_two_rounds_state_what_one_is_too_short_for() -> None:
     rng = np.random.default_rng(3)
     short = [
-        at_rate(
-            rng.integers(1000, 9000, 200), warnings=("few samples: 200 do not state p99 (needs 368)", "x")
-        )
-        for _ in range(2)
+        at_rate(rng.integers(1000, 9000, 200), warnings=(FEW, f"sent {late} ms late")) for late in (3, 4.5)
     ]
     assert short[0].percentile_ms(99.0) is None
+    assert FEW in sample_caveats(short[0])
     found = combined(short, spreads_of([short]))
     assert found.percentile_ms(99.0) is not None
-    assert found.warnings == ("x",)
+    assert found.warnings == ("sent 3 ms late",)
 
 
 def test_a_void_round_does_not_count_unless_all_are_void() -> None:
