@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeldyno.base.records.money import CandidateCost, Mix, Money
+from modeldyno.base.records.money import CandidateCost, Mix, Money, Pattern
 from modeldyno.base.records.run import Limits, Row, Trial
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.traffic_section import Traffic
@@ -13,6 +13,7 @@ from modeldyno.recommender.money.demand import Demand, demand
 from modeldyno.recommender.money.fleet import Offer, fixed_fleet, scaled_fleet
 from modeldyno.recommender.money.mix import Pair, best_mix
 from modeldyno.recommender.money.offers import offers_of
+from modeldyno.recommender.money.patterns import patterns, served_of
 from modeldyno.reports.text.digits import TIMES
 
 
@@ -44,6 +45,7 @@ def money(traffic: Traffic, ranking: Sequence[Row], trials: Sequence[Trial], lim
         flips_above_rps=loads.above_rps,
         flips=flip_table(offers, asked, trials, limits),
         mix=_mix(pair, offers, asked) if pair else None,
+        patterns=_patterns(best, trials, asked),
         assumed=tuple(_assumed(offers)),
         notes=(*asked.notes, *_notes(limits)),
     )
@@ -78,6 +80,13 @@ def _answer(best: Offer | None, asked: Demand) -> str:
     if scaled.usd_per_month < fixed.usd_per_month:
         parts.append(f"${scaled.usd_per_month:,.2f} scaled by the hour, {scaled.least} to {scaled.most}")
     return f"{text} ({'; '.join(parts)})."
+
+
+def _patterns(best: Offer | None, trials: Sequence[Trial], asked: Demand) -> tuple[Pattern, ...]:
+    """Of the answer's candidate."""
+    trial = next((each for each in trials if best and each.candidate.key == best.trial), None)
+    served = served_of(trial) if trial else None
+    return patterns(best, served, asked) if best and served else ()
 
 
 def _mix(pair: Pair, offers: Sequence[Offer], asked: Demand) -> Mix:

@@ -13,6 +13,8 @@ from modeldyno.reports.text.digits import TIMES
 COLUMNS = ("candidate", "req/s each", "at the peak", "$/month", "$/1M", "idle", "by the hour", "$/month ")
 NUMBERS = ("req/s each", "at the peak", "$/month", "$/1M", "idle", "$/month ")
 MOST_ROWS = 6
+LATER = ("asynchronous", "batch")
+"""Patterns whose requests wait for minutes."""
 
 
 def print_month(found: Money) -> None:
@@ -37,7 +39,26 @@ def lines(found: Money) -> Iterator[str]:
         yield f"Another is the cheapest {' and '.join(loads)}."
     if found.mix:
         yield f"Two types are cheaper: {found.mix.text}."
+    yield from _cheaper_pattern(found)
     yield from found.notes
+
+
+def _cheaper_pattern(found: Money) -> Iterator[str]:
+    """The cheapest pattern that answers at once, where that is not instances all the time."""
+    at_once = [
+        each for each in found.patterns if each.usd_per_month is not None and each.pattern not in LATER
+    ]
+    best = min(at_once, key=lambda each: each.usd_per_month or 0.0, default=None)
+    if best and best.pattern != "real-time":
+        below = (
+            f", cheaper than one instance below {best.crossover_rps:.3g} requests/s"
+            if best.crossover_rps
+            else ""
+        )
+        yield (
+            f"{best.pattern} would cost ${best.usd_per_month:,.2f} a month ({best.text}{below}); assumed: "
+            + ("; ".join(best.assumed))
+        )
 
 
 def _cells(cost: CandidateCost) -> tuple[str, ...]:

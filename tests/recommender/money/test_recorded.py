@@ -36,7 +36,7 @@ def test_times_and_counts_are_requests_a_minute(text: str, tmp_path: Path) -> No
 
 def test_lines_out_of_order_are_sorted_and_told(tmp_path: Path) -> None:
     found = read_trace(write(tmp_path, "120,1\n0,3\n60,2\n0,1\n"))
-    assert found.per_minute == (4, 2, 1)
+    assert list(found.per_minute) == [4, 2, 1]
     assert [note.partition(": ")[2] for note in found.notes] == [
         "2 lines go back in time: they were sorted",
         "some minutes stand in several lines: they were added up",
@@ -67,7 +67,7 @@ def test_instances_are_counted_by_the_busiest_minute_of_each_hour(tmp_path: Path
     minutes = [60 if at != 30 else 600 for at in range(60)] + [120] * 60 + [9] * 5
     path = write(tmp_path, "".join(f"{60 * at},{count}\n" for at, count in enumerate(minutes)))
     found = demand(Traffic(trace=path, growth=2))
-    assert found.peaks_rps == (20, 4)  # 600 a minute are 10 a second, times the growth
+    assert list(found.peaks_rps) == [20, 4]  # 600 a minute are 10 a second, times the growth
     assert found.means_rps == pytest.approx((2 * (59 * 60 + 600) / 3600, 4))
     assert "its last 5 minutes are left out" in found.notes[0]
     assert "repeat the 2 h" in found.notes[1]
