@@ -13,6 +13,8 @@ from modeldyno.base.records.run import Recommendation, Trial
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.model_file import SourceModel, inspect_model
 from modeldyno.recommender.job.trial_orders import body_order, compile_order, workload
+from modeldyno.recommender.money.demand import demand
+from modeldyno.recommender.money.money import month_of
 from modeldyno.recommender.rank.base import Objective
 from modeldyno.recommender.rank.rank import COST, rank
 from modeldyno.recommender.rank.reader_notes import caveats
@@ -106,6 +108,8 @@ class _Asked:
 
 def _asked(model: Path, job: Job, sampler: Sampler, where: Provider) -> _Asked:
     source = inspect_model(model, job)
+    if job.traffic:
+        demand(job.traffic)  # a trace that can't be read is told before anything is measured
     what = sent(body_order(job), source.requests)
     planned = sampler.plan(job, source.backends, host_facts())
     run = run_file(model.name, source.digest, job, what.digest, provider=where.name)
@@ -159,6 +163,7 @@ class _Run:
             comparison=told.comparison,
             same_machines=told.same_machines,
             warnings=ranked_warnings(told, rejected),
+            money=month_of(self.job, told.ranking, measured.trials),
         )
         self.store.publish(recommendation)
         return recommendation

@@ -18,6 +18,7 @@ from modeldyno.base.records.load import (
     LoadResult,
     RateSearch,
 )
+from modeldyno.base.records.money import Money
 from modeldyno.base.records.ranked_warning import RankedWarning
 from modeldyno.base.records.record import (
     HostFacts,
@@ -269,6 +270,9 @@ class Recommendation(Record):
     )
     same_machines: tuple[SameMachine, ...] = Field(
         default=(), description="instance types that are one machine here"
+    )
+    money: Money | None = Field(
+        default=None, description="what a month of the job's traffic costs; null: the job has no traffic"
     )
     warnings: tuple[RankedWarning, ...] = Field(
         default=(), description="what changes how far the answer holds, most important first"

@@ -12,6 +12,7 @@ from modeldyno.base.records.run import Recommendation, Row
 from modeldyno.loadgen.spec.stages import load_name
 from modeldyno.recommender.show import console_lines
 from modeldyno.recommender.show.events import RunPlanned
+from modeldyno.recommender.show.month import print_month
 from modeldyno.reports.alerts import MOST, Alert, alerts
 from modeldyno.reports.answer import answer
 from modeldyno.reports.naming import distinct
@@ -38,6 +39,8 @@ def print_summary(found: Recommendation, run_dir: Path) -> None:
         measured = distinct(run, found.ranking)
         rows = [_cells(row, apart=any(row is one for one in measured)) for row in found.ranking]
         print_table(COLUMNS, rows, right=NUMBERS)
+    if found.money:
+        print_month(found.money)
     _print_lines("rejected:", [_rejected(row) for row in found.rejected])
     _print_lines("warnings:", _warnings(alerts(run)))
     _print_lines("", _pointers(found))
