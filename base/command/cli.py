@@ -32,6 +32,7 @@ SUMMARIES = {
     "bundle": "Pack an artifact to run where only Python and numpy are.",
     "profile": "Show where an artifact's time goes, kernel by kernel.",
     "serve": "Serve an artifact, an ONNX model or user code over HTTP.",
+    "host": "Answer the API of SageMaker and S3 on this machine.",
     "load": "Load-test an endpoint with Locust and write a LoadResult.",
     "load-worker": "Send a part of a load test that another machine leads.",
     "recommend": "Measure a model's candidate configurations and rank them.",

@@ -1,0 +1,1 @@
+"""The process `dyno host`, and the command that it runs."""

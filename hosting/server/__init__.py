@@ -1,0 +1,1 @@
+"""HTTP: one asyncio.Protocol; all work is done off its loop."""

@@ -1,0 +1,1 @@
+"""What is kept: SQLite, one host at a time."""
