@@ -158,9 +158,10 @@ def _dots(one: Series, percentile: float) -> list[Dot]:
 def _dot(point: LoadResult, percentile: float, chosen: bool) -> Dot | None:
     for entry in point.percentiles:
         if entry.percentile == percentile and entry.ms is not None:
-            low = entry.low_ms if entry.low_ms is not None else entry.ms
+            low = entry.ms if entry.low_ms is None else min(entry.low_ms, entry.ms)
+            high = None if entry.high_ms is None else max(entry.high_ms, entry.ms)
             rps = point.throughput_rps
-            return Dot((rps.value, rps.low, rps.high), entry.ms, low, entry.high_ms, chosen)
+            return Dot((rps.value, rps.low, rps.high), entry.ms, low, high, chosen)
     return None
 
 

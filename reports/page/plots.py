@@ -55,7 +55,10 @@ def _script() -> tuple[str, str]:
     vendored = here / "vendor" / "uplot"
     library = (vendored / "uPlot.iife.min.js").read_text(encoding="utf-8")
     own = (here / "scripts" / "plots.js").read_text(encoding="utf-8")
-    return f"{library}\n{own}", (vendored / "uPlot.min.css").read_text(encoding="utf-8")
+    licence = (vendored / "LICENSE").read_text(encoding="utf-8")  # asks to stand in every copy
+    return f"/* uPlot\n{licence}*/\n{library}\n{own}", (vendored / "uPlot.min.css").read_text(
+        encoding="utf-8"
+    )
 
 
 def _percentiles(series: Sequence[Series]) -> Curve | None:
@@ -97,11 +100,11 @@ def _curve(
     one: Series, name: str, values: Sequence[float | None], *, thin: bool = False, show: bool = True
 ) -> Curve:
     return {
-        "label": f"{one.tag} · {name}",
+        "label": f"{one.tag} · {name}{' (void)' if one.void else ''}",
         "colour": one.colour,
         "dashed": one.dashed,
         "thin": thin,
-        "show": show,
+        "show": show and not one.void,
         "y": [None if value is None else round(value, 3) for value in values],
     }
 

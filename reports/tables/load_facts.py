@@ -75,7 +75,7 @@ def _once(texts: Iterable[str]) -> str:
 
 def _loop(spec: LoadSpec, *, searched: bool) -> str:
     if spec.rate_rps is None:
-        return "closed loop"
+        return "closed loop: each user waits for the answer before sending again"
     arrivals = {
         "constant": "even arrivals",
         "poisson": "Poisson arrivals",
@@ -83,7 +83,7 @@ def _loop(spec: LoadSpec, *, searched: bool) -> str:
         "trace": f"arrivals of {phrases.log_text(spec.trace)}",
     }[spec.arrival]
     search = "a search of the highest rate that meets the limits, " if searched else ""
-    return f"{search}open loop, {arrivals}"
+    return f"{search}open loop, where requests leave by a schedule: {arrivals}"
 
 
 def _body(point: LoadResult) -> str:

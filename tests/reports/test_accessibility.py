@@ -60,6 +60,21 @@ def test_no_rule_is_broken_on_a_page_of_several_runs(axe: str, tmp_path: Path) -
         assert run_in(page, f"{axe};{OPENED}{ASK}", tmp_path, width=width, dark=False) == []
 
 
+def test_the_arrow_keys_read_the_values_of_a_plot(tmp_path: Path) -> None:
+    page = render(read_run(GOLDEN))
+    asked = f"""{PLOTTED}
+        const box = document.querySelector('[data-plot=time] .plot');
+        const press = key => box.dispatchEvent(new KeyboardEvent('keydown', {{key}}));
+        press('ArrowRight'); press('ArrowRight');
+        Promise.resolve(document.querySelector('[data-plot=time] .plot-values').textContent)"""
+    said = run_in(page, asked, tmp_path, width=360, dark=False)
+    assert isinstance(said, str)
+    second = read_run(GOLDEN).trials["c7a.large_compiled_t2_w1"].points[1].timeline[1]
+    assert said.startswith(
+        f"second 1: 1 \u00b7 p99 of c7a.large \u00b7 compiled \u00b7 2 \u00d7 1: {second.p99_ms:g} ms; "
+    )
+
+
 def test_axe_would_find_something(axe: str, tmp_path: Path) -> None:
     page = "<!doctype html><html><body><main><img src='data:,'></main></body></html>"
     found = run_in(page, f"{axe};{ASK}", tmp_path, width=360, dark=False)

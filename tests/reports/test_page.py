@@ -125,6 +125,7 @@ def test_the_page_loads_nothing_and_runs_its_own_script_alone() -> None:
     assert policy
     scripts = re.findall("<script>(.*?)</script>", source, re.DOTALL)
     assert len(scripts) == 1
+    assert "Permission is hereby granted, free of charge" in scripts[0]
     assert set(policy[1].split("; ")) == {
         "default-src 'none'",
         "style-src 'unsafe-inline'",

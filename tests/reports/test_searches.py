@@ -99,8 +99,8 @@ def test_the_page_has_the_search_the_load_and_the_rate_in_the_ranking() -> None:
     assert "Searches for the highest rate" in text
     assert "200 req/s, the highest" in text.replace("\u00a0", " ")
     assert (
-        "a search of the highest rate that meets the limits, open loop, gamma arrivals of burstiness 4"
-        in text
+        "a search of the highest rate that meets the limits, open loop, where requests leave by a schedule: "
+        "gamma arrivals of burstiness 4" in text
     )
     assert "p95_ms is 40, limit 30" in text
     assert "the highest rate that meets the limits: 200 (100\u2013400) requests a second" in text

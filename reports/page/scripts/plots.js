@@ -30,10 +30,13 @@
   }
 
   function options(plot, shown, width) {
+    var narrow = width < 460;
     var x = plot.tail
-      ? axis("share of the requests that are at least this fast", {
+      ? axis(narrow ? "share of the requests" : "share of the requests that are at least this fast", {
           splits: function (u, at, low, high) {
-            return TAILS.filter(function (tail) { return tail >= low && tail <= high; });
+            return TAILS.filter(function (tail) {
+              return tail >= low && tail <= high && !(narrow && (tail === 2 || tail === 20));
+            });
           },
           filter: function (u, splits) { return splits; },
           values: function (u, splits) {
@@ -114,7 +117,8 @@
       if (!step || !drawn) return;
       event.preventDefault();
       at = Math.min(plot.x.length - 1, Math.max(0, at + step));
-      drawn.setCursor({ left: drawn.valToPos(plot.x[at], "x"), top: 10 });
+      drawn.setCursor({ left: drawn.valToPos(plot.x[at], "x"), top: 10 }, false);
+      tell();
     });
 
     button.addEventListener("click", function () {
