@@ -57,7 +57,7 @@ def compared(ranking: Sequence[Row], plan: Plan, selected: Selected) -> Compared
     order = _order(final, _ranked("screening", cells, selected))
     void = [row for row in ranking if not row.valid]
     rows = [
-        _told(row, against, order, (selected, void))
+        _told(row, against, order, (plan, selected, void))
         for against in order.rows
         for row in _in_order(groups[against.candidate], valid, plan)
     ]
@@ -124,15 +124,17 @@ def _order(final: Ranking | None, screened: Ranking | None) -> _Order:
     return _Order(tuple(rows), frozenset(tied) if len(tied) > 1 else frozenset())
 
 
-def _told(row: Row, against: Against, order: _Order, around: tuple[Selected, Sequence[Row]]) -> Row:
-    selected, void = around
+def _told(row: Row, against: Against, order: _Order, around: tuple[Plan, Selected, Sequence[Row]]) -> Row:
+    plan, selected, void = around
     alone = len(order.rows) == 1
+    # Rounds are scored by the price of one type of each machine; the others have their own.
+    dearer = math.log((row.usd_per_hour or 1e-9) / (plan.usd_per_hour(against.candidate) or 1e-9))
     return row.model_copy(
         update={
             "tied_with_best": against.candidate in order.tied,
-            "against_best": None if alone else _ratio(against.estimate),
-            "against_best_low": None if alone else _ratio(against.low),
-            "against_best_high": None if alone else _ratio(against.high),
+            "against_best": None if alone else _ratio(against.estimate + dearer),
+            "against_best_low": None if alone else _ratio(against.low + dearer),
+            "against_best_high": None if alone else _ratio(against.high + dearer),
             "weak": (*_beside_void(against, order, void), *_weak(against.candidate, order, selected)),
         }
     )
