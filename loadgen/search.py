@@ -94,6 +94,10 @@ class _EndedError(Exception):
     """The search can't go on, for the reason that is its message."""
 
 
+class _UnconfirmedError(_EndedError):
+    """All that is left to be done is to confirm the rate that was found, which could not be."""
+
+
 @dataclass
 class _Search:
     """A search under way."""
@@ -107,6 +111,7 @@ class _Search:
     failed: float | None = None
     confirmed: bool = False
     undecided: str = ""
+    only_unconfirmed: bool = False
     _void: RateStep | None = None
     """The last of the load tests at the lowest rate at which all of them were void."""
 
@@ -119,6 +124,7 @@ class _Search:
             failed_rps=self.failed,
             confirmed=self.confirmed,
             undecided=self.undecided,
+            only_unconfirmed=self.only_unconfirmed,
             steps=tuple(self.steps),
         )
 
@@ -144,7 +150,8 @@ class _Search:
                 self._confirm(self.met)
                 rate = _next(self.met, self.failed)
         except _EndedError as end:
-            self.undecided = str(end)
+            self.only_unconfirmed = isinstance(end, _UnconfirmedError) and not self.undecided
+            self.undecided = "; ".join(filter(None, (self.undecided, str(end))))
         if self.met is None and self.failed is None and self._void and not self.undecided:
             self.undecided = self._unknown(self._void)
 
@@ -172,7 +179,7 @@ class _Search:
     def _confirm(self, rate: float) -> None:
         step = self._tried(rate, self.plan.most_steps + 1, confirms=True)
         if step.void:
-            raise _EndedError(
+            raise _UnconfirmedError(
                 f"{rate:.4g} req/s met the limits once, the load tests to confirm it were void: "
                 f"{'; '.join(step.reasons)}"
             )
@@ -186,7 +193,7 @@ class _Search:
     def _tried(self, rate: float, most_steps: int, *, confirms: bool = False) -> RateStep:
         """Test a rate until a load test of it is valid; give the last of at most VOID_TRIES."""
         if len(self.steps) >= most_steps:
-            raise _EndedError(f"the load tests were used up before {rate:.4g} req/s could be confirmed")
+            raise _UnconfirmedError(f"the load tests were used up before {rate:.4g} req/s could be confirmed")
         last = min(len(self.steps) + VOID_TRIES, most_steps)
         while True:
             if why := self.idle():

@@ -160,10 +160,11 @@ def _interruptible(run_dir: Path) -> Iterator[None]:
             yield
         except KeyboardInterrupt as error:
             stop_all()  # what the interrupt kept from being stopped on its way here
-            kept = len(list((run_dir / "trials").glob("*.json")))
+            kept, starts = (len(list((run_dir / name).glob("*.json"))) for name in ("trials", "starts"))
+            more = f", and the load tests of {starts} starts" if starts else ""
             say(
                 f"interrupted: all that was started is stopped; {kept} finished trials are kept in "
-                f"{run_dir}; the same command goes on from there"
+                f"{run_dir}{more}; the same command goes on from there"
             )
             code = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
             raise click.exceptions.Exit(code) from None

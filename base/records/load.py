@@ -229,4 +229,7 @@ class RateSearch(Record):
     undecided: str = Field(
         default="", description="why it ended before it was decided, in words; empty: it was decided"
     )
+    only_unconfirmed: bool = Field(
+        default=False, description="all that is undecided is whether `met_rps` is met again"
+    )
     steps: tuple[RateStep, ...]

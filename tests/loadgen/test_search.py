@@ -17,7 +17,7 @@ from modeldyno.base.records.load import LoadResult, RateSearch
 from modeldyno.base.records.record import read_record
 from modeldyno.base.records.run import Limits
 from modeldyno.loadgen.cli import load_command
-from modeldyno.loadgen.search import SearchPlan, find_rate
+from modeldyno.loadgen.search import SearchPlan, confirm_rate, find_rate
 from modeldyno.loadgen.spec.limit_names import NAMES, named_limits, parse_limits, samples_needed
 from modeldyno.loadgen.verdict.rate_step import judge
 from tests.loadgen.stub import stub_server
@@ -207,6 +207,7 @@ def test_a_search_whose_confirmation_is_void_is_not_decided() -> None:
     found = searched(Spoiled(6, 7, 8))
     assert (found.met_rps, found.confirmed) == (128, False)
     assert "128 req/s met the limits once, the load tests to confirm it were void: late" in found.undecided
+    assert found.only_unconfirmed
 
 
 def test_no_rate_is_tried_at_a_server_that_is_not_idle() -> None:
@@ -284,3 +285,25 @@ def test_a_search_whose_generator_is_the_limit_exits_3_and_says_so(tmp_path: Pat
     assert found.steps[0].void
     assert "the bound on requests in flight (1) was met" in found.undecided
     assert "not decided: nothing is known: the generator is the limit" in done.stdout
+
+
+def test_a_rate_found_elsewhere_is_tried_at_an_idle_server_and_again_where_that_is_void() -> None:
+    limits, asked = {"p99_ms": 50.0}, list[int]()
+
+    def confirmed(*results: LoadResult, idle: str = "") -> RateSearch:
+        left = list(results)
+
+        def seen() -> str:
+            asked.append(len(left))
+            return idle
+
+        return confirm_rate(lambda: left.pop(0), 100.0, limits, url="u", idle=seen)
+
+    met, missed, void = result(100, 10.0), result(100, 99.0), result(100, 10.0, invalid=True)
+    assert (confirmed(met).met_rps, confirmed(missed).failed_rps) == (100, 100)
+    again = confirmed(void, met)
+    assert (again.met_rps, [step.void for step in again.steps]) == (100, [True, False])
+    twice = confirmed(void, void, met)
+    assert (twice.met_rps, twice.failed_rps, len(twice.steps)) == (None, None, 2)
+    assert asked == [1, 1, 2, 1, 3, 2]
+    assert confirmed(met, idle="it is busy").undecided == "it is busy"

@@ -19,6 +19,7 @@ from modeldyno.trials.measure.rate_search import (
     CandidateSearch,
     candidate_search,
     certainly_missed,
+    confirm,
     found_rate,
     search,
 )
@@ -189,3 +190,12 @@ def test_a_rate_at_which_nothing_is_answered_is_a_miss_not_the_end() -> None:
     found = search(plan(), ServerSettings(threads=1), measure, str)
     assert found.met_rps == 130
     assert found.steps[2].reasons == ("no request succeeded",)
+
+
+@pytest.mark.parametrize(("longest_s", "window_s"), [(60, 10), (5, 5)])
+def test_a_confirmation_lasts_ten_seconds_or_as_long_as_a_test_may(longest_s: float, window_s: float) -> None:
+    server = Server(130.0)
+    spec = LoadSpec(url="u", rate_rps=1.0, duration_s=2)
+    what = candidate_search(spec, LIMITS, search_order(FindRate(), longest_s=longest_s))
+    found = confirm(what, 100.0, server.measure, str)
+    assert (server.asked[0].duration_s, server.asked[0].min_samples, found.met_rps) == (window_s, 426, 100)

@@ -151,7 +151,7 @@ def test_a_killed_run_leaves_nothing_running_and_goes_on_with_what_it_has(
     write_job(tmp_path, limits={"p50_ms": 1e-6})
     assert ran(monkeypatch, *command(tmp_path)) == 1
     told = capsys.readouterr()
-    assert told.out.startswith("No candidate meets the limits.")
+    assert told.out.startswith("No configuration meets the limits")
     assert "ms > 1e-06 ms at 1 user" in told.out
 
     assert ran(monkeypatch, *command(tmp_path, "--json")) == 1

@@ -114,12 +114,17 @@ def test_trials_of_another_compiled_model_are_dropped(tmp_path: Path) -> None:
         store.use_library("first")
         store.save(trial(BASELINE))
         store.save(trial(COMPILED))
+        store.save_start(trial(BASELINE), 2)
+        store.save_start(trial(COMPILED), 2)
         store.use_library("first")
         assert store.finished(COMPILED.candidate, TYPE) is not None
     with open_store(tmp_path / "run", run()) as store:
         store.use_library("second")
         assert store.finished(COMPILED.candidate, TYPE) is None
         assert store.finished(BASELINE.candidate, TYPE) is not None
+        assert store.started(COMPILED.candidate, TYPE, 2) is None
+        assert store.started(BASELINE.candidate, TYPE, 2) is not None
+        assert store.started(BASELINE.candidate, TYPE, 1) is None
 
 
 def test_a_damaged_trial_is_told_and_not_measured_over(tmp_path: Path) -> None:

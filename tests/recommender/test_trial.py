@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from modeldyno.base.records.load import LoadResult
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.base.records.record import TensorSpec
 from modeldyno.base.records.run import Fidelity, InstanceType, Limits
@@ -19,12 +20,14 @@ from modeldyno.loadgen.payloads.body import payload_for
 from modeldyno.loadgen.payloads.files import single
 from modeldyno.recommender.job.job import Job, Load
 from modeldyno.recommender.job.trial_orders import workload as ordered
+from modeldyno.trials.measure import trial as measured_trial
 from modeldyno.trials.measure.orders import Workload
 from modeldyno.trials.measure.sent import Sent
 from modeldyno.trials.measure.trial import run_trial
 from modeldyno.trials.providers.base import SERVING, Deployment, Order, ProcessTree, State
 from modeldyno.trials.providers.local import LocalProvider
 from tests.loadgen.stub import stub_server
+from tests.recommender.measured import point
 from tests.recommender.tiny import SIZE, instance, planned, processes_naming, write_model
 
 INPUT = TensorSpec(name="x", dtype="float32", shape=(1, SIZE))
@@ -231,3 +234,30 @@ def test_a_search_keeps_each_of_its_load_tests_and_says_where_batches_were_not_m
         "its requests were not joined, whatever max_batch says: 'x' has the" in w for w in trial.warnings
     )
     assert trial.compiled_with == {}
+
+
+def test_a_void_test_of_a_level_is_repeated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = {"invalid_reasons": ("requests were sent late",)}
+    void, valid = point(50).model_copy(update=late), point(100)
+    left: list[LoadResult] = []
+
+    def run_load(spec: LoadSpec, *_: object, **__: object) -> LoadResult:
+        return left.pop(0).model_copy(update={"spec": spec})
+
+    monkeypatch.setattr(measured_trial, "run_load", run_load)
+    monkeypatch.setattr(measured_trial, "Idle", lambda *_, **__: str)
+
+    def measured(*results: LoadResult) -> list[tuple[float, bool]]:
+        left[:] = results
+        found = run_trial(
+            planned(instance()),
+            tmp_path / "m.onnx",
+            loaded(Load.model_validate({"rate_rps": [5]})),
+            provider=Stubbed(url="http://127.0.0.1:1/invocations", pid=0),
+            log=tmp_path / "log",
+        )
+        return [(each.throughput_rps.value, each.valid) for each in found.points]
+
+    assert measured(void, valid) == [(100, True)]
+    assert measured(void, void, valid) == [(50, False)]
+    assert measured(valid, void) == [(100, True)]

@@ -27,8 +27,10 @@ def with_confirmations(found: RateSearch, tries: Sequence[RateSearch]) -> tuple[
     judged = [step for step in last if not step.void]
     missed = [step for step in judged if not step.met]
     steps = (*found.steps, *(step for each in tries for step in each.steps))
-    confirmed = not missed if judged else found.confirmed
-    search = found.model_copy(update={"steps": steps, "confirmed": confirmed})
+    search = found.model_copy(update={"steps": steps})
+    if judged:
+        said = {"undecided": "", "only_unconfirmed": False} if found.only_unconfirmed else {}
+        search = search.model_copy(update={"confirmed": not missed, **said})
     if judged and len(missed) == len(judged):
         return _below(search, rate, len(judged)), (_said(rate, len(missed), len(judged)),)
     weak = (_said(rate, len(missed), len(judged)),) if missed else ()

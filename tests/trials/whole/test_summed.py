@@ -96,6 +96,14 @@ def test_void_confirmations_are_no_misses() -> None:
     assert weak == ("2 of 2 confirmations of its rate say nothing: void",)
 
 
+def test_confirmations_settle_what_the_search_could_not_confirm_and_no_more() -> None:
+    unsure = FOUND.model_copy(update={"undecided": "the load tests were used up", "only_unconfirmed": True})
+    assert with_confirmations(unsure, [MET])[0].undecided == ""
+    assert with_confirmations(unsure, [VOID])[0].undecided == "the load tests were used up"
+    above = FOUND.model_copy(update={"undecided": "unknown above 100 req/s"})
+    assert with_confirmations(above, [MET])[0].undecided == "unknown above 100 req/s"
+
+
 def test_what_rounds_differ_by_is_pooled_over_candidates() -> None:
     alike = [trial(load_at(100, 20.0)), trial(load_at(100, 20.0))]
     apart = [trial(load_at(100, 20.0)), trial(load_at(100, 30.0))]
