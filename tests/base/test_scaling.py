@@ -50,15 +50,15 @@ def test_at_the_target_nothing_happens() -> None:
 @pytest.mark.parametrize(
     ("policy", "calm", "stirs"),
     [
-        (service_policy(30, 1, 9), 27.0, 26.9),
-        (group_policy(50, 1, 9), 35.0, 34.9),
-        (group_policy(90, 1, 9), 63.0, 62.9),
+        (service_policy(30, 1, 40), 27.0, 26.9),
+        (group_policy(50, 1, 40), 35.0, 34.9),
+        (group_policy(90, 1, 40), 63.0, 62.9),
     ],
 )
 def test_in_after_15_minutes_below_the_low_alarm(policy: TargetTracking, calm: float, stirs: float) -> None:
-    assert run(policy, [calm] * 30, instances=9)[-1] == 9
-    found = run(policy, [stirs] * 15, instances=9)
-    assert found[13:] == [9, math.ceil(9 * stirs / policy.target)]
+    assert run(policy, [calm] * 30, instances=20)[-1] == 20
+    found = run(policy, [stirs] * 15, instances=20)
+    assert found[13:] == [20, math.ceil(20 * stirs / policy.target)]
 
 
 def test_a_scale_in_waits_for_its_cooldown_and_a_scale_out_does_not() -> None:
