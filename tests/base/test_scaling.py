@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
@@ -21,7 +22,9 @@ from modeldyno.base.scaling import (
 )
 
 
-def run(policy: Policy, values: list[float | None], *, instances: int, every_s: float = 60.0) -> list[int]:
+def run(
+    policy: Policy, values: Sequence[float | None], *, instances: int, every_s: float = 60.0
+) -> list[int]:
     """What is wanted after each datapoint; new instances serve at once."""
     state, found = State(instances), []
     for at in range(len(values)):
