@@ -115,6 +115,7 @@ def _replayed(way: _Way, offer: Offer, instances: Instances, *, percentile: floa
     best = _month(offer, demand, perfect)
     allowed = 1 - percentile / 100
     judged = "within" if found.late_share <= allowed else "more than"
+    late = f"{found.late_share:.2%} of requests over {instances.limit_s * 1000:g} ms"
     return Replay(
         policy=way.name,
         late_share=found.late_share,
@@ -123,8 +124,8 @@ def _replayed(way: _Way, offer: Offer, instances: Instances, *, percentile: floa
         actions=found.actions,
         perfect_usd_per_month=best,
         perfect_most=max(perfect),
-        text=f"{way.name}: {found.late_share:.2%} of requests over {instances.limit_s * 1000:g} ms ({judged} the "
-        f"{allowed:.2%} that p{percentile:g} allows), ${usd:,.2f} a month; a scaler that knows the future: ${best:,.2f}",
+        text=f"{way.name}: {late} ({judged} the {allowed:.2%} that p{percentile:g} allows), ${usd:,.2f} a "
+        f"month; a scaler that knows the future: ${best:,.2f}",
         assumed=(*way.assumed, "requests arrive as a Poisson process within each minute"),
     )
 
