@@ -10,7 +10,7 @@ from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.traffic_section import Traffic
 from modeldyno.recommender.money.advice import not_replayed, replays
 from modeldyno.recommender.money.choices import answer_text, chosen, flip_loads, flip_table
-from modeldyno.recommender.money.demand import Demand, demand
+from modeldyno.recommender.money.demand import MONTH_HOURS, Demand, demand
 from modeldyno.recommender.money.fleet import Offer, fixed_fleet, scaled_fleet
 from modeldyno.recommender.money.mix import Pair, best_mix
 from modeldyno.recommender.money.offers import offers_of
@@ -81,6 +81,7 @@ def _answer(best: Offer | None, asked: Demand) -> str:
     parts = [f"{asked.headroom:.0%} of headroom", f"{asked.spare} spare"]
     if scaled.usd_per_month < fixed.usd_per_month:
         parts.append(f"${scaled.usd_per_month:,.2f} scaled by the hour, {scaled.least} to {scaled.most}")
+    parts.append(f"a month is {MONTH_HOURS:g} h")
     return f"{text} ({'; '.join(parts)})."
 
 
