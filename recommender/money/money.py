@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeldyno.base.records.money import CandidateCost, Mix, Money, Pattern
+from modeldyno.base.records.money import CandidateCost, Mix, Money, Pattern, Replay
 from modeldyno.base.records.run import Limits, Row, Trial
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.traffic_section import Traffic
+from modeldyno.recommender.money.advice import not_replayed, replays
 from modeldyno.recommender.money.choices import answer_text, chosen, flip_loads, flip_table
-from modeldyno.recommender.money.demand import Demand, demand
+from modeldyno.recommender.money.demand import MONTH_HOURS, Demand, demand
 from modeldyno.recommender.money.fleet import Offer, fixed_fleet, scaled_fleet
 from modeldyno.recommender.money.mix import Pair, best_mix
 from modeldyno.recommender.money.offers import offers_of
@@ -46,8 +47,9 @@ def money(traffic: Traffic, ranking: Sequence[Row], trials: Sequence[Trial], lim
         flips=flip_table(offers, asked, trials, limits),
         mix=_mix(pair, offers, asked) if pair else None,
         patterns=_patterns(best, trials, asked),
+        replays=_replays(best, trials, limits, asked),
         assumed=tuple(_assumed(offers)),
-        notes=(*asked.notes, *_notes(limits)),
+        notes=(*asked.notes, *_notes(limits, asked)),
     )
 
 
@@ -79,14 +81,26 @@ def _answer(best: Offer | None, asked: Demand) -> str:
     parts = [f"{asked.headroom:.0%} of headroom", f"{asked.spare} spare"]
     if scaled.usd_per_month < fixed.usd_per_month:
         parts.append(f"${scaled.usd_per_month:,.2f} scaled by the hour, {scaled.least} to {scaled.most}")
+    parts.append(f"a month is {MONTH_HOURS:g} h")
     return f"{text} ({'; '.join(parts)})."
 
 
 def _patterns(best: Offer | None, trials: Sequence[Trial], asked: Demand) -> tuple[Pattern, ...]:
     """Of the answer's candidate."""
-    trial = next((each for each in trials if best and each.candidate.key == best.trial), None)
+    trial = _trial_of(best, trials)
     served = served_of(trial) if trial else None
     return patterns(best, served, asked) if best and served else ()
+
+
+def _replays(
+    best: Offer | None, trials: Sequence[Trial], limits: Limits, asked: Demand
+) -> tuple[Replay, ...]:
+    trial = _trial_of(best, trials)
+    return replays(best, trial, limits, asked) if best and trial else ()
+
+
+def _trial_of(best: Offer | None, trials: Sequence[Trial]) -> Trial | None:
+    return next((each for each in trials if best and each.candidate.key == best.trial), None)
 
 
 def _mix(pair: Pair, offers: Sequence[Offer], asked: Demand) -> Mix:
@@ -116,7 +130,9 @@ def _assumed(offers: Sequence[Offer]) -> Iterator[str]:
         yield "instances share the traffic evenly, and one serves what was measured here under the limits"
 
 
-def _notes(limits: Limits) -> Iterator[str]:
+def _notes(limits: Limits, asked: Demand) -> Iterator[str]:
+    if why := not_replayed(limits, asked):
+        yield why
     if not limits.latency_ms:
         yield (
             "no limit on latency was given: an instance is taken to serve the highest throughput that was "

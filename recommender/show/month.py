@@ -40,6 +40,7 @@ def lines(found: Money) -> Iterator[str]:
     if found.mix:
         yield f"Two types are cheaper: {found.mix.text}."
     yield from _cheaper_pattern(found)
+    yield from (each.text for each in found.replays)
     yield from found.notes
 
 

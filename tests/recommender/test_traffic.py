@@ -131,3 +131,12 @@ def test_a_first_try_needs_no_file_and_no_folder(tmp_path: Path, monkeypatch: py
 def test_spare_instances_need_traffic() -> None:
     with pytest.raises(ConfigError, match="traffic needs rate_rps"):
         with_given(Job(), traffic={"spare": 2})
+
+
+def test_a_trace_that_cannot_be_read_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    write_model(tmp_path / "m.onnx")
+    gone = tmp_path / "gone.csv"
+    asked = ("--traffic", str(gone), "--limit", "p99_ms=100", "--dry-run", "-o", str(tmp_path / "run"))
+    found = CliRunner().invoke(recommend_command, [str(tmp_path / "m.onnx"), *asked])
+    assert isinstance(found.exception, ConfigError)
+    assert str(found.exception).startswith(f"cannot read {gone}")

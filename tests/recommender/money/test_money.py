@@ -36,6 +36,7 @@ def test_the_cheapest_month_is_the_answer_not_the_cheapest_million() -> None:
         "For 40 requests/s by day (8 to 20 o'clock), 5 by night: 11 \u00d7 c5.small"
     )
     assert "$240.90 a month (20% of headroom; 1 spare; $" in found.answer
+    assert found.answer.endswith("a month is 730 h).")
     assert [each.fixed.most for each in found.candidates] == [11, 4]
     assert Money.model_validate_json(found.model_dump_json()) == found
 
