@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[_Request] = deque()
         self._arrived, self._writable = asyncio.Event(), asyncio.Event()
         self._writable.set()
-        self._busy, self._broken = False, False
+        self._busy, self._broken, self._ended = False, False, False
         self._url, self._head_bytes = bytearray(), 0
         self._headers: dict[str, str] = {}
         self._body: Body | None = None
@@ -85,6 +85,14 @@ class Connection(asyncio.Protocol):
         self._broken = True
         self._arrived.set()
         self._writable.set()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read. Gives whether there is something to answer."""
+        self._ended = True
+        if self._body is not None:
+            self._body.end(gone=True)
+        self._arrived.set()
+        return self._busy or bool(self._waiting)
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
@@ -198,7 +206,7 @@ class Connection(asyncio.Protocol):
         try:
             async with asyncio.timeout(HEAD_S):
                 while not self._waiting:
-                    if self._broken or self._transport.is_closing():
+                    if self._broken or self._ended or self._transport.is_closing():
                         return False
                     self._arrived.clear()
                     await self._arrived.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +22,7 @@ from modeldyno.hosting.wire.exceptions import BY_SHAPE
 
 PATTERN_TIMEOUT_S = 0.5
 MOST_SHOWN = 10
+_PAIR = re.compile(r"\\u(D[89AB][0-9A-F]{2})\\u(D[C-F][0-9A-F]{2})", re.IGNORECASE)
 _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "character": (str,),
@@ -176,10 +178,13 @@ def matches(pattern: str, text: str) -> bool:
 
 @lru_cache(maxsize=2048)
 def _compiled(pattern: str) -> Any:
-    try:
-        return regex.compile(pattern)
-    except regex.error:
-        return regex.compile(r"[\s\S]*")  # a pattern of another dialect refuses nothing
+    return regex.compile(_PAIR.sub(_one_character, pattern))
+
+
+def _one_character(pair: re.Match[str]) -> str:
+    """Java writes a character beyond U+FFFF as two halves."""
+    high, low = int(pair[1], 16), int(pair[2], 16)
+    return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08X}"
 
 
 def _line(value: Any, path: str, what: str) -> str:
