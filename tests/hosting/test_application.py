@@ -60,7 +60,7 @@ def test_errors_are_read_by_the_parser_of_each_protocol(app: Application) -> Non
     def parsed(protocol: str, service: str, name: str, answer: tuple[int, object, bytes]) -> object:
         status, headers, body = answer
         response = {"status_code": status, "headers": headers, "body": body}
-        return create_parser(protocol).parse(response, operation(service, name).output_shape)["Error"]["Code"]  # type: ignore[attr-defined]
+        return create_parser(protocol).parse(response, operation(service, name).output_shape)["Error"]["Code"]
 
     asked = ask(app, "POST", "/", {"x-amz-target": "SageMaker.DescribeModel"}, b'{"ModelName":"a"}')
     assert parsed("json", "sagemaker", "DescribeModel", asked) == "ValidationException"

@@ -125,6 +125,26 @@ def test_ranges(app: Application, given: str, status: int, content: bytes | None
     assert ("x-amz-checksum-crc32" in headers) == (status == 200)
 
 
+def test_a_body_in_chunks_is_decoded_and_its_trailer_checked(app: Application) -> None:
+    def put(trailer: str) -> int:
+        name, _, value = trailer.partition(":")
+        headers = {
+            "content-encoding": "aws-chunked,gzip",
+            "x-amz-trailer": name,
+            "x-amz-decoded-content-length": "9",
+        }
+        body = f"4\r\n1234\r\n5\r\n56789\r\n0\r\n{name}:{value}\r\n\r\n".encode()
+        return ask(app, "PUT", "/bucket/chunked", {**S3, **headers}, body)[0]
+
+    assert put("x-amz-checksum-crc32:y/Q5Jg==") == 200
+    assert put("x-amz-checksum-crc64nvme:rosUhgp5mIg=") == 200
+    found, headers, body = ask(app, "GET", "/bucket/chunked", {**S3, "x-amz-checksum-mode": "ENABLED"})
+    assert (found, body, headers["content-encoding"]) == (200, b"123456789", "gzip")
+    assert headers["x-amz-checksum-crc64nvme"] == "rosUhgp5mIg="
+    assert put("x-amz-checksum-crc32:AAAAAA==") == 400
+    assert put("x-amz-checksum-crc64nvme:AAAAAAAAAAA=") == 400
+
+
 def test_conditions_of_reads_and_writes(app: Application) -> None:
     etag = ask(app, "PUT", "/bucket/if", S3, b"x")[1]["etag"]
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,3 +97,68 @@ def test_sigterm_ends_it_and_the_block_is_for_a_shell(tmp_path: Path) -> None:
     text = started.log.read_text()
     assert f"export AWS_ENDPOINT_URL=http://127.0.0.1:{started.port}\n" in text
     assert "unset AWS_PROFILE AWS_SESSION_TOKEN" in text
+
+
+def test_sigterm_lets_an_upload_finish(tmp_path: Path) -> None:
+    with host(tmp_path) as started:
+        started.client("s3").create_bucket(Bucket="drain")
+        with socket.create_connection(("127.0.0.1", started.port), timeout=60) as connection:
+            head = b"PUT /drain/key HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n"
+            connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+            os.kill(started.child.pid, signal.SIGTERM)
+            while _listens(started.port):
+                time.sleep(0.02)
+            connection.sendall(b"complete")
+            answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in answer
+    with host(tmp_path) as again:
+        assert again.client("s3").get_object(Bucket="drain", Key="key")["Body"].read() == b"complete"
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Zeros(io.RawIOBase):
+    """So many zero bytes, without the memory for them."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        piece = bytes(min(self._left, size if size >= 0 else self._left))
+        self._left -= len(piece)
+        return piece
+
+
+@pytest.mark.slow
+def test_a_gibibyte_goes_up_and_down_in_flat_memory(tmp_path: Path) -> None:
+    size = 1024**3
+    with host(tmp_path) as started:
+        started.client("s3").create_bucket(Bucket="large")
+        before = peak_bytes(started.child.pid)
+        with closing(http.client.HTTPConnection("127.0.0.1", started.port, timeout=600)) as connection:
+            connection.request("PUT", "/large/key", Zeros(size), {"Content-Length": str(size)})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+            connection.request("GET", "/large/key")
+            answer = connection.getresponse()
+            received = 0
+            while piece := answer.read(1024 * 1024):
+                received += len(piece)
+        assert received == size
+        assert peak_bytes(started.child.pid) - before < 100 * 1024**2
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has held."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("the kernel tells no peak")
