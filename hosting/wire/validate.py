@@ -23,6 +23,7 @@ from modeldyno.hosting.wire.exceptions import BY_SHAPE
 PATTERN_TIMEOUT_S = 0.5
 MOST_SHOWN = 10
 _PAIR = re.compile(r"\\u(D[89AB][0-9A-F]{2})\\u(D[C-F][0-9A-F]{2})", re.IGNORECASE)
+_BITS = {"integer": 31, "long": 63}
 _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "character": (str,),
@@ -65,6 +66,8 @@ def _typed(shape: Shape, value: Any, path: str) -> Any:
         right = isinstance(value, _KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
         if not right:
             raise _wrong_type(kind, value, path)
+    if kind in _BITS and not -(1 << _BITS[kind]) <= value < 1 << _BITS[kind]:
+        raise ApiError("SerializationException", f"{path}: {value} does not fit into the type {kind}.")
     if isinstance(shape, StructureShape):
         return {
             name: _typed(member, value[name], _join(path, name))

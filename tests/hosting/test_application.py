@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from modeldyno.hosting.application import Application
 from modeldyno.hosting.control.operations import OPERATIONS
-from modeldyno.hosting.objects.files import Files
 from modeldyno.hosting.wire.service_models import operation
 from tests.hosting.running import ROLE, application, ask
 from tests.hosting.test_validation import JSON
@@ -93,8 +92,10 @@ def test_what_is_no_object_in_json_is_a_serialization_error(app: Application, bo
 
 def test_a_full_disk_is_named(app: Application) -> None:
     ask(app, "PUT", "/full-disk")
-    with patch.object(Files, "new", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+    ask(app, "PUT", "/full-disk/old", {}, b"x")
+    with patch("os.statvfs", return_value=SimpleNamespace(f_bavail=1000, f_frsize=4096)):
         status, _, body = ask(app, "PUT", "/full-disk/key", {}, b"x")
+        assert ask(app, "DELETE", "/full-disk/old")[0] == 204
     assert status == 507
     assert str(app.database.folder.resolve()) in body.decode()
 
@@ -177,13 +178,29 @@ PARTS = (
         "location",
         "Expires=x",
     ),
-    *("continuation-token=%F0", "X-Amz-Expires=9", "Signature=s", "\u20ac"),
+    *(
+        "continuation-token=%F0",
+        "prefix=%ff",
+        "uploadId=%ff",
+        "delimiter=%ff",
+        "X-Amz-Expires=9",
+        "Signature=s",
+        "\u20ac",
+    ),
 )
 NAMES = (
     *("x-amz-target", "range", "if-match", "x-amz-copy-source", "content-encoding", "x-amz-trailer"),
     *("authorization", "content-type", "x-amz-checksum-crc32", "content-md5", "x-amz-decoded-content-length"),
 )
-VALUES = ("aws-chunked", "bytes=1-", "/bucket/a", "SageMaker.ListModels", FORM["content-type"])
+VALUES = (
+    "aws-chunked",
+    "bytes=1-",
+    "/bucket/a",
+    "%ff/a",
+    "b%00/%ff",
+    "SageMaker.ListModels",
+    FORM["content-type"],
+)
 PIECES = st.sampled_from(PARTS)
 HEADERS = st.dictionaries(st.sampled_from(NAMES), st.text(max_size=12) | st.sampled_from(VALUES), max_size=4)
 METHODS = st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "PATCH"])
@@ -202,7 +219,7 @@ def check_operation(app: Application, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(done))
     shape = operation(service, name).input_shape
     names = st.sampled_from(sorted(shape.members)) if shape and shape.members else st.text(max_size=4)
-    values = JSON | st.sampled_from(["a", "bucket", 1, 2, 10, ["a"], {"Key": "a", "Value": "b"}])
+    values = JSON | st.sampled_from(["a", "bucket", 1, 2, 10, 2**63, -1, ["a"], {"Key": "a", "Value": "b"}])
     given = data.draw(st.dictionaries(names, values, max_size=6) | JSON)
     body = json.dumps(given).encode(errors="surrogatepass")
     status, _, _ = ask(app, "POST", "/", {"x-amz-target": f"{TARGETS[service]}.{name}"}, body)

@@ -242,6 +242,14 @@ def test_many_clients_at_once_get_their_own_answers(running: Host, s3: Any) -> N
         assert all(threads.map(round_trip, range(64)))
 
 
+@pytest.mark.parametrize("size", [26_214_401, 80_000_000])
+def test_a_body_that_is_too_large_is_told_and_the_connection_is_not_reset(running: Host, size: int) -> None:
+    with pytest.raises(ClientError) as refused:
+        running.client("sagemaker-runtime").invoke_endpoint(EndpointName="any", Body=bytes(size))
+    assert message(refused)[0] == "ValidationError"
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+
+
 def raw(running: Host, sent: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", running.port), timeout=60) as connection:
         connection.sendall(sent)

@@ -203,6 +203,11 @@ def test_what_is_not_done_is_not_taken_for_a_plain_request(app: Application) -> 
     assert ask(app, "GET", "/bucket/tagged", S3)[2] == b"x"
 
 
+def test_a_region_is_one(app: Application) -> None:
+    xml = b"<C><LocationConstraint>&lt;x/&gt;</LocationConstraint></C>"
+    assert tags(ask(app, "PUT", "/odd-region", S3, xml)[2], "Code") == ["InvalidLocationConstraint"]
+
+
 def test_xml_with_entities_of_its_own_is_refused(app: Application) -> None:
     bomb = b'<!DOCTYPE a [<!ENTITY b "bb">]><Delete><Object><Key>&b;</Key></Object></Delete>'
     assert tags(ask(app, "POST", "/bucket?delete", S3, bomb)[2], "Code") == ["MalformedXML"]

@@ -99,7 +99,9 @@ def test_the_memory_of_serverless_has_steps() -> None:
     )
 
 
-@pytest.mark.parametrize("given", [{"ModelName": 3}, {"ModelName": ["a"]}, [], "x", {"ModelName": True}])
+@pytest.mark.parametrize(
+    "given", [{"ModelName": 3}, {"ModelName": ["a"]}, [], "x", {"ModelName": True}, {"Tags": [1]}]
+)
 def test_a_wrong_type_is_no_validation_error(given: Any) -> None:
     assert refused("sagemaker", "CreateModel", given).code == "SerializationException"
 
