@@ -17,15 +17,15 @@ from modeldyno.hosting.settings import HostSettings
 def host_command(settings: HostSettings, command: tuple[str, ...]) -> None:
     """Answer the API of SageMaker and S3 on this machine.
 
-    boto3 and the SDKs find it by the environment that is printed. With a COMMAND the host runs it in that
-    environment, and ends when it ends. Models, endpoint configurations and endpoints are checked and kept,
-    objects of S3 and logs too; no model server is started yet (docs/hosting.md has what is done). It listens
-    on 127.0.0.1 alone, and checks no signatures. SIGTERM answers what was asked, then ends.
+    boto3 and the SDKs find it by the environment that is printed. With a COMMAND, as in
+    `dyno host -- pytest tests/`, the host runs it in that environment, and ends when it ends. Models,
+    configurations and endpoints are checked and kept, objects of S3 and logs too. No model server is started
+    yet: docs/hosting.md has what is done. It listens on 127.0.0.1 alone, and checks no signatures. SIGTERM
+    answers what was asked, then ends.
 
     \b
-    Examples:
-        dyno host
-        dyno host --port 0 --state /tmp/host -- pytest tests/
+    Example:
+        dyno host --port 8070 --state /tmp/host
 
     Exit codes: 0 ended by a signal; that of COMMAND; 2 bad input, or the state is another host's.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modeldyno.hosting.control import configs, endpoints, identity, logs, models, tagging
+from modeldyno.hosting.control import configs, endpoints, identity, log_events, logs, models, tagging
 from modeldyno.hosting.control.context import Context
 
 Operation = Callable[[Context, dict[str, Any]], dict[str, Any] | None]
@@ -32,11 +32,11 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     "logs": {
         "CreateLogGroup": logs.create_log_group,
         "CreateLogStream": logs.create_log_stream,
-        "PutLogEvents": logs.put_log_events,
+        "PutLogEvents": log_events.put_log_events,
         "DescribeLogGroups": logs.describe_log_groups,
         "DescribeLogStreams": logs.describe_log_streams,
-        "GetLogEvents": logs.get_log_events,
-        "FilterLogEvents": logs.filter_log_events,
+        "GetLogEvents": log_events.get_log_events,
+        "FilterLogEvents": log_events.filter_log_events,
     },
     "sts": {"GetCallerIdentity": identity.get_caller_identity},
 }

@@ -37,6 +37,7 @@ class Writer:
         self.checked.update(piece)
         if self.checked.size > MOST_BYTES:
             raise ApiError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+        self._files.check_room(len(piece))
         view = memoryview(piece)
         while view:
             view = view[self._file.write(view) :]

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from modeldyno.hosting.objects.call import S3Call, as_xml, must_have_bucket
 from modeldyno.hosting.objects.names import check_bucket
 from modeldyno.hosting.state.tables import buckets, objects, uploads
-from modeldyno.hosting.wire.dispatch import DEFAULT_REGION
+from modeldyno.hosting.wire.dispatch import DEFAULT_REGION, REGION
 from modeldyno.hosting.wire.errors import ApiError
 from modeldyno.hosting.wire.messages import Answer
 from modeldyno.hosting.wire.xml_form import parsed
@@ -29,6 +29,8 @@ def create_bucket(call: S3Call, body: bytes) -> Answer:
     """Make a bucket. One that is there is an error, but in us-east-1, as on AWS."""
     check_bucket(call.bucket)
     region = (parsed(body).first("LocationConstraint") if body.strip() else None) or call.region
+    if not REGION.fullmatch(region):
+        raise ApiError("InvalidLocationConstraint", "The specified location-constraint is not valid")
     try:
         with call.place.database.write() as connection:
             connection.execute(insert(buckets).values(name=call.bucket, region=region, created=time.time()))

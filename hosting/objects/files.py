@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 PIECE = 256 * 1024
+RESERVE_BYTES = 4 * 1024 * 1024  # left to the state, so that what is there can be deleted on a full disk
 
 
 class Files:
@@ -30,6 +32,12 @@ class Files:
         """Open a new temporary file; gives its name."""
         name = uuid.uuid4().hex
         return name, (self._incoming / name).open("wb", buffering=0)
+
+    def check_room(self, size: int) -> None:
+        """Raise OSError ENOSPC where so many bytes more would fill the disk."""
+        disk = os.statvfs(self._incoming)
+        if disk.f_bavail * disk.f_frsize < size + RESERVE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def keep(self, name: str) -> None:
         """Give a whole file its place."""

@@ -20,7 +20,7 @@ from modeldyno.hosting.objects.call import (
 from modeldyno.hosting.objects.checksums import ALGORITHMS, PREFIX
 from modeldyno.hosting.objects.conditions import check_copy, check_read, check_write, span
 from modeldyno.hosting.objects.files import Span
-from modeldyno.hosting.objects.names import check_key
+from modeldyno.hosting.objects.names import check_bucket, check_key
 from modeldyno.hosting.state.tables import objects
 from modeldyno.hosting.wire.errors import ApiError
 from modeldyno.hosting.wire.messages import Answer
@@ -176,6 +176,7 @@ def source_of(call: S3Call) -> tuple[str, str]:
     bucket, slash, key = unquote(text, errors="surrogateescape").removeprefix("/").partition("/")
     if not slash or not key:
         raise ApiError("InvalidArgument", "Copy Source must mention the source bucket and key: bucket/key")
+    check_bucket(bucket)
     check_key(key)
     return bucket, key
 

@@ -94,6 +94,7 @@ def begin(place: Place, head: Head, region: str) -> Sink:
     """Choose what takes a request's body. Raises ApiError."""
     bucket, key = _names(head)
     call = S3Call(place, head, region, bucket, key)
+    _check_query(head)
     check_presigned(head, datetime.now(UTC))
     _check_owner(call)
     for name in head.query.keys() & _NOT_DONE:
@@ -152,6 +153,13 @@ def _names(head: Head) -> tuple[str, str]:
         return host[1], path
     bucket, _, key = path.partition("/")
     return bucket, key
+
+
+def _check_query(head: Head) -> None:
+    try:
+        "".join([*head.query, *head.query.values()]).encode()
+    except UnicodeEncodeError:
+        raise ApiError("InvalidURI", "The query is not valid UTF-8.") from None
 
 
 def _check_owner(call: S3Call) -> None:

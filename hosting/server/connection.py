@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any, Protocol
 
 import httptools
 
+from modeldyno.hosting.server.answers import close, head_of
 from modeldyno.hosting.server.body import Body, ClientGone
 from modeldyno.hosting.wire.messages import Answer, Head, Sink, query_of
 
@@ -65,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[_Request] = deque()
         self._arrived, self._writable = asyncio.Event(), asyncio.Event()
         self._writable.set()
-        self._busy, self._broken = False, False
+        self._busy, self._broken, self._ended = False, False, False
         self._url, self._head_bytes = bytearray(), 0
         self._headers: dict[str, str] = {}
         self._body: Body | None = None
@@ -85,6 +84,14 @@ class Connection(asyncio.Protocol):
         self._broken = True
         self._arrived.set()
         self._writable.set()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read. Gives whether there is something to answer."""
+        self._ended = True
+        if self._body is not None:
+            self._body.end(gone=True)
+        self._arrived.set()
+        return self._busy or bool(self._waiting)
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
@@ -172,7 +179,7 @@ class Connection(asyncio.Protocol):
             return
         self._broken = True
         if not self._busy and not self._waiting:
-            self._transport.write(_head_of(Answer(status), "", closing=True))
+            self._transport.write(head_of(Answer(status), "", closing=True))
         if self._body is not None:
             self._body.end(gone=True)
         self._arrived.set()
@@ -198,7 +205,7 @@ class Connection(asyncio.Protocol):
         try:
             async with asyncio.timeout(HEAD_S):
                 while not self._waiting:
-                    if self._broken or self._transport.is_closing():
+                    if self._broken or self._ended or self._transport.is_closing():
                         return False
                     self._arrived.clear()
                     await self._arrived.wait()
@@ -250,7 +257,7 @@ class Connection(asyncio.Protocol):
         return await asyncio.get_running_loop().run_in_executor(self._shared.threads, work, *given)
 
     async def _write(self, request: _Request, answer: Answer, *, closing: bool) -> None:
-        head = _head_of(answer, request.head.request_id, closing=closing)
+        head = head_of(answer, request.head.request_id, closing=closing)
         without = request.head.method == "HEAD" or answer.status in _NO_BODY
         if isinstance(answer.body, bytes):
             self._transport.write(head + (b"" if without else answer.body))
@@ -262,7 +269,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(piece)
                 await self._written()
         finally:
-            _closed(answer.body)
+            close(answer.body)
 
     async def _written(self) -> None:
         try:
@@ -273,27 +280,3 @@ class Connection(asyncio.Protocol):
             raise ClientGone from None
         if self._broken and self._transport.is_closing():
             raise ClientGone
-
-
-def _closed(body: Iterator[bytes]) -> None:
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
-
-
-def _head_of(answer: Answer, request_id: str, *, closing: bool) -> bytes:
-    try:
-        phrase = HTTPStatus(answer.status).phrase
-    except ValueError:
-        phrase = "Error"
-    own = {"date": formatdate(usegmt=True), "x-amzn-requestid": request_id, "x-amz-request-id": request_id}
-    if answer.status != 204:
-        own["content-length"] = str(answer.size)
-    if closing:
-        own["connection"] = "close"
-    lines = [f"{name}: {_one_line(value)}\r\n" for name, value in (own | dict(answer.headers)).items()]
-    return f"HTTP/1.1 {answer.status} {phrase}\r\n{''.join(lines)}\r\n".encode("latin-1", "replace")
-
-
-def _one_line(value: str) -> str:
-    return value.replace("\r", " ").replace("\n", " ")

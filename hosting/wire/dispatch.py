@@ -24,7 +24,7 @@ _OPERATIONS = {
     "invocations-response-stream": "InvokeEndpointWithResponseStream",
 }
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request")
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def scope_of(head: Head) -> Scope:
     found = _SCOPE.search(text)
     if found is None:
         return Scope(DEFAULT_REGION, "")
-    region = found[3] if _REGION.fullmatch(found[3]) else DEFAULT_REGION
+    region = found[3] if REGION.fullmatch(found[3]) else DEFAULT_REGION
     return Scope(region, found[4], found[1])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +22,8 @@ from modeldyno.hosting.wire.exceptions import BY_SHAPE
 
 PATTERN_TIMEOUT_S = 0.5
 MOST_SHOWN = 10
+_PAIR = re.compile(r"\\u(D[89AB][0-9A-F]{2})\\u(D[C-F][0-9A-F]{2})", re.IGNORECASE)
+_BITS = {"integer": 31, "long": 63}
 _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "character": (str,),
@@ -63,6 +66,8 @@ def _typed(shape: Shape, value: Any, path: str) -> Any:
         right = isinstance(value, _KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
         if not right:
             raise _wrong_type(kind, value, path)
+    if kind in _BITS and not -(1 << _BITS[kind]) <= value < 1 << _BITS[kind]:
+        raise ApiError("SerializationException", f"{path}: {value} does not fit into the type {kind}.")
     if isinstance(shape, StructureShape):
         return {
             name: _typed(member, value[name], _join(path, name))
@@ -176,10 +181,13 @@ def matches(pattern: str, text: str) -> bool:
 
 @lru_cache(maxsize=2048)
 def _compiled(pattern: str) -> Any:
-    try:
-        return regex.compile(pattern)
-    except regex.error:
-        return regex.compile(r"[\s\S]*")  # a pattern of another dialect refuses nothing
+    return regex.compile(_PAIR.sub(_one_character, pattern))
+
+
+def _one_character(pair: re.Match[str]) -> str:
+    """Java writes a character beyond U+FFFF as two halves."""
+    high, low = int(pair[1], 16), int(pair[2], 16)
+    return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08X}"
 
 
 def _line(value: Any, path: str, what: str) -> str:
