@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from modeldyno.base.errors import ConfigError
 from modeldyno.recommender.job.job import Job
 
+KINDS_OF_TRAFFIC = {"rate_rps", "day", "night", "curve", "trace"}
+
 
 def with_given(
     job: Job,
@@ -45,6 +47,6 @@ def with_given(
 
 def _traffic(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
     before = job.traffic.model_dump(exclude_unset=True) if job.traffic else {}
-    if given.keys() & {"rate_rps", "day", "night", "curve", "trace"}:
-        before = {name: value for name, value in before.items() if name in ("growth", "headroom", "spare")}
+    if given.keys() & KINDS_OF_TRAFFIC:
+        before = {name: value for name, value in before.items() if name not in KINDS_OF_TRAFFIC}
     return {**before, **given}

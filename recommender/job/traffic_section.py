@@ -53,6 +53,15 @@ class Traffic(Record):
     )
     spare: int = Field(default=1, ge=0, le=100, description="instances on top, so that one may fail")
 
+    provisioned_usd_per_gb_s: Rate | None = Field(
+        default=None,
+        description="your price of provisioned concurrency, USD a GB-second that it is enabled; no public "
+        "source has it",
+    )
+    provisioned_run_usd_per_gb_s: Rate | None = Field(
+        default=None, description="the same of a GB-second that runs on it"
+    )
+
     @model_validator(mode="after")
     def _one_kind(self) -> Traffic:
         day = self.day is not None or self.night is not None

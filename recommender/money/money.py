@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from modeldyno.base.records.money import CandidateCost, Mix, Money, Pattern, Replay
 from modeldyno.base.records.run import Limits, Row, Trial
@@ -46,7 +47,7 @@ def money(traffic: Traffic, ranking: Sequence[Row], trials: Sequence[Trial], lim
         flips_above_rps=loads.above_rps,
         flips=flip_table(offers, asked, trials, limits),
         mix=_mix(pair, offers, asked) if pair else None,
-        patterns=_patterns(best, trials, asked),
+        patterns=_patterns(best, trials, asked, traffic),
         replays=_replays(best, trials, limits, asked),
         assumed=tuple(_assumed(offers)),
         notes=(*asked.notes, *_notes(limits, asked)),
@@ -85,11 +86,17 @@ def _answer(best: Offer | None, asked: Demand) -> str:
     return f"{text} ({'; '.join(parts)})."
 
 
-def _patterns(best: Offer | None, trials: Sequence[Trial], asked: Demand) -> tuple[Pattern, ...]:
+def _patterns(
+    best: Offer | None, trials: Sequence[Trial], asked: Demand, traffic: Traffic
+) -> tuple[Pattern, ...]:
     """Of the answer's candidate."""
     trial = _trial_of(best, trials)
     served = served_of(trial) if trial else None
-    return patterns(best, served, asked) if best and served else ()
+    if best is None or served is None:
+        return ()
+    prices = (traffic.provisioned_usd_per_gb_s, traffic.provisioned_run_usd_per_gb_s)
+    priced = replace(served, provisioned_usd_per_gb_s=prices[0], provisioned_run_usd_per_gb_s=prices[1])
+    return patterns(best, priced, asked)
 
 
 def _replays(

@@ -133,3 +133,16 @@ def test_held_types_are_counted_by_what_they_sustain(spare: int) -> None:
     found = priced(trial(point(20, cpu_cores=1.0), on=held), traffic=Traffic(rate_rps=10, spare=spare))
     # 2 * 0.25 of 1 core: 10 of 20 requests/s: ceil(12 / 10) = 2.
     assert found.candidates[0].fixed.most == 2 + spare
+
+
+def test_provisioned_concurrency_is_priced_by_the_users_prices() -> None:
+    own = Traffic(day=40, night=5, provisioned_usd_per_gb_s=1e-5, provisioned_run_usd_per_gb_s=5e-6)
+    prices = [
+        {
+            each.pattern: each.usd_per_month
+            for each in priced(trial(point(20), on=LARGE), traffic=each).patterns
+        }
+        for each in (own, DAY)
+    ]
+    assert prices[0]["provisioned concurrency"] is not None
+    assert prices[1]["provisioned concurrency"] is None
