@@ -5,4 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("base", "runtime", "compiler", "serving", "loadgen", "trials", "recommender", "gate", "reports", "hosting")
+ROOMS = (
+    "base",
+    "runtime",
+    "compiler",
+    "serving",
+    "loadgen",
+    "trials",
+    "recommender",
+    "gate",
+    "reports",
+    "hosting",
+)
