@@ -15,7 +15,8 @@ MANY = 2.0
 """From here on a ratio is worded as times, not as per cent."""
 
 ONE_BY_ONE = (
-    "each was measured once, one after another: what else the machine did in those minutes is in no interval"
+    "they were measured one after another: what else the machine did in those minutes is in no interval but "
+    "where a round was repeated"
 )
 
 

@@ -38,7 +38,7 @@ def test_the_name_is_imported_from_this_checkout() -> None:
 
 
 def test_what_users_import_is_there_and_loaded_when_first_used() -> None:
-    assert modeldyno.__all__ == ["Options", "Session", "compile_model", "recommend"]
+    assert modeldyno.__all__ == ["GateOptions", "Options", "Session", "compile_model", "judge", "recommend"]
     code = (
         "import modeldyno, sys; light = set(sys.modules); import modeldyno as m\n"
         "heavy = {'tvm', 'torch', 'numpy', 'pydantic', 'pandas', 'onnxruntime'}\n"

@@ -23,9 +23,9 @@ from typing import Any
 from benchmarks.compile.held import held_packages
 from benchmarks.compile.peers import PEERS
 from benchmarks.compile.prepare import Prepared, measured_peak, prepared
+from benchmarks.compile.quantised import QUANTISED, SUFFIX
 from benchmarks.compile.side_by_side import Place, measure
 from benchmarks.compile.summary import MINE, Row, agreement, geometric_means, peak_share, timing
-from benchmarks.compile.twins import TWIN, TWINS
 from benchmarks.zoo.registry import DEFAULT_CACHE, ZOO
 from modeldyno.base.command.console import print_table, say
 from modeldyno.base.files import write_text
@@ -169,7 +169,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--models",
         default="",
-        help=f"names (see --list), {TWIN!r} behind for the quantised twin, or files; default: all names",
+        help=f"names (see --list), {SUFFIX!r} behind for the quantised form, or files; default: all names",
     )
     parser.add_argument("--threads", default="1,2", help="numbers of threads inside one inference")
     parser.add_argument("--peers", help=f"of {', '.join(PEERS)}; dyno always runs [default: {DEFAULT_PEERS}]")
@@ -206,7 +206,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         if peer not in PEERS:
             parser.error(f"unknown peer {peer!r}; the peers are: {', '.join(PEERS)}")
     for name in args.models:
-        if name not in (*ZOO, *TWINS) and not Path(name).is_file():
+        if name not in (*ZOO, *QUANTISED) and not Path(name).is_file():
             parser.error(f"unknown model {name!r}: no file, and none of {', '.join(ZOO)}")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.feeds import Array
 
 Run = Callable[[], list[Any]]
-FLOAT32_ARTIFACT = "float32"  # beside the artifact of a quantised twin, that of its float32 model
+FLOAT32_ARTIFACT = "float32"  # beside the artifact of a quantised form, that of its float32 model
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,16 @@ def dyno_peer(job: Job) -> Loaded:
 
 
 def dyno_float32_peer(job: Job) -> Loaded:
-    """The artifact of the float32 model that a quantised twin of the zoo was made of.
+    """The artifact of the float32 model that a quantised form of the zoo was made of.
 
     Raises:
-        LookupError: the model is no twin.
+        LookupError: the model is no quantised form.
     """
     from modeldyno.runtime.open import open_session
 
     artifact = job.artifact.with_name(FLOAT32_ARTIFACT)
     if not artifact.is_dir():
-        raise LookupError(f"no artifact in {artifact}: only a quantised twin of the zoo has a float32 model")
+        raise LookupError(f"no artifact in {artifact}: only a quantised form of the zoo has a float32 model")
     session = open_session(artifact, job.threads)
     return Loaded(lambda: list(session.run(job.feeds).values()))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compile.peers import FLOAT32_ARTIFACT
-from benchmarks.compile.twins import TWINS
+from benchmarks.compile.quantised import QUANTISED
 from benchmarks.feeds import model_feeds, save_feeds
 from benchmarks.flops import model_flops
 from benchmarks.zoo.registry import ZOO
@@ -45,14 +45,14 @@ def prepared(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    path = _zoo_file(name, cache, folder) if name in (*ZOO, *TWINS) else Path(name)
+    path = _zoo_file(name, cache, folder) if name in (*ZOO, *QUANTISED) else Path(name)
     save_feeds(folder / "feeds.npz", model_feeds(path))
     say(f"{name}: compiling")
     artifact = folder / "artifact"
     options = json.dumps({"tune_s": tune_s, "winograd": winograd})
     answer = _compiled(path, artifact, options, target)
-    if name in TWINS:
-        origin = _zoo_file(TWINS[name], cache, folder)
+    if name in QUANTISED:
+        origin = _zoo_file(QUANTISED[name], cache, folder)
         say(f"{origin.stem}: compiling")
         error = _compiled(origin, artifact.with_name(FLOAT32_ARTIFACT), options, target).get("error")
         if error:
@@ -90,7 +90,7 @@ def _zoo_file(name: str, cache: Path, folder: Path) -> Path:
     path = cache / f"{name}.onnx"
     if not path.exists():
         say(f"{name}: building {path}")
-        module = "benchmarks.compile.twins" if name in TWINS else "benchmarks.zoo.registry"
+        module = "benchmarks.compile.quantised" if name in QUANTISED else "benchmarks.zoo.registry"
         with start(python_module(module, "--cache", str(cache), name), log=folder / "zoo.log") as child:
             if child.process.wait():
                 raise SystemExit(f"{name} can't be built:\n{child.log_tail()}")

@@ -13,6 +13,7 @@ from modeldyno.loadgen.spec.limit_names import named_limits
 from modeldyno.loadgen.verdict.limits import verdict
 from modeldyno.recommender.rank.projected import Speed, ordered
 from modeldyno.recommender.rounds.groups import Group
+from modeldyno.trials.catalog.cost import hourly
 from modeldyno.trials.compare.blocks import Block
 from modeldyno.trials.measure.orders import PlannedTrial
 from modeldyno.trials.measure.trial import failed_trial
@@ -40,8 +41,13 @@ class Plan:
         return next(each for each in self.groups if each.key == key)
 
     def usd_per_hour(self, key: str) -> float:
-        """The price that a contender is ranked by."""
-        return self.best_member(self.group(key)).usd_per_hour
+        """The price that a contender is ranked by: for all of its cores at work, of a burstable type too.
+
+        A type that is held to its baseline answers less for its price: that is in it, as a dearer hour.
+        """
+        member = self.best_member(self.group(key))
+        busy = hourly(member, member.vcpus)
+        return busy.usd(member.usd_per_hour) / busy.held_share
 
     def score(self, cell: str, block: Block) -> float:
         """Logarithm of the dollars for a request."""

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from benchmarks.compile.twins import TWINS, quantised
+from benchmarks.compile.quantised import QUANTISED, quantised
 from benchmarks.feeds import load_feeds, model_feeds, save_feeds
 from benchmarks.flops import model_flops
 from benchmarks.zoo.registry import ZOO, onnx_file
@@ -97,6 +97,6 @@ def test_a_twin_is_the_model_with_pairs(tmp_path: Path) -> None:
 
 
 def test_every_model_has_a_twin_and_none_is_measured_unasked() -> None:
-    assert TWINS["resnet50-qdq"] == "resnet50"
-    assert set(TWINS.values()) == set(ZOO)
-    assert not set(TWINS) & set(ZOO)
+    assert QUANTISED["resnet50-qdq"] == "resnet50"
+    assert set(QUANTISED.values()) == set(ZOO)
+    assert not set(QUANTISED) & set(ZOO)

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from benchmarks.compile.twins import quantised
+from benchmarks.compile.quantised import quantised
 from benchmarks.feeds import model_feeds
 from benchmarks.zoo.light import light_model
 from benchmarks.zoo.registry import onnx_file

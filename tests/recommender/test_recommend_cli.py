@@ -258,6 +258,17 @@ def output_below_a_file(folder: Path) -> list[str]:
     return [*command(folder)[:-1], str(folder / "run" / "deeper")]
 
 
+def test_an_output_that_can_not_be_is_told_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path / "m.onnx")
+    write_job(tmp_path)
+    assert ran(monkeypatch, *output_below_a_file(tmp_path)) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "is no folder" in told.err
+
+
 def output_in_use(folder: Path) -> list[str]:
     (folder / "run").mkdir()
     (folder / "run" / "notes.txt").touch()
@@ -275,7 +286,6 @@ def output_in_use(folder: Path) -> list[str]:
         (unknown_operator, "'Frobnicate'"),
         (open_size, "input 'x' has no fixed shape"),
         (wrong_shape_name, "no such input"),
-        (output_below_a_file, "cannot write"),
         (output_in_use, "holds no run of dyno recommend"),
     ],
 )

@@ -85,7 +85,7 @@ def test_what_is_not_decided_is_skipped() -> None:
 
 def test_markdown_says_the_answer_then_the_table_then_what_was_rejected() -> None:
     text = as_markdown(FOUND)
-    assert text.startswith(f"{MARKER}\n### Run it on c5.large with the compiled artifact: $1.00 per million")
+    assert text.startswith(f"{MARKER}\n### Run it on c5.large with the compiled model: $1.00 per million")
     table, rejected = text.split("<details>", 1)
     assert "| 1 | c5.large | compiled | 1x1 | 4 users | 10.0 | 20.0 | 100 | 0.36 | 1.00 | emulated |" in table
     assert "| 2 (void) |" in table

@@ -1,6 +1,6 @@
-"""Quantised twins of the zoo's models: pairs of QuantizeLinear and DequantizeLinear, by ONNX Runtime's tool.
+"""Quantised forms of the zoo's models: pairs of QuantizeLinear and DequantizeLinear, by ONNX Runtime's tool.
 
-    python -m benchmarks.compile.twins --cache runs/zoo [NAME ...]
+    python -m benchmarks.compile.quantised --cache runs/zoo [NAME ...]
 
 Activations are uint8, a scale a tensor, weights int8, a scale a channel where the opset has it; calibrated on
 two seeded inputs. They show what a quantised file costs, not how exact one can be.
@@ -22,21 +22,21 @@ from benchmarks.zoo.registry import DEFAULT_CACHE, ZOO, onnx_file
 from modeldyno.base.files import write_bytes
 from modeldyno.base.process.procs import end_with_parent
 
-TWIN = "-qdq"  # behind the name of the float32 model
+SUFFIX = "-qdq"  # behind the name of the float32 model
 CHANNELS_FROM = 13  # the opset from which on a scale may be that of a channel
-TWINS = {f"{name}{TWIN}": name for name in ZOO}
+QUANTISED = {f"{name}{SUFFIX}": name for name in ZOO}
 
 
-def twin_file(name: str, cache: Path = DEFAULT_CACHE) -> Path:
-    """Return the twin's ONNX file in `cache`; it, and the float32 model before it, are built where missing.
+def quantised_file(name: str, cache: Path = DEFAULT_CACHE) -> Path:
+    """Return the ONNX file in `cache`; it, and the float32 model before it, are built where missing.
 
     Raises:
         KeyError: no model has this name. ImportError: a package that builds it is not installed.
     """
     path = cache / f"{name}.onnx"
     if not path.exists():
-        origin = onnx_file(TWINS[name], cache)
-        with tempfile.TemporaryDirectory(prefix="dyno-twin-") as folder:
+        origin = onnx_file(QUANTISED[name], cache)
+        with tempfile.TemporaryDirectory(prefix="dyno-quantised-") as folder:
             write_bytes(path, quantised(origin, Path(folder)).read_bytes())
     return path
 
@@ -59,7 +59,7 @@ def quantised(origin: Path, folder: Path, **how: Any) -> Path:
         "per_channel": _opset(origin) >= CHANNELS_FROM,
         **how,
     }
-    path = folder / "twin.onnx"
+    path = folder / "quantised.onnx"
     level = logging.getLogger().level
     logging.getLogger().setLevel(logging.ERROR)  # advice on preparing a model, for every file
     try:
@@ -75,18 +75,20 @@ def _opset(path: Path) -> int:
 
 
 def main() -> None:
-    """Build the twins named."""
+    """Build the quantised forms named."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "names", nargs="+", metavar="NAME", help=f"a model of the zoo with {TWIN!r} behind it"
+        "names", nargs="+", metavar="NAME", help=f"a model of the zoo with {SUFFIX!r} behind it"
     )
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
     end_with_parent()
     args = parser.parse_args()
     for name in args.names:
-        if name not in TWINS:
-            parser.error(f"unknown twin {name!r}; a twin is a model of the zoo with {TWIN!r} behind its name")
-        twin_file(name, args.cache)
+        if name not in QUANTISED:
+            parser.error(
+                f"unknown {name!r}: a quantised form is a model of the zoo with {SUFFIX!r} behind its name"
+            )
+        quantised_file(name, args.cache)
 
 
 if __name__ == "__main__":
