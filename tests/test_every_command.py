@@ -22,7 +22,7 @@ from tests.recommender.tiny import SIZE, SMALLEST, write_model
 
 JOB = f"""
 candidates: {{instance_types: [{SMALLEST}]}}
-load: {{users: [1], warmup_s: 0.3, duration_s: 1}}
+load: {{users: [1], warmup_s: 0.3, duration_s: 1, max_duration_s: 3}}
 limits: {{p99_ms: 1000}}
 """
 

@@ -11,7 +11,7 @@ import re
 from modeldyno.base.errors import ConfigError
 
 _FAMILIES = {
-    "haswell": ("m4", "c4"),
+    "haswell": ("m4", "c4", "t2"),
     "skylake-avx512": ("m5", "c5", "r5", "t3"),
     "icelake-server": ("m6i", "c6i", "r6i"),
     "sapphirerapids": ("m7i", "m7i-flex", "c7i", "c7i-flex", "r7i", "m8i", "c8i", "c8i-flex", "r8i"),

@@ -24,6 +24,8 @@ LEVEL_OVERHEAD_S = 2.0
 # Of candidates that are measured side by side: the generator's start, a first look at each level, starts of
 # each finalist and of all in the screening.
 GENERATOR_S, PROBE_BLOCK_S, BLOCK_OVERHEAD_S, STARTS = 2.0, 0.5, 0.3, 3
+FINALISTS, LONGER = 4, 0.3
+"""Candidates of the finals; of the time up to `max_duration_s` what `min_samples` usually takes."""
 
 
 def estimate_s(job: Job, trials: int, *, done: int = 0) -> float:
@@ -61,7 +63,9 @@ def usual_rounds_s(job: Job, candidates: int) -> float:
     load, cells = job.load, candidates * len(job.load.levels())
     alone_s = candidates * STARTUP_S + cells * (max(PROBE_BLOCK_S, load.warmup_s / 2) + BLOCK_OVERHEAD_S)
     starts_s = STARTS * (candidates * STARTUP_S) + STARTS * cells * load.warmup_s / max(1, len(load.levels()))
-    return GENERATOR_S + alone_s + starts_s + cells * load.window_s
+    finals = min(FINALISTS, candidates) * len(load.levels())
+    longer_s = finals * LONGER * (load.longest_s - load.window_s) if load.min_samples else 0.0
+    return GENERATOR_S + alone_s + starts_s + cells * load.window_s + longer_s
 
 
 def most_rounds_s(job: Job, candidates: int) -> float:

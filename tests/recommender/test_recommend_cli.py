@@ -24,7 +24,7 @@ from tests.recommender.tiny import FOREIGN, SMALLEST, processes_naming, write_mo
 
 JOB = {
     "candidates": {"backends": ["onnxruntime"], "instance_types": [SMALLEST], "workers": [1, 2]},
-    "load": {"users": [1], "warmup_s": 0.2, "duration_s": 1.0},
+    "load": {"users": [1], "warmup_s": 0.2, "duration_s": 1.0, "max_duration_s": 3.0},
 }
 WAIT_S = 40.0
 
@@ -408,7 +408,7 @@ def test_a_wrong_shape_flag_is_told_as_the_compile_command_tells_it(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"shape": {"z": [1]}}, "job.yaml:14: shape: --shape z: the model has no such input"),
+        ({"shape": {"z": [1]}}, "job.yaml:15: shape: --shape z: the model has no such input"),
         (
             {"compile": {"target": "znver"}, "candidates": {}},
             "job.yaml:3: compile.target: unknown target 'znver'",

@@ -73,7 +73,7 @@ def quick_job(**changed: object) -> Job:
     """One short load level on the smallest type, no compilation."""
     job = {
         "candidates": {"backends": ["onnxruntime"], "instance_types": [SMALLEST]},
-        "load": {"users": [1], "warmup_s": 0.2, "duration_s": 0.5},
+        "load": {"users": [1], "warmup_s": 0.2, "duration_s": 0.5, "max_duration_s": 3},
     }
     return Job.model_validate({**job, **changed})
 

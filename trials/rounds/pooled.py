@@ -55,6 +55,8 @@ class Around:
     spread: Spread = field(default_factory=lambda: Spread(0.0, 1))
     """Between starts, of a ratio of two candidates."""
     starts: int = 1
+    screened: bool = False
+    """Whether it is of a level that was left out after the screening: few samples are no news there."""
     shared_cores: int = 0
     """Cores that both the server and the generator may use."""
 
@@ -210,7 +212,7 @@ def _warnings(blocks: Sequence[Block], errors: int, around: Around) -> Iterator[
     missing = [
         percent for percent in PERCENTILES if percent < 99.5 and samples < fewest_samples(percent / 100)
     ]
-    if missing:
+    if missing and not around.screened:
         needs = ", ".join(f"p{percent:g} (needs {fewest_samples(percent / 100)})" for percent in missing)
         yield f"few samples: {samples} do not state {needs}; measure longer"
     if errors:

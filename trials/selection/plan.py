@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modeldyno.trials.compare.plan import (
     DROPPED,
@@ -73,14 +73,22 @@ def finals_wanted(
     return min(cells * longest_s, max(budget_s, for_samples, for_rounds))
 
 
+def with_samples(plan: StagePlan, min_samples: int, most_s: float) -> StagePlan:
+    """The same with as many rounds as `min_samples` of each cell need, within `most_s` of all rounds."""
+    round_s = plan.seconds / plan.rounds
+    wanted = min(math.ceil(min_samples / plan.requests), int(most_s / round_s))
+    rounds = max(plan.rounds, wanted)
+    return replace(plan, rounds=rounds, seconds=rounds * round_s)
+
+
 def too_slow(request_s: float, longest_s: float) -> str:
     """Say why a cell can't be measured in the time that it may have at most; empty where it can."""
     needed_s = FEWEST_ROUNDS * _round_s([request_s], FEWEST_REQUESTS, FEWEST_DROPPED)
     if needed_s <= longest_s:
         return ""
     return (
-        f"too slow to compare: a request takes {request_s:.3g} s, and {FEWEST_ROUNDS} blocks of "
-        f"{FEWEST_REQUESTS} take {math.ceil(needed_s)} s: give load.max_duration_s so much"
+        f"too slow to compare in {longest_s:g} s: {FEWEST_ROUNDS} blocks of {FEWEST_REQUESTS} requests take "
+        f"{math.ceil(needed_s)} s, one request {request_s:.3g} s: give load.max_duration_s so much"
     )
 
 

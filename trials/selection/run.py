@@ -99,6 +99,7 @@ class Selected:
             taint=self.taint,
             spread=self.spread(),
             starts=len({block.epoch for block in blocks}),
+            screened=self.stage_of(cell) == "screening",
             shared_cores=alone.shared_cores,
         )
 

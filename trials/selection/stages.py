@@ -23,6 +23,7 @@ from modeldyno.trials.selection.plan import (
     StagePlan,
     finals_wanted,
     plan_stage,
+    with_samples,
 )
 
 IDLE_READINGS, IDLE_READING_S = 4, 0.25
@@ -64,6 +65,7 @@ class Stages:
         chosen = {cell: request_s[cell] for cell in cells}
         budget_s = finals_budget_s(chosen, request_s, self.lengths)
         plan = plan_stage(chosen, budget_s, FEWEST_PAIRS)
+        plan = with_samples(plan, self.lengths.min_samples, len(chosen) * self.lengths.longest_s)
         self._stage("finals", list(cells), plan, epochs=FINAL_EPOCHS)
 
     def _stage(self, stage: Stage, cells: list[str], plan: StagePlan, epochs: int) -> None:

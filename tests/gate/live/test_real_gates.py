@@ -67,6 +67,7 @@ def test_a_candidate_that_sleeps_longer_is_a_regression(tmp_path: Path) -> None:
     assert not [child for child in psutil.Process().children() if "serve" in " ".join(child.cmdline())]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_blocks")
 def test_of_urls_a_regression_is_not_said_unless_they_are_trusted(tmp_path: Path) -> None:
     for side in ("a", "b"):

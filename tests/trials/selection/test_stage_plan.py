@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modeldyno.trials.selection.plan import finals_wanted, plan_stage, too_slow
+from modeldyno.trials.selection.plan import StagePlan, finals_wanted, plan_stage, too_slow, with_samples
 
 
 def test_fast_cells_get_whole_blocks_and_as_many_rounds_as_fit() -> None:
@@ -31,6 +31,14 @@ def test_finals_last_until_percentiles_can_be_stated_within_what_a_cell_may_have
     assert finals_wanted({"a@1": 0.1}, budget_s=5.0, min_samples=368, longest_s=60.0) == pytest.approx(36.8)
     assert finals_wanted({"a@1": 1.0}, budget_s=5.0, min_samples=368, longest_s=60.0) == 60.0
     assert finals_wanted({"a@1": 0.001}, budget_s=50.0, min_samples=368, longest_s=60.0) == 50.0
+
+
+def test_rounds_are_added_for_the_samples_that_percentiles_need_while_there_is_time() -> None:
+    plan = StagePlan(requests=13, dropped=1, block_s=0.25, rounds=24, seconds=48.0)
+    assert with_samples(plan, 368, most_s=100.0).rounds == 29
+    assert with_samples(plan, 368, most_s=100.0).seconds == pytest.approx(58.0)
+    assert with_samples(plan, 368, most_s=50.0).rounds == 25
+    assert with_samples(plan, 100, most_s=100.0) == plan
 
 
 def test_what_is_too_slow_is_told_with_the_time_that_would_do() -> None:
