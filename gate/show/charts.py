@@ -6,9 +6,7 @@ Each returns None where there is nothing to draw. What it shows is told in words
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -20,54 +18,39 @@ from modeldyno.gate.show import words
 from modeldyno.reports.charts import svg
 from modeldyno.reports.charts.drawing import WIDE_RANGE, scale_x
 from modeldyno.reports.charts.histogram import cells
+from modeldyno.reports.charts.overlay import (
+    BINS,
+    OUTSIDE,
+    Side,
+    edges_between,
+    medians,
+    outline,
+    shares_between,
+)
 from modeldyno.reports.text.digits import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH_PX = 480
-BINS = 70
-OUTSIDE = 0.005
-"""Share of a side's requests that may lie beyond the drawing, at either end."""
-BASELINE, CANDIDATE = svg.SERIES[2], svg.SERIES[1]
-_DASHES = (0, (4, 2.2))
+BASELINE, CANDIDATE = 2, 1
+"""Places in svg.SERIES."""
 
 
-@dataclass(frozen=True)
-class Latencies:
-    """One side's requests: milliseconds and how many, the fastest first."""
-
-    side: str
-    cells: tuple[tuple[float, int], ...]
-
-    @property
-    def count(self) -> int:
-        """How many requests there are."""
-        return sum(count for _, count in self.cells)
-
-    def quantile(self, part: float) -> float:
-        """Give the latency in ms that this share of the requests stays within."""
-        seen, total = 0, self.count
-        for ms, count in self.cells:
-            seen += count
-            if seen >= part * total:
-                return ms
-        return self.cells[-1][0]
-
-
-def latencies(record: GateRecord) -> tuple[Latencies, ...]:
+def latencies(record: GateRecord) -> tuple[Side, ...]:
     """Read both sides' histograms; empty unless both have requests.
 
     Raises:
         ConfigError: one cannot be decoded.
     """
     found = []
-    for side in ("baseline", "candidate"):
+    for side, colour in (("baseline", BASELINE), ("candidate", CANDIDATE)):
         try:
             read = cells(record.histograms.get(side, "")) if record.histograms.get(side) else []
         except ConfigError as error:
             raise ConfigError(f"gate.json: {side}: {error}") from error
-        found.append(Latencies(side, tuple((value / US_PER_MS, count) for value, count in read)))
+        times = tuple((value / US_PER_MS, count) for value, count in read)
+        found.append(Side(side, colour, side == "baseline", times))
     return tuple(found) if all(each.count for each in found) else ()
 
 
@@ -87,7 +70,7 @@ def change_chart(record: GateRecord) -> str | None:
         return svg.inline_svg(figure, "change", f"{told}.", "What changed, with intervals and limits")
 
 
-def overlay_chart(sides: Sequence[Latencies]) -> str | None:
+def overlay_chart(sides: Sequence[Side]) -> str | None:
     """Draw how often each latency occurs, both sides over each other, medians marked."""
     if len(sides) != 2:
         return None
@@ -96,21 +79,21 @@ def overlay_chart(sides: Sequence[Latencies]) -> str | None:
     edges = _edges(low, high)
     with svg.chart_style():
         figure, axes = svg.new_axes(WIDTH_PX, 330)
-        heights = [_shares(side, edges) for side in sides]
-        for side, shares, colour in zip(sides, heights, (BASELINE, CANDIDATE), strict=True):
-            _outline(axes, side, shares, edges, colour)
+        heights = [shares_between(side, edges) for side in sides]
+        for side, shares in zip(sides, heights, strict=True):
+            outline(axes, side, shares, edges)
         top = max(max(shares) for shares in heights)
         scale_x(axes, (edges[0], edges[-1]))
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.32 * top))
         axes.set(xlabel="latency (ms)", ylabel="share of the requests (%)")
-        _medians(axes, sides, top)
+        medians(axes, sides, top, _middle(axes), "{name}: median {ms} ms")
         return svg.inline_svg(figure, "overlay", overlay_finding(sides), "Latencies of both sides")
 
 
-def overlay_finding(sides: Sequence[Latencies]) -> str:
+def overlay_finding(sides: Sequence[Side]) -> str:
     """Say in words what the drawing of both sides shows."""
     told = [
-        f"{side.side}: half within {plain(side.quantile(0.5))} ms, 95 % within "
+        f"{side.name}: half within {plain(side.quantile(0.5))} ms, 95 % within "
         f"{plain(side.quantile(0.95))} ms, of {side.count:,} requests"
         for side in sides
     ]
@@ -131,7 +114,7 @@ def _scale(axes: Axes, drawn: Sequence[GateMetric]) -> None:
 def _change(axes: Axes, position: int, metric: GateMetric, verdict: GateVerdict, said: str) -> None:
     """A line of text, and below it the estimate on its interval, the limit, and the floor."""
     open_or_worse = verdict in ("regression", "inconclusive")
-    colour = svg.LIMIT if verdict == "regression" else CANDIDATE
+    colour = svg.LIMIT if verdict == "regression" else svg.SERIES[CANDIDATE]
     label = f"{words.title(metric)}: {words.change(metric)}, {said}"
     where = axes.get_yaxis_transform()
     weight = "bold" if open_or_worse else "normal"
@@ -157,45 +140,9 @@ def _edges(low: float, high: float) -> list[float]:
     """Give the ends of the bins: as wide as one another, or as ratios where the latencies lie far apart."""
     if low > 0 and high / low > WIDE_RANGE:
         return [low * (high / low) ** (number / BINS) for number in range(BINS + 1)]
-    room = 0.05 * (high - low) or 0.05 * high or 1.0
-    first, last = max(low - room, 0.0), high + room
-    return [first + (last - first) * number / BINS for number in range(BINS + 1)]
+    return edges_between(low, high)
 
 
-def _shares(side: Latencies, edges: Sequence[float]) -> list[float]:
-    """Count the requests between neighbouring edges, in per cent of all."""
-    counts = [0] * BINS
-    for ms, count in side.cells:
-        if edges[0] <= ms <= edges[-1]:
-            counts[min(bisect_right(edges, ms) - 1, BINS - 1)] += count
-    return [100.0 * count / side.count for count in counts]
-
-
-def _outline(
-    axes: Axes, side: Latencies, shares: Sequence[float], edges: Sequence[float], colour: str
-) -> None:
-    dashes = _DASHES if side.side == "baseline" else "solid"
-    axes.fill_between(edges, [*shares, 0.0], step="post", color=colour, alpha=0.22, linewidth=0)
-    axes.step(edges, [*shares, 0.0], where="post", color=colour, linewidth=2.0, linestyle=dashes)
-
-
-def _medians(axes: Axes, sides: Sequence[Latencies], top: float) -> None:
-    """Mark each median and name it beside the mark, the two on lines of their own."""
+def _middle(axes: Axes) -> float:
     first, last = axes.get_xlim()
-    middle = math.sqrt(first * last) if axes.get_xscale() == "log" else (first + last) / 2
-    for number, (side, colour) in enumerate(zip(sides, (BASELINE, CANDIDATE), strict=True)):
-        ms, height = side.quantile(0.5), top * (1.24 - 0.12 * number)
-        axes.plot(
-            [ms, ms], [0, height], color=colour, linewidth=1.6, linestyle="dashed" if number == 0 else "solid"
-        )
-        align, offset = ("left", 5) if ms < middle else ("right", -5)
-        axes.annotate(
-            f"{side.side}: median {plain(ms)} ms",
-            (ms, height),
-            (offset, 0),
-            textcoords="offset points",
-            ha=align,
-            va="center",
-            color=svg.INK,
-            fontweight="bold",
-        )
+    return math.sqrt(first * last) if axes.get_xscale() == "log" else (first + last) / 2

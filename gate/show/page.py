@@ -73,7 +73,7 @@ def render(record: GateRecord) -> str:
         overlay=overlay_chart(sides),
         finding=overlay_finding(sides) if sides else "",
         percentiles=[
-            Percentiles(one.side, f"{one.count:,}", tuple(plain(one.quantile(part)) for part in SHARES))
+            Percentiles(one.name, f"{one.count:,}", tuple(plain(one.quantile(part)) for part in SHARES))
             for one in sides
         ],
         shares=[f"p{100 * part:g}" for part in SHARES],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,18 +63,19 @@ def overlay_chart(sides: Sequence[Side]) -> str | None:
     """Draw both sides' shares by latency, medians marked; None unless there are two."""
     if len(sides) != 2:
         return None
-    edges = _edges(
+    edges = edges_between(
         min(one.quantile(OUTSIDE) for one in sides), max(one.quantile(1 - OUTSIDE) for one in sides)
     )
     with svg.chart_style():
         figure, axes = svg.new_axes(WIDTH_PX, 340)
-        heights = [_shares(one, edges) for one in sides]
+        heights = [shares_between(one, edges) for one in sides]
         for one, shares in zip(sides, heights, strict=True):
-            _outline(axes, one, shares, edges)
+            outline(axes, one, shares, edges)
         top = max(max(shares) for shares in heights)
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.32 * top))
         axes.set(xlabel="latency (ms)", ylabel="share of the requests (%)")
-        _medians(axes, sides, top)
+        left, right = axes.get_xlim()
+        medians(axes, sides, top, left + 0.62 * (right - left))
         return svg.inline_svg(figure, "overlay", finding(sides), "Latencies of compiled and not compiled")
 
 
@@ -87,40 +89,41 @@ def finding(sides: Sequence[Side]) -> str:
     return f"{'; '.join(told)}."
 
 
-def _edges(low: float, high: float) -> list[float]:
+def edges_between(low: float, high: float) -> list[float]:
+    """Give the ends of bins that are as wide as one another, with some room at both ends."""
     room = 0.05 * (high - low) or 0.05 * high or 1.0
     first, last = max(low - room, 0.0), high + room
     return [first + (last - first) * number / BINS for number in range(BINS + 1)]
 
 
-def _shares(one: Side, edges: Sequence[float]) -> list[float]:
+def shares_between(one: Side, edges: Sequence[float]) -> list[float]:
     """Count the requests between neighbouring edges, in per cent of all."""
-    counts = [0] * BINS
-    width = (edges[-1] - edges[0]) / BINS
+    counts = [0] * (len(edges) - 1)
     for ms, count in one.cells:
         if edges[0] <= ms <= edges[-1]:
-            counts[min(int((ms - edges[0]) / width), BINS - 1)] += count
+            counts[min(bisect_right(edges, ms) - 1, len(counts) - 1)] += count
     return [100.0 * count / one.count for count in counts]
 
 
-def _outline(axes: Axes, one: Side, shares: Sequence[float], edges: Sequence[float]) -> None:
+def outline(axes: Axes, one: Side, shares: Sequence[float], edges: Sequence[float]) -> None:
+    """Draw one side's shares as an outline over a light area."""
     colour = svg.SERIES[one.colour]
     axes.fill_between(edges, [*shares, 0.0], step="post", color=colour, alpha=0.22, linewidth=0)
     dashes = DASHES if one.dashed else "solid"
     axes.step(edges, [*shares, 0.0], where="post", color=colour, linewidth=2.0, linestyle=dashes)
 
 
-def _medians(axes: Axes, sides: Sequence[Side], top: float) -> None:
-    """Mark each median and name it beside the mark, the two on lines of their own."""
-    left, right = axes.get_xlim()
-    turn = left + 0.62 * (right - left)
+def medians(
+    axes: Axes, sides: Sequence[Side], top: float, turn: float, label: str = "{name}: {ms} ms"
+) -> None:
+    """Mark each median and name it beside the mark, on lines of their own; left of it from `turn` on."""
     for number, one in enumerate(sides):
         ms, height = one.quantile(0.5), top * (1.24 - 0.12 * number)
         dashes = DASHES if one.dashed else "solid"
         axes.plot([ms, ms], [0, height], color=svg.SERIES[one.colour], linewidth=1.6, linestyle=dashes)
         align, offset = ("left", 5) if ms < turn else ("right", -5)
         axes.annotate(
-            f"{one.name}: {plain(ms)} ms",
+            label.format(name=one.name, ms=plain(ms)),
             (ms, height),
             (offset, 0),
             textcoords="offset points",

@@ -11,15 +11,15 @@ import pytest
 from modeldyno.base.errors import ConfigError
 from modeldyno.base.records.gate import GateRecord
 from modeldyno.gate.show.charts import (
-    BINS,
-    Latencies,
+    BASELINE,
+    CANDIDATE,
     _edges,
-    _shares,
     latencies,
     overlay_chart,
     overlay_finding,
 )
 from modeldyno.gate.show.page import render
+from modeldyno.reports.charts.overlay import BINS, Side, shares_between
 from tests.gate.show.samples import ALL, EQUAL, HOSTILE, REGRESSION, VOID, poisoned
 from tests.reports.browser import needs_browser, opened
 from tests.reports.test_page import TAGS, Page
@@ -116,7 +116,7 @@ def test_the_histogram_is_read_as_it_was_recorded() -> None:
 
 
 def test_quantiles_count_the_requests_of_a_cell() -> None:
-    side = Latencies("baseline", ((1.0, 50), (2.0, 45), (9.0, 5)))
+    side = Side("baseline", BASELINE, True, ((1.0, 50), (2.0, 45), (9.0, 5)))
     assert [side.quantile(part) for part in (0.5, 0.51, 0.95, 0.96, 1.0)] == [1.0, 2.0, 2.0, 9.0, 9.0]
     assert overlay_finding([side]) == "baseline: half within 1.00 ms, 95 % within 2.00 ms, of 100 requests."
 
@@ -127,14 +127,14 @@ def test_latencies_far_apart_are_drawn_by_their_ratios() -> None:
     far = _edges(0.2, 11.0)
     assert far[1] / far[0] == pytest.approx(far[-1] / far[-2])
     assert (far[0], far[-1]) == pytest.approx((0.2, 11.0))
-    side = Latencies("baseline", ((0.2, 90), (11.0, 10)))
-    assert _shares(side, far)[0] == 90.0
-    assert _shares(side, far)[-1] == 10.0
+    side = Side("baseline", BASELINE, True, ((0.2, 90), (11.0, 10)))
+    assert shares_between(side, far)[0] == 90.0
+    assert shares_between(side, far)[-1] == 10.0
 
 
 def test_sides_of_one_latency_each_are_drawn_too() -> None:
-    one = Latencies("baseline", ((5.0, 10),))
-    drawing = overlay_chart((one, Latencies("candidate", ((5.0, 12),))))
+    one = Side("baseline", BASELINE, True, ((5.0, 10),))
+    drawing = overlay_chart((one, Side("candidate", CANDIDATE, False, ((5.0, 12),))))
     assert drawing is not None
     assert BINS > 1
     assert "median 5.00 ms" in drawing
