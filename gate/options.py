@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from modeldyno.base.errors import ConfigError
-from modeldyno.base.host.cores import core_numbers
+from modeldyno.base.host.cores import own_core_numbers
 from modeldyno.base.settings import Setting
 from modeldyno.gate.store.place import DEFAULT_STORE
 
@@ -47,17 +47,6 @@ def share(text: str, field: str) -> float:
     if not 0 <= value < 1:
         raise ConfigError(f"`{field}` {text}: expected a share such as 5% or 0.05", field=field)
     return value
-
-
-def _cores(text: str) -> tuple[int, ...]:
-    from modeldyno.base.host.facts import usable_cores
-
-    cores, usable = core_numbers(text), usable_cores()
-    if not set(cores) <= set(usable):
-        raise ConfigError(
-            f"`cpus` {text}: this process may use the cores {','.join(map(str, usable))} only", field="cpus"
-        )
-    return cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +141,7 @@ class Loading:
     ] = ()
     cpus: Annotated[
         tuple[int, ...] | None,
-        Setting("Cores of the servers, e.g. 0,1.", absent="all but one", parse=_cores),
+        Setting("Cores of the servers, e.g. 0,1.", absent="all but one", parse=own_core_numbers),
     ] = None
     threads: Annotated[
         int | None, Setting("Threads inside one inference.", absent="cores divided by workers", least=1)

@@ -34,7 +34,8 @@ from benchmarks.compare.gates import alarms, power, sizes
 from benchmarks.compare.ranks import rankings
 from benchmarks.compare.simulate import DISTURBED, pair_ratios, served_pairs
 from benchmarks.compare.single import coverage, estimators, groups, tails
-from modeldyno.base.command.console import print_table, say
+from benchmarks.rows import print_rows
+from modeldyno.base.command.console import say
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts
 from modeldyno.trials.compare.flips.signs import Signs
@@ -99,19 +100,9 @@ def main(arguments: list[str] | None = None) -> None:
     for name in names:
         began = time.monotonic()
         document[name] = list(SECTIONS[name](args.tries))
-        _print(f"{name} ({time.monotonic() - began:.0f} s)", document[name])
+        print_rows(f"{name} ({time.monotonic() - began:.0f} s)", document[name])
         if args.json:
             write_text(args.json, json.dumps(document, indent=2) + "\n")
-
-
-def _print(title: str, rows: list[Row]) -> None:
-    print(f"\n{title}")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    print_table(columns, [[_shown(row.get(key)) for key in columns] for row in rows], right=columns[1:])
-
-
-def _shown(value: object) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ from typing import Any
 from benchmarks.gate import live, tape_rows
 from benchmarks.gate.kernels import kernels
 from benchmarks.gate.tape import FOLDER, epochs, segments
-from modeldyno.base.command.console import print_table, say
+from benchmarks.rows import print_rows
+from modeldyno.base.command.console import say
 from modeldyno.base.files import write_text
 from modeldyno.base.host.facts import host_facts
 
@@ -95,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
         say(f"{name}: about {_minutes(name, tries, quick=args.quick):.0f} minutes")
         began = time.monotonic()
         document[name] = list(_rows(name, tape, tries, quick=args.quick))
-        _print(f"{name} ({time.monotonic() - began:.0f} s)", document[name])
+        print_rows(f"{name} ({time.monotonic() - began:.0f} s)", document[name])
         if args.json:
             write_text(args.json, json.dumps(document, indent=2) + "\n")
 
@@ -127,16 +128,6 @@ def _tape(folder: Path) -> tape_rows.Tape:
 
 def _lengths(tape: tape_rows.Tape) -> dict[str, int]:
     return {name: len(each) for name, each in tape.items()}
-
-
-def _print(title: str, rows: list[Row]) -> None:
-    print(f"\n{title}")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    print_table(columns, [[_shown(row.get(key)) for key in columns] for row in rows], right=columns[1:])
-
-
-def _shown(value: object) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

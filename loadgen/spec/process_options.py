@@ -5,22 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from modeldyno.base.errors import ConfigError
-from modeldyno.base.host.cores import core_numbers
+from modeldyno.base.host.cores import own_core_numbers
 from modeldyno.base.settings import Setting
 from modeldyno.loadgen.spec.bounds import MAX_SECONDS
-
-
-def _cores(text: str) -> tuple[int, ...]:
-    """Read cores that this process may use."""
-    from modeldyno.base.host.facts import usable_cores
-
-    cores, usable = core_numbers(text), usable_cores()
-    if not set(cores) <= set(usable):
-        raise ConfigError(
-            f"`cpus` {text}: this process may use the cores {','.join(map(str, usable))} only", field="cpus"
-        )
-    return cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +24,9 @@ class Processes:
     ] = None
     cpus: Annotated[
         tuple[int, ...] | None,
-        Setting("Cores the load generator stays on, e.g. 0,1.", absent="all usable ones", parse=_cores),
+        Setting(
+            "Cores the load generator stays on, e.g. 0,1.", absent="all usable ones", parse=own_core_numbers
+        ),
     ] = None
     workers: Annotated[
         int,
