@@ -20,6 +20,7 @@ from modeldyno.recommender.rank.rank import COST, rank
 from modeldyno.recommender.rank.reader_notes import caveats
 from modeldyno.recommender.rounds.course import InRounds, Measured
 from modeldyno.recommender.rounds.groups import groups_of
+from modeldyno.recommender.rounds.parts import RunParts
 from modeldyno.recommender.rounds.ranked import ranked_warnings
 from modeldyno.recommender.rounds.selecting import takes_turns
 from modeldyno.recommender.rounds.told import run_notes, told_what_is_not_compiled
@@ -224,34 +225,26 @@ class _Run:
         order = compile_order(self.job)
         return compile_apart(self.source.path, self.store.artifact, order, self.store.log("compile"))
 
+    def _parts(self) -> RunParts:
+        asked = self.asked
+        return RunParts(
+            planned=asked.planned,
+            job=self.job,
+            workload=asked.workload,
+            provider=self.provider,
+            store=self.store,
+            again=self.again,
+            tell=self.tell,
+            served=self._order,
+        )
+
     def _whole_tests(self) -> WholeTests:
         """Whole load tests, in rounds of drawn order."""
-        asked = self.asked
-        return WholeTests(
-            asked.planned,
-            self.job,
-            asked.workload,
-            self.provider,
-            self.store,
-            self.again,
-            self.tell,
-            self._order,
-        )
+        return WholeTests(self._parts())
 
     def _in_rounds(self) -> InRounds:
         """Short blocks side by side."""
-        asked = self.asked
-        return InRounds(
-            asked.planned,
-            self.job,
-            asked.workload,
-            self.provider,
-            self.store,
-            self.again,
-            self.tell,
-            self._order,
-            self._kept,
-        )
+        return InRounds(self._parts(), self._kept)
 
     def _refused(self, compiled: Compiled) -> dict[str, Trial]:
         """Candidates that can't even be started."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from modeldyno.base.records.load import LoadResult
 from modeldyno.base.records.load_spec import LoadSpec
@@ -45,9 +46,17 @@ class Plan:
 
         A type that is held to its baseline answers less for its price: that is in it, as a dearer hour.
         """
-        member = self.best_member(self.group(key))
-        busy = hourly(member, member.vcpus)
-        return busy.usd(member.usd_per_hour) / busy.held_share
+        return self._prices[key]
+
+    @cached_property
+    def _prices(self) -> dict[str, float]:
+        """Of each group by its key: every block asks for it."""
+        found = dict[str, float]()
+        for group in self.groups:
+            member = self.best_member(group)
+            busy = hourly(member, member.vcpus)
+            found[group.key] = busy.usd(member.usd_per_hour) / busy.held_share
+        return found
 
     def score(self, cell: str, block: Block) -> float:
         """Logarithm of the dollars for a request."""
@@ -67,7 +76,6 @@ def contenders(
             key=group.key,
             order=served(group.measured),
             levels=levels,
-            usd_per_hour=plan.usd_per_hour(group.key),
             anchor=keys.get(_name(group.measured, BASELINE), group.key),
             larger=tuple(map(served, group.larger)),
         )

@@ -14,6 +14,7 @@ from modeldyno.base.records.run import Limits, Trial
 from modeldyno.recommender.job.job import Job
 from modeldyno.recommender.job.trial_orders import workload
 from modeldyno.recommender.rounds import whole_tests
+from modeldyno.recommender.rounds.parts import RunParts
 from modeldyno.recommender.rounds.whole_tests import WholeTests
 from modeldyno.recommender.show.events import Event, StartEnded, TrialEnded
 from modeldyno.recommender.store.again import NOTHING, Again
@@ -75,7 +76,7 @@ class Bench:
         self, job: Job, again: Again = NOTHING, chosen: tuple[PlannedTrial, ...] = PLANNED
     ) -> list[Trial]:
         with open_store(self.folder, run_file("m.onnx", "digest", job, "sent")) as store:
-            tests = WholeTests(
+            parts = RunParts(
                 chosen,
                 job,
                 workload(job, Sent(None)),  # type: ignore[arg-type] # nothing is sent
@@ -87,7 +88,7 @@ class Bench:
                     each.candidate, each.instance, Path("m"), store.log(each.candidate.key), 9.0
                 ),
             )
-            return list(tests.measure({}))
+            return list(WholeTests(parts).measure({}))
 
 
 @pytest.fixture
