@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,6 @@ class Head:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     request_id: str
-
-    @property
-    def plain_path(self) -> str:
-        """The path, decoded."""
-        return unquote(self.path, errors="surrogateescape")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from modeldyno.base.errors import LoadTestError, ServerError
+from modeldyno.base.errors import ServerError
 from modeldyno.loadgen.standing.blocks import BlockOrder
 from modeldyno.trials.compare.plan import start_order
 from modeldyno.trials.providers.base import Deployment, Order, Provider
@@ -119,17 +119,3 @@ def _pause(turns: Turns, servers: Mapping[str, Deployment], restless: Iterable[s
         if pausing is not None:
             pausing.pause()
     turns.paused = frozenset(able)
-
-
-def first_failure(epoch: Epoch, name: str) -> None:
-    """Raise what kept a server from its work.
-
-    Raises:
-        ServerError: it did not come up. LoadTestError: it did not answer.
-    """
-    reason = epoch.failed.get(name)
-    if reason is None:
-        return
-    if reason.startswith("no request"):
-        raise LoadTestError(f"{name}: {reason}")
-    raise ServerError(f"{name}: {reason}")

@@ -28,7 +28,7 @@ from modeldyno.base.records.load import (
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.base.records.record import Estimate
 from modeldyno.base.records.usage import MachineUsage, ResourceUsage
-from modeldyno.base.units import BYTES_PER_MIB, US_PER_MS
+from modeldyno.base.units import US_PER_MS
 from modeldyno.loadgen.stats.intervals import fewest_samples, order_ranks, quantile_rank, student_975
 from modeldyno.trials.compare.blocks import Block
 from modeldyno.trials.compare.flips.statistic import TRIMMED, trimmed_mean
@@ -222,8 +222,3 @@ def _warnings(blocks: Sequence[Block], errors: int, around: Around) -> Iterator[
         yield f"the machine did other work in {tainted} of {len(blocks)} blocks"
     if around.shared_cores:
         yield f"server and load generator share {around.shared_cores} cores: they take time from each other"
-
-
-def memory_mib(rss_bytes: int) -> float:
-    """Bytes of resident memory in MiB."""
-    return rss_bytes / BYTES_PER_MIB

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -122,15 +121,3 @@ def _of_the_anchor(anchor: str, cell: str, logs: Mapping[str, Floats], best: Map
     same = cell_name(anchor, users_of(cell))
     own = [best[anchor]] if anchor in best else []
     return [each for each in (same, *own) if each in logs]
-
-
-def excluded_by_screening(chosen: Chosen) -> dict[str, tuple[float, float, float]]:
-    """Of each candidate that is no finalist: estimate and interval against the best, in logarithms."""
-    if chosen.ranking is None:
-        return {}
-    kept = {contender_of(cell) for cell in chosen.cells}
-    return {
-        row.candidate: (row.estimate, row.low, row.high)
-        for row in chosen.ranking.rows
-        if row.candidate not in kept and math.isfinite(row.estimate)
-    }

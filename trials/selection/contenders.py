@@ -11,13 +11,12 @@ from modeldyno.trials.rounds.turns import Cell
 
 @dataclass(frozen=True)
 class Contender:
-    """One candidate, and what it costs."""
+    """One candidate."""
 
     key: str
     order: Order
     levels: tuple[LoadSpec, ...]
     """Closed loops with a fixed number of users, without an address."""
-    usd_per_hour: float
     anchor: str
     """Key of the uncompiled baseline that it is compared with; its own where it is one."""
     larger: tuple[Order, ...] = ()

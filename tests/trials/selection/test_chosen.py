@@ -6,7 +6,7 @@ from pathlib import Path
 from modeldyno.base.records.load_spec import LoadSpec
 from modeldyno.trials.compare.blocks import Block
 from modeldyno.trials.providers.base import Order
-from modeldyno.trials.selection.chosen import choose, excluded_by_screening
+from modeldyno.trials.selection.chosen import choose
 from modeldyno.trials.selection.contenders import Contender, cell_name, contender_of, users_of
 from tests.recommender.tiny import instance, planned
 from tests.trials.selection.made import rounds
@@ -16,7 +16,7 @@ def contender(key: str, anchor: str = "") -> Contender:
     kind = instance()
     order = Order(planned(kind).candidate, kind, Path("m.onnx"), Path(f"{key}.log"), 1.0)
     levels = (LoadSpec(url="", users=1), LoadSpec(url="", users=4))
-    return Contender(key, order, levels, 0.1, anchor or key)
+    return Contender(key, order, levels, anchor or key)
 
 
 def cost(_: str, block: Block) -> float:
@@ -38,8 +38,9 @@ def test_those_that_can_be_best_go_on_with_the_baseline_they_are_compared_with()
     ]
     chosen = choose(rounds(means, 6), everyone, cost, lambda _: True, seed=0)
     assert set(chosen.cells) == {"base@1", "fast@1", "near@1"}
-    estimate, low, _ = excluded_by_screening(chosen)["slow"]
-    assert estimate > low > 0
+    assert chosen.ranking is not None
+    slow = next(row for row in chosen.ranking.rows if row.candidate == "slow")
+    assert slow.estimate > slow.low > 0
 
 
 def test_a_level_that_cannot_be_the_best_of_its_candidate_is_left_out() -> None:
